@@ -1,0 +1,37 @@
+/** y[r] = a[r] ++ b[r] for rows of `width_a` and `width_b`: torch.cat along any axis, with the axes before it as rows. */
+import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+
+export const WORKGROUP_SIZE = 64;
+
+export const concat: Kernel<{ format: Format }> = {
+  name: "concat",
+  params: u32s("quads", "size", "width_a", "width_b"),
+  bindings: () => ["read", "read", "write"],
+  source({ format }) {
+    return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "a", "read", format)}${tensor(2, "b", "read", format)}${tensor(3, "y", "write", format)}
+fn element(index: u32) -> f32 {
+  let e = min(index, params.size - 1u);
+  let width = params.width_a + params.width_b;
+  let row = e / width;
+  let c = e % width;
+  if (c < params.width_a) { return load_a(row * params.width_a + c); }
+  return load_b(row * params.width_b + c - params.width_a);
+}
+@compute @workgroup_size(${WORKGROUP_SIZE})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
+  if (i >= params.quads) { return; }
+  let width = params.width_a + params.width_b;
+  if (params.width_a % 4u == 0u && params.width_b % 4u == 0u) {
+    let row = 4u * i / width;
+    let c = 4u * i % width;
+    if (c < params.width_a) { store4_y(i, load4_a((row * params.width_a + c) >> 2u)); }
+    else { store4_y(i, load4_b((row * params.width_b + c - params.width_a) >> 2u)); }
+    return;
+  }
+  store4_y(i, vec4f(${range(4)
+    .map((lane) => `element(4u * i + ${lane}u)`)
+    .join(", ")}));
+}`;
+  },
+};

@@ -1,0 +1,144 @@
+/**
+ * 2-D convolution on NHWC as an implicit matmul: y[b, oy, ox, o] = Σ_{ky, kx, c} x[b, iy, ix, c] · w[ky, kx, c, o],
+ * iy = oy·stride + ky − pad_top, zero outside; then + bias[o] + shift[b, o] + residual[b, oy, ox, o], then the activation.
+ * With `upsample` = 1 the input is read as if each pixel were doubled in both directions (nearest), which fuses
+ * interpolate + conv. Weights are packed [ky, kx, cin, cout] at load, so the taps are the outer loop: one bounds test
+ * per tap and row of the tile.
+ *
+ * `plain`: one thread per four consecutive elements of y, any sizes; the reference of the tiled variants.
+ * `tiled`: one thread per tileM pixels x 4·tileN4 channels in registers; needs cout % (4·tileN4) == 0 and cin % 4 == 0.
+ */
+import { activationFunctions } from "./activation.js";
+import { enable, multiplyAdd, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+
+export interface Conv2dVariant {
+  format: Format;
+  /** Output pixels per thread; 0 is the plain kernel. */
+  tileM: number;
+  /** vec4 output channels per thread. */
+  tileN4: number;
+  fma: boolean;
+}
+
+export const WORKGROUP = 8;
+
+const params = {
+  ...u32s("height", "width", "cin", "cout", "out_height", "out_width", "kernel_height", "kernel_width"),
+  ...u32s("stride", "pad_top", "pad_left", "upsample", "m", "row_start", "row_end"),
+  ...u32s("activation", "has_shift", "has_residual"),
+};
+
+const header = (format: Format): string =>
+  `${enable(format)}${paramsStruct(params)}` +
+  `${tensor(1, "x", "read", format)}${tensor(2, "w", "read", format)}${tensor(3, "bias", "read", format)}` +
+  `${tensor(4, "shift", "read", format)}${tensor(5, "residual", "read", format)}${tensor(6, "y", "write", format)}` +
+  `${activationFunctions}
+/** An output pixel: its image, and where its window begins in the (upsampled) input. */
+struct Pixel { image: u32, y: i32, x: i32 }
+fn pixel_of(row: u32) -> Pixel {
+  let ox = row % params.out_width;
+  let rest = row / params.out_width;
+  let oy = rest % params.out_height;
+  return Pixel(rest / params.out_height, i32(oy * params.stride) - i32(params.pad_top), i32(ox * params.stride) - i32(params.pad_left));
+}
+/** The input pixel under a tap as a linear index, or -1 in the padding. */
+fn source(p: Pixel, ky: u32, kx: u32) -> i32 {
+  let y = p.y + i32(ky);
+  let x = p.x + i32(kx);
+  if (y < 0 || x < 0 || y >= i32(params.height << params.upsample) || x >= i32(params.width << params.upsample)) { return -1; }
+  return i32((p.image * params.height + (u32(y) >> params.upsample)) * params.width + (u32(x) >> params.upsample));
+}
+`;
+
+const plain = ({ format }: Conv2dVariant): string => wgsl`${header(format)}
+fn element(e: u32) -> f32 {
+  let row = min(e / params.cout, params.m - 1u);
+  let o = e % params.cout;
+  let p = pixel_of(row);
+  var sum = 0.0;
+  for (var ky = 0u; ky < params.kernel_height; ky++) {
+    for (var kx = 0u; kx < params.kernel_width; kx++) {
+      let s = source(p, ky, kx);
+      if (s < 0) { continue; }
+      let xs = u32(s) * params.cin;
+      let ws = (ky * params.kernel_width + kx) * params.cin * params.cout + o;
+      for (var c = 0u; c < params.cin; c++) { sum += load_x(xs + c) * load_w(ws + c * params.cout); }
+    }
+  }
+  sum += load_bias(o);
+  if (params.has_shift != 0u) { sum += load_shift(p.image * params.cout + o); }
+  if (params.has_residual != 0u) { sum += load_residual(row * params.cout + o); }
+  return sum;
+}
+@compute @workgroup_size(${WORKGROUP}, ${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+  let e = params.row_start * params.cout + 4u * ((workgroup.y * 64u + workgroup.x) * ${WORKGROUP * WORKGROUP}u + local);
+  if (e >= params.row_end * params.cout) { return; }
+  store4_y(e >> 2u, activate(vec4f(element(e), element(e + 1u), element(e + 2u), element(e + 3u)), params.activation));
+}`;
+
+const tiled = ({ format, tileM, tileN4, fma }: Conv2dVariant): string => {
+  const mad = multiplyAdd(fma);
+  const rows = range(tileM);
+  const columns = range(tileN4);
+  return wgsl`${header(format)}
+@compute @workgroup_size(${WORKGROUP}, ${WORKGROUP})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  let n4 = params.cout >> 2u;
+  let c4 = params.cin >> 2u;
+  let row = params.row_start + (workgroup.y * ${WORKGROUP}u + local.y) * ${tileM}u;
+  let column = (workgroup.x * ${WORKGROUP}u + local.x) * ${tileN4}u;
+  if (row >= params.row_end || column >= n4) { return; }
+${rows.map((i) => `  let p${i} = pixel_of(min(row + ${i}u, params.m - 1u));`).join("\n")}
+${rows.map((i) => columns.map((j) => `  var sum${i}_${j} = vec4f();`).join("\n")).join("\n")}
+  for (var ky = 0u; ky < params.kernel_height; ky++) {
+    for (var kx = 0u; kx < params.kernel_width; kx++) {
+${rows
+  .map(
+    (i) => `      let s${i} = source(p${i}, ky, kx);
+      let x${i} = u32(max(s${i}, 0)) * c4;
+      let inside${i} = vec4f(select(0.0, 1.0, s${i} >= 0));`,
+  )
+  .join("\n")}
+      let tap = (ky * params.kernel_width + kx) * params.cin * n4 + column;
+      for (var c = 0u; c < c4; c++) {
+        let base = tap + c * 4u * n4;
+${range(4)
+  .map((r) => columns.map((j) => `        let w${r}_${j} = load4_w(base + ${r}u * n4 + ${j}u);`).join("\n"))
+  .join("\n")}
+${rows
+  .map(
+    (i) => `        { let a = load4_x(x${i} + c) * inside${i};
+${range(4)
+  .map((r) => columns.map((j) => `          sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`).join("\n"))
+  .join("\n")} }`,
+  )
+  .join("\n")}
+      }
+    }
+  }
+${columns.map((j) => `  let bias${j} = load4_bias(column + ${j}u);`).join("\n")}
+${rows
+  .map(
+    (i) => `  if (row + ${i}u < params.row_end) {
+    let at = (row + ${i}u) * n4 + column;
+${columns
+  .map(
+    (j) => `    var v${j} = sum${i}_${j} + bias${j};
+    if (params.has_shift != 0u) { v${j} += load4_shift(p${i}.image * n4 + column + ${j}u); }
+    if (params.has_residual != 0u) { v${j} += load4_residual(at + ${j}u); }
+    store4_y(at + ${j}u, activate(v${j}, params.activation));`,
+  )
+  .join("\n")}
+  }`,
+  )
+  .join("\n")}
+}`;
+};
+
+export const conv2d: Kernel<Conv2dVariant> = {
+  name: "conv2d",
+  params,
+  bindings: () => ["read", "read", "read", "read", "read", "write"],
+  source: (variant) => (variant.tileM === 0 ? plain(variant) : tiled(variant)),
+};

@@ -1,0 +1,45 @@
+/**
+ * Strided gather: y[i0, i1, i2, i3] = x[offset + i0 s0 + i1 s1 + i2 s2 + i3 s3], y dense and row-major, with a change of
+ * format on the way. One kernel for permutations, slices, casts, and the repacking of weights.
+ */
+import { enable, linearWorkgroup, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+
+export const WORKGROUP_SIZE = 64;
+
+/** Formats that a file may hold besides ours: bf16 is the upper half of an f32. */
+export type SourceFormat = Format | "bf16";
+
+export interface CopyVariant {
+  from: SourceFormat;
+  to: Format;
+}
+
+const bf16Source = `@group(0) @binding(1) var<storage, read> x: array<u32>;
+fn load_x(element: u32) -> f32 { let word = x[element >> 1u]; return bitcast<f32>(select(word << 16u, word & 0xffff0000u, (element & 1u) == 1u)); }
+`;
+
+export const copy: Kernel<CopyVariant> = {
+  name: "copy",
+  params: u32s("quads", "size", "offset", "n1", "n2", "n3", "s0", "s1", "s2", "s3"),
+  bindings: () => ["read", "write"],
+  source({ from, to }) {
+    const source = from === "bf16" ? bf16Source : tensor(1, "x", "read", from);
+    const f16 = from === "f16" || to === "f16" ? enable("f16") : "";
+    return wgsl`${f16}${paramsStruct(this.params)}${source}${tensor(2, "y", "write", to)}
+fn at(element: u32) -> u32 {
+  let e = min(element, params.size - 1u);
+  let i3 = e % params.n3;
+  let r3 = e / params.n3;
+  let i2 = r3 % params.n2;
+  let r2 = r3 / params.n2;
+  return params.offset + (r2 / params.n1) * params.s0 + (r2 % params.n1) * params.s1 + i2 * params.s2 + i3 * params.s3;
+}
+@compute @workgroup_size(${WORKGROUP_SIZE})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
+  if (i >= params.quads) { return; }
+  let e = 4u * i;
+  store4_y(i, vec4f(load_x(at(e)), load_x(at(e + 1u)), load_x(at(e + 2u)), load_x(at(e + 3u))));
+}`;
+  },
+};

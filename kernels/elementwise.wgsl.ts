@@ -1,0 +1,80 @@
+/** Kernels that map elements to elements. Each thread computes whole quads of four consecutive elements. */
+import { activationFunctions } from "./activation.js";
+import { enable, linearWorkgroup, paramsStruct, range, tensor, wgsl, type Format, type Kernel } from "./wgsl.js";
+
+export const WORKGROUP_SIZE = 64;
+
+/** Entry point over quads; `body` sees the quad index `i`. */
+const overQuads = (body: string): string => /* wgsl */ `
+@compute @workgroup_size(${WORKGROUP_SIZE})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
+  if (i >= params.quads) { return; }
+${body}
+}`;
+
+/** y = clamp(c0 x0 + c1 x1 + …, low, high), terms summed in order. What every scheduler's step is made of. */
+export interface LinearCombinationVariant {
+  format: Format;
+  terms: number;
+  clamped: boolean;
+}
+export const MAX_TERMS = 8;
+export const linearCombination: Kernel<LinearCombinationVariant> = {
+  name: "linear_combination",
+  params: {
+    quads: "u32",
+    low: "f32",
+    high: "f32",
+    ...(Object.fromEntries(range(MAX_TERMS).map((k) => [`c${k}`, "f32"])) as Record<string, "f32">),
+  },
+  bindings: ({ terms }) => [...range(terms).map(() => "read" as const), "write"],
+  source({ format, terms, clamped }) {
+    const sum = range(terms).map((k) => `params.c${k} * load4_x${k}(i)`);
+    return wgsl`${enable(format)}${paramsStruct(this.params)}
+${range(terms)
+  .map((k) => tensor(k + 1, `x${k}`, "read", format))
+  .join("")}${tensor(terms + 1, "y", "write", format)}${overQuads(wgsl`
+  let sum = ${sum.join(" + ")};
+  #if ${clamped}
+  store4_y(i, clamp(sum, vec4f(params.low), vec4f(params.high)));
+  #else
+  store4_y(i, sum);
+  #endif`)}`;
+  },
+};
+
+/** y = f(x) for f in silu, gelu, quick_gelu. */
+export const activation: Kernel<{ format: Format }> = {
+  name: "activation",
+  params: { quads: "u32", code: "u32" },
+  bindings: () => ["read", "write"],
+  source({ format }) {
+    return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
+${activationFunctions}${overQuads("  store4_y(i, activate(load4_x(i), params.code));")}`;
+  },
+};
+
+/** y = x[:, :inner] * gelu(x[:, inner:]) over rows of 2 * inner (Shazeer 2020, "GLU variants"; diffusers' GEGLU). */
+export const geglu: Kernel<{ format: Format }> = {
+  name: "geglu",
+  params: { quads: "u32", inner: "u32" },
+  bindings: () => ["read", "write"],
+  source({ format }) {
+    return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
+${activationFunctions}
+fn at(e: u32) -> u32 { return (e / params.inner) * 2u * params.inner + e % params.inner; }
+fn pair(e: u32) -> vec2f { let a = at(e); return vec2f(load_x(a), load_x(a + params.inner)); }
+${overQuads(wgsl`
+  var value: vec4f;
+  var gate: vec4f;
+  if (params.inner % 4u == 0u) {
+    let a = at(4u * i) >> 2u;
+    value = load4_x(a);
+    gate = load4_x(a + (params.inner >> 2u));
+  } else {
+${range(4).map((k) => `    { let p = pair(4u * i + ${k}u); value[${k}] = p.x; gate[${k}] = p.y; }`).join("\n")}
+  }
+  store4_y(i, value * gelu(gate));`)}`;
+  },
+};

@@ -1,0 +1,35 @@
+/**
+ * y[t] = table[ids[t]] (+ position[t % tokens]): rows of a table by integer ids. A table larger than the binding limit is
+ * bound window by window (`first_row`, `rows`); each dispatch writes the tokens whose row lies in its window.
+ */
+import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+
+export const WORKGROUP_SIZE = 64;
+
+export const embedding: Kernel<{ format: Format }> = {
+  name: "embedding",
+  params: u32s("quads", "width", "tokens", "count", "first_row", "rows", "has_position"),
+  bindings: () => ["read", "read", "read", "write"],
+  source({ format }) {
+    return wgsl`${enable(format)}${paramsStruct(this.params)}
+@group(0) @binding(1) var<storage, read> ids: array<i32>;
+${tensor(2, "table", "read", format)}${tensor(3, "position", "read", format)}${tensor(4, "y", "write", format)}
+fn element(e: u32) -> f32 {
+  let token = min(e / params.width, params.count - 1u);
+  let row = clamp(u32(max(ids[token], 0)), params.first_row, params.first_row + params.rows - 1u) - params.first_row;
+  let v = load_table(row * params.width + e % params.width);
+  if (params.has_position == 0u) { return v; }
+  return v + load_position((token % params.tokens) * params.width + e % params.width);
+}
+@compute @workgroup_size(${WORKGROUP_SIZE})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
+  if (i >= params.quads) { return; }
+  let id = u32(max(ids[min(4u * i / params.width, params.count - 1u)], 0));
+  if (id < params.first_row || id >= params.first_row + params.rows) { return; }
+  store4_y(i, vec4f(${range(4)
+    .map((lane) => `element(4u * i + ${lane}u)`)
+    .join(", ")}));
+}`;
+  },
+};

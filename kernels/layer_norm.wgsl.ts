@@ -1,0 +1,79 @@
+/**
+ * Layer normalisation (Ba et al. 2016) over rows: y = (x - mean) / sqrt(var + eps) * weight + bias.
+ * `plain`: a thread per quad of y, any width. `rows`: a thread per row (CPU adapters). `workgroup`: 64 threads per row.
+ * The last two need width % 4 == 0.
+ */
+import { enable, linearWorkgroup, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+
+export const WORKGROUP_SIZE = 64;
+
+export type RowVariant = "plain" | "rows" | "workgroup";
+
+export interface LayerNormVariant {
+  format: Format;
+  by: RowVariant;
+}
+
+const entry = (body: string): string => /* wgsl */ `
+@compute @workgroup_size(${WORKGROUP_SIZE})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
+${body}
+}`;
+
+const plain = wgsl`
+fn element(e: u32) -> f32 {
+  let start = min(e / params.width, params.rows - 1u) * params.width;
+  var sum = 0.0;
+  for (var i = 0u; i < params.width; i++) { sum += load_x(start + i); }
+  let mean = sum / f32(params.width);
+  var square = 0.0;
+  for (var i = 0u; i < params.width; i++) { let d = load_x(start + i) - mean; square += d * d; }
+  let c = e % params.width;
+  return (load_x(start + c) - mean) * inverseSqrt(square / f32(params.width) + params.eps) * load_weight(c) + load_bias(c);
+}
+${entry(`
+  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
+  if (4u * i >= params.rows * params.width) { return; }
+  store4_y(i, vec4f(element(4u * i), element(4u * i + 1u), element(4u * i + 2u), element(4u * i + 3u)));`)}`;
+
+/** `first` and `step` choose a thread's quads; `reduce` joins the sums of the threads of a row. */
+const byRow = (prelude: string, first: string, step: string, reduce: (name: string, scratch: string) => string): string =>
+  entry(`${prelude}
+  let quads = params.width >> 2u;
+  let start = row * quads;
+  var total = vec4f();
+  for (var i = ${first}; i < quads; i += ${step}) { total += load4_x(start + i); }
+  ${reduce("total", "scratch")}
+  let mean = dot(total, vec4f(1.0)) / f32(params.width);
+  var squares = vec4f();
+  for (var i = ${first}; i < quads; i += ${step}) { let d = load4_x(start + i) - mean; squares += d * d; }
+  ${reduce("squares", "scratch2")}
+  let scale = inverseSqrt(dot(squares, vec4f(1.0)) / f32(params.width) + params.eps);
+  for (var i = ${first}; i < quads; i += ${step}) {
+    store4_y(start + i, (load4_x(start + i) - mean) * scale * load4_weight(i) + load4_bias(i));
+  }`);
+
+const workgroupSum = (name: string, scratch: string): string => `
+  ${scratch}[local] = ${name};
+  workgroupBarrier();
+  ${name} = vec4f();
+  for (var i = 0u; i < ${WORKGROUP_SIZE}u; i++) { ${name} += ${scratch}[i]; }`;
+
+export const layerNorm: Kernel<LayerNormVariant> = {
+  name: "layer_norm",
+  params: { ...u32s("rows", "width"), eps: "f32" },
+  bindings: () => ["read", "read", "read", "write"],
+  source({ format, by }) {
+    return wgsl`${enable(format)}${paramsStruct(this.params)}
+${tensor(1, "x", "read", format)}${tensor(2, "weight", "read", format)}${tensor(3, "bias", "read", format)}${tensor(4, "y", "write", format)}
+#if ${by === "plain"}
+${plain}
+#elif ${by === "rows"}
+${byRow(`let row = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;\n  if (row >= params.rows) { return; }`, "0u", "1u", () => "")}
+#else
+var<workgroup> scratch: array<vec4f, ${WORKGROUP_SIZE}>;
+var<workgroup> scratch2: array<vec4f, ${WORKGROUP_SIZE}>;
+${byRow(`let row = ${linearWorkgroup};\n  if (row >= params.rows) { return; }`, "local", `${WORKGROUP_SIZE}u`, workgroupSum)}
+#endif`;
+  },
+};

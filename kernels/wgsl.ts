@@ -1,0 +1,85 @@
+/**
+ * What every kernel file shares: the `wgsl` tag, the params struct, and typed access to tensors.
+ * The only importer of wgsl-preprocessor.
+ */
+import { wgsl as preprocess } from "wgsl-preprocessor/wgsl-preprocessor.js";
+
+/** How a tensor's numbers lie in its buffer. All arithmetic is in f32 whatever the format.
+ *  `f32`: one word each; `f16`: shader-f16's type; `pack16`: the same bytes read as u32 pairs where shader-f16 is absent. */
+export type Format = "f32" | "f16" | "pack16";
+
+/** Scalars only: every field is 4 bytes, so field i lives at byte 4*i and no alignment rule applies. */
+export type Params = Readonly<Record<string, "u32" | "i32" | "f32">>;
+
+/** A run of u32 fields. */
+export const u32s = (...names: string[]): Params => Object.fromEntries(names.map((name) => [name, "u32" as const]));
+
+/** One kernel family. `source` renders the WGSL text of a variant; params are declared once and written by the device. */
+export interface Kernel<V = Record<string, never>> {
+  readonly name: string;
+  readonly params: Params;
+  /** Storage bindings in order, after the params at binding 0. */
+  bindings(variant: V): readonly ("read" | "write")[];
+  source(variant: V): string;
+}
+
+type Value = string | number | boolean;
+
+/** Renders WGSL with `#if ${x}` … `#elif ${x}` … `#else` … `#endif`. Values are typed so that `undefined` fails to compile. */
+export function wgsl(strings: TemplateStringsArray, ...values: Value[]): string {
+  for (const value of values)
+    if (typeof value === "number" && !Number.isFinite(value)) throw new Error(`wgsl: a number must be finite, got ${value}`);
+  const text = preprocess(strings, ...values);
+  const left = text.split("\n").find((line) => /^\s*#/.test(line));
+  if (left !== undefined) throw new Error(`wgsl: a directive was not processed: ${left.trim()}`);
+  return text;
+}
+
+/** The uniform at binding 0, its fields in declaration order. */
+export function paramsStruct(params: Params): string {
+  const fields = Object.entries(params).map(([name, type]) => `  ${name}: ${type},`);
+  return `struct Params {\n${fields.join("\n")}\n}\n@group(0) @binding(0) var<uniform> params: Params;\n`;
+}
+
+/** `enable` directives of a format; must be the first text of a module. */
+export const enable = (format: Format): string => (format === "f16" ? "enable f16;\n" : "");
+
+const ELEMENT: Record<Format, string> = { f32: "vec4f", f16: "vec4<f16>", pack16: "vec2u" };
+
+/**
+ * Declares a tensor at `binding` and its accessors: `load4_x(quad)` and `load_x(element)` return f32,
+ * `store4_x(quad, v)` writes four consecutive elements. Buffers are padded to whole quads, and a thread
+ * always writes whole quads: two threads never share a 32-bit word, so f16 needs no atomics.
+ */
+export function tensor(binding: number, name: string, access: "read" | "write", format: Format): string {
+  const mode = access === "read" ? "read" : "read_write";
+  const declaration = `@group(0) @binding(${binding}) var<storage, ${mode}> ${name}: array<${ELEMENT[format]}>;\n`;
+  if (access === "write") return declaration + `fn store4_${name}(quad: u32, v: vec4f) { ${name}[quad] = ${encode(format)}; }\n`;
+  return (
+    declaration +
+    `fn load4_${name}(quad: u32) -> vec4f { let v = ${name}[quad]; return ${decode(format)}; }\n` +
+    `fn load_${name}(element: u32) -> f32 { ${loadScalar(name, format)} }\n`
+  );
+}
+
+const decode = (format: Format): string =>
+  ({ f32: "v", f16: "vec4f(v)", pack16: "vec4f(unpack2x16float(v.x), unpack2x16float(v.y))" })[format];
+
+const encode = (format: Format): string =>
+  ({ f32: "v", f16: "vec4<f16>(v)", pack16: "vec2u(pack2x16float(v.xy), pack2x16float(v.zw))" })[format];
+
+const loadScalar = (name: string, format: Format): string =>
+  format === "pack16"
+    ? `let word = ${name}[element >> 2u][(element >> 1u) & 1u]; return unpack2x16float(word)[element & 1u];`
+    : `return f32(${name}[element >> 2u][element & 3u]);`;
+
+/** `[0, 1, … n-1]`, for bodies unrolled in text: software adapters and FXC do not unroll loops over private arrays well. */
+export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** `a * b + c`. lavapipe fuses only the builtin `fma`; SwiftShader runs that builtin as a slow call (PERFORMANCE.md section 8). */
+export type MultiplyAdd = (a: string, b: string, c: string) => string;
+export const multiplyAdd = (fused: boolean): MultiplyAdd =>
+  fused ? (a, b, c) => `fma(${a}, ${b}, ${c})` : (a, b, c) => `${a} * ${b} + ${c}`;
+
+/** Linear index of a workgroup in a grid that may be folded over y because x is limited to 65535. */
+export const linearWorkgroup = "(workgroup.y * grid.x + workgroup.x)";

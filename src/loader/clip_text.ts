@@ -1,0 +1,67 @@
+// What happens to a prompt before byte-pair encoding, as in transformers 5's CLIPTokenizer (the tokenizers library).
+
+/** Unicode White_Space, which \s means there; JavaScript's \s lacks U+0085 and has U+FEFF. */
+export const SPACE = "\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+
+const SPACES = new RegExp(`[${SPACE}]+`, "g");
+
+/** NFC, one space for each run of spaces, lower case letter by letter (a final Greek sigma is no exception). */
+export function normalize(text: string): string {
+  return text.normalize("NFC").replace(SPACES, " ").replaceAll("Σ", "σ").toLowerCase();
+}
+
+const WORD = new RegExp(`'s|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^${SPACE}\\p{L}\\p{N}]+`, "gu");
+
+/** Spelled in other capitals they are no special tokens, but still kept apart from the symbols around them. */
+const MARKER = /(<\|startoftext\|>|<\|endoftext\|>)/;
+
+/** Splits normalized text into words: contractions, runs of letters, single digits, runs of symbols. */
+export function splitWords(text: string): string[] {
+  return text.split(MARKER).flatMap((part) => part.match(WORD) ?? []);
+}
+
+/** A token that is cut out of the text before anything else; `normalized`: out of the normalized text. */
+export interface AddedToken {
+  content: string;
+  normalized: boolean;
+  lstrip: boolean;
+  rstrip: boolean;
+  single_word: boolean;
+}
+
+/** Finds added tokens, leftmost first, the longest of those. */
+export class AddedTokens {
+  readonly #pattern: RegExp | null;
+  readonly #ids = new Map<string, number>();
+
+  /** @param tokens with their ids, all of one kind; `prepare` is what the text has gone through */
+  constructor(tokens: readonly (readonly [AddedToken, number])[], prepare: (text: string) => string) {
+    const alternatives: [content: string, source: string][] = [];
+    for (const [token, id] of tokens) {
+      const content = prepare(token.content);
+      if (content === "") continue;
+      this.#ids.set(content, id);
+      const source = `(${content.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")})`;
+      const [before, after] = token.single_word ? ["(?<![\\p{L}\\p{N}_])", "(?![\\p{L}\\p{N}_])"] : ["", ""];
+      const [left, right] = [token.lstrip ? `[${SPACE}]*` : "", token.rstrip ? `[${SPACE}]*` : ""];
+      alternatives.push([content, left + before + source + after + right]);
+    }
+    alternatives.sort(([a], [b]) => b.length - a.length);
+    this.#pattern = alternatives.length ? new RegExp(alternatives.map(([, source]) => source).join("|"), "gu") : null;
+  }
+
+  /** The text's pieces in order: a number for a token found, a string for the text between. */
+  split(text: string): (string | number)[] {
+    if (!this.#pattern) return [text];
+    const pieces: (string | number)[] = [];
+    let position = 0;
+    for (const match of text.matchAll(this.#pattern)) {
+      if (match.index > position) pieces.push(text.slice(position, match.index));
+      const content = match.slice(1).find((group) => group !== undefined) ?? "";
+      pieces.push(this.#ids.get(content) as number);
+      position = match.index + match[0].length;
+    }
+    if (position < text.length) pieces.push(text.slice(position));
+    return pieces;
+  }
+}

@@ -1,0 +1,85 @@
+import { quote, RepositoryError } from "./errors.js";
+import { URLRepository, type URLRepositoryOptions } from "./url_repository.js";
+
+export { readJSON } from "./config.js";
+export { ConfigError, RepositoryError, SafetensorsError } from "./errors.js";
+
+/** One file of a repository, read in pieces. */
+export interface RepositoryFile {
+  /** Where it is, for messages: path or address. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** The bytes [start, end), by default all, in an array of their own. Throws RepositoryError outside 0 <= start <= end <= size. */
+  read(start?: number, end?: number): Promise<Uint8Array<ArrayBuffer>>;
+  close?(): Promise<void>;
+}
+
+/** A folder in the layout of diffusers, wherever it lies. */
+export interface Repository {
+  /** What the user called it, for messages. */
+  readonly name: string;
+  /** Opens a file by its path inside the repository; null if there is none. Throws for a path that would leave it. */
+  open(path: string): Promise<RepositoryFile | null>;
+  /** Why the last `open(path)` found nothing, where more is known than "no such file". */
+  whyMissing?(path: string): string | undefined;
+}
+
+/** What `fromPretrained` takes as its first argument. */
+export type RepositorySource = string | URL | Repository;
+
+const isNode = (): boolean => typeof process !== "undefined" && Boolean(process.versions?.node);
+
+/** As the hub's ids look: one or two parts of letters, digits, ".", "_", "-". */
+const HUB_ID = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/;
+
+/**
+ * Opens a repository: a local folder (Node), a `file:` or `http(s):` address of a folder, `EMBEDDED_MODEL`, or an object
+ * that is a Repository already.
+ *
+ * @throws RepositoryError if the folder is missing, or the source is an id on the hub, which this version cannot load from.
+ */
+export async function openRepository(
+  source: RepositorySource,
+  options: URLRepositoryOptions = {},
+): Promise<Repository> {
+  if (source instanceof URL) return openURL(source, options);
+  if (typeof source !== "string") {
+    if (typeof source?.open === "function") return source;
+    throw new RepositoryError(`repository: expected a folder, an address or a Repository, got ${String(source)}`);
+  }
+  if (source.includes("\0")) throw new RepositoryError(`repository ${quote(source)}: the name holds a NUL character`);
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(source)) {
+    if (!URL.canParse(source)) throw new RepositoryError(`repository ${quote(source, 200)}: no valid address`);
+    return openURL(new URL(source), options);
+  }
+  if (isNode()) {
+    const { openDirectory } = await import("./directory_node.js");
+    const directory = await openDirectory(source);
+    if (directory) return directory;
+  }
+  if (HUB_ID.test(source)) {
+    throw new RepositoryError(
+      `repository ${quote(source, 200)}: there is no such folder, and loading from the Hugging Face hub is not available ` +
+        "in this version; download the repository and give the path of the local folder",
+    );
+  }
+  throw new RepositoryError(
+    isNode()
+      ? `repository ${quote(source, 200)}: no such folder`
+      : `repository ${quote(source, 200)}: a browser has no folders; give an http(s) address that ends in "/"`,
+  );
+}
+
+async function openURL(url: URL, options: URLRepositoryOptions): Promise<Repository> {
+  if (url.protocol === "http:" || url.protocol === "https:") return new URLRepository(url, options);
+  if (url.protocol === "file:" && isNode()) {
+    const { openDirectory } = await import("./directory_node.js");
+    const directory = await openDirectory(url);
+    if (directory) return directory;
+    throw new RepositoryError(`repository ${quote(url.href, 200)}: no such folder`);
+  }
+  throw new RepositoryError(
+    `repository ${quote(url.href, 200)}: cannot read ${url.protocol} addresses here; use http(s)${isNode() ? " or a folder" : ""}`,
+  );
+}

@@ -1,0 +1,166 @@
+/**
+ * The only submitter of GPU work. Ops record commands and return at once; commands are encoded in order as soon as
+ * their pipelines are compiled, so the first pass through a model compiles all its kernels at the same time and
+ * nothing ever blocks on a compiler. What is recorded here is a plain list: replaying it is the planned fast path.
+ */
+import { DeviceLostError, GPUValidationError } from "./errors.js";
+import type { Block, Memory } from "./memory.js";
+import { PARAMS_BYTES, PipelineCache, writeParams, type BufferRange, type PipelineEntry } from "./pipeline_cache.js";
+
+interface Dispatch {
+  kind: "dispatch";
+  entry: PipelineEntry;
+  values: Record<string, number>;
+  buffers: readonly BufferRange[];
+  grid: readonly [number, number, number];
+  flops: number;
+}
+type Command =
+  | Dispatch
+  | { kind: "write"; block: Block; offset: number; data: ArrayBufferView }
+  | { kind: "copy"; source: Block; sourceOffset: number; target: GPUBuffer; targetOffset: number; bytes: number }
+  | { kind: "destroy"; blocks: readonly Block[] };
+
+/** Dispatches per submit: enough to hide the cost of a submit, few enough that the GPU starts early. */
+const BATCH = 128;
+const EARLY = 32;
+
+export class CommandQueue {
+  readonly pipelines: PipelineCache;
+  #pending: Command[] = [];
+  #uniforms: Block;
+  #staging = new DataView(new ArrayBuffer(BATCH * PARAMS_BYTES));
+  #fault: Error | null = null;
+  #lost: DeviceLostError | null = null;
+  #pumping = false;
+
+  constructor(
+    private readonly gpu: GPUDevice,
+    private readonly memory: Memory,
+    /** Floating-point operations after which a batch is submitted, so that no submit runs for seconds. */
+    private readonly flopsPerSubmit: number,
+  ) {
+    this.#uniforms = memory.create(BATCH * PARAMS_BYTES, "params", GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+    this.pipelines = new PipelineCache(gpu, this.#uniforms.buffer);
+    gpu.addEventListener("uncapturederror", (event) => {
+      event.preventDefault?.();
+      this.fail(new GPUValidationError((event as GPUUncapturedErrorEvent).error.message));
+    });
+  }
+
+  /** Remembers the first error; the next call that waits throws it. */
+  fail(error: Error): void {
+    this.#fault ??= error;
+  }
+
+  lose(error: DeviceLostError): void {
+    this.#lost ??= error;
+    this.#pending = [];
+  }
+
+  get isLost(): DeviceLostError | null {
+    return this.#lost;
+  }
+
+  push(command: Command): void {
+    if (this.#lost) throw this.#lost;
+    this.#pending.push(command);
+    if (this.#pending.length >= EARLY && !this.#pumping) this.#pump();
+  }
+
+  /** Submits everything recorded so far. Rejects with whatever went wrong since the last wait. */
+  async flush(): Promise<void> {
+    for (;;) {
+      this.#encode();
+      const head = this.#pending[0];
+      if (this.#lost || !head) break;
+      if (head.kind === "dispatch") await head.entry.ready;
+    }
+    await this.memory.settled();
+    this.check();
+  }
+
+  /** Throws the loss of the device or the first error since the last check. */
+  check(): void {
+    if (this.#lost) throw this.#lost;
+    const fault = this.#fault;
+    this.#fault = null;
+    if (fault) {
+      this.#pending = this.#pending.filter((command) => command.kind === "destroy");
+      throw fault;
+    }
+  }
+
+  /** Encodes what is ready now and comes back when the next pipeline is. */
+  #pump(): void {
+    this.#encode();
+    const head = this.#pending[0];
+    if (head?.kind !== "dispatch" || this.#pumping) return;
+    this.#pumping = true;
+    void head.entry.ready.then(() => {
+      this.#pumping = false;
+      this.#pump();
+    });
+  }
+
+  #encode(): void {
+    let done = 0;
+    while (done < this.#pending.length && !this.#lost) {
+      const command = this.#pending[done];
+      if (command.kind === "dispatch") {
+        const encoded = this.#encodeBatch(done);
+        if (encoded === 0) break;
+        done += encoded;
+      } else {
+        this.#execute(command);
+        done++;
+      }
+    }
+    if (done > 0) this.#pending.splice(0, done);
+  }
+
+  #execute(command: Exclude<Command, Dispatch>): void {
+    if (command.kind === "write") {
+      const { data } = command;
+      this.gpu.queue.writeBuffer(command.block.buffer, command.offset, data.buffer, data.byteOffset, data.byteLength);
+    } else if (command.kind === "copy") {
+      const encoder = this.gpu.createCommandEncoder();
+      encoder.copyBufferToBuffer(command.source.buffer, command.sourceOffset, command.target, command.targetOffset, command.bytes);
+      this.gpu.queue.submit([encoder.finish()]);
+    } else {
+      for (const block of command.blocks) this.memory.destroy(block);
+      this.pipelines.forgetBindGroups();
+    }
+  }
+
+  /** Encodes and submits the run of ready dispatches that starts at `from`; returns how many. */
+  #encodeBatch(from: number): number {
+    let count = 0;
+    let flops = 0;
+    let encoder: GPUCommandEncoder | undefined;
+    let pass: GPUComputePassEncoder | undefined;
+    while (from + count < this.#pending.length && count < BATCH && flops < this.flopsPerSubmit) {
+      const command = this.#pending[from + count];
+      if (command.kind !== "dispatch") break;
+      const { entry } = command;
+      if (entry.error) this.fail(entry.error);
+      else if (!entry.pipeline) break;
+      else {
+        encoder ??= this.gpu.createCommandEncoder();
+        pass ??= encoder.beginComputePass();
+        writeParams(this.#staging, count * PARAMS_BYTES, entry, command.values);
+        pass.setPipeline(entry.pipeline);
+        pass.setBindGroup(0, this.pipelines.bindGroup(entry, command.buffers), [count * PARAMS_BYTES]);
+        pass.dispatchWorkgroups(...command.grid);
+        flops += command.flops;
+      }
+      count++;
+    }
+    if (encoder && pass) {
+      pass.end();
+      this.gpu.queue.writeBuffer(this.#uniforms.buffer, 0, this.#staging.buffer, 0, count * PARAMS_BYTES);
+      this.gpu.queue.submit([encoder.finish()]);
+    }
+    return count;
+  }
+}

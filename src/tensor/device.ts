@@ -1,0 +1,267 @@
+/** A GPU device: its limits and features, its memory, its queue of recorded commands. `navigator.gpu` appears only here. */
+import type { Kernel } from "../../kernels/wgsl.js";
+import { CommandQueue } from "./command_queue.js";
+import { DeviceLostError, NoAdapterError } from "./errors.js";
+import { Memory, type Block, type MemoryUse } from "./memory.js";
+import type { BufferRange } from "./pipeline_cache.js";
+import type { DType } from "./dtype.js";
+import { Tensor } from "./tensor.js";
+
+export interface DeviceOptions {
+  powerPreference?: GPUPowerPreference;
+  /** An adapter of your own instead of the default one; an adapter makes one device only. */
+  adapter?: GPUAdapter;
+  /** Optional features to leave unused, e.g. ["shader-f16"]: for tests and for working round drivers. */
+  disableFeatures?: string[];
+  /** Limits to request instead of the adapter's own, e.g. WebGPU's defaults. */
+  limits?: Record<string, number>;
+}
+
+/** One dispatch of a kernel variant. Buffers follow the kernel's bindings. */
+export interface Run<V> {
+  kernel: Kernel<V>;
+  variant: V;
+  values: Record<string, number>;
+  buffers: readonly (Tensor | BufferRange)[];
+  /** Workgroups in x, y, z. */
+  grid: readonly number[];
+  /** Estimated floating-point operations; decides when a batch is submitted. */
+  flops?: number;
+}
+
+const OPTIONAL_FEATURES = ["shader-f16", "subgroups", "timestamp-query"];
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxStorageBuffersPerShaderStage",
+] as const;
+
+/** Work per dispatch and per submit that stays near 100 ms: at 5 GFLOP/s on a CPU adapter, at 100 GFLOP/s on the slowest GPU. */
+const FLOPS_BUDGET = { software: 5e8, hardware: 1e10 };
+
+let current: Device | undefined;
+let pendingDefault: Promise<Device> | undefined;
+
+/** The device made first and still alive. Throws before one exists. */
+export function defaultDevice(): Device {
+  if (!current) throw new Error("No WebGPU device yet: call `await requestDevice()` or load a model first, or pass { device }.");
+  return current;
+}
+
+/** The default device, made on first use. Loaders call this when they are given no device. */
+export function ensureDevice(): Promise<Device> {
+  if (current) return Promise.resolve(current);
+  pendingDefault ??= requestDevice().finally(() => (pendingDefault = undefined));
+  return pendingDefault;
+}
+
+/**
+ * Makes a GPU device with every useful feature and limit of its adapter. The first one becomes the default.
+ * @throws NoAdapterError if there is no WebGPU adapter
+ */
+export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
+  const adapter = options.adapter ?? (await requestAdapter(options));
+  const requiredFeatures = OPTIONAL_FEATURES.filter(
+    (name) => adapter.features.has(name) && !options.disableFeatures?.includes(name),
+  ) as GPUFeatureName[];
+  const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
+  const gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits: { ...limits, ...options.limits } });
+  const device = new Device(gpu, adapter.info);
+  current ??= device;
+  return device;
+}
+
+async function requestAdapter({ powerPreference = "high-performance" }: DeviceOptions): Promise<GPUAdapter> {
+  const inNode = typeof process !== "undefined" && Boolean(process.versions?.node);
+  let gpu = globalThis.navigator?.gpu as GPU | undefined;
+  if (!gpu && inNode) gpu = await (await import("./gpu_node.js")).requestNodeGPU();
+  const adapter = await gpu?.requestAdapter({ powerPreference });
+  if (adapter) return adapter;
+  throw new NoAdapterError(
+    gpu
+      ? "This browser has WebGPU but gives no adapter: enable hardware acceleration (chrome://gpu shows why), or update the graphics driver."
+      : "This browser has no WebGPU: use Chrome or Edge 113+, Safari 26+ or Firefox 141+, on an https:// or http://localhost page.",
+  );
+}
+
+export class Device {
+  readonly adapterInfo: GPUAdapterInfo;
+  readonly features: ReadonlySet<string>;
+  readonly limits: GPUSupportedLimits;
+  /** Resolves when the device is lost or destroyed, as in WebGPU. */
+  readonly lost: Promise<GPUDeviceLostInfo>;
+  readonly memory: Memory;
+  readonly queue: CommandQueue;
+  /** True on CPU adapters (SwiftShader, llvmpipe, WARP), where workgroup memory and barriers cost more than they save. */
+  readonly isSoftware: boolean;
+  /** True where the builtin fma() is faster than a*b+c: lavapipe fuses only the builtin. */
+  readonly fusedMultiplyAdd: boolean;
+  /** Operations one dispatch may do; ops split along rows above it. */
+  readonly flopsBudget: number;
+  #scopes: Set<Tensor>[] = [];
+  #dummies = new Map<DType, Tensor>();
+  #gpu: GPUDevice;
+  #lossSignal: Promise<never>;
+
+  constructor(gpu: GPUDevice, info: GPUAdapterInfo) {
+    this.#gpu = gpu;
+    this.adapterInfo = info;
+    this.features = gpu.features as ReadonlySet<string>;
+    this.limits = gpu.limits;
+    this.lost = gpu.lost;
+    const name = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
+    this.isSoftware = /swiftshader|llvmpipe|lavapipe|warp|basic render|microsoft/i.test(name) || info.isFallbackAdapter === true;
+    this.fusedMultiplyAdd = /llvmpipe|lavapipe/i.test(name);
+    this.flopsBudget = this.isSoftware ? FLOPS_BUDGET.software : FLOPS_BUDGET.hardware;
+    this.memory = new Memory(gpu, (error) => this.queue.fail(error));
+    this.queue = new CommandQueue(gpu, this.memory, this.flopsBudget);
+    this.#lossSignal = gpu.lost.then(({ reason, message }) => {
+      const error = new DeviceLostError(reason, message);
+      this.queue.lose(error);
+      if (current === this) current = undefined;
+      throw error;
+    });
+    this.#lossSignal.catch(() => undefined);
+  }
+
+  /** Buffers and bytes held now and at most. */
+  get memoryUse(): MemoryUse {
+    return this.memory.use;
+  }
+
+  /** Records one dispatch. It runs after everything recorded before. */
+  run<V>({ kernel, variant, values, buffers, grid, flops = 0 }: Run<V>): void {
+    const entry = this.queue.pipelines.get(kernel, variant);
+    const [x = 1, y = 1, z = 1] = grid;
+    if (x * y * z === 0) return;
+    const ranges = buffers.map((buffer): BufferRange => {
+      if (!("shape" in buffer)) return buffer;
+      const limit = this.limits.maxStorageBufferBindingSize;
+      if (buffer.bytes > limit)
+        throw new RangeError(
+          `${kernel.name}: ${String(buffer)} needs a binding of ${buffer.bytes} bytes, got an adapter that binds at most ${limit}. ` +
+            `Use dtype "float16" or a smaller size.`,
+        );
+      const { block } = buffer;
+      return block.bytes > limit ? { block, offset: 0, size: buffer.bytes } : { block };
+    });
+    this.queue.push({ kind: "dispatch", entry, values, buffers: ranges, grid: [x, y, z], flops });
+  }
+
+  /**
+   * Runs `work` and disposes every tensor it made except those in its result (a tensor, or arrays and plain objects
+   * of tensors). Scopes nest: what is returned belongs to the scope outside. `work` must be synchronous.
+   */
+  scope<T>(work: () => T): T {
+    const made = new Set<Tensor>();
+    this.#scopes.push(made);
+    let result: T | undefined;
+    try {
+      result = work();
+      return result;
+    } finally {
+      this.#scopes.pop();
+      const kept = new Set<unknown>();
+      collect(result, kept);
+      const outer = this.#scopes.at(-1);
+      for (const tensor of [...made])
+        if (kept.has(tensor)) outer?.add(tensor);
+        else tensor.dispose();
+    }
+  }
+
+  /** Takes a tensor out of the current scopes: the caller disposes it. */
+  keep<T extends Tensor>(tensor: T): T {
+    for (const scope of this.#scopes) scope.delete(tensor);
+    return tensor;
+  }
+
+  track(tensor: Tensor): void {
+    this.#scopes.at(-1)?.add(tensor);
+  }
+
+  untrack(tensor: Tensor): void {
+    for (const scope of this.#scopes) scope.delete(tensor);
+  }
+
+  release(block: Block): void {
+    if (this.queue.isLost) return;
+    if (block.pooled) this.memory.recycle(block);
+    else this.queue.push({ kind: "destroy", blocks: [block] });
+  }
+
+  /** Destroys the buffers that wait for reuse. */
+  trim(): void {
+    if (this.queue.isLost) return;
+    const blocks = this.memory.drainPool();
+    if (blocks.length > 0) this.queue.push({ kind: "destroy", blocks });
+  }
+
+  /** Copies a whole tensor into another of its dtype, at an element offset; both must lie at multiples of 4 bytes. */
+  copyElements(from: Tensor, to: Tensor, toElement: number): void {
+    const bytes = from.size * from.itemSize;
+    const targetOffset = toElement * to.itemSize;
+    if (bytes % 4 !== 0 || targetOffset % 4 !== 0 || from.dtype !== to.dtype)
+      throw new RangeError(`copyElements: ${bytes} bytes at ${targetOffset} are not whole words of ${from.dtype}`);
+    this.queue.push({ kind: "copy", source: from.block, sourceOffset: 0, target: to.block.buffer, targetOffset, bytes });
+  }
+
+  /** A small tensor to bind where an optional input is absent. */
+  dummy(dtype: DType): Tensor {
+    let tensor = this.#dummies.get(dtype);
+    if (!tensor) {
+      tensor = this.keep(Tensor.empty(this, [4], dtype, { persistent: true, label: "absent" }));
+      this.#dummies.set(dtype, tensor);
+    }
+    return tensor;
+  }
+
+  /** Submits all recorded work; rejects if anything has gone wrong. */
+  async flush(): Promise<void> {
+    await Promise.race([this.queue.flush(), this.#lossSignal]);
+  }
+
+  /** Submits all recorded work and waits until the GPU has done it. */
+  async synchronize(): Promise<void> {
+    await this.flush();
+    await Promise.race([this.#gpu.queue.onSubmittedWorkDone(), this.#lossSignal]);
+    this.queue.check();
+  }
+
+  /** Copies the first `bytes` of a block to the CPU, after all recorded work. */
+  async readBytes(block: Block, bytes: number): Promise<ArrayBuffer> {
+    const staging = this.memory.create(bytes, "readback", GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+    try {
+      this.queue.push({ kind: "copy", source: block, sourceOffset: 0, target: staging.buffer, targetOffset: 0, bytes });
+      await this.flush();
+      await Promise.race([staging.buffer.mapAsync(GPUMapMode.READ), this.#lossSignal]);
+      this.queue.check();
+      return staging.buffer.getMappedRange().slice(0);
+    } finally {
+      this.memory.destroy(staging);
+    }
+  }
+
+  /** Frees everything and ends the device. In Node the process can then exit. */
+  destroy(): void {
+    if (current === this) current = undefined;
+    this.queue.lose(new DeviceLostError("destroyed", ""));
+    this.memory.destroyAll();
+    this.#gpu.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+}
+
+function collect(value: unknown, into: Set<unknown>): void {
+  if (typeof value !== "object" || value === null || into.has(value)) return;
+  into.add(value);
+  if ("device" in value && "shape" in value) return;
+  if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype)
+    for (const item of Object.values(value)) collect(item, into);
+}

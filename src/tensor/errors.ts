@@ -1,0 +1,46 @@
+/** The errors of the runtime. `code` is stable; the message says what happened and what to do. */
+export class WebGPUDiffusersError extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** No WebGPU adapter could be found. */
+export class NoAdapterError extends WebGPUDiffusersError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("WD_NO_ADAPTER", message, options);
+  }
+}
+
+/** The GPU device was lost (driver reset, GPU process crash) or destroyed; every pending and later call rejects with this. */
+export class DeviceLostError extends WebGPUDiffusersError {
+  constructor(reason: string, message: string) {
+    super(
+      "WD_DEVICE_LOST",
+      `The GPU device was lost (${reason}${message ? `: ${message}` : ""}). Make a new one with requestDevice() and load the model again.`,
+    );
+  }
+}
+
+/** A buffer could not be allocated. */
+export class OutOfMemoryError extends WebGPUDiffusersError {
+  constructor(bytes: number, held: number, label: string) {
+    super(
+      "WD_OOM",
+      `The GPU has no room for ${bytes} bytes (${label}); this library holds ${held} bytes. ` +
+        `Use dtype "float16", a smaller picture, or dispose() of models no longer needed.`,
+    );
+  }
+}
+
+/** WebGPU rejected a command or a shader: a bug in this library or in the driver. */
+export class GPUValidationError extends WebGPUDiffusersError {
+  constructor(message: string) {
+    super("WD_VALIDATION", message);
+  }
+}

@@ -1,0 +1,42 @@
+/** Helpers shared by the launchers. */
+import type { Format } from "../../../kernels/wgsl.js";
+import type { Device } from "../device.js";
+import { formatOf } from "../dtype.js";
+import type { Tensor } from "../tensor.js";
+
+/** The kernel format of `x`, checking that every other tensor has the same dtype and device. */
+export function formatFor(op: string, x: Tensor, ...others: (Tensor | null | undefined)[]): Format {
+  for (const other of others) {
+    if (!other) continue;
+    if (other.dtype !== x.dtype) throw new TypeError(`${op}: the dtypes differ, got ${String(x)} and ${String(other)}`);
+    if (other.device !== x.device) throw new Error(`${op}: the tensors are on different devices`);
+  }
+  return formatOf(x.dtype, x.device.features.has("shader-f16"), op);
+}
+
+/** A grid of `count` workgroups folded over y, because a dimension holds at most 65535. */
+export function foldedGrid(count: number): [number, number] {
+  const x = Math.min(count, 65535);
+  return [x, Math.ceil(count / x)];
+}
+
+export const quadsOf = (tensor: Tensor): number => Math.ceil(tensor.size / 4);
+
+export function sameShape(op: string, x: Tensor, y: Tensor): void {
+  if (x.shape.length !== y.shape.length || x.shape.some((n, i) => n !== y.shape[i]))
+    throw new RangeError(`${op}: the shapes differ, got [${x.shape.join(", ")}] and [${y.shape.join(", ")}]`);
+}
+
+export function expectShape(op: string, what: string, x: Tensor, shape: readonly number[]): void {
+  if (x.shape.length !== shape.length || x.shape.some((n, i) => n !== shape[i]))
+    throw new RangeError(`${op}: ${what} must be [${shape.join(", ")}], got [${x.shape.join(", ")}]`);
+}
+
+/**
+ * Splits `rows` into runs that each stay within the device's budget of operations, and multiples of `unit`:
+ * a dispatch that runs for seconds is reset by the operating system.
+ */
+export function* rowRuns(device: Device, rows: number, flopsPerRow: number, unit: number): Generator<[start: number, count: number]> {
+  const most = Math.max(unit, Math.floor(device.flopsBudget / Math.max(1, flopsPerRow) / unit) * unit);
+  for (let start = 0; start < rows; start += most) yield [start, Math.min(most, rows - start)];
+}

@@ -1,0 +1,70 @@
+import { ACTIVATION_CODE, type Activation } from "../../../kernels/activation.js";
+import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
+import { Tensor } from "../tensor.js";
+import { expectShape, formatFor, rowRuns } from "./common.js";
+import { chooseTile, tileGrid, type Tile } from "./matmul.js";
+
+export interface Conv2dOptions {
+  stride?: number;
+  /** Zeros around the input: one number for all sides, or [top, bottom, left, right]. */
+  padding?: number | readonly [top: number, bottom: number, left: number, right: number];
+  /** [batch, cout], added to every pixel of an image: the time embedding of a ResNet block. */
+  shift?: Tensor;
+  /** [batch, height, width, cout] of the output, added to it. */
+  residual?: Tensor;
+  /** Applied last. */
+  activation?: Activation;
+  /** Doubles the input in both directions first (nearest), without a copy of it. */
+  upsample?: boolean;
+  /** For tests and benchmarks: a tile other than the one chosen by shape. */
+  tile?: Tile;
+}
+
+/**
+ * torch.nn.functional.conv2d on NHWC, sums in float32.
+ * @param x [batch, height, width, cin]
+ * @param w [kernelHeight, kernelWidth, cin, cout] (packed so at load)
+ * @param bias [cout]
+ * @returns [batch, outHeight, outWidth, cout]
+ */
+export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOptions = {}): Tensor {
+  const { stride = 1, padding = 0, shift, residual, activation = "none", upsample = false, tile } = options;
+  if (x.shape.length !== 4 || w.shape.length !== 4 || w.shape[2] !== x.shape[3])
+    throw new RangeError(
+      `conv2d: takes x [batch, height, width, cin] and w [kh, kw, cin, cout], got [${x.shape.join(", ")}] and [${w.shape.join(", ")}]`,
+    );
+  const { device } = x;
+  const [batch, height, width, cin] = x.shape;
+  const [kernelHeight, kernelWidth, , cout] = w.shape;
+  const [top, bottom, left, right] = typeof padding === "number" ? [padding, padding, padding, padding] : padding;
+  const zoom = upsample ? 2 : 1;
+  const outHeight = Math.floor((height * zoom + top + bottom - kernelHeight) / stride) + 1;
+  const outWidth = Math.floor((width * zoom + left + right - kernelWidth) / stride) + 1;
+  if (outHeight < 1 || outWidth < 1)
+    throw new RangeError(`conv2d: the input [${x.shape.join(", ")}] is smaller than the kernel ${kernelHeight}x${kernelWidth}`);
+  const shape = [batch, outHeight, outWidth, cout];
+  expectShape("conv2d", "bias", bias, [cout]);
+  if (shift) expectShape("conv2d", "shift", shift, [batch, cout]);
+  if (residual) expectShape("conv2d", "residual", residual, shape);
+  const format = formatFor("conv2d", x, w, bias, shift, residual);
+  const y = Tensor.empty(device, shape, x.dtype);
+  const m = batch * outHeight * outWidth;
+  const flopsPerRow = 2 * cout * cin * kernelHeight * kernelWidth;
+  const { tileM, tileN4 } = tile ?? chooseTile(device, m, cout, cin);
+  for (const [start, count] of rowRuns(device, m, flopsPerRow, Math.max(1, tileM) * 4)) {
+    device.run({
+      kernel,
+      variant: { format, tileM, tileN4, fma: device.fusedMultiplyAdd },
+      values: {
+        ...{ height, width, cin, cout, out_height: outHeight, out_width: outWidth },
+        ...{ kernel_height: kernelHeight, kernel_width: kernelWidth, stride, pad_top: top, pad_left: left },
+        ...{ upsample: upsample ? 1 : 0, m, row_start: start, row_end: start + count },
+        ...{ activation: ACTIVATION_CODE[activation], has_shift: shift ? 1 : 0, has_residual: residual ? 1 : 0 },
+      },
+      buffers: [x, w, bias, shift ?? x, residual ?? x, y],
+      grid: tileGrid(count, cout, tileM, tileN4),
+      flops: flopsPerRow * count,
+    });
+  }
+  return y;
+}

@@ -1,0 +1,77 @@
+import { copy as kernel, WORKGROUP_SIZE, type SourceFormat } from "../../../kernels/copy.wgsl.js";
+import type { Device } from "../device.js";
+import { formatOf, product, type DType } from "../dtype.js";
+import type { Block } from "../memory.js";
+import { Tensor } from "../tensor.js";
+import { foldedGrid, quadsOf } from "./common.js";
+
+/** A dense tensor gathered from `source` by strides: up to four axes, strides and offset in elements. */
+export interface Gather {
+  shape: readonly number[];
+  strides: readonly number[];
+  offset?: number;
+}
+
+/** Runs one gather into `y`. The source may be a block of raw file bytes in a format that tensors do not have. */
+export function gatherInto(
+  device: Device,
+  source: { block: Block; offset?: number; size?: number } | Tensor,
+  from: SourceFormat,
+  y: Tensor,
+  { shape, strides, offset = 0 }: Gather,
+): void {
+  if (shape.length > 4) throw new RangeError(`copy: takes at most 4 axes, got [${shape.join(", ")}]`);
+  if (product(shape) === 0) return;
+  const [, n1, n2, n3] = [1, 1, 1, 1, ...shape].slice(-4);
+  const [s0, s1, s2, s3] = [0, 0, 0, 0, ...strides].slice(-4);
+  const quads = quadsOf(y);
+  device.run({
+    kernel,
+    variant: { from, to: formatOf(y.dtype, device.features.has("shader-f16"), "copy") },
+    values: { quads, size: y.size, offset, n1, n2, n3, s0, s1, s2, s3 },
+    buffers: [source, y],
+    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
+  });
+}
+
+function gather(x: Tensor, view: Gather, dtype: DType = x.dtype): Tensor {
+  const y = Tensor.empty(x.device, view.shape, dtype);
+  gatherInto(x.device, x, formatOf(x.dtype, x.device.features.has("shader-f16"), "copy"), y, view);
+  return y;
+}
+
+const denseStrides = (shape: readonly number[]): number[] => shape.map((_, i) => product(shape.slice(i + 1)));
+
+/** torch.permute: axis i of the result is axis `axes[i]` of x. */
+export function permute(x: Tensor, axes: readonly number[]): Tensor {
+  if ([...axes].sort().join() !== x.shape.map((_, i) => i).join())
+    throw new RangeError(`permute: [${axes.join(", ")}] is not an order of the ${x.shape.length} axes of [${x.shape.join(", ")}]`);
+  const strides = denseStrides(x.shape);
+  return gather(x, { shape: axes.map((a) => x.shape[a]), strides: axes.map((a) => strides[a]) });
+}
+
+/** [batch, channels, height, width] to [batch, height, width, channels], the layout of every activation in here. */
+export const toNHWC = (x: Tensor): Tensor => permute(x, [0, 2, 3, 1]);
+
+/** [batch, height, width, channels] to diffusers' [batch, channels, height, width]. */
+export const toNCHW = (x: Tensor): Tensor => permute(x, [0, 3, 1, 2]);
+
+/** `count` elements of an axis from `start` on. */
+export function slice(x: Tensor, axis: number, start: number, count: number): Tensor {
+  if (start < 0 || count < 0 || start + count > x.shape[axis])
+    throw new RangeError(`slice: ${start}..${start + count} of axis ${axis} is outside [${x.shape.join(", ")}]`);
+  const strides = denseStrides(x.shape);
+  const shape = x.shape.map((n, i) => (i === axis ? count : n));
+  return gather(x, { shape, strides, offset: start * strides[axis] });
+}
+
+/** The same numbers in another floating dtype. Always a copy. */
+export const cast = (x: Tensor, dtype: DType): Tensor => gather(x, { shape: [x.size], strides: [1] }, dtype).reshapeOwned(x.shape);
+
+/** Repeats each row of the first axis `count` times in a row, as torch.repeat_interleave(x, count, 0). */
+export function repeatRows(x: Tensor, count: number): Tensor {
+  const [rows, ...rest] = x.shape;
+  const width = product(rest);
+  const y = gather(x, { shape: [rows, count, width], strides: [width, 0, 1] });
+  return y.reshapeOwned([rows * count, ...rest]);
+}

@@ -1,0 +1,71 @@
+import { ACTIVATION_CODE, type Activation } from "../../../kernels/activation.js";
+import * as kernels from "../../../kernels/elementwise.wgsl.js";
+import { Tensor } from "../tensor.js";
+import { foldedGrid, formatFor, quadsOf, sameShape } from "./common.js";
+
+const grid = (quads: number): [number, number] => foldedGrid(Math.ceil(quads / kernels.WORKGROUP_SIZE));
+
+/**
+ * Σ cₖ xₖ over tensors of one shape, optionally clamped; sums in float32.
+ * Coefficients are numbers computed in double precision on the CPU: a scheduler's step is one or two of these.
+ * @param terms 1 to 8 pairs of coefficient and tensor
+ */
+export function linearCombination(
+  terms: readonly (readonly [coefficient: number, x: Tensor])[],
+  { clamp }: { clamp?: readonly [low: number, high: number] } = {},
+): Tensor {
+  if (terms.length < 1 || terms.length > kernels.MAX_TERMS)
+    throw new RangeError(`linearCombination: takes 1 to ${kernels.MAX_TERMS} terms, got ${terms.length}`);
+  const tensors = terms.map(([, x]) => x);
+  const [first, ...others] = tensors;
+  for (const [coefficient] of terms)
+    if (!Number.isFinite(coefficient)) throw new RangeError(`linearCombination: coefficients must be finite, got ${coefficient}`);
+  for (const other of others) sameShape("linearCombination", first, other);
+  const format = formatFor("linearCombination", first, ...others);
+  const y = Tensor.empty(first.device, first.shape, first.dtype);
+  const quads = quadsOf(y);
+  const coefficients = Array.from({ length: kernels.MAX_TERMS }, (_, k) => [`c${k}`, terms[k]?.[0] ?? 0]);
+  first.device.run({
+    kernel: kernels.linearCombination,
+    variant: { format, terms: terms.length, clamped: clamp !== undefined },
+    values: { quads, low: clamp?.[0] ?? 0, high: clamp?.[1] ?? 0, ...Object.fromEntries(coefficients) },
+    buffers: [...tensors, y],
+    grid: grid(quads),
+  });
+  return y;
+}
+
+/** x + y. */
+export const add = (x: Tensor, y: Tensor): Tensor =>
+  linearCombination([
+    [1, x],
+    [1, y],
+  ]);
+
+/** Classifier-free guidance (Ho & Salimans 2022): unconditional + scale * (conditional - unconditional). */
+export const guidance = (unconditional: Tensor, conditional: Tensor, scale: number): Tensor =>
+  linearCombination([
+    [1 - scale, unconditional],
+    [scale, conditional],
+  ]);
+
+/** silu, gelu (exact) or quick_gelu of every element. */
+export function activation(x: Tensor, kind: Exclude<Activation, "none">): Tensor {
+  const format = formatFor(kind, x);
+  const y = Tensor.empty(x.device, x.shape, x.dtype);
+  const quads = quadsOf(y);
+  const values = { quads, code: ACTIVATION_CODE[kind] };
+  x.device.run({ kernel: kernels.activation, variant: { format }, values, buffers: [x, y], grid: grid(quads) });
+  return y;
+}
+
+/** x[…, :inner] * gelu(x[…, inner:]), halving the last axis. */
+export function geglu(x: Tensor): Tensor {
+  const width = x.shape.at(-1) ?? 0;
+  if (width % 2 !== 0 || width === 0) throw new RangeError(`geglu: the last axis must be even, got [${x.shape.join(", ")}]`);
+  const format = formatFor("geglu", x);
+  const y = Tensor.empty(x.device, [...x.shape.slice(0, -1), width / 2], x.dtype);
+  const quads = quadsOf(y);
+  x.device.run({ kernel: kernels.geglu, variant: { format }, values: { quads, inner: width / 2 }, buffers: [x, y], grid: grid(quads) });
+  return y;
+}

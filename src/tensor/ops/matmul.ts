@@ -1,0 +1,75 @@
+import { ACTIVATION_CODE, type Activation } from "../../../kernels/activation.js";
+import { matmul as kernel, WORKGROUP, type MatmulVariant } from "../../../kernels/matmul.wgsl.js";
+import type { Device } from "../device.js";
+import { product } from "../dtype.js";
+import { Tensor } from "../tensor.js";
+import { expectShape, formatFor, rowRuns } from "./common.js";
+
+export interface MatmulOptions {
+  /** [N], added to every row. */
+  bias?: Tensor | null;
+  /** [..., N], added to the result. */
+  residual?: Tensor;
+  /** Applied last. */
+  activation?: Activation;
+  /** For tests and benchmarks: a tile other than the one chosen by shape. `{ tileM: 0 }` is the plain kernel. */
+  tile?: Tile;
+}
+
+/** Rows and vec4 columns that one thread computes. */
+export type Tile = Pick<MatmulVariant, "tileM" | "tileN4">;
+
+export const PLAIN: Tile = { tileM: 0, tileN4: 0 };
+
+/** The register tile for a product of these sizes: the largest that divides N and still fills the device. */
+export function chooseTile(device: Device, m: number, n: number, k: number): Tile {
+  if (n % 4 !== 0 || k % 4 !== 0) return PLAIN;
+  const tileN4 = n % 8 === 0 ? 2 : 1;
+  // Fewer threads than this leave cores or compute units idle; smaller tiles then win.
+  const enough = device.isSoftware ? 128 : 8192;
+  const tileM = [8, 4, 2].find((rows) => Math.ceil(m / rows) * (n / (4 * tileN4)) >= enough) ?? 1;
+  return { tileM, tileN4 };
+}
+
+/**
+ * x · w + bias, then + residual, then the activation; sums in float32.
+ * @param x [..., K]
+ * @param w [K, N] (a linear layer's weight is packed so at load)
+ */
+export function matmul(x: Tensor, w: Tensor, { bias, residual, activation = "none", tile }: MatmulOptions = {}): Tensor {
+  const { device } = x;
+  const k = x.shape.at(-1) ?? 0;
+  if (w.shape.length !== 2 || w.shape[0] !== k)
+    throw new RangeError(`matmul: the inner sizes differ, got [${x.shape.join(", ")}] and [${w.shape.join(", ")}]`);
+  const n = w.shape[1];
+  const m = product(x.shape.slice(0, -1));
+  const shape = [...x.shape.slice(0, -1), n];
+  if (bias) expectShape("matmul", "bias", bias, [n]);
+  if (residual) expectShape("matmul", "residual", residual, shape);
+  const format = formatFor("matmul", x, w, bias, residual);
+  const y = Tensor.empty(device, shape, x.dtype);
+  const { tileM, tileN4 } = tile ?? chooseTile(device, m, n, k);
+  for (const [start, count] of rowRuns(device, m, 2 * n * k, Math.max(1, tileM) * 4)) {
+    device.run({
+      kernel,
+      variant: { format, tileM, tileN4, fma: device.fusedMultiplyAdd },
+      values: {
+        ...{ m, n, k, row_start: start, row_end: start + count, activation: ACTIVATION_CODE[activation] },
+        ...{ has_bias: bias ? 1 : 0, has_residual: residual ? 1 : 0 },
+      },
+      buffers: [x, w, bias ?? x, residual ?? x, y],
+      grid: tileGrid(count, n, tileM, tileN4),
+      flops: 2 * count * n * k,
+    });
+  }
+  return y;
+}
+
+/** Workgroups of 8 x 8 threads over `rows` x `columns`; the plain kernel folds quads into rows of 64 workgroups. */
+export function tileGrid(rows: number, columns: number, tileM: number, tileN4: number): [number, number] {
+  if (tileM === 0) {
+    const groups = Math.ceil((rows * columns) / 4 / (WORKGROUP * WORKGROUP));
+    return [Math.min(64, groups), Math.ceil(groups / 64)];
+  }
+  return [Math.ceil(columns / (4 * tileN4 * WORKGROUP)), Math.ceil(rows / (tileM * WORKGROUP))];
+}

@@ -1,0 +1,80 @@
+/** Ops that move elements without arithmetic: embedding, resize, concatenation. */
+import { concat as concatKernel, WORKGROUP_SIZE } from "../../../kernels/concat.wgsl.js";
+import { embedding as embeddingKernel } from "../../../kernels/embedding.wgsl.js";
+import { upsample as upsampleKernel } from "../../../kernels/upsample.wgsl.js";
+import { product } from "../dtype.js";
+import { Tensor } from "../tensor.js";
+import { expectShape, foldedGrid, formatFor, quadsOf } from "./common.js";
+
+const grid = (quads: number): [number, number] => foldedGrid(Math.ceil(quads / WORKGROUP_SIZE));
+
+/**
+ * Rows of a table by id, plus the row of their place in the sequence.
+ * @param ids int32 [batch, tokens], each below the table's rows (checked by the caller; others are clamped)
+ * @param table [rows, width]; may be larger than the adapter's binding limit
+ * @param position [at least tokens, width]
+ * @returns [batch, tokens, width]
+ */
+export function embedding(ids: Tensor, table: Tensor, position?: Tensor): Tensor {
+  const { device } = table;
+  const [rows, width] = table.shape;
+  const [batch, tokens] = ids.shape;
+  if (ids.dtype !== "int32" || ids.shape.length !== 2)
+    throw new TypeError(`embedding: ids must be int32 [batch, tokens], got ${String(ids)}`);
+  if (position && (position.shape[0] < tokens || position.shape[1] !== width))
+    throw new RangeError(`embedding: ${tokens} tokens of width ${width} do not fit positions [${position.shape.join(", ")}]`);
+  const format = formatFor("embedding", table, position);
+  const y = Tensor.empty(device, [batch, tokens, width], table.dtype);
+  const rowBytes = width * table.itemSize;
+  const limit = device.limits.maxStorageBufferBindingSize;
+  // Windows of a multiple of 256 rows keep binding offsets aligned.
+  const window = table.bytes <= limit ? rows : Math.floor(limit / rowBytes / 256) * 256;
+  if (window < rows && (width % 4 !== 0 || window === 0))
+    throw new RangeError(`embedding: a table of rows of ${width} cannot be bound in windows of ${limit} bytes`);
+  for (let first = 0; first < rows; first += window) {
+    const count = Math.min(window, rows - first);
+    const range = { block: table.block, offset: first * rowBytes, size: count * rowBytes };
+    device.run({
+      kernel: embeddingKernel,
+      variant: { format },
+      values: { quads: quadsOf(y), width, tokens, count: batch * tokens, first_row: first, rows: count, has_position: position ? 1 : 0 },
+      buffers: [ids, window === rows ? table : range, position ?? y.device.dummy(table.dtype), y],
+      grid: grid(quadsOf(y)),
+    });
+  }
+  return y;
+}
+
+/**
+ * torch.nn.functional.interpolate(mode="nearest") on NHWC.
+ * @param x [batch, height, width, channels]
+ * @param size of the result
+ */
+export function upsampleNearest(x: Tensor, [outHeight, outWidth]: readonly [height: number, width: number]): Tensor {
+  const [batch, height, width, channels] = x.shape;
+  const format = formatFor("upsampleNearest", x);
+  const y = Tensor.empty(x.device, [batch, outHeight, outWidth, channels], x.dtype);
+  const quads = quadsOf(y);
+  const sizes = { height, width, channels, out_height: outHeight, out_width: outWidth };
+  const values = { quads, ...sizes, scale_y: Math.fround(height / outHeight), scale_x: Math.fround(width / outWidth) };
+  x.device.run({ kernel: upsampleKernel, variant: { format }, values, buffers: [x, y], grid: grid(quads) });
+  return y;
+}
+
+/** torch.cat of two tensors along an axis. */
+export function concat(a: Tensor, b: Tensor, axis: number): Tensor {
+  const at = axis < 0 ? axis + a.shape.length : axis;
+  expectShape(
+    "concat",
+    "b, but for the joined axis,",
+    b,
+    a.shape.map((n, i) => (i === at ? (b.shape[i] ?? -1) : n)),
+  );
+  const format = formatFor("concat", a, b);
+  const shape = a.shape.map((n, i) => (i === at ? n + b.shape[i] : n));
+  const y = Tensor.empty(a.device, shape, a.dtype);
+  const quads = quadsOf(y);
+  const values = { quads, size: y.size, width_a: product(a.shape.slice(at)), width_b: product(b.shape.slice(at)) };
+  a.device.run({ kernel: concatKernel, variant: { format }, values, buffers: [a, b, y], grid: grid(quads) });
+  return y;
+}

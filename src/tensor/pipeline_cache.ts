@@ -1,0 +1,146 @@
+/** Compute pipelines and bind groups of one device, made once per kernel variant and set of buffers. */
+import type { Kernel, Params } from "../../kernels/wgsl.js";
+import { GPUValidationError } from "./errors.js";
+import type { Block } from "./memory.js";
+
+/** Bytes of one dispatch's params; also WebGPU's default alignment of dynamic uniform offsets. */
+export const PARAMS_BYTES = 256;
+
+export interface PipelineEntry {
+  /** Kernel name and variant: the label of module, pipeline and errors. */
+  readonly label: string;
+  readonly layout: GPUBindGroupLayout;
+  readonly layoutKey: string;
+  readonly params: Params;
+  /** Resolves when `pipeline` or `error` is set; never rejects. */
+  readonly ready: Promise<void>;
+  pipeline: GPUComputePipeline | null;
+  error: Error | null;
+}
+
+/** One storage binding: a block, or a byte range of it where the whole exceeds the binding limit. */
+export interface BufferRange {
+  readonly block: Block;
+  readonly offset?: number;
+  readonly size?: number;
+}
+
+export class PipelineCache {
+  #entries = new Map<string, PipelineEntry>();
+  #layouts = new Map<string, GPUBindGroupLayout>();
+  #groups = new Map<string, GPUBindGroup>();
+
+  constructor(
+    private readonly gpu: GPUDevice,
+    private readonly uniforms: GPUBuffer,
+  ) {}
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The pipeline of a variant; the first call starts its compilation and returns at once. */
+  get<V>(kernel: Kernel<V>, variant: V): PipelineEntry {
+    const label = `${kernel.name} ${JSON.stringify(variant)}`;
+    let entry = this.#entries.get(label);
+    if (!entry) this.#entries.set(label, (entry = this.#compile(kernel, variant, label)));
+    return entry;
+  }
+
+  bindGroup(entry: PipelineEntry, buffers: readonly BufferRange[]): GPUBindGroup {
+    let key = entry.layoutKey;
+    for (const { block, offset, size } of buffers) key += `|${block.id}${offset === undefined ? "" : `:${offset}:${size}`}`;
+    let group = this.#groups.get(key);
+    if (!group) {
+      const entries: GPUBindGroupEntry[] = [
+        { binding: 0, resource: { buffer: this.uniforms, size: PARAMS_BYTES } },
+        ...buffers.map(({ block, offset, size }, i) => ({
+          binding: i + 1,
+          resource: { buffer: block.buffer, offset: offset ?? 0, ...(size === undefined ? {} : { size }) },
+        })),
+      ];
+      group = this.gpu.createBindGroup({ label: entry.label, layout: entry.layout, entries });
+      this.#groups.set(key, group);
+    }
+    return group;
+  }
+
+  /** Bind groups hold their buffers; forget them when buffers are destroyed. */
+  forgetBindGroups(): void {
+    this.#groups.clear();
+  }
+
+  #layout(key: string, access: readonly ("read" | "write")[]): GPUBindGroupLayout {
+    let layout = this.#layouts.get(key);
+    if (!layout) {
+      layout = this.gpu.createBindGroupLayout({
+        label: key,
+        entries: [
+          { binding: 0, visibility: 4, buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: PARAMS_BYTES } },
+          ...access.map((mode, i): GPUBindGroupLayoutEntry => {
+            return { binding: i + 1, visibility: 4, buffer: { type: mode === "read" ? "read-only-storage" : "storage" } };
+          }),
+        ],
+      });
+      this.#layouts.set(key, layout);
+    }
+    return layout;
+  }
+
+  #compile<V>(kernel: Kernel<V>, variant: V, label: string): PipelineEntry {
+    const access = kernel.bindings(variant);
+    const layoutKey = access.map((mode) => mode[0]).join("");
+    const layout = this.#layout(layoutKey, access);
+    const code = kernel.source(variant);
+    const { gpu } = this;
+    const entry = { label, layout, layoutKey, params: kernel.params, pipeline: null, error: null } as {
+      -readonly [K in keyof PipelineEntry]: PipelineEntry[K];
+    };
+    entry.ready = compile(gpu, label, code, layout).then(
+      (pipeline) => void (entry.pipeline = pipeline),
+      (error: Error) => void (entry.error = error),
+    );
+    return entry;
+  }
+}
+
+async function compile(gpu: GPUDevice, label: string, code: string, layout: GPUBindGroupLayout): Promise<GPUComputePipeline> {
+  gpu.pushErrorScope("validation");
+  const module = gpu.createShaderModule({ label, code });
+  const scope = gpu.popErrorScope();
+  try {
+    const pipelineLayout = gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] });
+    const pipeline = await gpu.createComputePipelineAsync({ label, layout: pipelineLayout, compute: { module, entryPoint: "main" } });
+    await scope;
+    return pipeline;
+  } catch (error) {
+    const shaderError = await scope.catch(() => null);
+    const { messages } = await module.getCompilationInfo();
+    const lines = code.split("\n");
+    const detail = messages.map((m) => `  line ${m.lineNum}:${m.linePos} ${m.type}: ${m.message}\n    ${lines[m.lineNum - 1] ?? ""}`);
+    throw new GPUValidationError(
+      `${label}: the kernel does not compile. ${shaderError?.message ?? (error as Error).message}\n${detail.join("\n")}`,
+    );
+  }
+}
+
+/** Writes params of one dispatch at `byteOffset`; a missing or extra field is an error naming kernel and field. */
+export function writeParams(view: DataView, byteOffset: number, entry: PipelineEntry, values: Record<string, number>): void {
+  let at = byteOffset;
+  let written = 0;
+  for (const [name, type] of Object.entries(entry.params)) {
+    const value = values[name];
+    if (value === undefined) throw new Error(`${entry.label}: the param "${name}" is missing`);
+    if (type === "f32") view.setFloat32(at, value, true);
+    else if (!Number.isInteger(value)) throw new RangeError(`${entry.label}: the param "${name}" is an ${type}, got ${value}`);
+    else if (type === "u32") view.setUint32(at, value, true);
+    else view.setInt32(at, value, true);
+    at += 4;
+    written++;
+  }
+  if (written !== Object.keys(values).length) {
+    const extra = Object.keys(values).filter((name) => !(name in entry.params));
+    throw new Error(`${entry.label}: unknown params ${extra.join(", ")}`);
+  }
+}
+

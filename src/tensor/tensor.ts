@@ -1,0 +1,127 @@
+/** A tensor: a shape, a dtype and GPU memory. Data only; the maths are the free functions in ops/. */
+import { defaultDevice, type Device } from "./device.js";
+import { BYTES, float16ToFloat32, float32ToFloat16, paddedBytes, product, type DType } from "./dtype.js";
+import type { Block } from "./memory.js";
+
+/** GPU memory shared by a tensor and its reshaped views; given back when the last of them is disposed. */
+interface Storage {
+  readonly block: Block;
+  references: number;
+}
+
+export interface TensorOptions {
+  /** Defaults to int32 for an Int32Array and to float32 otherwise. */
+  dtype?: DType;
+  /** Defaults to the device that the first requestDevice() or the first loader made. */
+  device?: Device;
+}
+
+export class Tensor {
+  readonly device: Device;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly #storage: Storage;
+  #disposed = false;
+
+  private constructor(device: Device, shape: readonly number[], dtype: DType, storage: Storage) {
+    this.device = device;
+    this.shape = Object.freeze([...shape]);
+    this.dtype = dtype;
+    this.#storage = storage;
+    device.track(this);
+  }
+
+  /** A tensor whose content is undefined until an op writes it. `persistent` memory (weights) stays outside the pool. */
+  static empty(device: Device, shape: readonly number[], dtype: DType, { persistent = false, label = "tensor" } = {}): Tensor {
+    for (const n of shape)
+      if (!Number.isSafeInteger(n) || n < 0) throw new RangeError(`Tensor: sizes must be non-negative integers, got [${shape.join(", ")}]`);
+    const bytes = paddedBytes(product(shape), dtype);
+    const block = persistent ? device.memory.create(bytes, label) : device.memory.take(bytes, label);
+    return new Tensor(device, shape, dtype, { block, references: 1 });
+  }
+
+  /**
+   * Copies numbers to the GPU.
+   * @param data as many numbers as `shape` holds, in row-major order
+   * @throws RangeError if the counts differ
+   */
+  static from(data: ArrayLike<number>, shape: readonly number[], { dtype, device = defaultDevice() }: TensorOptions = {}): Tensor {
+    const size = product(shape);
+    if (data.length !== size)
+      throw new RangeError(`Tensor.from: shape [${shape.join(", ")}] holds ${size} numbers, got ${data.length}`);
+    const type = dtype ?? (data instanceof Int32Array ? "int32" : "float32");
+    const tensor = Tensor.empty(device, shape, type);
+    const bytes = new Uint8Array(paddedBytes(size, type));
+    const target = bytes.buffer;
+    if (type === "int32") new Int32Array(target).set(data);
+    else if (type === "float32") new Float32Array(target).set(data);
+    else new Uint16Array(target).set(float32ToFloat16(data));
+    device.queue.push({ kind: "write", block: tensor.block, offset: 0, data: bytes });
+    return tensor;
+  }
+
+  get size(): number {
+    return product(this.shape);
+  }
+
+  get bytes(): number {
+    return paddedBytes(this.size, this.dtype);
+  }
+
+  /** The GPU memory; throws after dispose(). */
+  get block(): Block {
+    if (this.#disposed) throw new Error(`Tensor [${this.shape.join(", ")}]: used after dispose()`);
+    return this.#storage.block;
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  /** The same memory under another shape of as many elements. */
+  reshape(shape: readonly number[]): Tensor {
+    if (product(shape) !== this.size)
+      throw new RangeError(`reshape: [${this.shape.join(", ")}] does not hold as many elements as [${shape.join(", ")}]`);
+    void this.block;
+    this.#storage.references++;
+    return new Tensor(this.device, shape, this.dtype, this.#storage);
+  }
+
+  /** Like reshape, but this tensor is disposed: for ops that make a result under a handier shape. */
+  reshapeOwned(shape: readonly number[]): Tensor {
+    const result = this.reshape(shape);
+    this.dispose();
+    return result;
+  }
+
+  /** Waits for the GPU and copies the numbers back: Float32Array (also for float16), or Int32Array. */
+  async data(): Promise<Float32Array | Int32Array> {
+    const { device, dtype, size } = this;
+    const bytes = await device.readBytes(this.block, paddedBytes(size, dtype));
+    if (dtype === "int32") return new Int32Array(bytes, 0, size);
+    if (dtype === "float32") return new Float32Array(bytes, 0, size);
+    return float16ToFloat32(new Uint16Array(bytes, 0, size));
+  }
+
+  /** Gives the memory back; work already recorded with it still runs. Calling it twice is harmless. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.device.untrack(this);
+    if (--this.#storage.references > 0) return;
+    this.device.release(this.#storage.block);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  toString(): string {
+    return `Tensor(${this.dtype} [${this.shape.join(", ")}])`;
+  }
+
+  /** Bytes of one element. */
+  get itemSize(): number {
+    return BYTES[this.dtype];
+  }
+}

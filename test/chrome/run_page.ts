@@ -1,0 +1,80 @@
+// Runs every shared test in headless Chrome and collects the results.
+import { fileURLToPath } from "node:url";
+import { startStaticServer } from "../../scripts/static_server.mjs";
+import { bundleTests, sharedTests } from "./bundle.js";
+import { launchChrome } from "./chromium.js";
+import type { PageMessage } from "./main.js";
+import type { Result } from "./vitest_stub.js";
+
+/** SwiftShader is slow, but a page that says nothing for this long (one test, or one import) hangs. */
+const SILENCE_LIMIT = 600_000;
+
+/**
+ * The results of all tests in Chrome, in order. What goes wrong after Chrome has started, such as a crash or a hanging
+ * page, is one more failed result.
+ * @throws Error when the bundle cannot be built or Chrome does not start.
+ */
+export async function runInChrome(): Promise<Result[]> {
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  const virtual = await bundleTests(root, sharedTests(root));
+  const server = await startStaticServer({ root, virtual });
+  try {
+    const browser = await launchChrome();
+    try {
+      return await collect(browser, `${server.origin}/test/chrome/index.html`);
+    } finally {
+      await browser.close().catch(() => undefined);
+    }
+  } finally {
+    await server.close();
+  }
+}
+
+async function collect(browser: Awaited<ReturnType<typeof launchChrome>>, url: string): Promise<Result[]> {
+  const results: Result[] = [];
+  let running = "the page's start";
+  const fail = (text: string): void => {
+    console.error(`[chrome] ${running}: ${text}`);
+    results.push({ name: `Chrome, during ${running}`, state: "failed", text, milliseconds: 0 });
+  };
+  const page = await browser.newPage();
+  await new Promise<void>((resolve) => {
+    let timer: NodeJS.Timeout | undefined;
+    let over = false;
+    const end = (text?: string): void => {
+      if (over) return;
+      over = true;
+      clearTimeout(timer);
+      if (text) fail(text);
+      resolve();
+    };
+    const alive = (): void => {
+      clearTimeout(timer);
+      timer = setTimeout(() => end(`no sign of life for ${SILENCE_LIMIT / 1000} s`), SILENCE_LIMIT);
+    };
+    const receive = (message: PageMessage): void => {
+      alive();
+      if (message.type === "adapter") console.log(`[chrome] adapter: ${message.text}`);
+      else if (message.type === "start") running = message.name;
+      else if (message.type === "result") {
+        results.push(message.result);
+        if (message.result.state === "failed") console.error(`[chrome] failed: ${message.result.name}`);
+      } else end(message.type === "broken" ? message.text : undefined);
+    };
+    browser.on("disconnected", () => end("Chrome has exited"));
+    page.on("error", (error) => end(`the page has crashed: ${error.message}`));
+    page.on("pageerror", (error) =>
+      fail(`error outside a test: ${error instanceof Error ? error.stack : String(error)}`),
+    );
+    page.on("console", (message) => {
+      if (message.type() === "error") console.error(`[chrome] ${running}: ${message.text()}`);
+    });
+    page.on("requestfailed", (request) => console.error(`[chrome] ${running}: cannot load ${request.url()}`));
+    alive();
+    page
+      .exposeFunction("reportToNode", receive)
+      .then(() => page.goto(url, { timeout: 120_000 }))
+      .catch((error: unknown) => end(String(error)));
+  });
+  return results;
+}

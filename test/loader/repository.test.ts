@@ -1,0 +1,87 @@
+import { describe, expect, test } from "vitest";
+import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
+import { checkPath, joinPath } from "../../src/loader/paths.js";
+import { openRepository, readJSON, type Repository } from "../../src/loader/repository.js";
+import { fixturePath, readFixture } from "../support/files.js";
+
+describe("paths", () => {
+  test("a path stays inside the repository", () => {
+    const good = [
+      "config.json",
+      "unet/config.json",
+      "a/b/c-d_e.f16.safetensors",
+      "...a",
+      ".gitattributes",
+      "é.json",
+      "100%.json",
+    ];
+    for (const path of good) expect(checkPath(path)).toBe(path);
+    const bad = [
+      ["", "..", ".", "../x", "a/../b", "a/..", "./a", "/etc/passwd", "//server/share", "a//b", "a/"],
+      ["a\\b", "..\\x", "C:/x", "c:x", "file:///x", "a\0b", "a\nb", "%2e%2e/x", "a%2Fb", "%5c", "x.", "x ", "a./b"],
+      ["con", "NUL", "aux.json", "a/COM1.txt", "n".repeat(256), "a/".repeat(600) + "b"],
+    ].flat();
+    for (const path of bad) expect(() => checkPath(path)).toThrow(/^repository path /);
+  });
+
+  test("a subfolder may be empty, and cannot leave either", () => {
+    expect(joinPath(undefined, "config.json")).toBe("config.json");
+    expect(joinPath("", "config.json")).toBe("config.json");
+    expect(joinPath("unet/", "config.json")).toBe("unet/config.json");
+    expect(() => joinPath("../unet", "config.json")).toThrow(/"\.\."/);
+    expect(() => joinPath("/unet", "config.json")).toThrow(/absolute/);
+  });
+});
+
+describe("openRepository", () => {
+  test("reads files of a folder, whole and in ranges", async () => {
+    const repository = await openRepository(fixturePath("clip-vocab"));
+    const whole = await readFixture("clip-vocab/merges.txt");
+    const file = await repository.open("merges.txt");
+    expect(file?.size).toBe(whole.length);
+    expect(await file?.read()).toEqual(whole);
+    expect(await file?.read(10, 20)).toEqual(whole.slice(10, 20));
+    expect(await file?.read(whole.length - 100_000)).toEqual(whole.slice(-100_000));
+    expect(await file?.read(5, 5)).toEqual(new Uint8Array(0));
+    expect((await file?.read(3, 7))?.byteOffset).toBe(0);
+    await expect(file!.read(0, whole.length + 1)).rejects.toThrow(/outside the file/);
+    await expect(file!.read(-1, 1)).rejects.toThrow(/outside the file/);
+    await expect(file!.read(2, 1)).rejects.toThrow(/outside the file/);
+  });
+
+  test("gives null for a missing file and refuses to leave the folder", async () => {
+    const repository = await openRepository(fixturePath("clip-vocab"));
+    expect(await repository.open("nothing.json")).toBeNull();
+    expect(await repository.open("vocab.json/x")).toBeNull();
+    await expect(repository.open("../models/tokenizer/tiny-vocab.json")).rejects.toThrow(/"\.\."/);
+  });
+
+  test("opens the embedded model", async () => {
+    const index = await readJSON(await openRepository(EMBEDDED_MODEL), "model_index.json");
+    expect(index._class_name).toBe("StableDiffusionPipeline");
+    expect((await readJSON(await openRepository(new URL(EMBEDDED_MODEL)), "unet/config.json"))._class_name).toBe(
+      "UNet2DConditionModel",
+    );
+  });
+
+  test("passes a Repository through", async () => {
+    const own: Repository = { name: "own", open: async () => null };
+    expect(await openRepository(own)).toBe(own);
+  });
+
+  test("says that the hub is not available for an id", async () => {
+    for (const id of ["stable-diffusion-v1-5/stable-diffusion-v1-5", "google/ddpm-cifar10-32", "gpt2"]) {
+      await expect(openRepository(id)).rejects.toThrow(/hub is not available in this version.*local folder/);
+      await expect(openRepository(id)).rejects.toThrow(id);
+    }
+  });
+
+  test("names what it cannot open", async () => {
+    await expect(openRepository("./no/such/folder")).rejects.toThrow(/^repository "\.\/no\/such\/folder": /);
+    await expect(openRepository("ftp://host/x/")).rejects.toThrow(/cannot read ftp: addresses/);
+    await expect(openRepository("http://")).rejects.toThrow(/no valid address/);
+    await expect(openRepository("a\0b")).rejects.toThrow(/NUL/);
+    await expect(openRepository("https://host/x?token=1")).rejects.toThrow(/no "\?"/);
+    await expect(openRepository(5 as unknown as string)).rejects.toThrow(/got 5/);
+  });
+});

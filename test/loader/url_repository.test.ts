@@ -1,0 +1,110 @@
+import { describe, expect, test } from "vitest";
+import { openRepository, type Repository } from "../../src/loader/repository.js";
+
+const SIZE = 200_000;
+const content = Uint8Array.from({ length: SIZE }, (_, i) => (i * 7) % 251);
+
+interface Asked {
+  url: string;
+  range: string | null;
+}
+
+/** A repository behind a stand-in for fetch; `answer` gets the address and the range asked for. */
+async function served(
+  answer: (asked: Asked & { start: number; end: number; count: number }) => Response,
+): Promise<{ repository: Repository; asked: Asked[] }> {
+  const asked: Asked[] = [];
+  const fake = async (url: string | URL | Request, init?: RequestInit): Promise<Response> => {
+    const range = new Headers(init?.headers).get("range");
+    asked.push({ url: String(url), range });
+    const [, start, last] = /^bytes=(\d+)-(\d+)$/.exec(range ?? "") ?? [];
+    return answer({ url: String(url), range, start: Number(start), end: Number(last) + 1, count: asked.length });
+  };
+  return { repository: await openRepository("https://host/model", { fetch: fake as typeof fetch }), asked };
+}
+
+const partial = (start: number, end: number, size = SIZE): Response =>
+  new Response(content.slice(start, Math.min(end, size)), {
+    status: 206,
+    headers: { "content-range": `bytes ${start}-${Math.min(end, size) - 1}/${size}` },
+  });
+
+describe("a repository behind an address", () => {
+  test("asks for ranges, and for the first bytes once", async () => {
+    const { repository, asked } = await served(({ start, end }) => partial(start, end));
+    const file = await repository.open("unet/a b.safetensors");
+    expect(file?.size).toBe(SIZE);
+    expect(await file?.read(0, 1000)).toEqual(content.slice(0, 1000));
+    expect(asked).toEqual([{ url: "https://host/model/unet/a%20b.safetensors", range: "bytes=0-65535" }]);
+    expect(await file?.read(70_000, 70_010)).toEqual(content.slice(70_000, 70_010));
+    expect(asked[1].range).toBe("bytes=70000-70009");
+  });
+
+  test("downloads whole files from a server that ignores ranges, once", async () => {
+    const { repository, asked } = await served(() => new Response(content.slice()));
+    const file = await repository.open("x.bin");
+    expect(file?.size).toBe(SIZE);
+    expect(await file?.read(150_000, 150_005)).toEqual(content.slice(150_000, 150_005));
+    expect(asked).toHaveLength(1);
+  });
+
+  test("takes a small and an empty file", async () => {
+    const small = await served(({ start, end }) => partial(start, end, 10));
+    expect(await (await small.repository.open("x"))?.read()).toEqual(content.slice(0, 10));
+    const empty = await served(() => new Response(null, { status: 416, headers: { "content-range": "bytes */0" } }));
+    expect((await empty.repository.open("x"))?.size).toBe(0);
+  });
+
+  test("knows missing files, also where a page comes instead", async () => {
+    const missing = await served(() => new Response("no", { status: 404 }));
+    expect(await missing.repository.open("x.json")).toBeNull();
+    const page = await served(
+      () => new Response("<html>", { headers: { "content-type": "text/html; charset=utf-8" } }),
+    );
+    expect(await page.repository.open("x.json")).toBeNull();
+    expect(page.repository.whyMissing?.("x.json")).toBe("got an HTML page from https://host/model/x.json");
+  });
+
+  test("refuses answers that are not what was asked for", async () => {
+    const wrong = await served(() => partial(5, 100));
+    await expect(wrong.repository.open("x")).rejects.toThrow(/asked for bytes 0-65535.*Content-Range "bytes 5-99/);
+    const none = await served(() => new Response(content.slice(), { status: 206 }));
+    await expect(none.repository.open("x")).rejects.toThrow(/does the server expose it to CORS/);
+    const cut = await served(
+      () => new Response(content.slice(0, 99), { status: 206, headers: { "content-range": `bytes 0-65535/${SIZE}` } }),
+    );
+    await expect(cut.repository.open("x")).rejects.toThrow(/got 99 bytes instead of 65536/);
+    const forbidden = await served(() => new Response("no", { status: 403, statusText: "Forbidden" }));
+    await expect(forbidden.repository.open("x")).rejects.toThrow(
+      "https://host/model/x: the server answered 403 Forbidden",
+    );
+  });
+
+  test("notices a file replaced between two reads", async () => {
+    const { repository } = await served(({ start, end, count }) => partial(start, end, count === 1 ? SIZE : SIZE - 1));
+    const file = await repository.open("x");
+    await expect(file!.read(100_000, 100_001)).rejects.toThrow(/had 200000 bytes, now 199999/);
+  });
+
+  test("tries again after passing faults, not for ever", async () => {
+    const passing = await served(({ start, end, count }) =>
+      count === 1 ? new Response("busy", { status: 503 }) : partial(start, end),
+    );
+    expect((await passing.repository.open("x"))?.size).toBe(SIZE);
+    const dead = await served(() => {
+      throw new TypeError("fetch failed");
+    });
+    await expect(dead.repository.open("x")).rejects.toThrow(/no answer after 3 tries \(fetch failed\).*CORS/);
+    expect(dead.asked).toHaveLength(3);
+  });
+});
+
+test("a signal aborts", async () => {
+  const abort = new AbortController();
+  const repository = await openRepository("https://host/model/", {
+    signal: abort.signal,
+    fetch: () => Promise.reject(new Error("not reached")),
+  });
+  abort.abort(new Error("enough"));
+  await expect(repository.open("x")).rejects.toThrow("enough");
+});

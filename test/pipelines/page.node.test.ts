@@ -1,0 +1,71 @@
+// The example page draws a picture in headless Chrome, from the built library in dist (`npm run build` first).
+import { fileURLToPath } from "node:url";
+import type { Browser, Page } from "puppeteer";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startStaticServer } from "../../scripts/static_server.mjs";
+import { launchChrome } from "../chrome/chromium.js";
+
+const PATIENCE = 300_000; // SwiftShader compiles and runs every shader on the CPU
+
+describe("the example page", () => {
+  let server: Awaited<ReturnType<typeof startStaticServer>> | undefined;
+  let browser: Browser | undefined;
+  let page: Page;
+  const complaints: string[] = [];
+
+  beforeAll(async () => {
+    server = await startStaticServer({ root: fileURLToPath(new URL("../..", import.meta.url)) });
+    browser = await launchChrome();
+    page = await browser.newPage();
+    page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+    page.on("pageerror", (error) => complaints.push(String(error)));
+    page.on("requestfailed", (request) => complaints.push(`cannot load ${request.url()}`));
+    await page.goto(`${server.origin}/examples/browser/`);
+  }, PATIENCE);
+
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+
+  const untilStatus = async (pattern: RegExp): Promise<void> => {
+    const status = (): Promise<string> => page.$eval("#status", (element) => element.textContent ?? "");
+    for (const start = Date.now(); !pattern.test(await status()); await new Promise((wait) => setTimeout(wait, 100))) {
+      if (complaints.length === 0 && Date.now() - start < PATIENCE && !/^Failed/.test(await status())) continue;
+      throw new Error(`the page says "${await status()}", wanted ${pattern}; errors: ${complaints.join("; ")}`);
+    }
+  };
+  const fill = (name: string, value: string): Promise<void> =>
+    page.$eval(`[name=${name}]`, (element, text) => void ((element as HTMLInputElement).value = text), value);
+  const colour = (x: number, y: number): Promise<number[]> =>
+    page.$eval("canvas", (canvas, ...at) => [...canvas.getContext("2d")!.getImageData(...at, 1, 1).data], x, y);
+
+  test("loads the embedded model", { timeout: PATIENCE }, () => untilStatus(/^Ready/));
+
+  test("draws a red circle on white", { timeout: PATIENCE }, async () => {
+    await fill("prompt", "a red circle on a white background");
+    await fill("seed", "8");
+    await fill("steps", "25");
+    await fill("guidance", "3");
+    await page.select("[name=scheduler]", "DDIMScheduler");
+    await page.click("#draw");
+    await untilStatus(/^Drawn/);
+
+    const size = await page.$eval("canvas", (canvas) => canvas.width);
+    const [red, green, blue] = await colour(size / 2, size / 2);
+    expect(red).toBeGreaterThan(150);
+    expect(Math.max(green, blue)).toBeLessThan(100);
+    for (const [x, y] of [1, size - 2].flatMap((a) => [1, size - 2].map((b) => [a, b])))
+      expect(Math.min(...(await colour(x, y))), `corner ${x}, ${y}`).toBeGreaterThan(200);
+    expect(complaints).toEqual([]);
+  });
+
+  test("Cancel stops a drawing", { timeout: PATIENCE }, async () => {
+    await fill("steps", "500");
+    await page.click("#draw");
+    await untilStatus(/^(Drawing|Step)/);
+    await page.click("#cancel");
+    await untilStatus(/^Cancelled/);
+    expect(await page.$eval("#draw", (button) => (button as HTMLButtonElement).disabled)).toBe(false);
+  });
+});
