@@ -78,3 +78,16 @@ ${range(4).map((k) => `    { let p = pair(4u * i + ${k}u); value[${k}] = p.x; ga
   store4_y(i, value * gelu(gate));`)}`;
   },
 };
+
+/** y = mean + exp(clamp(logvar, -30, 20) / 2) * noise: a draw from the VAE's posterior. */
+export const gaussianSample: Kernel<{ format: Format }> = {
+  name: "gaussian_sample",
+  params: { quads: "u32" },
+  bindings: () => ["read", "read", "read", "write"],
+  source({ format }) {
+    const inputs = ["mean", "logvar", "noise"].map((name, k) => tensor(k + 1, name, "read", format)).join("");
+    return wgsl`${enable(format)}${paramsStruct(this.params)}${inputs}${tensor(4, "y", "write", format)}${overQuads(
+      "  store4_y(i, load4_mean(i) + exp(0.5 * clamp(load4_logvar(i), vec4f(-30.0), vec4f(20.0))) * load4_noise(i));",
+    )}`;
+  },
+};

@@ -10,15 +10,26 @@ export function normalize(text: string): string {
   return text.normalize("NFC").replace(SPACES, " ").replaceAll("Σ", "σ").toLowerCase();
 }
 
-const WORD = new RegExp(`'s|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^${SPACE}\\p{L}\\p{N}]+`, "gu");
+const WORD = new RegExp(
+  `<\\|(?:start|end)oftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^${SPACE}\\p{L}\\p{N}]+`,
+  "gu",
+);
+const MARKER = /^(<\|)(startoftext|endoftext)(\|>)$/;
 
-/** Spelled in other capitals they are no special tokens, but still kept apart from the symbols around them. */
-const MARKER = /(<\|startoftext\|>|<\|endoftext\|>)/;
-
-/** Splits normalized text into words: contractions, runs of letters, single digits, runs of symbols. */
+/**
+ * Splits normalized text into words: contractions, runs of letters, single digits, runs of symbols. `<|endoftext|>` typed
+ * in capitals is no special token, but keeps its symbols apart from those behind it.
+ */
 export function splitWords(text: string): string[] {
-  return text.split(MARKER).flatMap((part) => part.match(WORD) ?? []);
+  return (text.match(WORD) ?? []).flatMap((word) => MARKER.exec(word)?.slice(1) ?? word);
 }
+
+/** Python's str.strip(). */
+export function strip(text: string): string {
+  return text.replace(EDGES, "");
+}
+
+const EDGES = new RegExp(`^[${SPACE}\\u001c-\\u001f]+|[${SPACE}\\u001c-\\u001f]+$`, "g");
 
 /** A token that is cut out of the text before anything else; `normalized`: out of the normalized text. */
 export interface AddedToken {

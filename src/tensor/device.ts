@@ -138,7 +138,7 @@ export class Device {
     const [x = 1, y = 1, z = 1] = grid;
     if (x * y * z === 0) return;
     const ranges = buffers.map((buffer): BufferRange => {
-      if (!("shape" in buffer)) return buffer;
+      if (!(buffer instanceof Tensor)) return buffer;
       const limit = this.limits.maxStorageBufferBindingSize;
       if (buffer.bytes > limit)
         throw new RangeError(

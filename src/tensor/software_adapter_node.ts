@@ -99,7 +99,7 @@ const BLOCK = 512;
  */
 export function extractTar(archive: Uint8Array, target: string): void {
   const bytes = Buffer.from(archive.buffer, archive.byteOffset, archive.byteLength);
-  for (let offset = 0; offset + BLOCK <= bytes.length; ) {
+  for (let offset = 0; offset + BLOCK <= bytes.length;) {
     const header = bytes.subarray(offset, offset + BLOCK);
     if (header.every((byte) => byte === 0)) return;
     checkHeader(header, offset);

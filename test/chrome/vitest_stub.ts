@@ -25,6 +25,8 @@ interface Suite extends Hooks {
 class Skip extends Error {}
 
 const DEFAULT_TIMEOUT = 120_000;
+/** SwiftShader takes several times as long as the adapters that the tests' own limits were chosen for. */
+const SLOWNESS = 4;
 const newSuite = (name: string): Suite => ({
   name,
   children: [],
@@ -50,7 +52,7 @@ export function describe(name: string, body: () => void): void {
 export function test(name: string, a: Body | { timeout?: number }, b?: Body | number): void {
   const body = (typeof a === "function" ? a : b) as Body;
   const timeout = typeof b === "number" ? b : typeof a === "object" ? a.timeout : undefined;
-  current.children.push({ name, body, timeout: timeout ?? DEFAULT_TIMEOUT });
+  current.children.push({ name, body, timeout: SLOWNESS * (timeout ?? DEFAULT_TIMEOUT) });
 }
 export const it = test;
 

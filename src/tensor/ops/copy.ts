@@ -12,24 +12,31 @@ export interface Gather {
   offset?: number;
 }
 
-/** Runs one gather into `y`. The source may be a block of raw file bytes in a format that tensors do not have. */
+/**
+ * Runs one gather into `y`, or into `part` of its elements (start and count multiples of 128, but for the last).
+ * The source may be a block of raw file bytes in a format that tensors do not have.
+ */
 export function gatherInto(
   device: Device,
   source: { block: Block; offset?: number; size?: number } | Tensor,
   from: SourceFormat,
   y: Tensor,
   { shape, strides, offset = 0 }: Gather,
+  part?: { start: number; count: number },
 ): void {
   if (shape.length > 4) throw new RangeError(`copy: takes at most 4 axes, got [${shape.join(", ")}]`);
   if (product(shape) === 0) return;
   const [, n1, n2, n3] = [1, 1, 1, 1, ...shape].slice(-4);
   const [s0, s1, s2, s3] = [0, 0, 0, 0, ...strides].slice(-4);
-  const quads = quadsOf(y);
+  const size = part?.count ?? y.size;
+  const quads = Math.ceil(size / 4);
+  const whole = size === y.size;
+  const target = whole ? y : { block: y.block, offset: (part?.start ?? 0) * y.itemSize, size: quads * 4 * y.itemSize };
   device.run({
     kernel,
     variant: { from, to: formatOf(y.dtype, device.features.has("shader-f16"), "copy") },
-    values: { quads, size: y.size, offset, n1, n2, n3, s0, s1, s2, s3 },
-    buffers: [source, y],
+    values: { quads, size, offset, n1, n2, n3, s0, s1, s2, s3 },
+    buffers: [source, target],
     grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
   });
 }

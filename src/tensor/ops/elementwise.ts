@@ -69,3 +69,15 @@ export function geglu(x: Tensor): Tensor {
   x.device.run({ kernel: kernels.geglu, variant: { format }, values: { quads, inner: width / 2 }, buffers: [x, y], grid: grid(quads) });
   return y;
 }
+
+/** mean + exp(clamp(logvar, -30, 20) / 2) * noise, all of one shape. */
+export function gaussianSample(mean: Tensor, logvar: Tensor, noise: Tensor): Tensor {
+  sameShape("gaussianSample", mean, logvar);
+  sameShape("gaussianSample", mean, noise);
+  const format = formatFor("gaussianSample", mean, logvar, noise);
+  const y = Tensor.empty(mean.device, mean.shape, mean.dtype);
+  const quads = quadsOf(y);
+  const buffers = [mean, logvar, noise, y];
+  mean.device.run({ kernel: kernels.gaussianSample, variant: { format }, values: { quads }, buffers, grid: grid(quads) });
+  return y;
+}

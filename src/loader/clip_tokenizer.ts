@@ -1,0 +1,139 @@
+import { BYTE_CHARACTERS, BytePairEncoder } from "./bpe.js";
+import { Callable } from "./callable.js";
+import { AddedTokens, normalize, splitWords, strip } from "./clip_text.js";
+import { readTokenizerFiles, type CLIPTokenizerFiles } from "./clip_tokenizer_files.js";
+import { openRepository, type RepositorySource } from "./repository.js";
+
+const MAX_CHARACTERS = 1_000_000;
+
+/** Options of a call. Without `padding` rows keep their lengths; without `truncation` they may exceed the model's. */
+export interface CLIPTokenizerOptions {
+  /** "max_length": every row gets `maxLength` ids. true or "longest": as many as the longest row. */
+  padding?: boolean | "longest" | "max_length" | "do_not_pad";
+  /** Cuts rows to `maxLength`, keeping the end token. */
+  truncation?: boolean;
+  /** By default `modelMaxLength`. */
+  maxLength?: number;
+}
+
+/** `inputIds[i]` are the ids of text i, start and end tokens among them. */
+export interface CLIPTokenizerOutput {
+  inputIds: number[][];
+}
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
+export interface CLIPTokenizer {
+  (texts: string | readonly string[], options?: CLIPTokenizerOptions): CLIPTokenizerOutput;
+}
+
+/**
+ * The tokenizer of CLIP's text encoders; gives the ids that transformers 5's CLIPTokenizer gives. Half a surrogate pair,
+ * which that refuses, counts as U+FFFD. Texts over 1,000,000 characters are refused.
+ *
+ * @example
+ * const tokenizer = await CLIPTokenizer.fromPretrained(folder, { subfolder: "tokenizer" });
+ * tokenizer("a cat", { padding: "max_length", truncation: true }).inputIds; // [[49406, 320, 2368, 49407, …]], 77 ids
+ */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export class CLIPTokenizer extends Callable {
+  readonly modelMaxLength: number;
+  readonly bosTokenId: number;
+  readonly eosTokenId: number;
+  readonly padTokenId: number;
+  readonly unkTokenId: number;
+  readonly #encoder: BytePairEncoder;
+  readonly #typed: AddedTokens;
+  readonly #normalized: AddedTokens;
+  readonly #special: ReadonlySet<number>;
+  readonly #tokens = new Map<number, string>();
+
+  constructor(files: CLIPTokenizerFiles) {
+    super();
+    const { vocab, merges, added } = files;
+    const id = (content: string): number => vocab.get(content) as number; // the files were checked
+    this.modelMaxLength = files.modelMaxLength;
+    this.bosTokenId = id(files.bos);
+    this.eosTokenId = id(files.eos);
+    this.padTokenId = id(files.pad);
+    this.unkTokenId = id(files.unk);
+    this.#special = new Set([this.bosTokenId, this.eosTokenId, this.padTokenId, this.unkTokenId]);
+    for (const [token, index] of vocab) this.#tokens.set(index, token);
+    this.#encoder = new BytePairEncoder(vocab, merges, this.unkTokenId);
+    const tokens = (normalized: boolean) =>
+      [...added.values()]
+        .filter((token) => token.normalized === normalized)
+        .map((token) => [token, id(token.content)] as const);
+    this.#typed = new AddedTokens(tokens(false), (text) => text);
+    this.#normalized = new AddedTokens(tokens(true), normalize);
+  }
+
+  /**
+   * Reads vocab.json and merges.txt, or tokenizer.json, and the configs beside them.
+   *
+   * @param source folder, address, or EMBEDDED_MODEL; see openRepository
+   * @throws RepositoryError, ConfigError naming the file
+   */
+  static async fromPretrained(
+    source: RepositorySource,
+    { subfolder }: { subfolder?: string } = {},
+  ): Promise<CLIPTokenizer> {
+    return new CLIPTokenizer(await readTokenizerFiles(await openRepository(source), subfolder));
+  }
+
+  /** Ids of a text, between start and end token; neither cut nor padded. */
+  encode(text: string): number[] {
+    if (typeof text !== "string") throw new TypeError(`CLIPTokenizer: expected a text, got ${String(text)}`);
+    if (text.length > MAX_CHARACTERS) {
+      throw new RangeError(
+        `CLIPTokenizer: the text has ${text.length} characters, more than ${MAX_CHARACTERS}; shorten it`,
+      );
+    }
+    const ids = [this.bosTokenId];
+    for (const typed of this.#typed.split(text.replace(/\p{Surrogate}/gu, "\ufffd"))) {
+      if (typeof typed === "number") {
+        ids.push(typed);
+        continue;
+      }
+      for (const piece of this.#normalized.split(normalize(typed))) {
+        if (typeof piece === "number") ids.push(piece);
+        else for (const word of splitWords(piece)) for (const id of this.#encoder.encode(word)) ids.push(id);
+      }
+    }
+    ids.push(this.eosTokenId);
+    return ids;
+  }
+
+  /** What `tokenizer(texts, options)` does: encodes one text or several, cuts and pads them. */
+  override call(texts: string | readonly string[], options: CLIPTokenizerOptions = {}): CLIPTokenizerOutput {
+    const { padding = false, truncation = false, maxLength = this.modelMaxLength } = options;
+    if (!Number.isInteger(maxLength) || maxLength < 2) {
+      throw new RangeError(
+        `CLIPTokenizer: maxLength must be a whole number from 2 (start and end token), got ${maxLength}`,
+      );
+    }
+    const inputIds = (typeof texts === "string" ? [texts] : texts).map((text) => {
+      const ids = this.encode(text);
+      return truncation && ids.length > maxLength ? [...ids.slice(0, maxLength - 1), this.eosTokenId] : ids;
+    });
+    const longest = inputIds.reduce((length, ids) => Math.max(length, ids.length), 0);
+    const length = padding === "max_length" ? maxLength : padding === true || padding === "longest" ? longest : 0;
+    for (const ids of inputIds) while (ids.length < length) ids.push(this.padTokenId);
+    return { inputIds };
+  }
+
+  /** The text of some ids, words parted by spaces; bytes that are no UTF-8 become U+FFFD. Throws for an unknown id. */
+  decode(ids: readonly number[], { skipSpecialTokens = false }: { skipSpecialTokens?: boolean } = {}): string {
+    const bytes: number[] = [];
+    for (const id of ids) {
+      const token = this.#tokens.get(id);
+      if (token === undefined) throw new RangeError(`CLIPTokenizer: there is no token ${id}`);
+      if (skipSpecialTokens && this.#special.has(id)) continue;
+      const own = Array.from(token, (character) => BYTES.get(character) ?? -1);
+      bytes.push(...(own.includes(-1) ? new TextEncoder().encode(token) : own));
+    }
+    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
+    return strip(text.replaceAll("</w>", " "));
+  }
+}
+
+const BYTES = new Map(BYTE_CHARACTERS.map((character, byte) => [character, byte]));

@@ -1,0 +1,151 @@
+import type { AddedToken } from "./clip_text.js";
+import { decode, readBytes, readJSON } from "./config.js";
+import { ConfigError } from "./errors.js";
+import { joinPath } from "./paths.js";
+import type { Repository } from "./repository.js";
+
+type Plain = Record<string, unknown>;
+
+/** All that a CLIPTokenizer is made of. */
+export interface CLIPTokenizerFiles {
+  vocab: Map<string, number>;
+  merges: [string, string][];
+  /** By content; those of `bos`, `eos`, `unk` and `pad` among them. */
+  added: Map<string, AddedToken>;
+  bos: string;
+  eos: string;
+  unk: string;
+  pad: string;
+  modelMaxLength: number;
+}
+
+/** The positions of every CLIP text encoder; files without `model_max_length`, or with Python's 1e30 there, mean it. */
+const CLIP_LENGTH = 77;
+
+/**
+ * Reads a tokenizer as transformers 5 does: tokenizer.json if it is there, else vocab.json and merges.txt; special tokens
+ * from tokenizer_config.json and special_tokens_map.json.
+ *
+ * @throws ConfigError naming the file that is missing or malformed
+ */
+export async function readTokenizerFiles(repository: Repository, subfolder?: string): Promise<CLIPTokenizerFiles> {
+  const path = (name: string): string => joinPath(subfolder, name);
+  const optional = async (name: string): Promise<Plain> =>
+    (await repository.open(path(name))) ? readJSON(repository, path(name)) : {};
+  const config = await optional("tokenizer_config.json");
+  const hasDecoder = isPlain(config.added_tokens_decoder);
+  // As in transformers: the map is of older files, and ignored where the config says more.
+  const attributes: Plain = { ...config, ...(hasDecoder ? {} : await optional("special_tokens_map.json")) };
+  const json = await optional("tokenizer.json");
+  const { vocab, merges } = isPlain(json.model)
+    ? fromTokenizerJSON(json.model, path("tokenizer.json"))
+    : {
+        vocab: toVocab(await readJSON(repository, path("vocab.json")), path("vocab.json")),
+        merges: parseMerges(await readBytes(repository, path("merges.txt")), path("merges.txt")),
+      };
+
+  const added = new Map<string, AddedToken>();
+  const remember = (token: AddedToken): void => void added.set(token.content, token);
+  for (const [id, token] of listed(hasDecoder ? config.added_tokens_decoder : json.added_tokens)) {
+    remember(toAddedToken(token));
+    if (!vocab.has(toAddedToken(token).content)) vocab.set(toAddedToken(token).content, id);
+  }
+  const special = (name: string, otherwise: string): string => {
+    const value = attributes[name] ?? otherwise;
+    // A bare string means a token known from elsewhere, or one that is looked for in the text as it was typed.
+    if (typeof value !== "string") remember(toAddedToken(value));
+    else if (!inFiles.has(value)) remember({ ...PLAIN_TOKEN, content: value });
+    const content = toAddedToken(value).content;
+    if (!vocab.has(content)) {
+      throw new ConfigError(
+        `${path("tokenizer_config.json")}: ${name} ${JSON.stringify(content)} is not in the vocabulary`,
+      );
+    }
+    return content;
+  };
+  const inFiles = new Set(added.keys());
+  const bos = special("bos_token", "<|startoftext|>");
+  const eos = special("eos_token", "<|endoftext|>");
+  const unk = special("unk_token", "<|endoftext|>");
+  const pad = special("pad_token", "<|endoftext|>");
+  return { vocab, merges, added, bos, eos, unk, pad, modelMaxLength: maxLength(config.model_max_length) };
+}
+
+function maxLength(value: unknown): number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 2 && value <= 1_000_000 ? value : CLIP_LENGTH;
+}
+
+const PLAIN_TOKEN = { normalized: false, lstrip: false, rstrip: false, single_word: false };
+
+const isPlain = (value: unknown): value is Plain =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function toAddedToken(value: unknown): AddedToken {
+  if (typeof value === "string") return { ...PLAIN_TOKEN, content: value };
+  if (!isPlain(value) || typeof value.content !== "string" || value.content === "") {
+    throw new ConfigError(
+      `tokenizer: expected a token, a string or an object with content, got ${JSON.stringify(value)}`,
+    );
+  }
+  return {
+    content: value.content,
+    normalized: value.normalized === true,
+    lstrip: value.lstrip === true,
+    rstrip: value.rstrip === true,
+    single_word: value.single_word === true,
+  };
+}
+
+/** `added_tokens_decoder` ({"0": token}) or `added_tokens` ([{id: 0, …}]) as pairs. */
+function listed(value: unknown): [id: number, token: unknown][] {
+  if (Array.isArray(value)) return value.map((token: unknown) => [isPlain(token) ? Number(token.id) : NaN, token]);
+  return isPlain(value) ? Object.entries(value).map(([id, token]) => [Number(id), token]) : [];
+}
+
+function toVocab(object: Plain, file: string): Map<string, number> {
+  const vocab = new Map<string, number>();
+  for (const [token, id] of Object.entries(object)) {
+    if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= 2 ** 24) {
+      throw new ConfigError(
+        `${file}: token ${JSON.stringify(token)}: the id must be a whole number, got ${String(id)}`,
+      );
+    }
+    vocab.set(token, id);
+  }
+  return vocab;
+}
+
+function fromTokenizerJSON(model: Plain, file: string): Pick<CLIPTokenizerFiles, "vocab" | "merges"> {
+  if (model.type !== "BPE" || model.end_of_word_suffix !== "</w>") {
+    throw new ConfigError(
+      `${file}: model of type ${String(model.type)} with end_of_word_suffix ${JSON.stringify(model.end_of_word_suffix)} ` +
+        `is no CLIP vocabulary, which is BPE with "</w>"`,
+    );
+  }
+  if (!isPlain(model.vocab) || !Array.isArray(model.merges))
+    throw new ConfigError(`${file}: lacks model.vocab or model.merges`);
+  const merges = model.merges.map((merge: unknown, i): [string, string] =>
+    toMerge(typeof merge === "string" ? merge.split(" ") : merge, `${file}: merge ${i + 1}`),
+  );
+  return { vocab: toVocab(model.vocab, file), merges };
+}
+
+function toMerge(parts: unknown, where: string): [string, string] {
+  if (!Array.isArray(parts) || parts.length !== 2 || parts.some((part) => typeof part !== "string" || part === "")) {
+    throw new ConfigError(`${where}: expected two tokens, got ${JSON.stringify(parts)}`);
+  }
+  return parts as [string, string];
+}
+
+/** One pair a line, best first, behind an optional "#version" line. */
+export function parseMerges(bytes: Uint8Array, file: string): [string, string][] {
+  const merges: [string, string][] = [];
+  decode(bytes, file)
+    .split("\n")
+    .forEach((line, i) => {
+      const text = line.replace(/\r$/, "");
+      if (text === "" || (i === 0 && text.startsWith("#version"))) return;
+      merges.push(toMerge(text.split(" "), `${file}: line ${i + 1}`));
+    });
+  return merges;
+}

@@ -1,0 +1,54 @@
+/** Timestep embeddings, diffusers/models/embeddings.py. */
+import type { Tensor } from "../tensor/tensor.js";
+import { Linear } from "./layers.js";
+import { Module } from "./module.js";
+
+const f = Math.fround;
+
+/**
+ * Sinusoidal embedding of timesteps (Ho et al. 2020, get_timestep_embedding), on the CPU: a few hundred numbers.
+ * Rounded to float32 after each operation as torch does it: at t = 999 a frequency that is off by one part in 10^7
+ * already moves the sine by 10^-4.
+ * @returns row-major [timesteps.length, dim]
+ */
+export function timestepEmbedding(
+  timesteps: readonly number[],
+  dim: number,
+  { flipSinToCos, freqShift, scale = 1 }: { flipSinToCos: boolean; freqShift: number; scale?: number },
+): Float32Array {
+  const half = dim >> 1;
+  const out = new Float32Array(timesteps.length * dim);
+  for (let i = 0; i < half; i++) {
+    const exponent = f(f(f(-Math.log(10000)) * i) / f(half - freqShift));
+    const frequency = f(Math.exp(exponent));
+    timesteps.forEach((t, row) => {
+      const angle = f(f(scale) * f(f(t) * frequency));
+      const [sin, cos] = [Math.sin(angle), Math.cos(angle)];
+      out[row * dim + i] = flipSinToCos ? cos : sin;
+      out[row * dim + half + i] = flipSinToCos ? sin : cos;
+    });
+  }
+  return out;
+}
+
+/** Two linear layers with SiLU between; `cond_proj` takes the guidance embedding of distilled models (LCM). */
+export class TimestepEmbedding extends Module {
+  readonly linear_1: Linear;
+  readonly cond_proj: Linear | null;
+  readonly linear_2: Linear;
+
+  constructor(inChannels: number, width: number, condProjDim: number | null) {
+    super();
+    this.linear_1 = new Linear(inChannels, width);
+    this.cond_proj = condProjDim === null ? null : new Linear(condProjDim, inChannels, { bias: false });
+    this.linear_2 = new Linear(width, width);
+  }
+
+  /** @returns silu(embedding) [batch, width]: every user of the embedding applies SiLU first, so it is done once. */
+  forward(sinusoid: Tensor, condition?: Tensor): Tensor {
+    return sinusoid.device.scope(() => {
+      const x = condition && this.cond_proj ? this.cond_proj.forward(condition, { residual: sinusoid }) : sinusoid;
+      return this.linear_2.forward(this.linear_1.forward(x, { activation: "silu" }), { activation: "silu" });
+    });
+  }
+}

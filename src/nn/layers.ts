@@ -1,0 +1,117 @@
+/** The layers with weights. Activations are NHWC or [batch, tokens, channels]: channels last everywhere. */
+import { conv2d, type Conv2dOptions } from "../tensor/ops/conv2d.js";
+import { matmul, type MatmulOptions } from "../tensor/ops/matmul.js";
+import { groupNorm, layerNorm } from "../tensor/ops/norm.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { Module, Parameter } from "./module.js";
+
+/** torch.nn.Linear: [..., in] to [..., out], with a fused residual and activation. */
+export class Linear extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | null;
+
+  constructor(inFeatures: number, outFeatures: number, { bias = true } = {}) {
+    super();
+    this.weight = new Parameter([outFeatures, inFeatures], "linear");
+    this.bias = bias ? new Parameter([outFeatures]) : null;
+  }
+
+  forward(x: Tensor, options: Omit<MatmulOptions, "bias"> = {}): Tensor {
+    return matmul(x, this.weight.value, { ...options, bias: this.bias?.value });
+  }
+}
+
+export interface ConvShape {
+  kernel?: number;
+  stride?: number;
+  padding?: Conv2dOptions["padding"];
+}
+
+/** torch.nn.Conv2d on NHWC, with fused bias, per-image shift, residual and activation. */
+export class Conv2d extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  readonly #stride: number;
+  readonly #padding: Conv2dOptions["padding"];
+  readonly #pointwise: boolean;
+
+  constructor(inChannels: number, outChannels: number, { kernel = 3, stride = 1, padding = kernel >> 1 }: ConvShape = {}) {
+    super();
+    this.weight = new Parameter([outChannels, inChannels, kernel, kernel], "conv");
+    this.bias = new Parameter([outChannels]);
+    this.#stride = stride;
+    this.#padding = padding;
+    this.#pointwise = kernel === 1 && stride === 1 && padding === 0;
+  }
+
+  forward(x: Tensor, options: Omit<Conv2dOptions, "stride" | "padding"> = {}): Tensor {
+    const { weight, bias } = this;
+    if (!this.#pointwise || options.shift || options.upsample)
+      return conv2d(x, weight.value, bias.value, { ...options, stride: this.#stride, padding: this.#padding });
+    // A 1x1 convolution on NHWC is a matmul over pixels.
+    const matrix = weight.value.reshape(weight.packedShape.slice(2));
+    const y = matmul(x, matrix, { bias: bias.value, residual: options.residual, activation: options.activation });
+    matrix.dispose();
+    return y;
+  }
+}
+
+/** torch.nn.GroupNorm over the last axis, with a fused SiLU. */
+export class GroupNorm extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  readonly #groups: number;
+  readonly #eps: number;
+
+  constructor(groups: number, channels: number, eps: number) {
+    super();
+    if (channels % groups !== 0) throw new RangeError(`GroupNorm: ${groups} groups (norm_num_groups) do not divide ${channels} channels`);
+    this.weight = new Parameter([channels]);
+    this.bias = new Parameter([channels]);
+    this.#groups = groups;
+    this.#eps = eps;
+  }
+
+  forward(x: Tensor, { silu = false } = {}): Tensor {
+    return groupNorm(x, this.weight.value, this.bias.value, { groups: this.#groups, eps: this.#eps, silu });
+  }
+}
+
+/** torch.nn.LayerNorm over the last axis. */
+export class LayerNorm extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  readonly #eps: number;
+
+  constructor(width: number, eps = 1e-5) {
+    super();
+    this.weight = new Parameter([width]);
+    this.bias = new Parameter([width]);
+    this.#eps = eps;
+  }
+
+  forward(x: Tensor): Tensor {
+    return layerNorm(x, this.weight.value, this.bias.value, { eps: this.#eps });
+  }
+}
+
+/** A table of rows, torch.nn.Embedding's weight. */
+export class Embedding extends Module {
+  readonly weight: Parameter;
+
+  constructor(rows: number, width: number) {
+    super();
+    this.weight = new Parameter([rows, width]);
+  }
+}
+
+/** Feeds x through layers one after another and frees each intermediate result as soon as the next one is recorded. */
+export function sequence(x: Tensor, layers: readonly ((x: Tensor) => Tensor)[]): Tensor {
+  let h = x;
+  for (const layer of layers) {
+    const next = layer(h);
+    if (h !== x && h !== next) h.dispose();
+    h = next;
+  }
+  return h;
+}

@@ -1,0 +1,70 @@
+/**
+ * Modules whose field paths are safetensors keys: `this.down_blocks[0].resnets[1].conv1.weight` is read from the key
+ * "down_blocks.0.resnets.1.conv1.weight". An absent layer is null; lists keep their positions (`net = [proj, null, out]`).
+ * A parameter knows only its shape until it is loaded, so building a model costs nothing and lists every key.
+ */
+import type { Tensor } from "../tensor/tensor.js";
+
+/** How a weight is laid out for the kernels: a linear layer's [out, in] becomes [in, out], a convolution's
+ *  [out, in, kh, kw] becomes [kh, kw, in, out]. */
+export type Packing = "none" | "linear" | "conv";
+
+export class Parameter {
+  #value: Tensor | null = null;
+
+  constructor(
+    /** The shape in the file. */
+    readonly shape: readonly number[],
+    readonly packing: Packing = "none",
+  ) {}
+
+  /** The shape in memory. */
+  get packedShape(): number[] {
+    const s = this.shape;
+    if (this.packing === "linear") return [s[1], s[0]];
+    return this.packing === "conv" ? [s[2], s[3], s[1], s[0]] : [...s];
+  }
+
+  get value(): Tensor {
+    if (!this.#value) throw new Error(`A parameter of shape [${this.shape.join(", ")}] has no value: load the model with fromPretrained().`);
+    return this.#value;
+  }
+
+  get loaded(): boolean {
+    return this.#value !== null;
+  }
+
+  assign(value: Tensor): void {
+    this.#value?.dispose();
+    this.#value = value;
+  }
+
+  dispose(): void {
+    this.#value?.dispose();
+    this.#value = null;
+  }
+}
+
+export abstract class Module {
+  /** Every parameter with its key, in the order of the fields. */
+  *parameters(prefix = ""): Generator<[key: string, parameter: Parameter]> {
+    yield* walk(this, prefix);
+  }
+
+  /** Every submodule with its path, itself first. */
+  *modules(path = ""): Generator<[path: string, module: Module]> {
+    yield* walkModules(this, path);
+  }
+}
+
+function* walk(value: unknown, path: string): Generator<[string, Parameter]> {
+  if (value instanceof Parameter) yield [path, value];
+  else for (const [name, child] of children(value)) yield* walk(child, path ? `${path}.${name}` : name);
+}
+
+function* walkModules(value: unknown, path: string): Generator<[string, Module]> {
+  if (value instanceof Module) yield [path, value];
+  for (const [name, child] of children(value)) yield* walkModules(child, path ? `${path}.${name}` : name);
+}
+
+const children = (value: unknown): [string, unknown][] => (value instanceof Module || Array.isArray(value) ? Object.entries(value) : []);

@@ -1,0 +1,107 @@
+/** A model with a config and weights that fromPretrained() reads, as diffusers' ModelMixin. */
+import { readJSON } from "../loader/config.js";
+import { joinPath } from "../loader/paths.js";
+import { openRepository, type RepositorySource } from "../loader/repository.js";
+import { openWeightFiles, type WeightStem } from "../loader/weight_files.js";
+import { ensureDevice, type Device } from "../tensor/device.js";
+import type { DType } from "../tensor/dtype.js";
+import { checkConfig, type ConfigSchema } from "./config.js";
+import { Module } from "./module.js";
+import { loadWeights, type WeightProgress } from "./weights.js";
+
+export interface FromPretrainedOptions {
+  /** Folder of the model inside the repository, e.g. "unet"; by default the repository's root. */
+  subfolder?: string;
+  /** Storage of weights and activations; sums are always in float32. Default "float32", whatever the file has. */
+  dtype?: "float32" | "float16";
+  /** e.g. "fp16": reads `<name>.fp16.safetensors`. A missing variant is an error. */
+  variant?: string;
+  /** Only safetensors are read, so `false` is refused. */
+  useSafetensors?: boolean;
+  /** By default the device made first. */
+  device?: Device;
+  progressCallback?: (progress: WeightProgress & { status: "progress"; name: string; file: string; progress: number }) => void;
+  signal?: AbortSignal;
+  /** Config keys that override the file's, e.g. `{ sample_size: 32 }`. */
+  config?: Readonly<Record<string, unknown>>;
+}
+
+type ModelClass<M> = (new (config: Readonly<Record<string, unknown>>) => M) & { readonly className: string };
+
+export abstract class PretrainedModel<C extends object> extends Module {
+  readonly config: Readonly<C>;
+  #dtype: DType = "float32";
+  #device: Device | null = null;
+
+  constructor(schema: ConfigSchema, given: Readonly<Record<string, unknown>>) {
+    super();
+    this.config = checkConfig(schema, given) as unknown as Readonly<C>;
+  }
+
+  /** File name of the weights; transformers' models differ. */
+  protected get weightStem(): WeightStem {
+    return "diffusion_pytorch_model";
+  }
+
+  /** The dtype of weights and activations. */
+  get dtype(): DType {
+    return this.#dtype;
+  }
+
+  get device(): Device | null {
+    return this.#device;
+  }
+
+  /**
+   * Loads config.json and the weights of a model.
+   * @param source a local folder, a base URL, or EMBEDDED_MODEL
+   * @throws Error naming file, key and fault; nothing stays allocated
+   */
+  static async fromPretrained<M extends PretrainedModel<object>>(
+    this: ModelClass<M>,
+    source: RepositorySource,
+    options: FromPretrainedOptions = {},
+  ): Promise<M> {
+    const { subfolder, dtype = "float32", useSafetensors = true, signal } = options;
+    if (dtype !== "float32" && dtype !== "float16")
+      throw new TypeError(`${this.className}: dtype must be "float32" or "float16", got ${JSON.stringify(dtype)} (WebGPU has no bfloat16)`);
+    if (!useSafetensors) throw new TypeError(`${this.className}: useSafetensors: false asks for pickles (.bin), which are never read`);
+    signal?.throwIfAborted();
+    const repository = await openRepository(source);
+    const model = new this({ ...(await readJSON(repository, joinPath(subfolder, "config.json"))), ...options.config });
+    const files = await openWeightFiles(repository, { subfolder, stem: model.weightStem, variant: options.variant });
+    try {
+      const device = options.device ?? (await ensureDevice());
+      const path = files[0].path;
+      const report = options.progressCallback;
+      await loadWeights(this.className, model, files, {
+        device,
+        dtype,
+        signal,
+        onProgress: ({ loaded, total }) =>
+          report?.({ status: "progress", name: this.className, file: path, progress: (100 * loaded) / total, loaded, total }),
+      });
+      model.#device = device;
+      model.#dtype = dtype;
+    } finally {
+      await Promise.all(files.map((file) => file.close?.()));
+    }
+    return model;
+  }
+
+  /** Number of weights. */
+  numParameters(): number {
+    let count = 0;
+    for (const [, { shape }] of this.parameters()) count += shape.reduce((a, b) => a * b, 1);
+    return count;
+  }
+
+  /** Frees the weights. */
+  dispose(): void {
+    for (const [, parameter] of this.parameters()) parameter.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

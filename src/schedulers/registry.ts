@@ -1,0 +1,41 @@
+/** Scheduler classes by name. The names are explicit strings: `Class.name` does not survive a minifier. */
+import type { SchedulerClass } from "./scheduler.js";
+
+const classes = new Map<string, SchedulerClass>();
+
+/** Makes classes known by their `className`, to configs and to `schedulerClass`. */
+export function registerSchedulers(...added: readonly SchedulerClass[]): void {
+  for (const scheduler of added) classes.set(scheduler.className, scheduler);
+}
+
+/** The class of that name, or undefined. */
+export const findScheduler = (className: string): SchedulerClass | undefined => classes.get(className);
+
+/** Names of all schedulers of this library, sorted. */
+export const schedulerNames = (): string[] => [...classes.keys()].sort();
+
+/**
+ * The class of a scheduler by diffusers' name, e.g. `"DDIMScheduler"`.
+ * @throws RangeError for an unknown name, naming the nearest and all known ones
+ */
+export function schedulerClass(className: string): SchedulerClass {
+  const found = classes.get(className);
+  if (found) return found;
+  const names = schedulerNames();
+  const text = String(className).slice(0, 80);
+  const nearest = names.map((name) => [distance(text.toLowerCase(), name.toLowerCase()), name] as const).sort((a, b) => a[0] - b[0])[0];
+  const hint = nearest && nearest[0] <= nearest[1].length / 2 ? ` Did you mean ${nearest[1]}?` : "";
+  throw new RangeError(`scheduler: unknown class ${JSON.stringify(text)}.${hint} Known: ${names.join(", ")}`);
+}
+
+/** Levenshtein's edit distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++)
+      next[j] = Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+    row = next;
+  }
+  return row[b.length];
+}

@@ -1,0 +1,74 @@
+/** Tables of noise levels: from the training schedule, and the other shapes that configs can ask for. */
+import { betaQuantile } from "./beta_distribution.js";
+import { linspace64 } from "./spacing.js";
+
+const f32 = Math.fround;
+
+/** σ = √((1 - ᾱ) / ᾱ), ascending over the training timesteps, in torch's float32. */
+export const sigmasOf = (alphasCumprod: Float32Array): Float32Array =>
+  alphasCumprod.map((alpha) => Math.sqrt(f32(f32(1 - alpha) / alpha)));
+
+/** numpy.interp of a table at fractional indices, constant outside. */
+export function interpolate(table: ArrayLike<number>, index: number): number {
+  const last = table.length - 1;
+  if (!(index > 0)) return table[0];
+  if (index >= last) return table[last];
+  const low = Math.floor(index);
+  return (table[low + 1] - table[low]) * (index - low) + table[low];
+}
+
+/** The fractional training timestep whose noise level is `sigma`: linear in log σ, within the table. */
+export function sigmaToTimestep(sigma: number, logSigmas: Float32Array): number {
+  const log = Math.log(Math.max(sigma, 1e-10));
+  // numpy's `cumsum(dists >= 0).argmax()` is the last index whose level is not above sigma, as the table ascends.
+  let low = 0;
+  for (let i = 1; i < logSigmas.length - 1; i++) if (log >= logSigmas[i]) low = i;
+  const [a, b] = [logSigmas[low], logSigmas[low + 1]];
+  const weight = Math.min(1, Math.max(0, (a - log) / (a - b)));
+  return (1 - weight) * low + weight * (low + 1);
+}
+
+/** Levels of Karras et al. 2022 (arXiv 2206.00364), formula (5), descending. */
+export function karrasSigmas(max: number, min: number, n: number, rho = 7): number[] {
+  const [a, b] = [max ** (1 / rho), min ** (1 / rho)];
+  return linspace64(0, 1, n).map((ramp) => (a + ramp * (b - a)) ** rho);
+}
+
+/** Levels evenly spaced in log σ, descending. */
+export const exponentialSigmas = (max: number, min: number, n: number): number[] =>
+  linspace64(Math.log(max), Math.log(min), n).map(Math.exp);
+
+/** Levels at the quantiles of a beta distribution (Lee et al. 2024, "Beta Sampling is All You Need"), descending. */
+export const betaSigmas = (max: number, min: number, n: number, alpha = 0.6, beta = 0.6): number[] =>
+  linspace64(0, 1, n).map((ramp) => min + betaQuantile(1 - ramp, alpha, beta) * (max - min));
+
+export interface SigmaShapeConfig {
+  readonly use_karras_sigmas?: boolean | null;
+  readonly use_exponential_sigmas?: boolean | null;
+  readonly use_beta_sigmas?: boolean | null;
+  readonly sigma_min?: unknown;
+  readonly sigma_max?: unknown;
+}
+export type SigmaShape = "karras" | "exponential" | "beta";
+
+/** Which shape a config asks for. @throws Error if it asks for more than one */
+export function sigmaShape(className: string, config: SigmaShapeConfig): SigmaShape | null {
+  const wanted = (["karras", "exponential", "beta"] as const).filter((shape) => config[`use_${shape}_sigmas`]);
+  if (wanted.length > 1)
+    throw new RangeError(
+      `${className}: only one of use_beta_sigmas, use_exponential_sigmas, use_karras_sigmas can be used, got ` +
+        wanted.map((shape) => `use_${shape}_sigmas`).join(" and "),
+    );
+  return wanted[0] ?? null;
+}
+
+/**
+ * Levels of a shape between the ends of `sigmas`, or `sigma_max` and `sigma_min` of the config (also where they are hidden
+ * keys of another class, as in diffusers).
+ * @param sigmas descending
+ */
+export function shapedSigmas(shape: SigmaShape, config: SigmaShapeConfig, sigmas: ArrayLike<number>, n: number): number[] {
+  const max = typeof config.sigma_max === "number" ? config.sigma_max : sigmas[0];
+  const min = typeof config.sigma_min === "number" ? config.sigma_min : sigmas[sigmas.length - 1];
+  return { karras: karrasSigmas, exponential: exponentialSigmas, beta: betaSigmas }[shape](max, min, n);
+}

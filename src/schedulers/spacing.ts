@@ -1,0 +1,54 @@
+/** Which training timesteps a run visits: the `timestep_spacing` of Lin et al. 2023, table 2. */
+import { oneOf } from "./config.js";
+
+export const SPACINGS = ["linspace", "leading", "trailing"] as const;
+export type Spacing = (typeof SPACINGS)[number];
+
+/** numpy.round: halves go to the even neighbour. */
+export function roundHalfEven(x: number): number {
+  const floor = Math.floor(x);
+  const rest = x - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
+}
+
+/** numpy.linspace in double precision. */
+export function linspace64(from: number, to: number, n: number): number[] {
+  const step = (to - from) / (n - 1);
+  return Array.from({ length: n }, (_, i) => (i === n - 1 && n > 1 ? to : i === 0 ? from : i * step + from));
+}
+
+/** numpy.arange in double precision, whose step is the difference of its first two values. */
+export function arange64(from: number, to: number, step: number): number[] {
+  const delta = from + step - from;
+  return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * delta);
+}
+
+export interface SpacingConfig {
+  readonly num_train_timesteps: number;
+  readonly timestep_spacing: string;
+  readonly steps_offset: number;
+}
+
+/**
+ * Timesteps in descending order.
+ * @param rounded false keeps the fractions of `linspace`, as schedulers do that interpolate sigmas
+ */
+export function spacedTimesteps(
+  className: string,
+  { num_train_timesteps: train, timestep_spacing: spacing, steps_offset: offset }: SpacingConfig,
+  n: number,
+  { rounded = true, known = SPACINGS }: { rounded?: boolean; known?: readonly Spacing[] } = {},
+): number[] {
+  switch (oneOf(className, "timestep_spacing", spacing, known)) {
+    case "linspace": {
+      const values = linspace64(0, train - 1, n).reverse();
+      return rounded ? values.map(roundHalfEven) : values.map(Math.fround);
+    }
+    case "leading": {
+      const ratio = Math.floor(train / n);
+      return Array.from({ length: n }, (_, i) => (n - 1 - i) * ratio + offset);
+    }
+    case "trailing":
+      return arange64(train, 0, -train / n).map((x) => roundHalfEven(x) - 1);
+  }
+}

@@ -1,0 +1,201 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { CLIPTokenizer } from "../../src/loader/clip_tokenizer.js";
+import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
+import type { Repository } from "../../src/loader/repository.js";
+import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
+import { memoryFile } from "../support/goldens.js";
+
+interface Gold {
+  bos: number;
+  eos: number;
+  pad: number;
+  model_max_length: number;
+  cases: { text: string; ids: number[]; ids77?: number[] }[];
+  lone_surrogates: { text: string; openai: number[] }[];
+  decode: { ids: number[]; decode: string; decode_skip_special: string }[];
+}
+
+/** transformers 5.23.0's answers; see fixtures/models/README.md. */
+for (const [name, folder] of [
+  ["real", "clip-vocab"],
+  ["tiny", "models/tokenizer/vocab-2000"],
+]) {
+  describe(`the ${name} vocabulary`, () => {
+    let tokenizer: CLIPTokenizer;
+    let gold: Gold;
+    beforeAll(async () => {
+      tokenizer = await CLIPTokenizer.fromPretrained(fixturePath(folder));
+      gold = await readFixtureJSON<Gold>(`models/tokenizer/${name}-vocab.json`);
+    });
+
+    test("knows its special tokens", () => {
+      expect([tokenizer.bosTokenId, tokenizer.eosTokenId, tokenizer.padTokenId]).toEqual([
+        gold.bos,
+        gold.eos,
+        gold.pad,
+      ]);
+      expect(tokenizer.modelMaxLength).toBe(77);
+    });
+
+    test("encodes 324 texts as transformers does", () => {
+      const wrong = gold.cases.filter(({ text, ids }) => String(tokenizer.encode(text)) !== String(ids));
+      expect(wrong.map(({ text, ids }) => ({ text, ids, got: tokenizer.encode(text) }))).toEqual([]);
+      expect(gold.cases).toHaveLength(324);
+    });
+
+    test("cuts and pads to 77", () => {
+      const { inputIds } = tokenizer(
+        gold.cases.map(({ text }) => text),
+        { padding: "max_length", truncation: true },
+      );
+      gold.cases.forEach(({ ids, ids77 }, i) => {
+        const cut = ids.length <= 77 ? ids : [...ids.slice(0, 76), gold.eos];
+        const wanted = ids77 ?? [...cut, ...new Array<number>(77 - cut.length).fill(gold.pad)];
+        expect(String(inputIds[i])).toBe(String(wanted));
+      });
+    });
+
+    test("decodes as transformers does", () => {
+      for (const { ids, decode, decode_skip_special } of gold.decode) {
+        expect(tokenizer.decode(ids)).toBe(decode);
+        expect(tokenizer.decode(ids, { skipSpecialTokens: true })).toBe(decode_skip_special);
+      }
+    });
+
+    // transformers 5 raises a TypeError; older ones with ftfy, and OpenAI's code, read U+FFFD.
+    test("takes half a surrogate pair for U+FFFD", () => {
+      for (const { text, openai } of gold.lone_surrogates) expect(tokenizer.encode(text)).toEqual(openai);
+    });
+  });
+}
+
+describe("calling", () => {
+  let tokenizer: CLIPTokenizer;
+  beforeAll(async () => {
+    tokenizer = await CLIPTokenizer.fromPretrained(fixturePath("clip-vocab"));
+  });
+
+  test("takes one text or several, cuts only when told, pads to the longest", () => {
+    expect(tokenizer("a cat").inputIds).toEqual([[49406, 320, 2368, 49407]]);
+    expect(tokenizer(["cat", ""], { padding: true }).inputIds).toEqual([
+      [49406, 2368, 49407],
+      [49406, 49407, 49407],
+    ]);
+    expect(tokenizer("a photo of a cat", { truncation: true, maxLength: 4 }).inputIds).toEqual([
+      [49406, 320, 1125, 49407],
+    ]);
+    expect(tokenizer("cat ".repeat(100)).inputIds[0]).toHaveLength(102);
+    expect(tokenizer([]).inputIds).toEqual([]);
+    expect(tokenizer).toBeInstanceOf(CLIPTokenizer);
+  });
+
+  test("refuses what it cannot do", () => {
+    expect(() => tokenizer("a", { maxLength: 1 })).toThrow(/maxLength.*from 2.*got 1/);
+    expect(() => tokenizer.encode("a".repeat(1_000_001))).toThrow(/1000001 characters, more than 1000000/);
+    expect(() => tokenizer.encode(undefined as unknown as string)).toThrow(/expected a text, got undefined/);
+    expect(() => tokenizer.decode([99999])).toThrow(/no token 99999/);
+  });
+
+  test("takes long texts in little time", () => {
+    tokenizer.encode("warm");
+    const texts = [
+      "lorem ipsum dolor ".repeat(556),
+      "a".repeat(10_000),
+      "!?".repeat(5000),
+      "漢字".repeat(5000),
+      " ".repeat(10_000),
+    ];
+    for (const text of texts) {
+      const start = performance.now();
+      tokenizer.encode(text);
+      expect(performance.now() - start).toBeLessThan(100);
+    }
+    expect(tokenizer.encode("ab ".repeat(333_333)).length).toBe(333_335);
+  });
+});
+
+describe("other files", () => {
+  // In SD 2.x and SDXL's second tokenizer "!" is a special token wherever it stands; ids from transformers 5.23.0.
+  test('"!" as pad token', async () => {
+    const tokenizer = await withConfig({ pad_token: "!" });
+    expect(tokenizer.padTokenId).toBe(0);
+    expect(tokenizer.encode("a cat! wow!!")).toEqual([2512, 320, 2368, 0, 1613, 342, 0, 0, 2513]);
+    expect(tokenizer("a cat!", { padding: "max_length", truncation: true, maxLength: 8 }).inputIds).toEqual([
+      [2512, 320, 2368, 0, 2513, 0, 0, 0],
+    ]);
+    // With another pad token <|endoftext|> counts in any capitals, as <|startoftext|> always does.
+    expect(tokenizer.encode("<|startoftext|> x <|endoftext|>y<|ENDOFTEXT|><|STARTOFTEXT|>")).toEqual([
+      2512, 2512, 343, 2513, 344, 2513, 2512, 2513,
+    ]);
+  });
+
+  test("tokenizer.json alone, as transformers 5 saves", async () => {
+    const vocab = await readFixtureJSON<Record<string, number>>("models/tokenizer/vocab-2000/vocab.json");
+    const merges = new TextDecoder().decode(await readFixture("models/tokenizer/vocab-2000/merges.txt"));
+    const pairs = merges.trim().split("\n").slice(1);
+    const added = [
+      { id: 2512, content: "<|startoftext|>", normalized: true, special: true },
+      { id: 2513, content: "<|endoftext|>", normalized: false, special: true },
+    ];
+    const gold = await readFixtureJSON<Gold>("models/tokenizer/tiny-vocab.json");
+    // transformers 5 writes the merges as pairs, older ones as "a b".
+    for (const list of [pairs, pairs.map((pair) => pair.split(" "))]) {
+      const json = { added_tokens: added, model: { type: "BPE", end_of_word_suffix: "</w>", vocab, merges: list } };
+      const config = { bos_token: "<|startoftext|>", eos_token: "<|endoftext|>", model_max_length: 77 };
+      const tokenizer = await CLIPTokenizer.fromPretrained(
+        inMemory({ "tokenizer.json": json, "tokenizer_config.json": config }),
+      );
+      const wrong = gold.cases.filter(({ text, ids }) => String(tokenizer.encode(text)) !== String(ids));
+      expect(wrong).toEqual([]);
+    }
+  });
+
+  test("the embedded model's", async () => {
+    const tokenizer = await CLIPTokenizer.fromPretrained(EMBEDDED_MODEL, { subfolder: "tokenizer" });
+    expect(tokenizer.modelMaxLength).toBe(77);
+    const text = "a red circle on a white background";
+    expect(tokenizer.decode(tokenizer.encode(text), { skipSpecialTokens: true })).toBe(text);
+  });
+
+  test("malformed ones are named", async () => {
+    const broken: [Record<string, unknown>, RegExp][] = [
+      [{}, /^vocab\.json: no such file in memory/],
+      [{ "vocab.json": { a: 0 } }, /^merges\.txt: no such file/],
+      [{ "vocab.json": { a: "0" }, "merges.txt": "" }, /token "a": the id must be a whole number, got 0/],
+      [{ "vocab.json": { a: 0 }, "merges.txt": "a b c" }, /merges\.txt: line 1: expected two tokens/],
+      [{ "vocab.json": { a: 0 }, "merges.txt": "" }, /bos_token "<\|startoftext\|>" is not in the vocabulary/],
+      [
+        { "vocab.json": { "<|startoftext|>": 0, "<|endoftext|>": 1 }, "merges.txt": "#version: 0.2\na b\n" },
+        /merge 1 \("a b"\): the vocabulary lacks "a"/,
+      ],
+      [{ "tokenizer.json": { model: { type: "WordPiece" } } }, /WordPiece.*no CLIP vocabulary/],
+    ];
+    for (const [files, message] of broken) {
+      await expect(CLIPTokenizer.fromPretrained(inMemory(files))).rejects.toThrow(message);
+    }
+  });
+});
+
+/** A repository of the given files; objects become JSON. */
+function inMemory(files: Record<string, unknown>): Repository {
+  return {
+    name: "memory",
+    open: async (path) => {
+      if (!(path in files)) return null;
+      const value = files[path];
+      if (value instanceof Uint8Array) return memoryFile(value, path);
+      return memoryFile(new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value)), path);
+    },
+  };
+}
+
+/** The tiny tokenizer with some keys of its configs changed. */
+async function withConfig(changes: Record<string, unknown>): Promise<CLIPTokenizer> {
+  const folder = "models/tokenizer/vocab-2000";
+  const files: Record<string, unknown> = {};
+  for (const name of ["vocab.json", "merges.txt"]) files[name] = await readFixture(`${folder}/${name}`);
+  for (const name of ["tokenizer_config.json", "special_tokens_map.json"]) {
+    files[name] = { ...(await readFixtureJSON<Record<string, unknown>>(`${folder}/${name}`)), ...changes };
+  }
+  return CLIPTokenizer.fromPretrained(inMemory(files));
+}

@@ -1,0 +1,54 @@
+import { describe, expect, test } from "vitest";
+import { AutoencoderKL } from "../../src/nn/autoencoder_kl.js";
+import { Generator } from "../../src/tensor/random.js";
+import { fixturePath } from "../support/files.js";
+import { readGolden } from "../support/goldens.js";
+import { asTensor, expectIntermediates, expectMatches, recordOutputs, TOLERANCE } from "../support/models.js";
+
+const CASES = [
+  { golden: "sd15", repo: "sd15", subfolder: "vae" },
+  { golden: "sd15", repo: "sd15-hub", subfolder: "vae" }, // the same weights under the attention names of 2022
+  { golden: "sd15_deep", repo: "sd15", subfolder: "vae" },
+  { golden: "sd15_nonsquare_b2", repo: "sd15", subfolder: "vae" },
+  { golden: "sd15_oddsize", repo: "sd15", subfolder: "vae" },
+  { golden: "sd21", repo: "sd21", subfolder: "vae" },
+  { golden: "noquant", repo: "vae-noquant", subfolder: "" },
+] as const;
+
+const COMPARABLE = /(resnets\.\d|attentions\.\d|samplers\.0|conv_in|conv_out|mid_block|_blocks\.\d|quant_conv)$/;
+
+describe("AutoencoderKL", () => {
+  for (const dtype of ["float32", "float16"] as const)
+    for (const { golden, repo, subfolder } of CASES)
+      test(`${golden} from ${repo} in ${dtype}`, async () => {
+        const bound = TOLERANCE[dtype];
+        const goldens = await readGolden(`models/gold/vae/${golden}.safetensors`);
+        const model = await AutoencoderKL.fromPretrained(fixturePath(`models/repos/${repo}`), { subfolder, dtype });
+        const outputs = recordOutputs(model, (path) => COMPARABLE.test(path) && goldens.has(`mid.${path}`));
+
+        const image = asTensor(goldens, "in.image");
+        const { latentDist } = model.encode(image);
+        await expectMatches(latentDist.mean, goldens.get("out.mean"), "out.mean", bound);
+        await expectMatches(latentDist.logvar, goldens.get("out.logvar"), "out.logvar", bound);
+        await expectMatches(latentDist.mode(), goldens.get("out.mode"), "out.mode", bound);
+        const drawn = latentDist.sample(new Generator("cpu").manualSeed(8));
+        await expectMatches(drawn, goldens.get("out.sample_seed8"), "out.sample_seed8", bound);
+
+        const latents = asTensor(goldens, "in.latents");
+        const { sample } = model.decode(latents);
+        await expectMatches(sample, goldens.get("out.decoded"), "out.decoded", bound);
+        const compared = await expectIntermediates(outputs, goldens, bound);
+        if (golden === "sd15_deep") expect(compared).toBeGreaterThan(30);
+
+        for (const tensor of [image, latentDist, drawn, latents, sample, model]) tensor.dispose();
+      });
+
+  test("refuses wrong shapes", async () => {
+    const model = await AutoencoderKL.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "vae" });
+    const goldens = await readGolden("models/gold/vae/sd15.safetensors");
+    const image = asTensor(goldens, "in.image");
+    expect(() => model.decode(image)).toThrow("AutoencoderKL.decode: takes [batch, 4, height, width]");
+    image.dispose();
+    model.dispose();
+  });
+});

@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  DDIMScheduler,
+  EulerDiscreteScheduler,
+  PNDMScheduler,
+  schedulerClass,
+  schedulerNames,
+} from "../../src/schedulers/index.js";
+import { readFixtureJSON } from "../support/files.js";
+
+/** What Python's diffusers 0.42.1 printed (floats that are whole keep their point). */
+interface Prints {
+  defaults: Record<string, string>;
+  swaps: {
+    label: string;
+    config: Record<string, unknown>;
+    to: string;
+    overrides: Record<string, unknown>;
+    useDefaultValues: string[];
+    warnings: string[];
+    print: string;
+  }[];
+}
+let prints: Prints;
+const warnings: string[] = [];
+const { warn } = console;
+beforeAll(async () => {
+  prints = await readFixtureJSON<Prints>("schedulers/prints.json");
+  console.warn = (text: string) => void warnings.push(text);
+});
+afterAll(() => void (console.warn = warn));
+
+const SD15 = {
+  _class_name: "PNDMScheduler",
+  _diffusers_version: "0.6.0",
+  beta_end: 0.012,
+  beta_schedule: "scaled_linear",
+  beta_start: 0.00085,
+  num_train_timesteps: 1000,
+  set_alpha_to_one: false,
+  skip_prk_steps: true,
+  steps_offset: 1,
+  trained_betas: null,
+  clip_sample: false,
+};
+
+describe("printing", () => {
+  test("every class prints its defaults as Python does", () => {
+    for (const name of schedulerNames()) {
+      const Class = schedulerClass(name);
+      const scheduler = new Class();
+      expect(String(scheduler)).toBe(prints.defaults[name]);
+    }
+  });
+
+  test("configs that went through fromConfig print, warn and remember defaults as in Python", () => {
+    for (const { config, to, overrides, print, useDefaultValues, warnings: wanted } of prints.swaps) {
+      warnings.length = 0;
+      const scheduler = schedulerClass(to).fromConfig(config, overrides);
+      expect(String(scheduler)).toBe(print);
+      expect([...((scheduler.config._use_default_values ?? []) as string[])].sort()).toEqual(useDefaultValues);
+      expect(warnings).toEqual(wanted);
+    }
+  });
+
+  test("Node's console.log shows the same text", () => {
+    const scheduler = new PNDMScheduler({ skip_prk_steps: true }) as unknown as Record<symbol, () => string>;
+    expect(scheduler[Symbol.for("nodejs.util.inspect.custom")]()).toBe(String(scheduler));
+  });
+});
+
+describe("swapping", () => {
+  test("a live swap takes the new class's defaults, a saved and loaded config those that were written out", () => {
+    const pndm = PNDMScheduler.fromConfig(SD15);
+    expect(pndm.config.timestep_spacing).toBe("leading");
+    expect(EulerDiscreteScheduler.fromConfig(pndm.config).config.timestep_spacing).toBe("linspace");
+    const saved = JSON.parse(pndm.toJSONString()) as Record<string, unknown>;
+    expect(EulerDiscreteScheduler.fromConfig(saved).config.timestep_spacing).toBe("leading");
+  });
+
+  test("from A to B is the same as B from the file, for every pair of compatible classes", () => {
+    for (const a of schedulerNames())
+      for (const b of schedulerClass(a).fromConfig(SD15).compatibles) {
+        const direct = b.fromConfig(SD15);
+        const swapped = b.fromConfig(schedulerClass(a).fromConfig(SD15).config);
+        expect(String(swapped)).toBe(String(direct));
+      }
+  });
+
+  test("keys of other classes survive a swap there and back", () => {
+    const there = EulerDiscreteScheduler.fromConfig(PNDMScheduler.fromConfig(SD15).config);
+    expect(there.config.skip_prk_steps).toBe(true);
+    expect(String(PNDMScheduler.fromConfig(there.config))).toBe(String(PNDMScheduler.fromConfig(SD15)));
+  });
+
+  test("overrides win, and unknown ones are ignored", () => {
+    const scheduler = DDIMScheduler.fromConfig(SD15, { beta_end: 0.02, no_such_option: 1 });
+    expect(scheduler.config.beta_end).toBe(0.02);
+    expect("no_such_option" in scheduler.config).toBe(false);
+  });
+
+  test("compatibles has a fixed order and itself", () => {
+    const names = new DDIMScheduler().compatibles.map((other) => other.className);
+    expect(names.slice(0, 3)).toEqual(["DDIMScheduler", "DDPMScheduler", "PNDMScheduler"].filter((name) => schedulerNames().includes(name)));
+    expect(names).toContain("EulerDiscreteScheduler");
+  });
+});
+
+describe("config", () => {
+  test("is frozen, with its lists", () => {
+    const betas = [0.1, 0.2];
+    const { config } = new DDIMScheduler({ trained_betas: betas, num_train_timesteps: 2 });
+    expect(Object.isFrozen(config)).toBe(true);
+    expect(Object.isFrozen(config.trained_betas)).toBe(true);
+    betas[0] = 1;
+    expect(config.trained_betas).toEqual([0.1, 0.2]);
+    expect(() => ((config as { beta_start: number }).beta_start = 1)).toThrow(/read only/);
+  });
+
+  test("wrong values name key and value", () => {
+    expect(() => new DDIMScheduler({ beta_schedule: "quadratic" })).toThrow(/beta_schedule must be one of .*"scaled_linear".*got "quadratic"/);
+    expect(() => new DDIMScheduler({ beta_start: "0.1" as unknown as number })).toThrow(/beta_start must be a number, got "0.1"/);
+    expect(() => new DDIMScheduler({ beta_strat: 1 } as object)).toThrow(/no option beta_strat.*beta_start/);
+    expect(() => new DDIMScheduler({ num_train_timesteps: 1e12 })).toThrow(/num_train_timesteps.*1000000000000/);
+    expect(() => new DDIMScheduler({ timestep_spacing: "even" }).setTimesteps(4)).toThrow(/timestep_spacing.*"even"/);
+    expect(() => new EulerDiscreteScheduler({ use_karras_sigmas: true, use_beta_sigmas: true })).toThrow(/only one of/);
+    expect(() => DDIMScheduler.fromConfig({ _class_name: 3 })).toThrow(/_class_name must be a string, got 3/);
+    expect(() => DDIMScheduler.fromConfig("folder" as unknown as object)).toThrow(/fromPretrained/);
+  });
+
+  test("an unknown class name names the nearest", () => {
+    expect(() => schedulerClass("DDIMSheduler")).toThrow(/"DDIMSheduler".*Did you mean DDIMScheduler\?.*Known: .*PNDMScheduler/);
+  });
+});

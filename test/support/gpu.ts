@@ -1,0 +1,114 @@
+/** What the tests of kernels and tensors share: one device per process, a leak check, and comparison by tolerance. */
+import { afterEach, beforeEach, expect } from "vitest";
+import { requestDevice, type Device } from "../../src/tensor/device.js";
+import { Tensor } from "../../src/tensor/tensor.js";
+import { rounded, sample, type FloatType, type Reference } from "../cases/data.js";
+
+export const DTYPES: readonly FloatType[] = ["float32", "float16"];
+
+let shared: Promise<Device> | undefined;
+
+/** The device of this process: every pipeline is compiled once. Nobody destroys it. */
+export function testDevice(): Promise<Device> {
+  shared ??= requestDevice().then((device) => {
+    // Made on first use and kept for good; made here, they cannot look like a leak.
+    for (const dtype of ["float32", "float16", "int32"] as const) device.dummy(dtype);
+    return device;
+  });
+  return shared;
+}
+
+/** Buffers in use by somebody. */
+async function held(): Promise<number> {
+  const device = await testDevice();
+  await device.flush();
+  const { buffers, pooledBuffers } = device.memoryUse;
+  return buffers - pooledBuffers;
+}
+
+/** Fails every test of the suite after which the shared device holds more buffers than before it. */
+export function checkLeaks(): void {
+  let before = 0;
+  beforeEach(async () => void (before = await held()));
+  afterEach(async () => expect(await held(), "buffers still held after the test").toBe(before));
+}
+
+/** Makes tensors on the shared device and disposes all of them, and what the work returns, when `work` is done. */
+export async function withTensors<T>(
+  work: (make: (values: Float32Array, shape: readonly number[], dtype: FloatType) => Tensor) => Promise<T>,
+): Promise<T> {
+  const device = await testDevice();
+  const made: Tensor[] = [];
+  try {
+    return await work((values, shape, dtype) => {
+      const tensor = Tensor.from(values, shape, { dtype, device });
+      made.push(tensor);
+      return tensor;
+    });
+  } finally {
+    for (const tensor of made) tensor.dispose();
+  }
+}
+
+/** Reads a tensor and disposes it. */
+export async function take(tensor: Tensor): Promise<Float32Array> {
+  try {
+    return (await tensor.data()) as Float32Array;
+  } finally {
+    tensor.dispose();
+  }
+}
+
+/** Rounding to nearest of the last stored digit, relative to the number. */
+export const STORAGE: Record<FloatType, number> = { float32: 2 ** -24, float16: 2 ** -11 };
+
+/** Distance between 1 and the next float32. */
+export const EPSILON = 2 ** -23;
+
+export interface Tolerance {
+  /** Of the wanted number itself: rounding on storage. */
+  relative: number;
+  /** Of the largest wanted number: errors of sums, which cancel. */
+  ofScale?: number;
+  /** In units of the result. */
+  absolute?: number;
+}
+
+/** Wanted numbers at some positions: computed once, compared with several kernels. */
+export interface Wanted {
+  positions: number[];
+  values: number[];
+  size: number;
+}
+
+/** Runs a reference at all positions of a small result, at `most` of a large one. */
+export function want(reference: Reference, size: number, most = Infinity): Wanted {
+  const positions = sample(size, most);
+  return { positions, values: positions.map(reference), size };
+}
+
+/** Fails naming the worst element with its numbers, and how many are off. */
+export function expectClose(name: string, got: ArrayLike<number>, wanted: Wanted, tolerance: Tolerance): void {
+  expect(got.length, `${name}: elements`).toBe(wanted.size);
+  const { positions, values } = wanted;
+  const scale = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const base = (tolerance.ofScale ?? 0) * scale + (tolerance.absolute ?? 0);
+  let worst = 0;
+  let worstText = "";
+  let wrong = 0;
+  positions.forEach((position, i) => {
+    const allowed = base + tolerance.relative * Math.abs(values[i]);
+    const off = Math.abs(got[position] - values[i]);
+    if (off <= allowed) return;
+    wrong++;
+    if (off / allowed <= worst) return;
+    worst = off / allowed;
+    worstText = `at ${position}: got ${got[position]}, want ${values[i]}, off by ${off.toExponential(2)}, allowed ${allowed.toExponential(2)}`;
+  });
+  if (wrong > 0)
+    throw new Error(`${name}: ${wrong} of ${positions.length} are wrong; the worst ${worstText || "is NaN"}`);
+}
+
+/** Inputs as the tensor will hold them. */
+export const roundAll = <T extends Record<string, Float32Array | undefined>>(data: T, dtype: FloatType): T =>
+  Object.fromEntries(Object.entries(data).map(([key, values]) => [key, values && rounded(values, dtype)])) as T;
