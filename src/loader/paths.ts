@@ -6,7 +6,6 @@ const DEVICE_NAME = /^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?$/i;
 function fault(path: string): string | null {
   if (path === "") return "it is empty";
   if (path.length > 1024) return `it has ${path.length} characters, more than 1024`;
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(path)) return "it holds a control character";
   if (path.includes("\\")) return "it holds a backslash";
   if (path.startsWith("/")) return "it is absolute";

@@ -44,9 +44,9 @@ export function checkConfig(schema: ConfigSchema, given: Readonly<Record<string,
   for (const [key, value] of Object.entries(given)) config[key] = value;
   for (const [key, fallback] of Object.entries(schema.defaults)) {
     const value = config[key];
-    const rule: Rule | undefined = schema.rules[key];
-    if (rule ? rule(value) : JSON.stringify(value) === JSON.stringify(fallback)) continue;
-    const cure = rule ? "" : ` (supported: ${JSON.stringify(fallback)})`;
+    const rule = schema.rules[key];
+    if (key in schema.rules ? rule(value) : JSON.stringify(value) === JSON.stringify(fallback)) continue;
+    const cure = key in schema.rules ? "" : ` (supported: ${JSON.stringify(fallback)})`;
     throw new TypeError(`${schema.name}: config ${key} = ${shown(value)} is not supported${cure}`);
   }
   return Object.freeze(config);

@@ -1,15 +1,14 @@
 import type { Tensor } from "../tensor/tensor.js";
-import { BETA_DEFAULTS, linspace, makeSchedule } from "./betas.js";
+import { BETA_DEFAULTS, linspace } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
 import { oneOf } from "./config.js";
+import { DiscreteScheduler } from "./discrete_scheduler.js";
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import { mixAtTimes } from "./noising.js";
 import { sigmaPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
-import { interpolate, shapedSigmas, sigmaShape, sigmasOf, sigmaToTimestep } from "./sigmas.js";
-import { SigmasScheduler } from "./sigmas_scheduler.js";
-import { spacedTimesteps } from "./spacing.js";
+import { sigmaToTimestep } from "./sigmas.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
@@ -27,38 +26,23 @@ const defaults = {
   final_sigmas_type: "zero",
 };
 export type EulerDiscreteConfig = typeof defaults;
+const PREDICTIONS = ["epsilon", "sample", "original_sample", "v_prediction"] as const;
 
 /** Euler's method (Karras et al. 2022, arXiv 2206.00364, algorithm 2). diffusers: scheduling_euler_discrete.py */
-export class EulerDiscreteScheduler extends SigmasScheduler<EulerDiscreteConfig> {
+export class EulerDiscreteScheduler extends DiscreteScheduler<EulerDiscreteConfig> {
   static override readonly className: string = "EulerDiscreteScheduler";
   static override readonly defaults = defaults;
   static override readonly compatibleNames = KARRAS_SCHEDULERS;
   static override readonly customSchedules = ["timesteps", "sigmas"] as const;
-  readonly betas: Float32Array;
-  readonly alphasCumprod: Float32Array;
 
   constructor(options: Partial<EulerDiscreteConfig> = {}) {
     super(options);
-    sigmaShape(this.className, this.config);
-    const { betas, alphasCumprod } = makeSchedule(this.className, this.config);
-    // With ᾱ = 0 the first level would be infinite; this is near float16's smallest number.
-    if (this.config.rescale_betas_zero_snr) alphasCumprod[alphasCumprod.length - 1] = 2 ** -24;
-    this.betas = betas;
-    this.alphasCumprod = alphasCumprod;
-    this.sigmas = [...Array.from(sigmasOf(alphasCumprod)).reverse(), 0];
-    this.timesteps = this.#isContinuous
-      ? this.sigmas.slice(0, -1).map(continuousTime)
-      : Array.from(betas, (_, i) => betas.length - 1 - i);
+    if (this.#isContinuous) this.timesteps = this.sigmas.slice(0, -1).map(continuousTime);
   }
 
   /** Models of EDM's kind take 0.25 ln σ for the time. */
   get #isContinuous(): boolean {
     return this.config.timestep_type === "continuous" && this.config.prediction_type === "v_prediction";
-  }
-
-  get initNoiseSigma(): number {
-    const max = Math.max(...this.sigmas);
-    return this.config.timestep_spacing === "leading" ? Math.sqrt(max ** 2 + 1) : max;
   }
 
   /**
@@ -68,40 +52,30 @@ export class EulerDiscreteScheduler extends SigmasScheduler<EulerDiscreteConfig>
     const { className, config } = this;
     checkScheduleOptions(className, EulerDiscreteScheduler.customSchedules, options);
     const { timesteps, sigmas } = options;
-    const given = [numInferenceSteps, timesteps, sigmas].filter((value) => value != null).length;
-    if (given !== 1)
-      throw new RangeError(`${className}.setTimesteps: takes the number of steps, timesteps or sigmas, got ${given} of them`);
-    const shape = sigmaShape(className, config);
-    if (timesteps && shape) throw new RangeError(`${className}.setTimesteps: cannot set timesteps with use_${shape}_sigmas`);
+    if (sigmas && (timesteps || numInferenceSteps != null))
+      throw new RangeError(`${className}.setTimesteps: takes the number of steps, timesteps or sigmas, got more than one`);
+    const n = sigmas ? checkSteps(className, sigmas.length - 1) : this.countSteps(numInferenceSteps, options);
     if (timesteps && this.#isContinuous)
       throw new RangeError(`${className}.setTimesteps: cannot set timesteps with timestep_type "continuous" and v_prediction`);
-    const n = checkSteps(className, numInferenceSteps ?? timesteps?.length ?? (sigmas?.length ?? 0) - 1);
-    const logSigmas = sigmasOf(this.alphasCumprod).map(Math.log);
-
-    const levels = sigmas ? sigmas.map(Math.fround) : this.#levels(n, timesteps);
-    let times: number[];
-    if (this.#isContinuous) times = levels.slice(0, -1).map(continuousTime);
-    else if (sigmas || shape) times = levels.slice(0, -1).map((sigma) => sigmaToTimestep(sigma, logSigmas));
-    else times = timesteps ? [...timesteps] : spacedTimesteps(className, config, n, { rounded: false });
-    this.timesteps = times.map(Math.fround);
-    this.sigmas = levels.map(Math.fround);
-    this.numInferenceSteps = n;
-    this.restart();
+    const { times, levels } = sigmas ? this.#fromSigmas(sigmas) : this.spaced(n, timesteps);
+    if (!sigmas) {
+      const final = oneOf(className, "final_sigmas_type", config.final_sigmas_type, ["zero", "sigma_min"]);
+      levels.push(final === "zero" ? 0 : this.table[0]);
+    }
+    const continuous = this.#isContinuous ? levels.slice(0, -1).map((sigma) => continuousTime(Math.fround(sigma))) : null;
+    this.begin(n, (continuous ?? times).map(Math.fround), levels);
   }
 
-  /** Levels at the timesteps, with the final one; in double precision. */
-  #levels(n: number, timesteps?: readonly number[]): number[] {
-    const { className, config } = this;
-    const times = timesteps?.map(Math.fround) ?? spacedTimesteps(className, config, n, { rounded: false });
-    const table = sigmasOf(this.alphasCumprod);
-    const shape = sigmaShape(className, config);
-    const final = oneOf(className, "final_sigmas_type", config.final_sigmas_type, ["zero", "sigma_min"]);
-    let levels: ArrayLike<number>;
-    if (oneOf(className, "interpolation_type", config.interpolation_type, ["linear", "log_linear"]) === "linear")
-      levels = times.map((t) => interpolate(table, t));
-    else levels = linspace(Math.log(table[table.length - 1]), Math.log(table[0]), n + 1).map(Math.exp);
-    if (shape) levels = shapedSigmas(shape, config, levels, n);
-    return [...Array.from(levels), final === "zero" ? 0 : table[0]];
+  #fromSigmas(sigmas: readonly number[]): { times: number[]; levels: number[] } {
+    const times = sigmas.slice(0, -1).map((sigma) => sigmaToTimestep(sigma, this.logTable, Math.fround));
+    return { times, levels: [...sigmas] };
+  }
+
+  protected override levelsAt(times: readonly number[]): number[] {
+    const type = oneOf(this.className, "interpolation_type", this.config.interpolation_type, ["linear", "log_linear"]);
+    if (type === "linear") return super.levelsAt(times);
+    const ends = [this.logTable[this.logTable.length - 1], this.logTable[0]] as const;
+    return Array.from(linspace(...ends, times.length + 1).map(Math.exp));
   }
 
   /** Algorithm 2 of the paper; `sChurn`, `sTmin`, `sTmax`, `sNoise` add noise on the way. */
@@ -117,7 +91,7 @@ export class EulerDiscreteScheduler extends SigmasScheduler<EulerDiscreteConfig>
     const result = sample.device.scope(() => {
       let x = Linear.of(sample);
       if (gamma > 0) x = x.plus(drawNoise(modelOutput, generator), sNoise * Math.sqrt(sigmaHat ** 2 - sigma ** 2));
-      const x0 = sigmaPrediction(className, config.prediction_type, modelOutput, x, { sigma, sigmaHat });
+      const x0 = sigmaPrediction(className, config.prediction_type, modelOutput, x, { sigma, sigmaHat, known: PREDICTIONS });
       const derivative = x.minus(x0).times(1 / sigmaHat);
       const prevSample = x.plus(derivative, sigmas[index + 1] - sigmaHat).toTensor();
       return { prevSample, predOriginalSample: x0.toTensor() };
@@ -135,4 +109,4 @@ export class EulerDiscreteScheduler extends SigmasScheduler<EulerDiscreteConfig>
   }
 }
 
-const continuousTime = (sigma: number): number => Math.fround(0.25 * Math.log(sigma));
+const continuousTime = (sigma: number): number => Math.fround(0.25 * Math.fround(Math.log(sigma)));

@@ -1,3 +1,4 @@
+import { MAX_TERMS } from "../../kernels/elementwise.wgsl.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 
@@ -32,7 +33,8 @@ export class Linear {
   /** Computes the sum, optionally clamped. Terms whose coefficient is 0 are left out. */
   toTensor(options: { clamp?: readonly [low: number, high: number] } = {}): Tensor {
     const terms = [...this.terms].map(([x, coefficient]) => [coefficient, x] as const);
-    const used = terms.filter(([coefficient]) => coefficient !== 0);
+    let used = terms.filter(([coefficient]) => coefficient !== 0);
+    while (used.length > MAX_TERMS) used = [[1, linearCombination(used.slice(0, MAX_TERMS))], ...used.slice(MAX_TERMS)];
     return linearCombination(used.length > 0 ? used : terms.slice(0, 1), options);
   }
 }

@@ -77,6 +77,8 @@ export function boundedX0(x0: Linear, config: ClipConfig): Tensor {
 /** Whether x0 has to be computed before the formulas can go on. */
 export const isBounded = (config: ClipConfig): boolean => Boolean(config.thresholding || config.clip_sample);
 
+export type SigmaPrediction = "epsilon" | "sample" | "original_sample" | "v_prediction";
+
 /**
  * x0 for x = x0 + σ noise (the sigma family), where the model sees x / √(σ² + 1).
  * @param sigmaHat the level that x has after extra noise; defaults to σ
@@ -86,9 +88,9 @@ export function sigmaPrediction(
   type: string,
   modelOutput: Tensor,
   x: Linear,
-  { sigma, sigmaHat = sigma }: { sigma: number; sigmaHat?: number },
+  { sigma, sigmaHat = sigma, known }: { sigma: number; sigmaHat?: number; known: readonly SigmaPrediction[] },
 ): Linear {
-  switch (oneOf(className, "prediction_type", type, ["epsilon", "sample", "original_sample", "v_prediction"])) {
+  switch (oneOf(className, "prediction_type", type, known)) {
     case "sample":
     case "original_sample":
       return Linear.of(modelOutput);

@@ -17,14 +17,17 @@ export function interpolate(table: ArrayLike<number>, index: number): number {
   return (table[low + 1] - table[low]) * (index - low) + table[low];
 }
 
-/** The fractional training timestep whose noise level is `sigma`: linear in log σ, within the table. */
-export function sigmaToTimestep(sigma: number, logSigmas: Float32Array): number {
-  const log = Math.log(Math.max(sigma, 1e-10));
+/**
+ * The fractional training timestep whose noise level is `sigma`: linear in log σ, within the table.
+ * @param round Math.fround where diffusers computes with float32 levels
+ */
+export function sigmaToTimestep(sigma: number, logSigmas: Float32Array, round = (x: number): number => x): number {
+  const log = round(Math.log(Math.max(round(sigma), 1e-10)));
   // numpy's `cumsum(dists >= 0).argmax()` is the last index whose level is not above sigma, as the table ascends.
   let low = 0;
   for (let i = 1; i < logSigmas.length - 1; i++) if (log >= logSigmas[i]) low = i;
   const [a, b] = [logSigmas[low], logSigmas[low + 1]];
-  const weight = Math.min(1, Math.max(0, (a - log) / (a - b)));
+  const weight = Math.min(1, Math.max(0, round(round(a - log) / f32(a - b))));
   return (1 - weight) * low + weight * (low + 1);
 }
 

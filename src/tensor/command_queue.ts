@@ -3,14 +3,14 @@
  * their pipelines are compiled, so the first pass through a model compiles all its kernels at the same time and
  * nothing ever blocks on a compiler. What is recorded here is a plain list: replaying it is the planned fast path.
  */
-import { DeviceLostError, GPUValidationError } from "./errors.js";
+import { type DeviceLostError, GPUValidationError } from "./errors.js";
 import type { Block, Memory } from "./memory.js";
-import { PARAMS_BYTES, PipelineCache, writeParams, type BufferRange, type PipelineEntry } from "./pipeline_cache.js";
+import { PARAMS_BYTES, PipelineCache, type BufferRange, type PipelineEntry } from "./pipeline_cache.js";
 
 interface Dispatch {
   kind: "dispatch";
   entry: PipelineEntry;
-  values: Record<string, number>;
+  params: Uint32Array;
   buffers: readonly BufferRange[];
   grid: readonly [number, number, number];
   flops: number;
@@ -29,7 +29,7 @@ export class CommandQueue {
   readonly pipelines: PipelineCache;
   #pending: Command[] = [];
   #uniforms: Block;
-  #staging = new DataView(new ArrayBuffer(BATCH * PARAMS_BYTES));
+  #staging = new Uint32Array((BATCH * PARAMS_BYTES) / 4);
   #fault: Error | null = null;
   #lost: DeviceLostError | null = null;
   #pumping = false;
@@ -148,7 +148,7 @@ export class CommandQueue {
       else {
         encoder ??= this.gpu.createCommandEncoder();
         pass ??= encoder.beginComputePass();
-        writeParams(this.#staging, count * PARAMS_BYTES, entry, command.values);
+        this.#staging.set(command.params, (count * PARAMS_BYTES) / 4);
         pass.setPipeline(entry.pipeline);
         pass.setBindGroup(0, this.pipelines.bindGroup(entry, command.buffers), [count * PARAMS_BYTES]);
         pass.dispatchWorkgroups(...command.grid);

@@ -3,7 +3,7 @@ import type { Kernel } from "../../kernels/wgsl.js";
 import { CommandQueue } from "./command_queue.js";
 import { DeviceLostError, NoAdapterError } from "./errors.js";
 import { Memory, type Block, type MemoryUse } from "./memory.js";
-import type { BufferRange } from "./pipeline_cache.js";
+import { packParams, type BufferRange } from "./pipeline_cache.js";
 import type { DType } from "./dtype.js";
 import { Tensor } from "./tensor.js";
 
@@ -148,7 +148,7 @@ export class Device {
       const { block } = buffer;
       return block.bytes > limit ? { block, offset: 0, size: buffer.bytes } : { block };
     });
-    this.queue.push({ kind: "dispatch", entry, values, buffers: ranges, grid: [x, y, z], flops });
+    this.queue.push({ kind: "dispatch", entry, params: packParams(entry, values), buffers: ranges, grid: [x, y, z], flops });
   }
 
   /**
@@ -240,6 +240,8 @@ export class Device {
       await Promise.race([staging.buffer.mapAsync(GPUMapMode.READ), this.#lossSignal]);
       this.queue.check();
       return staging.buffer.getMappedRange().slice(0);
+    } catch (error) {
+      throw this.queue.isLost ?? error; // a map that is cut off by destroy() rejects with an AbortError of its own
     } finally {
       this.memory.destroy(staging);
     }

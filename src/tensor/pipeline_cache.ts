@@ -124,23 +124,19 @@ async function compile(gpu: GPUDevice, label: string, code: string, layout: GPUB
   }
 }
 
-/** Writes params of one dispatch at `byteOffset`; a missing or extra field is an error naming kernel and field. */
-export function writeParams(view: DataView, byteOffset: number, entry: PipelineEntry, values: Record<string, number>): void {
-  let at = byteOffset;
-  let written = 0;
-  for (const [name, type] of Object.entries(entry.params)) {
+/** The params of one dispatch as words; a missing or unknown field or a fraction in an integer is an error naming it. */
+export function packParams(entry: PipelineEntry, values: Readonly<Record<string, number>>): Uint32Array {
+  const fields = Object.entries(entry.params);
+  const words = new Uint32Array(fields.length);
+  const floats = new Float32Array(words.buffer);
+  fields.forEach(([name, type], i) => {
     const value = values[name];
     if (value === undefined) throw new Error(`${entry.label}: the param "${name}" is missing`);
-    if (type === "f32") view.setFloat32(at, value, true);
-    else if (!Number.isInteger(value)) throw new RangeError(`${entry.label}: the param "${name}" is an ${type}, got ${value}`);
-    else if (type === "u32") view.setUint32(at, value, true);
-    else view.setInt32(at, value, true);
-    at += 4;
-    written++;
-  }
-  if (written !== Object.keys(values).length) {
-    const extra = Object.keys(values).filter((name) => !(name in entry.params));
-    throw new Error(`${entry.label}: unknown params ${extra.join(", ")}`);
-  }
+    if (type === "f32") floats[i] = value;
+    else if (Number.isInteger(value)) words[i] = value;
+    else throw new RangeError(`${entry.label}: the param "${name}" is an ${type}, got ${value}`);
+  });
+  const unknown = Object.keys(values).filter((name) => !(name in entry.params));
+  if (unknown.length > 0) throw new Error(`${entry.label}: unknown params ${unknown.join(", ")}`);
+  return words;
 }
-

@@ -9,6 +9,11 @@ interface Storage {
   references: number;
 }
 
+function checkSizes(shape: readonly number[]): void {
+  for (const n of shape)
+    if (!Number.isSafeInteger(n) || n < 0) throw new RangeError(`Tensor: sizes must be non-negative integers, got [${shape.join(", ")}]`);
+}
+
 export interface TensorOptions {
   /** Defaults to int32 for an Int32Array and to float32 otherwise. */
   dtype?: DType;
@@ -33,8 +38,7 @@ export class Tensor {
 
   /** A tensor whose content is undefined until an op writes it. `persistent` memory (weights) stays outside the pool. */
   static empty(device: Device, shape: readonly number[], dtype: DType, { persistent = false, label = "tensor" } = {}): Tensor {
-    for (const n of shape)
-      if (!Number.isSafeInteger(n) || n < 0) throw new RangeError(`Tensor: sizes must be non-negative integers, got [${shape.join(", ")}]`);
+    checkSizes(shape);
     const bytes = paddedBytes(product(shape), dtype);
     const block = persistent ? device.memory.create(bytes, label) : device.memory.take(bytes, label);
     return new Tensor(device, shape, dtype, { block, references: 1 });
@@ -46,6 +50,7 @@ export class Tensor {
    * @throws RangeError if the counts differ
    */
   static from(data: ArrayLike<number>, shape: readonly number[], { dtype, device = defaultDevice() }: TensorOptions = {}): Tensor {
+    checkSizes(shape);
     const size = product(shape);
     if (data.length !== size)
       throw new RangeError(`Tensor.from: shape [${shape.join(", ")}] holds ${size} numbers, got ${data.length}`);
@@ -80,6 +85,7 @@ export class Tensor {
 
   /** The same memory under another shape of as many elements. */
   reshape(shape: readonly number[]): Tensor {
+    checkSizes(shape);
     if (product(shape) !== this.size)
       throw new RangeError(`reshape: [${this.shape.join(", ")}] does not hold as many elements as [${shape.join(", ")}]`);
     void this.block;

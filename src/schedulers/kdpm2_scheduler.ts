@@ -1,0 +1,91 @@
+/** What the two DPM2 schedulers share: a step in two halves, the second at a level between. */
+import type { Tensor } from "../tensor/tensor.js";
+import { BETA_DEFAULTS } from "./betas.js";
+import { checkScheduleOptions } from "./checks.js";
+import { DiscreteScheduler } from "./discrete_scheduler.js";
+import { Slot } from "./history.js";
+import { Linear } from "./linear.js";
+import { sigmaPrediction } from "./prediction.js";
+import { KARRAS_SCHEDULERS, type ScheduleOptions } from "./scheduler.js";
+import { sigmaShape, sigmaToTimestep } from "./sigmas.js";
+import { roundHalfEven } from "./spacing.js";
+
+export const KDPM2_DEFAULTS = {
+  ...BETA_DEFAULTS,
+  beta_start: 0.00085,
+  beta_end: 0.012,
+  use_karras_sigmas: false,
+  use_exponential_sigmas: false,
+  use_beta_sigmas: false,
+  prediction_type: "epsilon",
+  timestep_spacing: "linspace",
+  steps_offset: 0,
+};
+export type KDPM2Config = typeof KDPM2_DEFAULTS;
+
+/** The geometric mean of two levels; 0 where one is 0. */
+export const between = (a: number, b: number): number => (a > 0 && b > 0 ? Math.fround(Math.exp((Math.log(a) + Math.log(b)) / 2)) : 0);
+
+export abstract class KDPM2Scheduler extends DiscreteScheduler<KDPM2Config> {
+  static override readonly defaults = KDPM2_DEFAULTS;
+  static override readonly compatibleNames = KARRAS_SCHEDULERS;
+  override readonly order = 2;
+  /** Sample of the first half of a step, while the second is due. */
+  protected readonly start = new Slot();
+  /** Per step of the schedule (not per call): the level of the second half. */
+  protected middles: number[] = [];
+
+  constructor(options: Partial<KDPM2Config> = {}) {
+    super(options);
+    this.setTimesteps(this.config.num_train_timesteps);
+    this.numInferenceSteps = null;
+  }
+
+  /** The levels of the second halves, one per step that has one; the last step has none. */
+  protected abstract middleLevels(sigmas: readonly number[]): number[];
+
+  /** n steps run the model 2n - 1 times. */
+  setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
+    checkScheduleOptions(this.className, [], options);
+    const n = this.countSteps(numInferenceSteps, options);
+    const { times, levels } = this.spaced(n);
+    const whole = sigmaShape(this.className, this.config) === "karras" ? times.map(roundHalfEven) : times;
+    const sigmas = [...levels, 0].map(Math.fround);
+    this.middles = this.middleLevels(sigmas);
+    const middleTimes = this.middles.map((sigma) => sigmaToTimestep(sigma, this.logTable, Math.fround));
+    const [first, ...rest] = whole;
+    const [begin, ...doubled] = sigmas;
+    this.begin(
+      n,
+      [first, ...rest.flatMap((t, i) => [middleTimes[i], t])],
+      [begin, ...doubled.flatMap((sigma) => [sigma, sigma]), 0],
+    );
+  }
+
+  override reset(): void {
+    super.reset();
+    this.start?.clear();
+  }
+
+  /** Whether the next call is the first half of a step. */
+  get stateInFirstOrder(): boolean {
+    return this.start.value === null;
+  }
+
+  /** Number of the step of the schedule to which the call at `index` belongs. */
+  protected stepOf = (index: number): number => (this.stateInFirstOrder ? index : index - 1) / 2;
+
+  override scaleModelInput(sample: Tensor, timestep: number): Tensor {
+    if (this.stateInFirstOrder) return super.scaleModelInput(sample, timestep);
+    const sigma = this.middles[Math.floor(this.stepOf(this.currentIndex(timestep)))];
+    return Linear.of(sample, 1 / Math.sqrt(sigma ** 2 + 1)).toTensor();
+  }
+
+  /** x0 and the derivative at a level. */
+  protected slope(modelOutput: Tensor, sample: Tensor, sigma: number): { x0: Linear; derivative: Linear } {
+    const x = Linear.of(sample);
+    const known = ["epsilon", "v_prediction"] as const;
+    const x0 = sigmaPrediction(this.className, this.config.prediction_type, modelOutput, x, { sigma, known });
+    return { x0, derivative: x.minus(x0).times(1 / sigma) };
+  }
+}

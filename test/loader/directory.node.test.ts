@@ -1,0 +1,47 @@
+import { mkdtemp, mkdir, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openRepository } from "../../src/loader/repository.js";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "repository-"));
+  await mkdir(join(folder, "unet"));
+  await writeFile(join(folder, "unet", "config.json"), "{}");
+  await writeFile(join(folder, "blob"), "0123456789");
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+test("a folder that exists wins over an id, a URL means the same", async () => {
+  expect((await openRepository("test/fixtures")).name).toBe("test/fixtures");
+  const repository = await openRepository(pathToFileURL(folder));
+  expect((await repository.open("unet/config.json"))?.size).toBe(2);
+  expect((await openRepository(pathToFileURL(folder).href)).name).toBe(folder);
+});
+
+test("links are followed: the hub's cache is made of them", async () => {
+  await symlink("../blob", join(folder, "unet", "model.safetensors"));
+  const file = await (await openRepository(folder)).open("unet/model.safetensors");
+  expect(new TextDecoder().decode(await file?.read(2, 5))).toBe("234");
+  await symlink("nowhere", join(folder, "dangling"));
+  expect(await (await openRepository(folder)).open("dangling")).toBeNull();
+});
+
+test("what is no folder or no file is named", async () => {
+  await expect(openRepository(join(folder, "blob"))).rejects.toThrow(/is a file; give the folder/);
+  await expect(openRepository(join(folder, "nothing"))).rejects.toThrow(/no such folder$/);
+  await expect(openRepository(pathToFileURL(join(folder, "nothing")))).rejects.toThrow(/no such folder$/);
+  await expect((await openRepository(folder)).open("unet")).rejects.toThrow(/is not a file/);
+});
+
+test("a file that shrinks or vanishes after it was opened is noticed", async () => {
+  const path = join(folder, "shrinking");
+  await writeFile(path, "0123456789");
+  const file = await (await openRepository(folder)).open("shrinking");
+  await truncate(path, 4);
+  await expect(file!.read()).rejects.toThrow(/ended at byte 4, though it had 10 bytes/);
+  await rm(path);
+  await expect(file!.read()).rejects.toThrow(/shrinking: cannot be read: ENOENT/);
+});
