@@ -13,7 +13,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
 ${body}
 }`;
 
-/** y = clamp(c0 x0 + c1 x1 + …, low, high), terms summed in order. What every scheduler's step is made of. */
+/** y = clamp(c0 x0 + c1 x1 + … + offset, low, high), terms summed in order. What every scheduler's step is made of. */
 export interface LinearCombinationVariant {
   format: Format;
   terms: number;
@@ -26,6 +26,7 @@ export const linearCombination: Kernel<LinearCombinationVariant> = {
     quads: "u32",
     low: "f32",
     high: "f32",
+    offset: "f32",
     ...(Object.fromEntries(range(MAX_TERMS).map((k) => [`c${k}`, "f32"])) as Record<string, "f32">),
   },
   bindings: ({ terms }) => [...range(terms).map(() => "read" as const), "write"],
@@ -35,7 +36,7 @@ export const linearCombination: Kernel<LinearCombinationVariant> = {
 ${range(terms)
   .map((k) => tensor(k + 1, `x${k}`, "read", format))
   .join("")}${tensor(terms + 1, "y", "write", format)}${overQuads(wgsl`
-  let sum = ${sum.join(" + ")};
+  let sum = ${sum.join(" + ")} + params.offset;
   #if ${clamped}
   store4_y(i, clamp(sum, vec4f(params.low), vec4f(params.high)));
   #else

@@ -52,3 +52,23 @@ export class TimestepEmbedding extends Module {
     });
   }
 }
+
+/**
+ * Embedding of guidance scales for distilled models (LCM), get_guidance_scale_embedding of
+ * pipelines/stable_diffusion/pipeline_stable_diffusion.py: sines, then cosines, of 1000 * w.
+ * @returns row-major [w.length, dim]
+ */
+export function guidanceScaleEmbedding(w: readonly number[], dim: number): Float32Array {
+  const half = dim >> 1;
+  const out = new Float32Array(w.length * dim);
+  const exponent = f(f(Math.log(10000)) / (half - 1));
+  for (let i = 0; i < half; i++) {
+    const frequency = f(Math.exp(f(i * -exponent)));
+    w.forEach((value, row) => {
+      const angle = f(f(f(value) * 1000) * frequency);
+      out[row * dim + i] = Math.sin(angle);
+      out[row * dim + half + i] = Math.cos(angle);
+    });
+  }
+  return out;
+}

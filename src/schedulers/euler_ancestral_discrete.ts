@@ -18,11 +18,16 @@ const defaults = {
 };
 export type EulerAncestralDiscreteConfig = typeof defaults;
 
-/** Splits a step from one level to a lower one into going further down and adding noise on the way back up. */
+/**
+ * Splits a step from one level to a lower one into going further down and adding noise on the way back up. In float32 as in
+ * diffusers: the difference of squares loses digits there, and the pictures with them.
+ */
 export function ancestralLevels(from: number, to: number): { up: number; down: number } {
-  const up = Math.sqrt((to ** 2 * (from ** 2 - to ** 2)) / from ** 2);
-  return { up, down: Math.sqrt(to ** 2 - up ** 2) };
+  const [from2, to2] = [f32(from * from), f32(to * to)];
+  const up = f32(Math.sqrt(f32(f32(to2 * f32(from2 - to2)) / from2)));
+  return { up, down: f32(Math.sqrt(f32(to2 - f32(up * up)))) };
 }
+const f32 = Math.fround;
 
 /** Euler's method with ancestral noise (k-diffusion, sample_euler_ancestral). diffusers: scheduling_euler_ancestral_discrete.py */
 export class EulerAncestralDiscreteScheduler extends DiscreteScheduler<EulerAncestralDiscreteConfig> {

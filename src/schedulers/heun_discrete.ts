@@ -52,8 +52,8 @@ export class HeunDiscreteScheduler extends DiscreteScheduler<HeunDiscreteConfig>
 
   override reset(): void {
     super.reset();
-    this.#start?.clear();
-    this.#derivative?.clear();
+    this.#start.clear();
+    this.#derivative.clear();
   }
 
   /** Whether the next step is the first half of Heun's. */

@@ -23,8 +23,20 @@ export const KDPM2_DEFAULTS = {
 };
 export type KDPM2Config = typeof KDPM2_DEFAULTS;
 
-/** The geometric mean of two levels; 0 where one is 0. */
-export const between = (a: number, b: number): number => (a > 0 && b > 0 ? Math.fround(Math.exp((Math.log(a) + Math.log(b)) / 2)) : 0);
+/** The geometric mean of two levels, in torch's float32; 0 where one is 0. */
+export function between(a: number, b: number): number {
+  if (!(a > 0 && b > 0)) return 0;
+  const [from, to] = [f32(Math.log(a)), f32(Math.log(b))];
+  return f32(Math.exp(f32(to - f32(to - from) * 0.5)));
+}
+const f32 = Math.fround;
+
+/** Values per level as values per call of the model. */
+export const perCall = ([first, ...rest]: readonly number[]): number[] => [
+  first,
+  ...rest.flatMap((x) => [x, x]),
+  rest.at(-1) ?? first,
+];
 
 export abstract class KDPM2Scheduler extends DiscreteScheduler<KDPM2Config> {
   static override readonly defaults = KDPM2_DEFAULTS;
@@ -32,8 +44,8 @@ export abstract class KDPM2Scheduler extends DiscreteScheduler<KDPM2Config> {
   override readonly order = 2;
   /** Sample of the first half of a step, while the second is due. */
   protected readonly start = new Slot();
-  /** Per step of the schedule (not per call): the level of the second half. */
-  protected middles: number[] = [];
+  /** Levels of the second halves, per call of the model. */
+  #middles: number[] = [];
 
   constructor(options: Partial<KDPM2Config> = {}) {
     super(options);
@@ -41,30 +53,30 @@ export abstract class KDPM2Scheduler extends DiscreteScheduler<KDPM2Config> {
     this.numInferenceSteps = null;
   }
 
-  /** The levels of the second halves, one per step that has one; the last step has none. */
+  /** The levels of the second halves, one per level of `sigmas`. */
   protected abstract middleLevels(sigmas: readonly number[]): number[];
+
+  /** Where `middleLevels` has the level of the first step: 0 or 1. */
+  protected abstract get firstMiddle(): 0 | 1;
 
   /** n steps run the model 2n - 1 times. */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     checkScheduleOptions(this.className, [], options);
     const n = this.countSteps(numInferenceSteps, options);
     const { times, levels } = this.spaced(n);
-    const whole = sigmaShape(this.className, this.config) === "karras" ? times.map(roundHalfEven) : times;
+    const [first, ...rest] = sigmaShape(this.className, this.config) === "karras" ? times.map(roundHalfEven) : times;
     const sigmas = [...levels, 0].map(Math.fround);
-    this.middles = this.middleLevels(sigmas);
-    const middleTimes = this.middles.map((sigma) => sigmaToTimestep(sigma, this.logTable, Math.fround));
-    const [first, ...rest] = whole;
-    const [begin, ...doubled] = sigmas;
-    this.begin(
-      n,
-      [first, ...rest.flatMap((t, i) => [middleTimes[i], t])],
-      [begin, ...doubled.flatMap((sigma) => [sigma, sigma]), 0],
-    );
+    const middles = this.middleLevels(sigmas);
+    const middleTimes = middles
+      .slice(this.firstMiddle)
+      .map((sigma) => sigmaToTimestep(sigma, this.logTable, Math.fround));
+    this.#middles = perCall(middles);
+    this.begin(n, [first, ...rest.flatMap((t, i) => [middleTimes[i], t])], perCall(sigmas));
   }
 
   override reset(): void {
     super.reset();
-    this.start?.clear();
+    this.start.clear();
   }
 
   /** Whether the next call is the first half of a step. */
@@ -72,12 +84,14 @@ export abstract class KDPM2Scheduler extends DiscreteScheduler<KDPM2Config> {
     return this.start.value === null;
   }
 
-  /** Number of the step of the schedule to which the call at `index` belongs. */
-  protected stepOf = (index: number): number => (this.stateInFirstOrder ? index : index - 1) / 2;
+  /** The level between, of the step to which the call at `index` belongs. */
+  protected middleAt(index: number): number {
+    return this.#middles[index + this.firstMiddle - (this.stateInFirstOrder ? 0 : 1)];
+  }
 
   override scaleModelInput(sample: Tensor, timestep: number): Tensor {
     if (this.stateInFirstOrder) return super.scaleModelInput(sample, timestep);
-    const sigma = this.middles[Math.floor(this.stepOf(this.currentIndex(timestep)))];
+    const sigma = this.middleAt(this.currentIndex(timestep));
     return Linear.of(sample, 1 / Math.sqrt(sigma ** 2 + 1)).toTensor();
   }
 

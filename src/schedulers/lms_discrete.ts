@@ -40,7 +40,7 @@ export class LMSDiscreteScheduler extends DiscreteScheduler<LMSDiscreteConfig> {
 
   override reset(): void {
     super.reset();
-    this.#derivatives?.clear();
+    this.#derivatives.clear();
   }
 
   /**

@@ -155,7 +155,7 @@ function checkSchedule(trajectory: Trajectory, scheduler: AnyScheduler): void {
   expect(scheduler.timesteps.length).toBe(timesteps.length);
   // Whole timesteps are exact; fractional ones come out of logarithms in float32.
   timesteps.forEach((t, i) => {
-    const fractional = timestepsDtype !== "int64" && !Number.isInteger(t);
+    const fractional = timestepsDtype === "float64" || !Number.isInteger(t);
     close(`${id} timestep ${i}`, scheduler.timesteps[i], t, fractional ? 2e-6 * Math.abs(t) + 2e-6 : 0);
   });
   if (sigmas) {

@@ -6,13 +6,13 @@ import { foldedGrid, formatFor, quadsOf, sameShape } from "./common.js";
 const grid = (quads: number): [number, number] => foldedGrid(Math.ceil(quads / kernels.WORKGROUP_SIZE));
 
 /**
- * Σ cₖ xₖ over tensors of one shape, optionally clamped; sums in float32.
+ * Σ cₖ xₖ (+ offset) over tensors of one shape, optionally clamped; sums in float32.
  * Coefficients are numbers computed in double precision on the CPU: a scheduler's step is one or two of these.
  * @param terms 1 to 8 pairs of coefficient and tensor
  */
 export function linearCombination(
   terms: readonly (readonly [coefficient: number, x: Tensor])[],
-  { clamp }: { clamp?: readonly [low: number, high: number] } = {},
+  { clamp, offset = 0 }: { clamp?: readonly [low: number, high: number]; offset?: number } = {},
 ): Tensor {
   if (terms.length < 1 || terms.length > kernels.MAX_TERMS)
     throw new RangeError(`linearCombination: takes 1 to ${kernels.MAX_TERMS} terms, got ${terms.length}`);
@@ -28,7 +28,7 @@ export function linearCombination(
   first.device.run({
     kernel: kernels.linearCombination,
     variant: { format, terms: terms.length, clamped: clamp !== undefined },
-    values: { quads, low: clamp?.[0] ?? 0, high: clamp?.[1] ?? 0, ...Object.fromEntries(coefficients) },
+    values: { quads, offset, low: clamp?.[0] ?? 0, high: clamp?.[1] ?? 0, ...Object.fromEntries(coefficients) },
     buffers: [...tensors, y],
     grid: grid(quads),
   });
@@ -40,13 +40,6 @@ export const add = (x: Tensor, y: Tensor): Tensor =>
   linearCombination([
     [1, x],
     [1, y],
-  ]);
-
-/** Classifier-free guidance (Ho & Salimans 2022): unconditional + scale * (conditional - unconditional). */
-export const guidance = (unconditional: Tensor, conditional: Tensor, scale: number): Tensor =>
-  linearCombination([
-    [1 - scale, unconditional],
-    [scale, conditional],
   ]);
 
 /** silu, gelu (exact) or quick_gelu of every element. */

@@ -25,9 +25,11 @@ export const PLAIN: Tile = { tileM: 0, tileN4: 0 };
 export function chooseTile(device: Device, m: number, n: number, k: number): Tile {
   if (n % 4 !== 0 || k % 4 !== 0) return PLAIN;
   const tileN4 = n % 8 === 0 ? 2 : 1;
-  // Fewer threads than this leave cores or compute units idle; smaller tiles then win.
-  const enough = device.isSoftware ? 128 : 8192;
-  const tileM = [8, 4, 2].find((rows) => Math.ceil(m / rows) * (n / (4 * tileN4)) >= enough) ?? 1;
+  // CPU adapters: SwiftShader compiles taller tiles for half a minute and lavapipe runs them slower; smaller ones would
+  // be further pipelines to compile for little gain.
+  if (device.isSoftware) return { tileM: 4, tileN4 };
+  // Fewer threads than this leave compute units idle; smaller tiles then win.
+  const tileM = [8, 4, 2].find((rows) => Math.ceil(m / rows) * (n / (4 * tileN4)) >= 8192) ?? 1;
   return { tileM, tileN4 };
 }
 

@@ -1,0 +1,2 @@
+/** The file system, for Node only. */
+export { writeFile } from "node:fs/promises";
