@@ -82,6 +82,7 @@ const tiled = ({ format, tileM, tileN4, fma }: Conv2dVariant): string => {
   const mad = multiplyAdd(fma);
   const rows = range(tileM);
   const columns = range(tileN4);
+  const each = (f: (i: number, j: number) => string): string => rows.map((i) => columns.map((j) => f(i, j)).join("\n")).join("\n");
   return wgsl`${header(format)}
 @compute @workgroup_size(${WORKGROUP}, ${WORKGROUP})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u) {
@@ -91,7 +92,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   let column = (workgroup.x * ${WORKGROUP}u + local.x) * ${tileN4}u;
   if (row >= params.row_end || column >= n4) { return; }
 ${rows.map((i) => `  let p${i} = pixel_of(min(row + ${i}u, params.m - 1u));`).join("\n")}
-${rows.map((i) => columns.map((j) => `  var sum${i}_${j} = vec4f();`).join("\n")).join("\n")}
+${each((i, j) => `  var sum${i}_${j} = vec4f();`)}
   for (var ky = 0u; ky < params.kernel_height; ky++) {
     for (var kx = 0u; kx < params.kernel_width; kx++) {
 ${rows
@@ -119,20 +120,20 @@ ${range(4)
     }
   }
 ${columns.map((j) => `  let bias${j} = load4_bias(column + ${j}u);`).join("\n")}
+${rows.map((i) => `  let at${i} = min(row + ${i}u, params.m - 1u) * n4 + column;`).join("\n")}
+${each((i, j) => `  sum${i}_${j} += bias${j};`)}
+  // One branch each, not one per store: compile time on CPU adapters grows with the branches.
+  if (params.has_shift != 0u) {
+${each((i, j) => `    sum${i}_${j} += load4_shift(p${i}.image * n4 + column + ${j}u);`)}
+  }
+  if (params.has_residual != 0u) {
+${each((i, j) => `    sum${i}_${j} += load4_residual(at${i} + ${j}u);`)}
+  }
+  if (params.activation != 0u) {
+${each((i, j) => `    sum${i}_${j} = activate(sum${i}_${j}, params.activation);`)}
+  }
 ${rows
-  .map(
-    (i) => `  if (row + ${i}u < params.row_end) {
-    let at = (row + ${i}u) * n4 + column;
-${columns
-  .map(
-    (j) => `    var v${j} = sum${i}_${j} + bias${j};
-    if (params.has_shift != 0u) { v${j} += load4_shift(p${i}.image * n4 + column + ${j}u); }
-    if (params.has_residual != 0u) { v${j} += load4_residual(at + ${j}u); }
-    store4_y(at + ${j}u, activate(v${j}, params.activation));`,
-  )
-  .join("\n")}
-  }`,
-  )
+  .map((i) => `  if (row + ${i}u < params.row_end) {\n${columns.map((j) => `    store4_y(at${i} + ${j}u, sum${i}_${j});`).join("\n")}\n  }`)
   .join("\n")}
 }`;
 };

@@ -76,23 +76,20 @@ ${range(4)
   )
   .join("\n")}
   }
-${columns.map((j) => `  var bias${j} = vec4f();`).join("\n")}
+${rows.map((i) => `  let at${i} = min(row + ${i}u, params.m - 1u) * n4 + column;`).join("\n")}
+  // One branch each, not one per store: compile time on CPU adapters grows with the branches.
   if (params.has_bias != 0u) {
-${columns.map((j) => `    bias${j} = load4_bias(column + ${j}u);`).join("\n")}
+${columns.map((j) => `    let bias${j} = load4_bias(column + ${j}u);`).join("\n")}
+${each((i, j) => `    sum${i}_${j} += bias${j};`)}
+  }
+  if (params.has_residual != 0u) {
+${each((i, j) => `    sum${i}_${j} += load4_residual(at${i} + ${j}u);`)}
+  }
+  if (params.activation != 0u) {
+${each((i, j) => `    sum${i}_${j} = activate(sum${i}_${j}, params.activation);`)}
   }
 ${rows
-  .map(
-    (i) => `  if (row + ${i}u < params.row_end) {
-    let at = (row + ${i}u) * n4 + column;
-${columns
-  .map(
-    (j) => `    var v${j} = sum${i}_${j} + bias${j};
-    if (params.has_residual != 0u) { v${j} += load4_residual(at + ${j}u); }
-    store4_y(at + ${j}u, activate(v${j}, params.activation));`,
-  )
-  .join("\n")}
-  }`,
-  )
+  .map((i) => `  if (row + ${i}u < params.row_end) {\n${columns.map((j) => `    store4_y(at${i} + ${j}u, sum${i}_${j});`).join("\n")}\n  }`)
   .join("\n")}
 }`;
 };

@@ -115,6 +115,11 @@ function checkType(className: string, key: string, value: unknown, usual: unknow
 const unknownKey = ({ className, defaults }: Schema, key: string): string =>
   `${className}: has no option ${key}; it has ${Object.keys(defaults).join(", ")}`;
 
+/** A value of the config, with those of a compatible class's key that mean nothing here turned into `instead`. */
+export function translated<T extends string>(value: string, foreign: readonly string[], instead: T): string {
+  return foreign.includes(value) ? instead : value;
+}
+
 /** Checks a choice; the error names key and value. */
 export function oneOf<T extends string>(className: string, key: string, value: unknown, choices: readonly T[]): T {
   if (choices.includes(value as T)) return value as T;

@@ -64,12 +64,15 @@ export abstract class KDPM2Scheduler extends DiscreteScheduler<KDPM2Config> {
     checkScheduleOptions(this.className, [], options);
     const n = this.countSteps(numInferenceSteps, options);
     const { times, levels } = this.spaced(n);
-    const [first, ...rest] = sigmaShape(this.className, this.config) === "karras" ? times.map(roundHalfEven) : times;
+    // diffusers keeps these in double precision where a shape of sigmas asks for logarithms, else in float32.
+    const shape = sigmaShape(this.className, this.config);
+    const [first, ...rest] = shape === "karras" ? times.map(roundHalfEven) : times;
+    const round = shape ? (t: number): number => t : Math.fround;
     const sigmas = [...levels, 0].map(Math.fround);
     const middles = this.middleLevels(sigmas);
     const middleTimes = middles
       .slice(this.firstMiddle)
-      .map((sigma) => sigmaToTimestep(sigma, this.logTable, Math.fround));
+      .map((sigma) => round(sigmaToTimestep(sigma, this.logTable, Math.fround)));
     this.#middles = perCall(middles);
     this.begin(n, [first, ...rest.flatMap((t, i) => [middleTimes[i], t])], perCall(sigmas));
   }

@@ -108,6 +108,11 @@ export abstract class Scheduler<C extends object = object> {
     return this.constructor as unknown as SchedulerClass;
   }
 
+  /** Replaces values of the config, where a class knows better than the file (diffusers' register_to_config). */
+  protected rewriteConfig(values: Partial<C>): void {
+    (this as { config: Config }).config = freeze({ ...this.config, ...values });
+  }
+
   /** The class's name, for messages. */
   get className(): string {
     return this.#class.className;

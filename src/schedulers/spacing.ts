@@ -31,13 +31,14 @@ export interface SpacingConfig {
 
 /**
  * Timesteps in descending order.
- * @param rounded false keeps the fractions of `linspace`, as schedulers do that interpolate sigmas
+ * @param options `rounded`: false keeps the fractions of `linspace`, as schedulers do that interpolate sigmas;
+ *   `last`: where `trailing` begins, if not at the end of the training timesteps
  */
 export function spacedTimesteps(
   className: string,
   { num_train_timesteps: train, timestep_spacing: spacing, steps_offset: offset }: SpacingConfig,
   n: number,
-  { rounded = true, known = SPACINGS }: { rounded?: boolean; known?: readonly Spacing[] } = {},
+  { rounded = true, known = SPACINGS, last = train }: { rounded?: boolean; known?: readonly Spacing[]; last?: number } = {},
 ): number[] {
   switch (oneOf(className, "timestep_spacing", spacing, known)) {
     case "linspace": {
@@ -49,6 +50,6 @@ export function spacedTimesteps(
       return Array.from({ length: n }, (_, i) => (n - 1 - i) * ratio + offset);
     }
     case "trailing":
-      return arange64(train, 0, -train / n).map((x) => roundHalfEven(x) - 1);
+      return arange64(last, 0, -train / n).map((x) => roundHalfEven(x) - 1);
   }
 }

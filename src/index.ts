@@ -1,0 +1,32 @@
+/** webgpu-diffusers: Stable Diffusion on raw WebGPU, with diffusers' API. Importing this touches neither GPU nor files. */
+export { EMBEDDED_MODEL } from "./loader/embedded.js";
+export { CLIPTokenizer } from "./loader/clip_tokenizer.js";
+export type { CLIPTokenizerOptions, CLIPTokenizerOutput } from "./loader/clip_tokenizer.js";
+export { openRepository, ConfigError, RepositoryError, SafetensorsError } from "./loader/repository.js";
+export type { Repository, RepositoryFile, RepositorySource } from "./loader/repository.js";
+
+export { requestDevice, Device } from "./tensor/device.js";
+export type { DeviceOptions } from "./tensor/device.js";
+export type { DType } from "./tensor/dtype.js";
+export { DeviceLostError, GPUValidationError, NoAdapterError, OutOfMemoryError, WebGPUDiffusersError } from "./tensor/errors.js";
+export type { MemoryUse } from "./tensor/memory.js";
+export { Generator, randnTensor } from "./tensor/random.js";
+export { PRNGKey, split, normal } from "./tensor/random_jax.js";
+export { Tensor } from "./tensor/tensor.js";
+export type { TensorOptions } from "./tensor/tensor.js";
+
+export { AutoencoderKL } from "./nn/autoencoder_kl.js";
+export { CLIPTextModel } from "./nn/clip_text_model.js";
+export type { CLIPTextOutput } from "./nn/clip_text_model.js";
+export { DiagonalGaussian } from "./nn/diagonal_gaussian.js";
+export type { FromPretrainedOptions } from "./nn/pretrained.js";
+export { UNet2DConditionModel } from "./nn/unet_2d_condition.js";
+export type { UNetForwardOptions } from "./nn/unet_2d_condition.js";
+
+export * from "./schedulers/index.js";
+
+export { DiffusionPipeline } from "./pipelines/diffusion_pipeline.js";
+export type { PipelineOptions } from "./pipelines/diffusion_pipeline.js";
+export { RawImage } from "./pipelines/raw_image.js";
+export { StableDiffusionPipeline } from "./pipelines/stable_diffusion.js";
+export type * from "./pipelines/stable_diffusion_options.js";

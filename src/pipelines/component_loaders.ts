@@ -1,0 +1,43 @@
+/** How each class that model_index.json may name is loaded. Names are looked up here and never imported. */
+import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import type { Repository } from "../loader/repository.js";
+import { AutoencoderKL } from "../nn/autoencoder_kl.js";
+import { CLIPTextModel } from "../nn/clip_text_model.js";
+import type { FromPretrainedOptions } from "../nn/pretrained.js";
+import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import { schedulerClass, schedulerNames } from "../schedulers/index.js";
+
+type ModelOptions = Omit<FromPretrainedOptions, "subfolder" | "config">;
+export type ComponentLoader = (repository: Repository, subfolder: string, options: ModelOptions) => Promise<unknown>;
+
+const MODELS: ReadonlyMap<string, ComponentLoader> = new Map<string, ComponentLoader>([
+  ["diffusers.UNet2DConditionModel", (repository, subfolder, options) => UNet2DConditionModel.fromPretrained(repository, { ...options, subfolder })],
+  ["diffusers.AutoencoderKL", (repository, subfolder, options) => AutoencoderKL.fromPretrained(repository, { ...options, subfolder })],
+  ["transformers.CLIPTextModel", (repository, subfolder, options) => CLIPTextModel.fromPretrained(repository, { ...options, subfolder })],
+  ["transformers.CLIPTokenizer", (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder })],
+  ["transformers.CLIPTokenizerFast", (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder })],
+]);
+
+/** Parts that a picture can be drawn without; they are left out with a warning. */
+const OPTIONAL: ReadonlySet<string> = new Set([
+  "stable_diffusion.StableDiffusionSafetyChecker",
+  "transformers.CLIPImageProcessor",
+  "transformers.CLIPFeatureExtractor",
+]);
+
+/**
+ * The loader of a `[library, class]` pair; null for a part that is left out.
+ * @throws TypeError naming component, library and class, and what is known
+ */
+export function componentLoader(component: string, library: string, className: string): ComponentLoader | null {
+  const name = `${library}.${className}`;
+  if (OPTIONAL.has(name)) return null;
+  const model = MODELS.get(name);
+  if (model) return model;
+  if (library === "diffusers" && schedulerNames().includes(className)) {
+    const Class = schedulerClass(className);
+    return (repository, subfolder) => Class.fromPretrained(repository, { subfolder });
+  }
+  const known = [...MODELS.keys(), ...schedulerNames().map((scheduler) => `diffusers.${scheduler}`)];
+  throw new TypeError(`model_index.json: ${component} is a ${name}, which this version does not have. Known: ${known.join(", ")}.`);
+}

@@ -1,0 +1,146 @@
+/** Pipelines: components named by model_index.json, loaded together and called like functions. */
+import { Callable } from "../loader/callable.js";
+import { readJSON } from "../loader/config.js";
+import { ConfigError } from "../loader/errors.js";
+import { openRepository, type RepositorySource } from "../loader/repository.js";
+import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
+import { ensureDevice, type Device } from "../tensor/device.js";
+import { componentLoader } from "./component_loaders.js";
+import type { ProgressBarConfig } from "./progress_bar.js";
+
+/** What `fromPretrained` takes besides components. */
+export interface PipelineOptions extends Pick<FromPretrainedOptions, "variant" | "useSafetensors" | "device" | "progressCallback" | "signal"> {
+  /** Storage of all models, or by component, e.g. { unet: "float16", default: "float32" }. Default "float32". */
+  dtype?: FromPretrainedOptions["dtype"] | Readonly<Record<string, "float32" | "float16">>;
+}
+
+export type Components = Record<string, unknown>;
+
+/** A pipeline class: its components in the order of its constructor, and how it is made of them. */
+export interface PipelineClass<P extends DiffusionPipeline = DiffusionPipeline> {
+  new (components: Components): P;
+  readonly className: string;
+  readonly componentNames: readonly string[];
+}
+
+const registry = new Map<string, PipelineClass>();
+
+/** Makes a class known to model_index.json by its name. */
+export function registerPipeline(pipeline: PipelineClass): void {
+  registry.set(pipeline.className, pipeline);
+}
+
+const OPTION_NAMES = new Set(["dtype", "variant", "useSafetensors", "device", "progressCallback", "signal"]);
+
+export abstract class DiffusionPipeline extends Callable {
+  static readonly className: string = "DiffusionPipeline";
+  static readonly componentNames: readonly string[] = [];
+  /** Set to true during a call to skip the remaining steps; the picture is still decoded. */
+  interrupt = false;
+  protected progressBarConfig: ProgressBarConfig = {};
+
+  /**
+   * Loads a pipeline in the layout of diffusers: model_index.json names the class of each component and its folder.
+   * Called on DiffusionPipeline, the class in the file is used. Components given in the options are used as they are and
+   * their files are not read; null leaves one out.
+   *
+   * @param source a local folder (Node), a base URL, or EMBEDDED_MODEL
+   * @throws Error naming file, key and fault; nothing stays allocated
+   * @example
+   * const pipeline = await DiffusionPipeline.fromPretrained(folder, { dtype: "float16" });
+   * const { images } = await pipeline("a red circle on a white background");
+   */
+  static async fromPretrained<P extends DiffusionPipeline = DiffusionPipeline>(
+    this: { readonly className: string },
+    source: RepositorySource,
+    options: PipelineOptions & Components = {},
+  ): Promise<P & AnyCall> {
+    options.signal?.throwIfAborted();
+    const repository = await openRepository(source);
+    const index = await readJSON(repository, "model_index.json");
+    const Class = pipelineClass(this.className, index._class_name);
+    const given = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name)));
+    const unexpected = Object.keys(given).filter((name) => !Class.componentNames.includes(name));
+    if (unexpected.length > 0) console.warn(`Keyword arguments ${JSON.stringify(unexpected)} are not expected by ${Class.className} and will be ignored.`);
+
+    // Every class is looked up before anything is loaded.
+    const loaders = Class.componentNames.map((name) => [name, name in given ? null : plan(name, index[name])] as const);
+    const device = options.device ?? (await ensureDevice());
+    const loaded: Components = {};
+    try {
+      for (const [name, load] of loaders) {
+        const dtype = typeof options.dtype === "object" ? (options.dtype[name] ?? options.dtype.default) : options.dtype;
+        const { variant, useSafetensors, progressCallback, signal } = options;
+        loaded[name] = name in given ? given[name] : await load?.(repository, name, { dtype, variant, useSafetensors, progressCallback, signal, device });
+      }
+      return new Class({ ...loaded, requires_safety_checker: index.requires_safety_checker }) as P & AnyCall;
+    } catch (error) {
+      for (const [name, component] of Object.entries(loaded)) if (!(name in given) && component instanceof PretrainedModel) component.dispose();
+      throw error;
+    }
+  }
+
+  /** The components by name, as model_index.json calls them. */
+  get components(): Components {
+    const { componentNames } = this.constructor as unknown as PipelineClass;
+    return Object.fromEntries(componentNames.map((name) => [name, (this as unknown as Components)[name]]));
+  }
+
+  /** The device of the models. */
+  get device(): Device {
+    for (const component of Object.values(this.components)) if (component instanceof PretrainedModel && component.device) return component.device;
+    throw new Error(`${(this.constructor as unknown as PipelineClass).className}: no model is loaded`);
+  }
+
+  /**
+   * Models are loaded onto their device, so this only checks: "webgpu" (or "cuda", as Python code has it) is where they are.
+   * @throws Error for another device: load the pipeline with { device } instead
+   */
+  async to(device: Device | string): Promise<this> {
+    const here = typeof device === "string" ? ["webgpu", "cuda", "gpu"].includes(device) : device === this.device;
+    if (!here) throw new Error(`to: the pipeline is on a WebGPU device already; to use another, load it with fromPretrained(source, { device })`);
+    return this;
+  }
+
+  /** The bar on a terminal: { disable: true } for none, { desc } for a text before it. */
+  setProgressBarConfig(config: ProgressBarConfig): void {
+    this.progressBarConfig = { ...this.progressBarConfig, ...config };
+  }
+
+  /** Frees the weights of all models. */
+  dispose(): void {
+    for (const component of Object.values(this.components)) if (component instanceof PretrainedModel) component.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  abstract override call(...args: never[]): Promise<unknown>;
+}
+
+/** A pipeline whose class is known only at run time can still be called. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the arguments and results are those of the class in the file
+export type AnyCall = (...args: any[]) => Promise<any>;
+
+function pipelineClass(calledOn: string, inFile: unknown): PipelineClass {
+  const name = calledOn === DiffusionPipeline.className ? inFile : calledOn;
+  const Class = typeof name === "string" ? registry.get(name) : undefined;
+  if (Class) return Class;
+  throw new ConfigError(
+    `model_index.json: _class_name is ${JSON.stringify(name)?.slice(0, 200)}, which is not a pipeline of this version. Known: ${[...registry.keys()].join(", ")}.`,
+  );
+}
+
+/** The loader of one entry of model_index.json, `[library, class]`; null where there is nothing to load. */
+function plan(component: string, entry: unknown): ReturnType<typeof componentLoader> {
+  if (entry === undefined) return null;
+  if (!Array.isArray(entry) || entry.length !== 2) throw new ConfigError(`model_index.json: ${component} must be [library, class], got ${JSON.stringify(entry)?.slice(0, 200)}`);
+  const [library, className] = entry as unknown[];
+  if (library === null && className === null) return null;
+  if (typeof library !== "string" || typeof className !== "string")
+    throw new ConfigError(`model_index.json: ${component} must be two strings or two nulls, got ${JSON.stringify(entry).slice(0, 200)}`);
+  const load = componentLoader(component, library, className);
+  if (!load) console.warn(`${component} (${className}) is not available in this version and is left out.`);
+  return load;
+}

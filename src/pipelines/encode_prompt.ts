@@ -1,0 +1,75 @@
+/** Prompts to embeddings, StableDiffusionPipeline.encode_prompt. */
+import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import type { CLIPTextModel } from "../nn/clip_text_model.js";
+import { repeatRows } from "../tensor/ops/copy.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
+
+interface TextComponents {
+  tokenizer: CLIPTokenizer;
+  text_encoder: CLIPTextModel;
+}
+
+export interface PromptEmbeds {
+  /** [batch * numImagesPerPrompt, tokens, width] */
+  positive: Tensor;
+  /** The same shape; null without guidance. */
+  negative: Tensor | null;
+}
+
+/** The caller disposes both results. */
+export async function encodePrompt(
+  components: TextComponents,
+  prompt: string | readonly string[] | null | undefined,
+  { guided, ...options }: StableDiffusionOptions & { guided: boolean },
+): Promise<PromptEmbeds> {
+  const { numImagesPerPrompt = 1, clipSkip, promptEmbeds, negativePromptEmbeds } = options;
+  const repeat = (x: Tensor, owned: boolean): Tensor => {
+    const result = numImagesPerPrompt === 1 && owned ? x : repeatRows(x, numImagesPerPrompt);
+    if (owned && result !== x) x.dispose();
+    return result;
+  };
+  const texts = typeof prompt === "string" ? [prompt] : prompt;
+  const batch = texts?.length ?? (promptEmbeds as Tensor).shape[0];
+  if (texts) warnOfTruncation(components.tokenizer, texts);
+  const positive = texts
+    ? repeat(await encode(components, texts, clipSkip), true)
+    : repeat(promptEmbeds as Tensor, false);
+  if (!guided) return { positive, negative: null };
+  try {
+    if (negativePromptEmbeds) return { positive, negative: repeat(negativePromptEmbeds, false) };
+    const given = options.negativePrompt ?? "";
+    const negatives = typeof given === "string" ? new Array<string>(batch).fill(given) : given;
+    if (negatives.length !== batch) throw new RangeError(`\`negativePrompt\` has batch size ${negatives.length}, but the prompts are ${batch}.`);
+    // As in diffusers, clipSkip does not apply to the negative prompt.
+    return { positive, negative: repeat(await encode(components, negatives), true) };
+  } catch (error) {
+    positive.dispose();
+    throw error;
+  }
+}
+
+/** The text encoder's last hidden state, or an earlier one under the final norm. */
+async function encode({ tokenizer, text_encoder: model }: TextComponents, texts: readonly string[], clipSkip?: number): Promise<Tensor> {
+  const { inputIds } = tokenizer(texts, { padding: "max_length", truncation: true });
+  const { lastHiddenState, pooledOutput, hiddenStates } = await model.forward(inputIds);
+  let result = lastHiddenState;
+  if (clipSkip != null) {
+    const state = hiddenStates[hiddenStates.length - 1 - clipSkip];
+    if (!state) throw new RangeError(`\`clipSkip\` must be below the ${hiddenStates.length} hidden states of the text encoder, got ${clipSkip}`);
+    result = model.finalNorm(state);
+  }
+  for (const tensor of [lastHiddenState, pooledOutput, ...hiddenStates]) if (tensor !== result) tensor.dispose();
+  return result;
+}
+
+function warnOfTruncation(tokenizer: CLIPTokenizer, texts: readonly string[]): void {
+  const limit = tokenizer.modelMaxLength;
+  const removed = tokenizer(texts)
+    .inputIds.filter((ids) => ids.length > limit)
+    .map((ids) => tokenizer.decode(ids.slice(limit - 1, -1)));
+  if (removed.length > 0)
+    console.warn(
+      `The following part of your input was truncated because CLIP can only handle sequences up to ${limit} tokens: ${JSON.stringify(removed)}`,
+    );
+}

@@ -1,0 +1,242 @@
+/** Text to picture, diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion.py. */
+import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
+import type { CLIPTextModel } from "../nn/clip_text_model.js";
+import { guidanceScaleEmbedding } from "../nn/embeddings.js";
+import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import type { Scheduler } from "../schedulers/index.js";
+import type { Device } from "../tensor/device.js";
+import { toNHWC } from "../tensor/ops/copy.js";
+import { linearCombination } from "../tensor/ops/elementwise.js";
+import { guide } from "../tensor/ops/guidance.js";
+import { concat } from "../tensor/ops/shape.js";
+import { randnTensor, type Generator } from "../tensor/random.js";
+import { Tensor } from "../tensor/tensor.js";
+import { checkInputs } from "./check_inputs.js";
+import { DiffusionPipeline, registerPipeline, type Components } from "./diffusion_pipeline.js";
+import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
+import { ProgressBar } from "./progress_bar.js";
+import { RawImage } from "./raw_image.js";
+import type { CallbackTensors, StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
+import { patchLegacyConfigs, unetSampleSize } from "./stable_diffusion_config.js";
+
+type Prompt = string | readonly string[] | null;
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
+export interface StableDiffusionPipeline {
+  (prompt: Prompt, options: StableDiffusionOptions & { outputType: "np" | "pt" | "latent" }): Promise<StableDiffusionOutput<Tensor>>;
+  (prompt: Prompt, options?: StableDiffusionOptions): Promise<StableDiffusionOutput>;
+}
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export class StableDiffusionPipeline extends DiffusionPipeline {
+  static override readonly className = "StableDiffusionPipeline";
+  static override readonly componentNames = [
+    ...["vae", "text_encoder", "tokenizer", "unet", "scheduler"],
+    ...["safety_checker", "feature_extractor", "image_encoder"],
+  ];
+  vae: AutoencoderKL;
+  text_encoder: CLIPTextModel;
+  tokenizer: CLIPTokenizer;
+  unet: UNet2DConditionModel;
+  /** Any scheduler; assign another one made by fromConfig(pipeline.scheduler.config). */
+  scheduler: Scheduler;
+
+  /** @param components the parts by their names in model_index.json */
+  constructor(components: Components) {
+    super();
+    const missing = StableDiffusionPipeline.componentNames.slice(0, 5).filter((name) => components[name] == null);
+    if (missing.length > 0) throw new TypeError(`StableDiffusionPipeline: components ${missing.join(", ")} are missing`);
+    this.vae = components.vae as AutoencoderKL;
+    this.text_encoder = components.text_encoder as CLIPTextModel;
+    this.tokenizer = components.tokenizer as CLIPTokenizer;
+    this.unet = components.unet as UNet2DConditionModel;
+    this.scheduler = components.scheduler as Scheduler;
+    if (typeof this.scheduler.setTimesteps !== "function") throw new TypeError("StableDiffusionPipeline: the component `scheduler` is not a scheduler");
+    patchLegacyConfigs(this.scheduler, this.unet);
+  }
+
+  /**
+   * Draws pictures; a pipeline is called like a function: `await pipeline("a red circle", { numInferenceSteps: 25 })`.
+   * @param prompt one text or a list; null where promptEmbeds are given
+   * @returns images: RawImage[] by default, a Tensor for the other output types (the caller disposes it)
+   * @throws RangeError, TypeError for wrong arguments; the signal's reason when aborted
+   */
+  override async call(prompt: Prompt = null, options: StableDiffusionOptions = {}): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
+    const { device, unet } = this;
+    const { guidanceScale = 7.5, guidanceRescale = 0, numImagesPerPrompt = 1, outputType = "image", signal } = options;
+    // 0. Default height and width to unet
+    const [defaultHeight, defaultWidth] = unetSampleSize(unet).map((n) => n * this.vae.scaleFactor);
+    const { height = defaultHeight, width = defaultWidth } = options;
+
+    // 1. Check inputs
+    checkInputs(prompt, height, width, options);
+    signal?.throwIfAborted();
+    this.interrupt = false;
+
+    // 2. Define call parameters
+    const batch = (typeof prompt === "string" ? 1 : (prompt?.length ?? options.promptEmbeds?.shape[0] ?? 1)) * numImagesPerPrompt;
+    const guided = guidanceScale > 1 && unet.config.time_cond_proj_dim === null;
+
+    let embeds: PromptEmbeds | undefined;
+    let latents: Tensor | undefined;
+    try {
+      // 3. Encode input prompt
+      embeds = await encodePrompt(this, prompt, { ...options, guided });
+
+      // 4. Prepare timesteps
+      const timesteps = this.#prepareTimesteps(options);
+
+      // 5. Prepare latent variables
+      latents = this.#prepareLatents([batch, unet.config.in_channels, height / this.vae.scaleFactor, width / this.vae.scaleFactor], options);
+
+      // 6. and 7. Denoising loop
+      latents = await this.#denoise(latents, embeds, timesteps, { ...options, guidanceScale, guidanceRescale, guided });
+
+      // 8. Decode
+      if (outputType === "latent") {
+        const images = latents;
+        latents = undefined;
+        await device.synchronize();
+        return { images, nsfwContentDetected: null };
+      }
+      return { images: await this.#decode(latents, outputType), nsfwContentDetected: null };
+    } finally {
+      for (const tensor of [latents, embeds?.positive, embeds?.negative]) tensor?.dispose();
+      this.scheduler.reset();
+      device.trim();
+      await device.flush();
+    }
+  }
+
+  #prepareTimesteps({ numInferenceSteps = 50, timesteps, sigmas }: StableDiffusionOptions): readonly number[] {
+    const { scheduler } = this;
+    if (timesteps) scheduler.setTimesteps(null, { timesteps });
+    else if (sigmas) scheduler.setTimesteps(null, { sigmas });
+    else scheduler.setTimesteps(numInferenceSteps);
+    return scheduler.timesteps;
+  }
+
+  #prepareLatents(shape: readonly number[], { generator, latents }: StableDiffusionOptions): Tensor {
+    const { device, text_encoder, scheduler } = this;
+    if (latents && latents.shape.join() !== shape.join())
+      throw new RangeError(`\`latents\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`);
+    // Drawn in the text encoder's dtype, as diffusers does; the loop itself keeps latents in float32.
+    const dtype = text_encoder.dtype === "float16" ? "float16" : "float32";
+    return device.scope(() => {
+      const noise = latents ?? Tensor.from(randnTensor(shape, { generator: (generator ?? undefined) as Generator | undefined, dtype }), shape, { device });
+      return linearCombination([[scheduler.initNoiseSigma, noise]]);
+    });
+  }
+
+  async #denoise(
+    initial: Tensor,
+    embeds: PromptEmbeds,
+    timesteps: readonly number[],
+    options: StableDiffusionOptions & { guidanceScale: number; guidanceRescale: number; guided: boolean },
+  ): Promise<Tensor> {
+    const { device, scheduler, unet } = this;
+    const { guided, guidanceScale, guidanceRescale, generator, eta = 0, signal, callbackOnStepEnd } = options;
+    let latents = initial;
+    let context = guided && embeds.negative ? concat(embeds.negative, embeds.positive, 0) : embeds.positive;
+    const timestepCond = this.#guidanceEmbedding(latents, guidanceScale);
+    const bar = new ProgressBar(Math.ceil(timesteps.length / scheduler.order), this.progressBarConfig);
+    const pace = new Pace(device);
+    try {
+      for (const [i, t] of timesteps.entries()) {
+        signal?.throwIfAborted();
+        if (this.interrupt) break;
+        const current = latents;
+        latents = device.scope(() => {
+          // expand the latents if we are doing classifier free guidance
+          const input = scheduler.scaleModelInput(guided ? concat(current, current, 0) : current, t);
+          // predict the noise residual
+          const { sample: prediction } = unet.forward(input, t, context, { timestepCond });
+          // perform guidance
+          const noise = guided ? guide(prediction, { scale: guidanceScale, rescale: guidanceRescale }) : prediction;
+          // compute the previous noisy sample x_t -> x_t-1
+          return scheduler.step(noise, t, current, { eta, generator }).prevSample;
+        });
+        current.dispose();
+        await pace.step();
+
+        if (callbackOnStepEnd) {
+          const given = { latents, prompt_embeds: embeds.positive, ...(embeds.negative && { negative_prompt_embeds: embeds.negative }) };
+          const wanted = options.callbackOnStepEndTensorInputs ?? ["latents"];
+          const replaced = (await callbackOnStepEnd(this, i, t, pick(given, wanted))) ?? {};
+          latents = replace(latents, replaced.latents);
+          if (replaced.prompt_embeds || replaced.negative_prompt_embeds) {
+            embeds.positive = replace(embeds.positive, replaced.prompt_embeds);
+            if (embeds.negative) embeds.negative = replace(embeds.negative, replaced.negative_prompt_embeds);
+            if (guided) context.dispose();
+            context = guided && embeds.negative ? concat(embeds.negative, embeds.positive, 0) : embeds.positive;
+          }
+        }
+        if ((i + 1) % scheduler.order === 0 || i === timesteps.length - 1) bar.update();
+      }
+      return latents;
+    } catch (error) {
+      latents.dispose();
+      throw error;
+    } finally {
+      bar.close();
+      if (guided) context.dispose();
+      timestepCond?.dispose();
+    }
+  }
+
+  /** The guidance scale as distilled models (LCM) take it. */
+  #guidanceEmbedding(latents: Tensor, guidanceScale: number): Tensor | undefined {
+    const dim = this.unet.config.time_cond_proj_dim;
+    if (dim === null) return undefined;
+    const [batch] = latents.shape;
+    const values = guidanceScaleEmbedding(new Array<number>(batch).fill(guidanceScale - 1), dim);
+    return Tensor.from(values, [batch, dim], { device: this.device });
+  }
+
+  async #decode(latents: Tensor, outputType: "image" | "pil" | "np" | "pt"): Promise<RawImage[] | Tensor> {
+    const { device, vae } = this;
+    const { scaling_factor, shift_factor } = vae.config;
+    const images = device.scope(() => {
+      const scaled = linearCombination([[1 / scaling_factor, latents]], { offset: shift_factor ?? 0 });
+      const unit = linearCombination([[0.5, vae.decode(scaled).sample]], { offset: 0.5, clamp: [0, 1] });
+      return outputType === "pt" ? unit : toNHWC(unit);
+    });
+    if (outputType === "np" || outputType === "pt") {
+      await device.synchronize();
+      return images;
+    }
+    try {
+      return RawImage.fromUnit(await images.data(), images.shape);
+    } finally {
+      images.dispose();
+    }
+  }
+}
+registerPipeline(StableDiffusionPipeline);
+
+/** Keeps at most two steps in flight, so that cancelling and progress follow the GPU and memory stays bounded. */
+class Pace {
+  #previous: Promise<void> = Promise.resolve();
+
+  constructor(private readonly device: Device) {}
+
+  async step(): Promise<void> {
+    await this.device.flush();
+    await this.#previous;
+    this.#previous = this.device.synchronize();
+    this.#previous.catch(() => undefined); // thrown by the await above, or by the next flush
+  }
+}
+
+const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTensors)[]): CallbackTensors =>
+  Object.fromEntries(names.filter((name) => tensors[name]).map((name) => [name, tensors[name]]));
+
+/** `next` in place of `old`, which is disposed; `old` where there is none. */
+function replace(old: Tensor, next: Tensor | undefined): Tensor {
+  if (!next || next === old) return old;
+  if (next.shape.join() !== old.shape.join())
+    throw new RangeError(`callbackOnStepEnd: a returned tensor must be [${old.shape.join(", ")}], got [${next.shape.join(", ")}]`);
+  old.dispose();
+  return next;
+}

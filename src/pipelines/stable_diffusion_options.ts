@@ -1,0 +1,58 @@
+import type { StepOptions } from "../schedulers/index.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { RawImage } from "./raw_image.js";
+import type { StableDiffusionPipeline } from "./stable_diffusion.js";
+
+/** Tensors handed to callbackOnStepEnd; returned ones replace the pipeline's and then belong to it. */
+export type CallbackTensors = Partial<Record<"latents" | "prompt_embeds" | "negative_prompt_embeds", Tensor>>;
+
+/** Called after each step. `step` counts model calls from 0. */
+export type CallbackOnStepEnd = (
+  pipeline: StableDiffusionPipeline,
+  step: number,
+  timestep: number,
+  tensors: CallbackTensors,
+) => CallbackTensors | void | Promise<CallbackTensors | void>;
+
+/** Arguments of a call; names and defaults as diffusers' StableDiffusionPipeline.__call__. */
+export interface StableDiffusionOptions {
+  negativePrompt?: string | readonly string[];
+  /** Default 50. Some schedulers call the model more often (PNDM once more). */
+  numInferenceSteps?: number;
+  /** Default 7.5; up to 1 means no guidance. */
+  guidanceScale?: number;
+  /** Pixels, multiples of 8; by default the size that the model was trained for. */
+  height?: number;
+  width?: number;
+  /** Default 1. */
+  numImagesPerPrompt?: number;
+  /** DDIM's η. Default 0. */
+  eta?: number;
+  /** The seed's random numbers; a list has one generator per picture. By default unrepeatable noise. */
+  generator?: StepOptions["generator"];
+  /** Initial noise [batch, channels, height / 8, width / 8] instead of drawn noise. Not disposed. */
+  latents?: Tensor;
+  /** Encoded prompts [batch, tokens, width] instead of texts. Not disposed. */
+  promptEmbeds?: Tensor;
+  negativePromptEmbeds?: Tensor;
+  /** "image" (RawImage, the default), "np" (Tensor NHWC in [0, 1]), "pt" (Tensor NCHW in [0, 1]) or "latent" (Tensor NCHW). */
+  outputType?: "image" | "pil" | "np" | "pt" | "latent";
+  callbackOnStepEnd?: CallbackOnStepEnd;
+  /** Which tensors the callback gets. Default ["latents"]. */
+  callbackOnStepEndTensorInputs?: readonly (keyof CallbackTensors)[];
+  /** 0 to 1: restores the contrast that strong guidance burns (Lin et al. 2023). Default 0. */
+  guidanceRescale?: number;
+  /** Layers of the text encoder to leave out, from the end. */
+  clipSkip?: number;
+  /** A schedule of one's own, where the scheduler takes one. */
+  timesteps?: readonly number[];
+  sigmas?: readonly number[];
+  /** Stops within one step and frees everything; the call rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface StableDiffusionOutput<Images = RawImage[]> {
+  images: Images;
+  /** Always null: there is no safety checker in this version. */
+  nsfwContentDetected: null;
+}

@@ -1,0 +1,66 @@
+/** The update formulas of DPM-Solver (Lu et al. 2022, arXiv 2206.00927) and DPM-Solver++ (arXiv 2211.01095). */
+import type { Tensor } from "../tensor/tensor.js";
+import type { Linear } from "./linear.js";
+import type { Level } from "./solver_scheduler.js";
+
+export const DPM_ALGORITHMS = ["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"] as const;
+export type DPMAlgorithm = (typeof DPM_ALGORITHMS)[number];
+export const DPM_SOLVERS = ["midpoint", "heun"] as const;
+export type DPMSolver = (typeof DPM_SOLVERS)[number];
+
+/** Whether the algorithm works on x0 (data) instead of the noise. */
+export const predictsData = (algorithm: DPMAlgorithm): boolean => algorithm.endsWith("++");
+export const isStochastic = (algorithm: DPMAlgorithm): boolean => algorithm.startsWith("sde");
+
+/** Weights of the sample, of the value D0 and the derivatives D1 (by midpoint or Heun) and D2, and of the noise. */
+interface Weights {
+  x: number;
+  d0: number;
+  d1: Record<DPMSolver, number>;
+  d2: number;
+  noise: number;
+}
+
+function weights(algorithm: DPMAlgorithm, from: Level, to: Level): Weights {
+  const h = to.lambda - from.lambda;
+  const grow = Math.expm1(h);
+  const shrink = Math.expm1(-h);
+  const shrink2 = Math.expm1(-2 * h);
+  const { alpha, sigma } = to;
+  switch (algorithm) {
+    case "dpmsolver++": {
+      const d0 = -alpha * shrink;
+      const d1 = { midpoint: d0 / 2, heun: alpha * (shrink / h + 1) };
+      return { x: sigma / from.sigma, d0, d1, d2: -alpha * ((shrink + h) / h ** 2 - 0.5), noise: 0 };
+    }
+    case "dpmsolver": {
+      const d0 = -sigma * grow;
+      const d1 = { midpoint: d0 / 2, heun: -sigma * (grow / h - 1) };
+      return { x: alpha / from.alpha, d0, d1, d2: -sigma * ((grow - h) / h ** 2 - 0.5), noise: 0 };
+    }
+    case "sde-dpmsolver++": {
+      const d0 = -alpha * shrink2;
+      const d1 = { midpoint: d0 / 2, heun: alpha * (shrink2 / (2 * h) + 1) };
+      const d2 = alpha * ((-shrink2 - 2 * h) / (2 * h) ** 2 - 0.5);
+      return { x: (sigma / from.sigma) * Math.exp(-h), d0, d1, d2, noise: sigma * Math.sqrt(-shrink2) };
+    }
+    case "sde-dpmsolver": {
+      const d0 = -2 * sigma * grow;
+      const d1 = { midpoint: d0 / 2, heun: -2 * sigma * (grow / h - 1) };
+      return { x: alpha / from.alpha, d0, d1, d2: NaN, noise: sigma * Math.sqrt(Math.expm1(2 * h)) };
+    }
+  }
+}
+
+/** One exponential step. Without `d1` it is of first order, without `d2` of second. */
+export function dpmUpdate(
+  algorithm: DPMAlgorithm,
+  { from, to, solver = "midpoint" }: { from: Level; to: Level; solver?: DPMSolver },
+  { x, d0, d1, d2, noise }: { x: Tensor; d0: Linear; d1?: Linear; d2?: Linear; noise?: Tensor | null },
+): Linear {
+  const weight = weights(algorithm, from, to);
+  let result = d0.times(weight.d0).plus(x, weight.x);
+  if (d1) result = result.plus(d1, weight.d1[solver]);
+  if (d2) result = result.plus(d2, weight.d2);
+  return noise ? result.plus(noise, weight.noise) : result;
+}

@@ -1,0 +1,155 @@
+/** Base of the exponential integrators (DPM-Solver, UniPC, DEIS, SA-Solver), which step in the logarithm of the signal-to-noise ratio. */
+import { slice } from "../tensor/ops/copy.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { makeSchedule, type BetaConfig } from "./betas.js";
+import { Linear } from "./linear.js";
+import { mixAtTimes } from "./noising.js";
+import { boundedX0, linear, predictEpsilon, predictX0, type Prediction } from "./prediction.js";
+import { interpolate, shapedSigmas, sigmaShape, sigmasOf, sigmaToTimestep, type SigmaShapeConfig } from "./sigmas.js";
+import { SigmasScheduler } from "./sigmas_scheduler.js";
+import { linspace64, spacedTimesteps, type SpacingConfig } from "./spacing.js";
+
+export interface SolverConfig extends BetaConfig, SigmaShapeConfig {
+  readonly prediction_type: string;
+  readonly thresholding: boolean;
+  readonly dynamic_thresholding_ratio: number;
+  readonly sample_max_value: number;
+  readonly use_flow_sigmas: boolean;
+  readonly flow_shift: number;
+  readonly rescale_betas_zero_snr?: boolean;
+  readonly variance_type?: string | null;
+}
+
+/** A point of the schedule: x = alpha x0 + sigma noise, lambda = ln(alpha / sigma). */
+export interface Level {
+  alpha: number;
+  sigma: number;
+  lambda: number;
+}
+
+export const X0_PREDICTIONS = ["epsilon", "sample", "v_prediction", "flow_prediction"] as const;
+const NOISE_PREDICTIONS = ["epsilon", "sample", "v_prediction"] as const;
+
+export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> extends SigmasScheduler<C> {
+  readonly betas: Float32Array;
+  readonly alphasCumprod: Float32Array;
+  readonly initNoiseSigma: number = 1;
+  /** Levels of the training timesteps, ascending, and their logarithms. */
+  protected readonly table: Float32Array;
+  protected readonly logTable: Float32Array;
+
+  constructor(options: object) {
+    super(options);
+    sigmaShape(this.className, this.config);
+    const { betas, alphasCumprod } = makeSchedule(this.className, this.config);
+    if (this.config.rescale_betas_zero_snr) alphasCumprod[alphasCumprod.length - 1] = 2 ** -24;
+    this.betas = betas;
+    this.alphasCumprod = alphasCumprod;
+    this.table = sigmasOf(alphasCumprod);
+    this.logTable = this.table.map(Math.log);
+    this.sigmas = [...Array.from(this.table).reverse(), 0];
+    this.timesteps = Array.from(betas, (_, i) => betas.length - 1 - i);
+  }
+
+  /** Point `index` of the schedule. */
+  protected level(index: number): Level {
+    return this.levelOf(this.sigmas[index]);
+  }
+
+  protected levelOf(level: number): Level {
+    const alpha = this.config.use_flow_sigmas ? 1 - level : 1 / Math.sqrt(level ** 2 + 1);
+    const sigma = this.config.use_flow_sigmas ? level : level * alpha;
+    return { alpha, sigma, lambda: Math.log(alpha) - Math.log(sigma) };
+  }
+
+  /** n whole timesteps without the last one of n + 1, as these classes space them. */
+  protected spacedBelow(config: SpacingConfig, n: number, last = config.num_train_timesteps): number[] {
+    const bounded = { ...config, num_train_timesteps: last };
+    if (config.timestep_spacing !== "trailing") return spacedTimesteps(this.className, bounded, n + 1).slice(0, -1);
+    // The stride is that of all training timesteps, also where the noisiest ones are clipped away.
+    return spacedTimesteps(this.className, config, n, { last });
+  }
+
+  /** Number of training timesteps left when those with λ below the config's bound are clipped. */
+  protected clippedLength(bound: number): number {
+    const f = Math.fround;
+    const below = this.alphasCumprod.filter((a) => f(f(Math.log(f(Math.sqrt(a)))) - f(Math.log(f(Math.sqrt(f(1 - a)))))) < bound);
+    return this.alphasCumprod.length - below.length;
+  }
+
+  /** Levels of the shape that the config asks for, and their timesteps; null if it asks for none. */
+  protected shaped(n: number, table: ArrayLike<number> = this.table.slice().reverse()): { times: number[]; levels: number[] } | null {
+    const shape = sigmaShape(this.className, this.config);
+    if (!shape) return null;
+    const levels = shapedSigmas(shape, this.config, table, n);
+    return { times: levels.map((sigma) => sigmaToTimestep(sigma, this.logTable)), levels };
+  }
+
+  /** Levels of rectified flow, shifted towards the noise (Esser et al. 2024, arXiv 2403.03206). */
+  protected flow(n: number, shift: number): { times: number[]; levels: number[] } {
+    const train = this.config.num_train_timesteps;
+    const levels = linspace64(1, 1 / train, n + 1)
+      .map((alpha) => ((1 - alpha) * shift) / (1 + (shift - 1) * (1 - alpha)))
+      .reverse()
+      .slice(0, -1);
+    return { times: levels.map((sigma) => sigma * train), levels };
+  }
+
+  protected levelsAt(times: readonly number[]): number[] {
+    return times.map((t) => interpolate(this.table, t));
+  }
+
+  /** Ends a `setTimesteps`. The models of these classes are called at whole timesteps. */
+  protected begin(times: readonly number[], sigmas: readonly number[]): void {
+    this.timesteps = times.map(Math.trunc);
+    this.sigmas = sigmas.map(Math.fround);
+    this.numInferenceSteps = this.timesteps.length;
+    this.restart();
+  }
+
+  /** The mean that a model of learned variances predicts comes first among its channels. */
+  protected meanOf(modelOutput: Tensor, sample: Tensor): Tensor {
+    const learned = ["learned", "learned_range"].includes(this.config.variance_type ?? "");
+    const channels = sample.shape[1];
+    if (!learned || this.config.prediction_type !== "epsilon" || modelOutput.shape[1] === channels) return modelOutput;
+    return slice(modelOutput, 1, 0, channels);
+  }
+
+  /** x0 at a point of the schedule, thresholded where the config says so. */
+  protected x0(modelOutput: Tensor, sample: Tensor, index: number, known: readonly Prediction[] = X0_PREDICTIONS): Linear {
+    const guess = predictX0(this.className, this.config.prediction_type, modelOutput, sample, { ...this.#rates(index), known });
+    return this.config.thresholding ? linear(boundedX0(guess, this.config)) : guess;
+  }
+
+  /** The noise at a point of the schedule; with thresholding, that which goes with the thresholded x0. */
+  protected epsilon(modelOutput: Tensor, sample: Tensor, index: number): Linear {
+    const { alpha, sigma } = this.#rates(index);
+    const known = NOISE_PREDICTIONS;
+    const guess = predictEpsilon(this.className, this.config.prediction_type, modelOutput, sample, { alpha, sigma, known });
+    if (!this.config.thresholding) return guess;
+    const x0 = boundedX0(Linear.of(sample).plus(guess, -sigma).times(1 / alpha), this.config);
+    return Linear.of(sample).plus(x0, -alpha).times(1 / sigma);
+  }
+
+  /** A flow model's sigma is the level itself, whatever the schedule. */
+  #rates(index: number): { alpha: number; sigma: number } {
+    const { alpha, sigma } = this.level(index);
+    return { alpha, sigma: this.config.prediction_type === "flow_prediction" ? this.sigmas[index] : sigma };
+  }
+
+  /** The sample itself: these models see it unscaled. */
+  override scaleModelInput(sample: Tensor, _timestep?: number): Tensor {
+    return sample;
+  }
+
+  /**
+   * alpha x + sigma noise: the forward process.
+   * @param timesteps of the schedule, one for all samples or one per sample
+   */
+  override addNoise(x: Tensor, noise: Tensor, timesteps: number | readonly number[]): Tensor {
+    return mixAtTimes(`${this.className}.addNoise`, x, noise, timesteps, (t) => {
+      const { alpha, sigma } = this.level(this.noiseIndex(t));
+      return [alpha, sigma];
+    });
+  }
+}
