@@ -17,8 +17,9 @@ export interface AttentionVariant {
   fma: boolean;
 }
 
+/** `start` and `end`: the part that a dispatch computes, in quads of y for the plain kernel, in queries for the flash one. */
 const params = {
-  ...u32s("heads", "head_size", "queries", "keys", "causal", "query_start", "query_end", "quads"),
+  ...u32s("heads", "head_size", "queries", "keys", "causal", "start", "end"),
   scale: "f32",
 } as const;
 
@@ -56,8 +57,8 @@ fn element(e: u32) -> f32 {
 }
 @compute @workgroup_size(${WORKGROUP_SIZE})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
-  if (i >= params.quads) { return; }
+  let i = params.start + ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
+  if (i >= params.end) { return; }
   store4_y(i, vec4f(element(4u * i), element(4u * i + 1u), element(4u * i + 2u), element(4u * i + 3u)));
 }`;
 
@@ -69,8 +70,8 @@ const flash = ({ format, headSize, fma }: AttentionVariant): string => {
   return wgsl`${header(format)}
 @compute @workgroup_size(${WORKGROUP_SIZE})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
-  let query = params.query_start + workgroup.x * ${WORKGROUP_SIZE}u + local;
-  if (query >= params.query_end) { return; }
+  let query = params.start + workgroup.x * ${WORKGROUP_SIZE}u + local;
+  if (query >= params.end) { return; }
   let image = workgroup.y / params.heads;
   let stride = params.heads * ${headSize / 4}u;
   let head = (workgroup.y % params.heads) * ${headSize / 4}u;

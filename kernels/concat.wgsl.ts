@@ -3,11 +3,11 @@ import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type 
 
 export const WORKGROUP_SIZE = 64;
 
-export const concat: Kernel<{ format: Format }> = {
+export const concat: Kernel<{ format: Format; aligned: boolean }> = {
   name: "concat",
   params: u32s("quads", "size", "width_a", "width_b"),
   bindings: () => ["read", "read", "write"],
-  source({ format }) {
+  source({ format, aligned }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "a", "read", format)}${tensor(2, "b", "read", format)}${tensor(3, "y", "write", format)}
 fn element(index: u32) -> f32 {
   let e = min(index, params.size - 1u);
@@ -22,16 +22,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
   if (i >= params.quads) { return; }
   let width = params.width_a + params.width_b;
-  if (params.width_a % 4u == 0u && params.width_b % 4u == 0u) {
+  #if ${aligned}
     let row = 4u * i / width;
     let c = 4u * i % width;
     if (c < params.width_a) { store4_y(i, load4_a((row * params.width_a + c) >> 2u)); }
     else { store4_y(i, load4_b((row * params.width_b + c - params.width_a) >> 2u)); }
-    return;
-  }
+  #else
   store4_y(i, vec4f(${range(4)
     .map((lane) => `element(4u * i + ${lane}u)`)
     .join(", ")}));
+  #endif
 }`;
   },
 };

@@ -8,24 +8,20 @@
  * `plain`: one thread per four consecutive elements of y, any sizes; the reference of the tiled variants.
  * `tiled`: one thread per tileM pixels x 4·tileN4 channels in registers; needs cout % (4·tileN4) == 0 and cin % 4 == 0.
  */
-import { activationFunctions } from "./activation.js";
+import { activate, activationFunctions, type Activation } from "./activation.js";
+import { plainEntry, tileEntry, type TileVariant } from "./tile.js";
 import { enable, multiplyAdd, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
-export interface Conv2dVariant {
+export interface Conv2dVariant extends TileVariant {
   format: Format;
-  /** Output pixels per thread; 0 is the plain kernel. */
-  tileM: number;
-  /** vec4 output channels per thread. */
-  tileN4: number;
   fma: boolean;
+  activation: Activation;
 }
-
-export const WORKGROUP = 8;
 
 const params = {
   ...u32s("height", "width", "cin", "cout", "out_height", "out_width", "kernel_height", "kernel_width"),
   ...u32s("stride", "pad_top", "pad_left", "upsample", "m", "row_start", "row_end"),
-  ...u32s("activation", "has_shift", "has_residual"),
+  ...u32s("has_shift", "has_residual"),
 };
 
 const header = (format: Format): string =>
@@ -51,7 +47,7 @@ fn source(p: Pixel, ky: u32, kx: u32) -> i32 {
 }
 `;
 
-const plain = ({ format }: Conv2dVariant): string => wgsl`${header(format)}
+const plain = ({ format, activation }: Conv2dVariant): string => wgsl`${header(format)}
 fn element(e: u32) -> f32 {
   let row = min(e / params.cout, params.m - 1u);
   let o = e % params.cout;
@@ -71,26 +67,14 @@ fn element(e: u32) -> f32 {
   if (params.has_residual != 0u) { sum += load_residual(row * params.cout + o); }
   return sum;
 }
-@compute @workgroup_size(${WORKGROUP}, ${WORKGROUP})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
-  let e = params.row_start * params.cout + 4u * ((workgroup.y * 64u + workgroup.x) * ${WORKGROUP * WORKGROUP}u + local);
-  if (e >= params.row_end * params.cout) { return; }
-  store4_y(e >> 2u, activate(vec4f(element(e), element(e + 1u), element(e + 2u), element(e + 3u)), params.activation));
-}`;
+${plainEntry("params.cout", (x) => activate(activation, x))}`;
 
-const tiled = ({ format, tileM, tileN4, fma }: Conv2dVariant): string => {
+const tiled = ({ format, tileM, tileN4, fma, activation, flat }: Conv2dVariant): string => {
   const mad = multiplyAdd(fma);
   const rows = range(tileM);
   const columns = range(tileN4);
   const each = (f: (i: number, j: number) => string): string => rows.map((i) => columns.map((j) => f(i, j)).join("\n")).join("\n");
-  return wgsl`${header(format)}
-@compute @workgroup_size(${WORKGROUP}, ${WORKGROUP})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  let n4 = params.cout >> 2u;
-  let c4 = params.cin >> 2u;
-  let row = params.row_start + (workgroup.y * ${WORKGROUP}u + local.y) * ${tileM}u;
-  let column = (workgroup.x * ${WORKGROUP}u + local.x) * ${tileN4}u;
-  if (row >= params.row_end || column >= n4) { return; }
+  const body = wgsl`  let c4 = params.cin >> 2u;
 ${rows.map((i) => `  let p${i} = pixel_of(min(row + ${i}u, params.m - 1u));`).join("\n")}
 ${each((i, j) => `  var sum${i}_${j} = vec4f();`)}
   for (var ky = 0u; ky < params.kernel_height; ky++) {
@@ -122,20 +106,17 @@ ${range(4)
 ${columns.map((j) => `  let bias${j} = load4_bias(column + ${j}u);`).join("\n")}
 ${rows.map((i) => `  let at${i} = min(row + ${i}u, params.m - 1u) * n4 + column;`).join("\n")}
 ${each((i, j) => `  sum${i}_${j} += bias${j};`)}
-  // One branch each, not one per store: compile time on CPU adapters grows with the branches.
+  // Optional terms: one branch each for the whole tile.
   if (params.has_shift != 0u) {
 ${each((i, j) => `    sum${i}_${j} += load4_shift(p${i}.image * n4 + column + ${j}u);`)}
   }
   if (params.has_residual != 0u) {
 ${each((i, j) => `    sum${i}_${j} += load4_residual(at${i} + ${j}u);`)}
   }
-  if (params.activation != 0u) {
-${each((i, j) => `    sum${i}_${j} = activate(sum${i}_${j}, params.activation);`)}
-  }
 ${rows
-  .map((i) => `  if (row + ${i}u < params.row_end) {\n${columns.map((j) => `    store4_y(at${i} + ${j}u, sum${i}_${j});`).join("\n")}\n  }`)
-  .join("\n")}
-}`;
+  .map((i) => `  if (row + ${i}u < params.row_end) {\n${columns.map((j) => `    store4_y(at${i} + ${j}u, ${activate(activation, `sum${i}_${j}`)});`).join("\n")}\n  }`)
+  .join("\n")}`;
+  return wgsl`${header(format)}${tileEntry({ tileM, tileN4, flat }, "params.cout >> 2u", body)}`;
 };
 
 export const conv2d: Kernel<Conv2dVariant> = {

@@ -1,5 +1,5 @@
 /** Kernels that map elements to elements. Each thread computes whole quads of four consecutive elements. */
-import { activationFunctions } from "./activation.js";
+import { activate, activationFunctions, type Activation } from "./activation.js";
 import { enable, linearWorkgroup, paramsStruct, range, tensor, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export const WORKGROUP_SIZE = 64;
@@ -46,22 +46,22 @@ ${range(terms)
 };
 
 /** y = f(x) for f in silu, gelu, quick_gelu. */
-export const activation: Kernel<{ format: Format }> = {
+export const activation: Kernel<{ format: Format; kind: Activation }> = {
   name: "activation",
-  params: { quads: "u32", code: "u32" },
+  params: { quads: "u32" },
   bindings: () => ["read", "write"],
-  source({ format }) {
+  source({ format, kind }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
-${activationFunctions}${overQuads("  store4_y(i, activate(load4_x(i), params.code));")}`;
+${activationFunctions}${overQuads(`  store4_y(i, ${activate(kind, "load4_x(i)")});`)}`;
   },
 };
 
 /** y = x[:, :inner] * gelu(x[:, inner:]) over rows of 2 * inner (Shazeer 2020, "GLU variants"; diffusers' GEGLU). */
-export const geglu: Kernel<{ format: Format }> = {
+export const geglu: Kernel<{ format: Format; aligned: boolean }> = {
   name: "geglu",
   params: { quads: "u32", inner: "u32" },
   bindings: () => ["read", "write"],
-  source({ format }) {
+  source({ format, aligned }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
 ${activationFunctions}
 fn at(e: u32) -> u32 { return (e / params.inner) * 2u * params.inner + e % params.inner; }
@@ -69,13 +69,13 @@ fn pair(e: u32) -> vec2f { let a = at(e); return vec2f(load_x(a), load_x(a + par
 ${overQuads(wgsl`
   var value: vec4f;
   var gate: vec4f;
-  if (params.inner % 4u == 0u) {
-    let a = at(4u * i) >> 2u;
-    value = load4_x(a);
-    gate = load4_x(a + (params.inner >> 2u));
-  } else {
+  #if ${aligned}
+  let a = at(4u * i) >> 2u;
+  value = load4_x(a);
+  gate = load4_x(a + (params.inner >> 2u));
+  #else
 ${range(4).map((k) => `    { let p = pair(4u * i + ${k}u); value[${k}] = p.x; gate[${k}] = p.y; }`).join("\n")}
-  }
+  #endif
   store4_y(i, value * gelu(gate));`)}`;
   },
 };

@@ -8,15 +8,17 @@ export const WORKGROUP_SIZE = 64;
 
 export const embedding: Kernel<{ format: Format }> = {
   name: "embedding",
-  params: u32s("quads", "width", "tokens", "count", "first_row", "rows", "has_position"),
+  params: u32s("quads", "width", "tokens", "count", "first_row", "rows", "table_rows", "has_position"),
   bindings: () => ["read", "read", "read", "write"],
   source({ format }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}
 @group(0) @binding(1) var<storage, read> ids: array<i32>;
 ${tensor(2, "table", "read", format)}${tensor(3, "position", "read", format)}${tensor(4, "y", "write", format)}
+/** A token's row, kept inside the table. */
+fn row_of(token: u32) -> u32 { return min(u32(max(ids[min(token, params.count - 1u)], 0)), params.table_rows - 1u); }
 fn element(e: u32) -> f32 {
   let token = min(e / params.width, params.count - 1u);
-  let row = clamp(u32(max(ids[token], 0)), params.first_row, params.first_row + params.rows - 1u) - params.first_row;
+  let row = row_of(token) - params.first_row;
   let v = load_table(row * params.width + e % params.width);
   if (params.has_position == 0u) { return v; }
   return v + load_position((token % params.tokens) * params.width + e % params.width);
@@ -25,7 +27,7 @@ fn element(e: u32) -> f32 {
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
   let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
   if (i >= params.quads) { return; }
-  let id = u32(max(ids[min(4u * i / params.width, params.count - 1u)], 0));
+  let id = row_of(4u * i / params.width);
   if (id < params.first_row || id >= params.first_row + params.rows) { return; }
   store4_y(i, vec4f(${range(4)
     .map((lane) => `element(4u * i + ${lane}u)`)

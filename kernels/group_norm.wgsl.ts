@@ -10,45 +10,56 @@ import { enable, linearWorkgroup, paramsStruct, tensor, u32s, wgsl, type Format,
 
 export const WORKGROUP_SIZE = 64;
 
-/** One workgroup per split of a group; `perGroup` is channels / groups. */
-export const statistics: Kernel<{ format: Format }> = {
+/** `workgroup`: a workgroup per split of a group. `thread`: a thread per split, for CPU adapters, where barriers cost more
+ *  than they save. */
+export const statistics: Kernel<{ format: Format; by: "workgroup" | "thread" }> = {
   name: "group_norm statistics",
-  params: u32s("spatial", "channels", "groups", "splits"),
+  params: u32s("spatial", "channels", "groups", "splits", "count"),
   bindings: () => ["read", "write"],
-  source({ format }) {
+  source({ format, by }) {
+    const loop = (body: string, step: string): string => `for (var i = ${step === "1u" ? "0u" : "local"}; i < size; i += ${step}) { ${body} }`;
+    const element = "load_x(base + (i / per_group) * params.channels + i % per_group)";
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", "f32")}
+#if ${by === "workgroup"}
 var<workgroup> sums: array<f32, ${WORKGROUP_SIZE}>;
 var<workgroup> squares: array<f32, ${WORKGROUP_SIZE}>;
+#endif
 @compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
-  let split = workgroup.x;
-  let image = workgroup.y / params.groups;
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
+  #if ${by === "workgroup"}
+  let part = ${linearWorkgroup};
+  #else
+  let part = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
+  #endif
+  if (part >= params.count) { return; }
+  let split = part % params.splits;
+  let group = (part / params.splits) % params.groups;
+  let image = part / params.splits / params.groups;
   let per_group = params.channels / params.groups;
   let first = split * params.spatial / params.splits;
-  let last = (split + 1u) * params.spatial / params.splits;
-  let count = (last - first) * per_group;
-  let base = (image * params.spatial + first) * params.channels + (workgroup.y % params.groups) * per_group;
+  let size = ((split + 1u) * params.spatial / params.splits - first) * per_group;
+  let base = (image * params.spatial + first) * params.channels + group * per_group;
   var sum = 0.0;
-  for (var i = local; i < count; i += ${WORKGROUP_SIZE}u) {
-    sum += load_x(base + (i / per_group) * params.channels + i % per_group);
-  }
+  var square = 0.0;
+  #if ${by === "workgroup"}
+  ${loop(`sum += ${element};`, `${WORKGROUP_SIZE}u`)}
   sums[local] = sum;
   workgroupBarrier();
   sum = 0.0;
   for (var i = 0u; i < ${WORKGROUP_SIZE}u; i++) { sum += sums[i]; }
-  let mean = sum / f32(count);
-  var square = 0.0;
-  for (var i = local; i < count; i += ${WORKGROUP_SIZE}u) {
-    let d = load_x(base + (i / per_group) * params.channels + i % per_group) - mean;
-    square += d * d;
-  }
+  let mean = sum / f32(size);
+  ${loop(`let d = ${element} - mean; square += d * d;`, `${WORKGROUP_SIZE}u`)}
   squares[local] = square;
   workgroupBarrier();
-  if (local == 0u) {
-    square = 0.0;
-    for (var i = 0u; i < ${WORKGROUP_SIZE}u; i++) { square += squares[i]; }
-    store4_y(workgroup.y * params.splits + split, vec4f(f32(count), mean, square, 0.0));
-  }
+  if (local > 0u) { return; }
+  square = 0.0;
+  for (var i = 0u; i < ${WORKGROUP_SIZE}u; i++) { square += squares[i]; }
+  #else
+  ${loop(`sum += ${element};`, "1u")}
+  let mean = sum / f32(size);
+  ${loop(`let d = ${element} - mean; square += d * d;`, "1u")}
+  #endif
+  store4_y(part, vec4f(f32(size), mean, square, 0.0));
 }`;
   },
 };
@@ -75,11 +86,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   },
 };
 
-export const apply: Kernel<{ format: Format; silu: boolean }> = {
+/** `aligned`: groups of a multiple of 4 channels, so that a quad lies in one group. */
+export const apply: Kernel<{ format: Format; silu: boolean; aligned: boolean }> = {
   name: "group_norm apply",
   params: { ...u32s("quads", "spatial", "channels", "groups"), eps: "f32" },
   bindings: () => ["read", "read", "read", "read", "write"],
-  source({ format, silu }) {
+  source({ format, silu, aligned }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "statistics", "read", "f32")}
 ${tensor(3, "weight", "read", format)}${tensor(4, "bias", "read", format)}${tensor(5, "y", "write", format)}${activationFunctions}
 /** Mean and 1/sqrt(var + eps) of an element's group. */
@@ -97,12 +109,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   var scale: vec4f;
   var shift: vec4f;
   let channel = (4u * i) % params.channels;
-  if ((params.channels / params.groups) % 4u == 0u) {
-    let m = moments(4u * i / image_size, channel);
-    mean = vec4f(m.x);
-    scale = vec4f(m.y) * load4_weight(channel >> 2u);
-    shift = load4_bias(channel >> 2u);
-  } else {
+  #if ${aligned}
+  let m = moments(4u * i / image_size, channel);
+  mean = vec4f(m.x);
+  scale = vec4f(m.y) * load4_weight(channel >> 2u);
+  shift = load4_bias(channel >> 2u);
+  #else
     // A quad may straddle groups (10 or 30 channels each), pixels and images.
     for (var lane = 0u; lane < 4u; lane++) {
       let e = 4u * i + lane;
@@ -112,7 +124,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
       scale[lane] = m.y * load_weight(c);
       shift[lane] = load_bias(c);
     }
-  }
+  #endif
   let y = (x - mean) * scale + shift;
   #if ${silu}
   store4_y(i, silu(y));

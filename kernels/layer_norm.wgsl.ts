@@ -1,5 +1,6 @@
 /**
- * Layer normalisation (Ba et al. 2016) over rows: y = (x - mean) / sqrt(var + eps) * weight + bias.
+ * Layer normalisation (Ba et al. 2016) over rows: y = (x - mean) / sqrt(var + eps) * weight + bias. The mean is summed from
+ * x - x[0]: a row whose mean is a thousand deviations from zero would otherwise lose its digits.
  * `plain`: a thread per quad of y, any width. `rows`: a thread per row (CPU adapters). `workgroup`: 64 threads per row.
  * The last two need width % 4 == 0.
  */
@@ -24,8 +25,9 @@ const plain = wgsl`
 fn element(e: u32) -> f32 {
   let start = min(e / params.width, params.rows - 1u) * params.width;
   var sum = 0.0;
-  for (var i = 0u; i < params.width; i++) { sum += load_x(start + i); }
-  let mean = sum / f32(params.width);
+  let origin = load_x(start);
+  for (var i = 0u; i < params.width; i++) { sum += load_x(start + i) - origin; }
+  let mean = origin + sum / f32(params.width);
   var square = 0.0;
   for (var i = 0u; i < params.width; i++) { let d = load_x(start + i) - mean; square += d * d; }
   let c = e % params.width;
@@ -41,10 +43,11 @@ const byRow = (prelude: string, first: string, step: string, reduce: (name: stri
   entry(`${prelude}
   let quads = params.width >> 2u;
   let start = row * quads;
+  let origin = load4_x(start).x;
   var total = vec4f();
-  for (var i = ${first}; i < quads; i += ${step}) { total += load4_x(start + i); }
+  for (var i = ${first}; i < quads; i += ${step}) { total += load4_x(start + i) - origin; }
   ${reduce("total", "scratch")}
-  let mean = dot(total, vec4f(1.0)) / f32(params.width);
+  let mean = origin + dot(total, vec4f(1.0)) / f32(params.width);
   var squares = vec4f();
   for (var i = ${first}; i < quads; i += ${step}) { let d = load4_x(start + i) - mean; squares += d * d; }
   ${reduce("squares", "scratch2")}

@@ -3,11 +3,11 @@ import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type 
 
 export const WORKGROUP_SIZE = 64;
 
-export const upsample: Kernel<{ format: Format }> = {
+export const upsample: Kernel<{ format: Format; aligned: boolean }> = {
   name: "upsample",
   params: { ...u32s("quads", "height", "width", "channels", "out_height", "out_width"), scale_y: "f32", scale_x: "f32" },
   bindings: () => ["read", "write"],
-  source({ format }) {
+  source({ format, aligned }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
 fn at(e: u32) -> u32 {
   let pixel = e / params.channels;
@@ -20,10 +20,13 @@ fn at(e: u32) -> u32 {
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
   let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
   if (i >= params.quads) { return; }
-  if (params.channels % 4u == 0u) { store4_y(i, load4_x(at(4u * i) >> 2u)); return; }
+  #if ${aligned}
+  store4_y(i, load4_x(at(4u * i) >> 2u));
+  #else
   store4_y(i, vec4f(${range(4)
     .map((lane) => `load_x(at(4u * i + ${lane}u))`)
     .join(", ")}));
+  #endif
 }`;
   },
 };

@@ -1,11 +1,11 @@
 /** Base of the schedulers that live on the training timesteps and their ᾱ (DDPM, DDIM, PNDM, …). */
 import type { Tensor } from "../tensor/tensor.js";
-import { makeSchedule, type BetaConfig, type BetaSchedule } from "./betas.js";
+import { makeSchedule, type ScheduleConfig, type BetaSchedule } from "./betas.js";
 import { at } from "./checks.js";
-import { mixAtTimes } from "./noising.js";
+import { noisyAt, velocityAt } from "./noising.js";
 import { Scheduler } from "./scheduler.js";
 
-export abstract class AlphasScheduler<C extends BetaConfig = BetaConfig> extends Scheduler<C> {
+export abstract class AlphasScheduler<C extends ScheduleConfig = ScheduleConfig> extends Scheduler<C> {
   /** Variances added per training step, float32. */
   readonly betas: Float32Array;
   /** ᾱ: the part of the signal's variance left at each training step, float32. */
@@ -46,17 +46,11 @@ export abstract class AlphasScheduler<C extends BetaConfig = BetaConfig> extends
    * @param timesteps training timesteps, one for all samples or one per sample
    */
   addNoise(x: Tensor, noise: Tensor, timesteps: number | readonly number[]): Tensor {
-    return mixAtTimes(`${this.className}.addNoise`, x, noise, timesteps, (t) => {
-      const alpha = this.alphaAt(t);
-      return [Math.sqrt(alpha), Math.sqrt(1 - alpha)];
-    });
+    return noisyAt(`${this.className}.addNoise`, x, noise, timesteps, (t) => this.alphaAt(t));
   }
 
   /** √ᾱ noise - √(1 - ᾱ) x: what a model of `v_prediction` learns (Salimans & Ho 2022). */
   protected velocity(x: Tensor, noise: Tensor, timesteps: number | readonly number[]): Tensor {
-    return mixAtTimes(`${this.className}.getVelocity`, x, noise, timesteps, (t) => {
-      const alpha = this.alphaAt(t);
-      return [-Math.sqrt(1 - alpha), Math.sqrt(alpha)];
-    });
+    return velocityAt(`${this.className}.getVelocity`, x, noise, timesteps, (t) => this.alphaAt(t));
   }
 }

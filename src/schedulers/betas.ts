@@ -12,6 +12,16 @@ export const BETA_DEFAULTS = {
 };
 export type BetaConfig = typeof BETA_DEFAULTS;
 
+/** What a schedule is made from; some classes fix its ends and its kind. */
+export interface ScheduleConfig {
+  readonly num_train_timesteps: number;
+  readonly beta_schedule: string;
+  readonly beta_start?: number;
+  readonly beta_end?: number;
+  readonly trained_betas?: readonly number[] | null;
+  readonly rescale_betas_zero_snr?: boolean;
+}
+
 export type BetaSchedule = "linear" | "scaled_linear" | "squaredcos_cap_v2" | "laplace" | "sigmoid" | "exp";
 const USUAL: readonly BetaSchedule[] = ["linear", "scaled_linear", "squaredcos_cap_v2"];
 
@@ -27,7 +37,7 @@ export interface Schedule {
  */
 export function makeSchedule(
   className: string,
-  config: BetaConfig & { rescale_betas_zero_snr?: boolean },
+  config: ScheduleConfig,
   known: readonly BetaSchedule[] = USUAL,
 ): Schedule {
   const n = config.num_train_timesteps;
@@ -38,8 +48,8 @@ export function makeSchedule(
   return { betas, alphasCumprod: cumprod(betas.map((beta) => 1 - beta)) };
 }
 
-function makeBetas(className: string, config: BetaConfig, known: readonly BetaSchedule[]): Float32Array {
-  const { num_train_timesteps: n, beta_start: start, beta_end: end } = config;
+function makeBetas(className: string, config: ScheduleConfig, known: readonly BetaSchedule[]): Float32Array {
+  const { num_train_timesteps: n, beta_start: start = 0, beta_end: end = 0 } = config;
   switch (oneOf(className, "beta_schedule", config.beta_schedule, known)) {
     case "linear":
       return linspace(start, end, n);

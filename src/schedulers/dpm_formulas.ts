@@ -1,6 +1,7 @@
 /** The update formulas of DPM-Solver (Lu et al. 2022, arXiv 2206.00927) and DPM-Solver++ (arXiv 2211.01095). */
 import type { Tensor } from "../tensor/tensor.js";
-import type { Linear } from "./linear.js";
+import type { History } from "./history.js";
+import { Linear } from "./linear.js";
 import type { Level } from "./solver_scheduler.js";
 
 export const DPM_ALGORITHMS = ["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"] as const;
@@ -63,4 +64,51 @@ export function dpmUpdate(
   if (d1) result = result.plus(d1, weight.d1[solver]);
   if (d2) result = result.plus(d2, weight.d2);
   return noise ? result.plus(noise, weight.noise) : result;
+}
+
+export interface MultistepConfig {
+  readonly solver_order: number;
+  readonly lower_order_final: boolean;
+  readonly euler_at_final: boolean;
+}
+
+/**
+ * The order of a multistep solver's step: the first steps lack earlier outputs, and the last ones of short schedules are
+ * unstable at higher orders.
+ * @param at the step, the number of steps, the outputs remembered so far, and whether the schedule ends at sigma 0
+ */
+export function multistepOrder(
+  { solver_order, lower_order_final, euler_at_final }: MultistepConfig,
+  at: { index: number; steps: number; remembered: number; endsAtZero: boolean },
+): number {
+  const left = at.steps - at.index;
+  const lowers = lower_order_final && at.steps < 15;
+  let most = solver_order;
+  if (left === 1 && (euler_at_final || lowers || at.endsAtZero)) most = 1;
+  else if (left === 2 && lowers) most = Math.min(2, most);
+  return Math.min(most, at.remembered + 1);
+}
+
+/**
+ * A multistep update of order 1 to 3.
+ * @param levels the level to go to, the present one, and the earlier ones as far as the order needs them
+ * @param outputs converted outputs of the model, that of the present level last
+ */
+export function multistepUpdate(
+  method: { algorithm: DPMAlgorithm; solver: DPMSolver; order: number },
+  [to, from, before, earlier]: readonly Level[],
+  outputs: History,
+  { x, noise }: { x: Tensor; noise: Tensor | null },
+): Linear {
+  const { algorithm, solver, order } = method;
+  const h = to.lambda - from.lambda;
+  const d0 = Linear.of(outputs.at(-1));
+  if (order === 1) return dpmUpdate(algorithm, { from, to }, { x, d0, noise });
+  const r0 = (from.lambda - before.lambda) / h;
+  const slope0 = d0.minus(outputs.at(-2)).times(1 / r0);
+  if (order === 2) return dpmUpdate(algorithm, { from, to, solver }, { x, d0, d1: slope0, noise });
+  const r1 = (before.lambda - earlier.lambda) / h;
+  const slope1 = Linear.of(outputs.at(-2)).minus(outputs.at(-3)).times(1 / r1);
+  const bend = slope0.minus(slope1).times(1 / (r0 + r1));
+  return dpmUpdate(algorithm, { from, to, solver: "heun" }, { x, d0, d1: slope0.plus(bend, r0), d2: bend, noise });
 }

@@ -33,8 +33,6 @@ export interface DPMConfig extends SolverConfig {
   readonly algorithm_type: string;
   readonly solver_type: string;
   readonly final_sigmas_type?: string;
-  readonly use_dynamic_shifting?: boolean;
-  readonly time_shift_type?: string;
 }
 
 export abstract class DPMScheduler<C extends DPMConfig = DPMConfig> extends SolverScheduler<C> {
@@ -67,16 +65,6 @@ export abstract class DPMScheduler<C extends DPMConfig = DPMConfig> extends Solv
   protected get finalLevel(): number {
     const type = oneOf(this.className, "final_sigmas_type", this.config.final_sigmas_type, ["zero", "sigma_min"]);
     return type === "zero" ? 0 : this.table[0];
-  }
-
-  /** The shift of flow levels: of the config, or exp(mu). */
-  protected shiftFor(mu: number | null | undefined): number {
-    if (mu == null) return this.config.flow_shift;
-    if (this.config.use_dynamic_shifting && this.config.time_shift_type === "exponential") return Math.exp(mu);
-    throw new RangeError(
-      `${this.className}.setTimesteps: mu needs use_dynamic_shifting and time_shift_type "exponential", got ` +
-        `${this.config.use_dynamic_shifting} and ${JSON.stringify(this.config.time_shift_type)}`,
-    );
   }
 
   /** x0 or the noise, whichever the algorithm works on. */

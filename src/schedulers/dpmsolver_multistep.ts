@@ -29,6 +29,10 @@ export class DPMSolverMultistepScheduler extends DPMMultistep<DPMSolverMultistep
     super(options);
   }
 
+  protected get endsAtZero(): boolean {
+    return this.config.final_sigmas_type === "zero";
+  }
+
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className, config } = this;
     checkScheduleOptions(className, DPMSolverMultistepScheduler.customSchedules, options);
@@ -61,7 +65,7 @@ export class DPMSolverMultistepScheduler extends DPMMultistep<DPMSolverMultistep
     const { className, config } = this;
     const round = config.beta_schedule === "squaredcos_cap_v2" ? (t: number): number => t : roundHalfEven;
     const shape = sigmaShape(className, config);
-    if (shape !== "karras" && config.use_lu_lambdas && !shape) {
+    if (shape !== "karras" && config.use_lu_lambdas) {
       const { times, levels } = this.#lu(n);
       return { times: times.map(round), levels };
     }

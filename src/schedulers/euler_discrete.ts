@@ -5,7 +5,7 @@ import { oneOf } from "./config.js";
 import { DiscreteScheduler } from "./discrete_scheduler.js";
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
-import { mixAtTimes } from "./noising.js";
+import { velocityAt } from "./noising.js";
 import { sigmaPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
 import { sigmaToTimestep } from "./sigmas.js";
@@ -102,10 +102,8 @@ export class EulerDiscreteScheduler extends DiscreteScheduler<EulerDiscreteConfi
 
   /** What a model of `v_prediction` is to say of the noisy sample; ᾱ is looked up by index of the step, as diffusers does. */
   getVelocity(x: Tensor, noise: Tensor, timesteps: number | readonly number[]): Tensor {
-    return mixAtTimes(`${this.className}.getVelocity`, x, noise, timesteps, (t) => {
-      const alpha = this.alphasCumprod[this.indexForTimestep(t)];
-      return [-Math.sqrt(1 - alpha), Math.sqrt(alpha)];
-    });
+    const alphaAt = (t: number): number => this.alphasCumprod[this.indexForTimestep(t)];
+    return velocityAt(`${this.className}.getVelocity`, x, noise, timesteps, alphaAt);
   }
 }
 

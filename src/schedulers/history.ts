@@ -56,6 +56,11 @@ export class Slot {
     return this.#history.push(x);
   }
 
+  /** Remembers `x` itself, which nobody else may dispose. */
+  adopt(x: Tensor): Tensor {
+    return this.#history.adopt(x);
+  }
+
   clear(): void {
     this.#history.clear();
   }

@@ -1,23 +1,49 @@
 /** All schedulers. Importing this makes every class known to configs by its name. */
 import { DDIMScheduler } from "./ddim.js";
+import { DDPMScheduler } from "./ddpm.js";
 import { PNDMScheduler } from "./pndm.js";
 import { LMSDiscreteScheduler } from "./lms_discrete.js";
 import { EulerDiscreteScheduler } from "./euler_discrete.js";
 import { HeunDiscreteScheduler } from "./heun_discrete.js";
 import { EulerAncestralDiscreteScheduler } from "./euler_ancestral_discrete.js";
+import { DPMSolverMultistepScheduler } from "./dpmsolver_multistep.js";
+import { DPMSolverSinglestepScheduler } from "./dpmsolver_singlestep.js";
 import { KDPM2DiscreteScheduler } from "./kdpm2_discrete.js";
 import { KDPM2AncestralDiscreteScheduler } from "./kdpm2_ancestral_discrete.js";
+import { DEISMultistepScheduler } from "./deis_multistep.js";
+import { UniPCMultistepScheduler } from "./unipc_multistep.js";
+import { EDMEulerScheduler } from "./edm_euler.js";
+import { DPMSolverMultistepInverseScheduler } from "./dpmsolver_multistep_inverse.js";
+import { DDIMInverseScheduler } from "./ddim_inverse.js";
+import { LCMScheduler } from "./lcm.js";
+import { TCDScheduler } from "./tcd.js";
+import { IPNDMScheduler } from "./ipndm.js";
+import { EDMDPMSolverMultistepScheduler } from "./edm_dpmsolver_multistep.js";
+import { UnCLIPScheduler } from "./unclip.js";
 import { registerSchedulers } from "./registry.js";
 
 registerSchedulers(
   DDIMScheduler,
+  DDPMScheduler,
   PNDMScheduler,
   LMSDiscreteScheduler,
   EulerDiscreteScheduler,
   HeunDiscreteScheduler,
   EulerAncestralDiscreteScheduler,
+  DPMSolverMultistepScheduler,
+  DPMSolverSinglestepScheduler,
   KDPM2DiscreteScheduler,
   KDPM2AncestralDiscreteScheduler,
+  DEISMultistepScheduler,
+  UniPCMultistepScheduler,
+  EDMEulerScheduler,
+  DPMSolverMultistepInverseScheduler,
+  DDIMInverseScheduler,
+  LCMScheduler,
+  TCDScheduler,
+  IPNDMScheduler,
+  EDMDPMSolverMultistepScheduler,
+  UnCLIPScheduler,
 );
 
 export { schedulerClass, schedulerNames } from "./registry.js";
@@ -25,10 +51,23 @@ export type { NoiseSource } from "./noise.js";
 export { KARRAS_SCHEDULERS, Scheduler } from "./scheduler.js";
 export type { LoadOptions, ScheduleOptions, SchedulerClass, StepOptions, StepResult } from "./scheduler.js";
 export { DDIMScheduler, type DDIMConfig } from "./ddim.js";
+export { DDPMScheduler, type DDPMConfig } from "./ddpm.js";
 export { PNDMScheduler, type PNDMConfig } from "./pndm.js";
 export { LMSDiscreteScheduler, type LMSDiscreteConfig } from "./lms_discrete.js";
 export { EulerDiscreteScheduler, type EulerDiscreteConfig } from "./euler_discrete.js";
 export { HeunDiscreteScheduler, type HeunDiscreteConfig } from "./heun_discrete.js";
 export { EulerAncestralDiscreteScheduler, type EulerAncestralDiscreteConfig } from "./euler_ancestral_discrete.js";
+export { DPMSolverMultistepScheduler, type DPMSolverMultistepConfig } from "./dpmsolver_multistep.js";
+export { DPMSolverSinglestepScheduler, type DPMSolverSinglestepConfig } from "./dpmsolver_singlestep.js";
 export { KDPM2DiscreteScheduler } from "./kdpm2_discrete.js";
 export { KDPM2AncestralDiscreteScheduler } from "./kdpm2_ancestral_discrete.js";
+export { DEISMultistepScheduler, type DEISMultistepConfig } from "./deis_multistep.js";
+export { UniPCMultistepScheduler, type UniPCMultistepConfig } from "./unipc_multistep.js";
+export { EDMEulerScheduler } from "./edm_euler.js";
+export { DPMSolverMultistepInverseScheduler, type DPMSolverMultistepInverseConfig } from "./dpmsolver_multistep_inverse.js";
+export { DDIMInverseScheduler, type DDIMInverseConfig } from "./ddim_inverse.js";
+export { LCMScheduler } from "./lcm.js";
+export { TCDScheduler } from "./tcd.js";
+export { IPNDMScheduler, type IPNDMConfig } from "./ipndm.js";
+export { EDMDPMSolverMultistepScheduler, type EDMDPMSolverMultistepConfig } from "./edm_dpmsolver_multistep.js";
+export { UnCLIPScheduler, type UnCLIPConfig } from "./unclip.js";

@@ -23,3 +23,29 @@ export function mixAtTimes(
     throw new RangeError(`${what}: needs one timestep, or one for each of ${x.shape[0]} samples, got ${times.length}`);
   return mixSamples(x, n, pairs);
 }
+
+/** √ᾱ x + √(1 - ᾱ) noise: the forward process, for ᾱ given by the time. */
+export const noisyAt = (
+  what: string,
+  x: Tensor,
+  noise: Tensor,
+  timesteps: number | readonly number[],
+  alphaAt: (timestep: number) => number,
+): Tensor =>
+  mixAtTimes(what, x, noise, timesteps, (t) => {
+    const alpha = alphaAt(t);
+    return [Math.sqrt(alpha), Math.sqrt(1 - alpha)];
+  });
+
+/** √ᾱ noise - √(1 - ᾱ) x: what a model of `v_prediction` learns (Salimans & Ho 2022). */
+export const velocityAt = (
+  what: string,
+  x: Tensor,
+  noise: Tensor,
+  timesteps: number | readonly number[],
+  alphaAt: (timestep: number) => number,
+): Tensor =>
+  mixAtTimes(what, x, noise, timesteps, (t) => {
+    const alpha = alphaAt(t);
+    return [-Math.sqrt(1 - alpha), Math.sqrt(alpha)];
+  });

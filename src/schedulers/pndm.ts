@@ -5,6 +5,7 @@ import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
 import { oneOf } from "./config.js";
 import { History, Slot } from "./history.js";
 import { Linear } from "./linear.js";
+import { adamsBashforth } from "./multistep.js";
 import { linear } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepResult } from "./scheduler.js";
 import { spacedTimesteps } from "./spacing.js";
@@ -18,9 +19,6 @@ const defaults = {
   steps_offset: 0,
 };
 export type PNDMConfig = typeof defaults;
-
-/** Adams-Bashforth weights of the newest and the older outputs, by how many there are. */
-const MULTISTEP = [[1], [3 / 2, -1 / 2], [23 / 12, -16 / 12, 5 / 12], [55 / 24, -59 / 24, 37 / 24, -9 / 24]] as const;
 
 /** Pseudo numerical methods for diffusion models (Liu et al. 2022, arXiv 2202.09778). diffusers: scheduling_pndm.py */
 export class PNDMScheduler extends AlphasScheduler<PNDMConfig> {
@@ -126,9 +124,7 @@ export class PNDMScheduler extends AlphasScheduler<PNDMConfig> {
         output = Linear.of(modelOutput, 0.5).plus(outputs.at(-1), 0.5);
         if (this.#start.value) start = linear(this.#start.value);
       } else {
-        const [newest, ...older] = MULTISTEP[outputs.length - 1];
-        output = Linear.of(outputs.at(-1), newest);
-        older.forEach((weight, i) => (output = output.plus(outputs.at(-2 - i), weight)));
+        output = adamsBashforth(outputs);
       }
       return { prevSample: this.#previousSample(start, from, previous, output) };
     });

@@ -46,6 +46,8 @@ export interface StepOptions {
   sNoise?: number;
   /** Number of derivatives to use (LMS). */
   order?: number;
+  /** A guess of x0 to use instead of the model's (EDMEuler). */
+  predOriginalSample?: Tensor | null;
   /** The timestep that follows, where it is not the next of the schedule (UnCLIP). */
   prevTimestep?: number | null;
 }
@@ -55,6 +57,10 @@ export interface StepResult {
   prevSample: Tensor;
   /** The model's present guess of x0, where the algorithm has one. Belongs to the caller. */
   predOriginalSample?: Tensor;
+  /** LCM: the consistency function's value. Belongs to the caller. */
+  denoised?: Tensor;
+  /** TCD: the sample at the intermediate time, before noise is added. Belongs to the caller. */
+  predNoisedSample?: Tensor;
 }
 
 /** The class side of a scheduler. */

@@ -1,75 +1,12 @@
-/** Base of the schedulers that walk down a table of noise levels and count their steps (Karras et al. 2022). */
+/** Base of the schedulers that walk down a table of noise levels (Karras et al. 2022). */
 import type { Tensor } from "../tensor/tensor.js";
+import { IndexedScheduler } from "./indexed_scheduler.js";
 import { Linear } from "./linear.js";
 import { mixAtTimes } from "./noising.js";
-import { Scheduler } from "./scheduler.js";
 
-export abstract class SigmasScheduler<C extends object = object> extends Scheduler<C> {
+export abstract class SigmasScheduler<C extends object = object> extends IndexedScheduler<C> {
   /** Noise levels of the schedule, float32, with the level after the last step at the end. */
   sigmas: number[] = [];
-  #stepIndex: number | null = null;
-  #beginIndex: number | null = null;
-
-  /** Index of the next step; null until the first call of the run. */
-  get stepIndex(): number | null {
-    return this.#stepIndex;
-  }
-
-  /** Index of the first step, where a pipeline set it. */
-  get beginIndex(): number | null {
-    return this.#beginIndex;
-  }
-
-  /** Says at which index of the schedule the run begins (image to image begins later than 0). */
-  setBeginIndex(index = 0): void {
-    this.#beginIndex = index;
-  }
-
-  override reset(): void {
-    this.#stepIndex = null;
-  }
-
-  /** Starts anew on a new schedule. */
-  protected restart(): void {
-    this.#beginIndex = null;
-    this.reset();
-  }
-
-  /**
-   * Index of a timestep in the schedule; of a repeated one the second, so that a run that begins in the middle of a
-   * schedule of order 2 does not begin with half a step.
-   */
-  indexForTimestep(timestep: number, schedule: readonly number[] = this.timesteps): number {
-    const t = Math.fround(timestep);
-    const first = schedule.findIndex((other) => Math.fround(other) === t);
-    if (first < 0)
-      throw new RangeError(
-        `${this.className}: timestep ${timestep} is not in the schedule; take it from scheduler.timesteps`,
-      );
-    const second = schedule.findIndex((other, i) => i > first && Math.fround(other) === t);
-    return second < 0 ? first : second;
-  }
-
-  /** Index of the step that `timestep` begins; found from the timestep at the first call and counted from then on. */
-  protected currentIndex(timestep: number): number {
-    this.#stepIndex ??= this.#beginIndex ?? this.indexForTimestep(timestep);
-    return this.#stepIndex;
-  }
-
-  /** As `currentIndex`, for `step`. @throws Error before `setTimesteps` and after the last step */
-  protected indexOfStep(timestep: number): number {
-    if (this.numInferenceSteps === null)
-      throw new Error(`${this.className}.step: call setTimesteps first, the number of inference steps is not set`);
-    const index = this.currentIndex(timestep);
-    if (index + 1 < this.sigmas.length) return index;
-    throw new RangeError(
-      `${this.className}.step: the schedule of ${this.timesteps.length} timesteps is done; call setTimesteps or reset for another run`,
-    );
-  }
-
-  protected advance(): void {
-    if (this.#stepIndex !== null) this.#stepIndex++;
-  }
 
   /** Level of the next step, for the scaling of a model's input. */
   protected sigmaNow(timestep: number): number {
@@ -79,11 +16,6 @@ export abstract class SigmasScheduler<C extends object = object> extends Schedul
   /** x / √(σ² + 1): models trained with variance-preserving noise see unit variance. */
   scaleModelInput(sample: Tensor, timestep: number): Tensor {
     return Linear.of(sample, 1 / Math.sqrt(this.sigmaNow(timestep) ** 2 + 1)).toTensor();
-  }
-
-  /** Index of the level that `addNoise` uses at a timestep: inside a run, that of the run. */
-  protected noiseIndex(timestep: number): number {
-    return this.#beginIndex === null ? this.indexForTimestep(timestep) : (this.#stepIndex ?? this.#beginIndex);
   }
 
   /**

@@ -9,6 +9,8 @@ import { interpolate, shapedSigmas, sigmaShape, sigmasOf, sigmaToTimestep, type 
 import { SigmasScheduler } from "./sigmas_scheduler.js";
 import { linspace64, spacedTimesteps, type SpacingConfig } from "./spacing.js";
 
+const f32 = Math.fround;
+
 export interface SolverConfig extends BetaConfig, SigmaShapeConfig {
   readonly prediction_type: string;
   readonly thresholding: boolean;
@@ -17,6 +19,8 @@ export interface SolverConfig extends BetaConfig, SigmaShapeConfig {
   readonly use_flow_sigmas: boolean;
   readonly flow_shift: number;
   readonly rescale_betas_zero_snr?: boolean;
+  readonly use_dynamic_shifting?: boolean;
+  readonly time_shift_type?: string;
   readonly variance_type?: string | null;
 }
 
@@ -56,10 +60,15 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
     return this.levelOf(this.sigmas[index]);
   }
 
+  /**
+   * In float32 as in diffusers: where two levels are next to equal, their distance is nothing but rounding, and an SDE
+   * solver would make noise of it.
+   */
   protected levelOf(level: number): Level {
-    const alpha = this.config.use_flow_sigmas ? 1 - level : 1 / Math.sqrt(level ** 2 + 1);
-    const sigma = this.config.use_flow_sigmas ? level : level * alpha;
-    return { alpha, sigma, lambda: Math.log(alpha) - Math.log(sigma) };
+    const flow = this.config.use_flow_sigmas;
+    const alpha = f32(flow ? 1 - level : 1 / f32(Math.sqrt(f32(f32(level * level) + 1))));
+    const sigma = f32(flow ? level : level * alpha);
+    return { alpha, sigma, lambda: f32(f32(Math.log(alpha)) - f32(Math.log(sigma))) };
   }
 
   /** n whole timesteps without the last one of n + 1, as these classes space them. */
@@ -72,8 +81,7 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
 
   /** Number of training timesteps left when those with λ below the config's bound are clipped. */
   protected clippedLength(bound: number): number {
-    const f = Math.fround;
-    const below = this.alphasCumprod.filter((a) => f(f(Math.log(f(Math.sqrt(a)))) - f(Math.log(f(Math.sqrt(f(1 - a)))))) < bound);
+    const below = this.alphasCumprod.filter((a) => f32(f32(Math.log(f32(Math.sqrt(a)))) - f32(Math.log(f32(Math.sqrt(f32(1 - a)))))) < bound);
     return this.alphasCumprod.length - below.length;
   }
 
@@ -93,6 +101,16 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
       .reverse()
       .slice(0, -1);
     return { times: levels.map((sigma) => sigma * train), levels };
+  }
+
+  /** The shift of flow levels: of the config, or exp(mu). */
+  protected shiftFor(mu: number | null | undefined): number {
+    if (mu == null) return this.config.flow_shift;
+    if (this.config.use_dynamic_shifting && this.config.time_shift_type === "exponential") return Math.exp(mu);
+    throw new RangeError(
+      `${this.className}.setTimesteps: mu needs use_dynamic_shifting and time_shift_type "exponential", got ` +
+        `${this.config.use_dynamic_shifting} and ${JSON.stringify(this.config.time_shift_type)}`,
+    );
   }
 
   protected levelsAt(times: readonly number[]): number[] {

@@ -2,8 +2,9 @@ import { attention as kernel, WORKGROUP_SIZE } from "../../../kernels/attention.
 import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
 import { Tensor } from "../tensor.js";
 import { foldedGrid, formatFor, quadsOf, rowRuns } from "./common.js";
-import { gatherInto, slice } from "./copy.js";
+import { cast, gatherInto, permute } from "./copy.js";
 import { matmul } from "./matmul.js";
+import { concat } from "./shape.js";
 
 export interface AttentionOptions {
   heads: number;
@@ -39,61 +40,80 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const headSize = width / heads;
   const scale = options.scale ?? 1 / Math.sqrt(headSize);
   const aligned = headSize % 4 === 0;
-  const chunkable = aligned && keys % 4 === 0 && heads === 1 && !causal;
+  const chunkable = aligned && heads === 1 && !causal;
   const by = options.by ?? (aligned && headSize <= MAX_FLASH_HEAD ? "flash" : chunkable ? "chunks" : "plain");
   if (by === "chunks") return chunked(q, k, v, scale);
 
   const { device } = q;
   const format = formatFor("attention", q, k, v);
   const y = Tensor.empty(device, q.shape, q.dtype);
-  const quads = quadsOf(y);
-  const common = { heads, head_size: headSize, queries, keys, causal: causal ? 1 : 0, quads, scale };
+  const common = { heads, head_size: headSize, queries, keys, causal: causal ? 1 : 0, scale };
   const run = (flashHead: number, start: number, end: number, grid: number[], flops: number): void =>
     device.run({
       kernel,
       variant: { format, headSize: flashHead, fma: device.fusedMultiplyAdd },
-      values: { ...common, query_start: start, query_end: end },
+      values: { ...common, start, end },
       buffers: [q, k, v, y],
       grid,
       flops,
     });
+  if (by === "plain") {
+    // Each element of a quad computes all its scores anew.
+    const flopsPerQuad = 8 * keys * (headSize + 1);
+    for (const [start, count] of rowRuns(device, quadsOf(y), flopsPerQuad, WORKGROUP_SIZE))
+      run(0, start, start + count, foldedGrid(Math.ceil(count / WORKGROUP_SIZE)), flopsPerQuad * count);
+    return y;
+  }
   const flopsPerQuery = 4 * batch * keys * width;
-  if (by === "plain") run(0, 0, queries, foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)), flopsPerQuery * queries);
-  else
-    for (const [start, count] of rowRuns(device, queries, flopsPerQuery, WORKGROUP_SIZE))
-      run(headSize, start, start + count, [Math.ceil(count / WORKGROUP_SIZE), batch * heads], flopsPerQuery * count);
+  for (const [start, count] of rowRuns(device, queries, flopsPerQuery, WORKGROUP_SIZE))
+    run(headSize, start, start + count, [Math.ceil(count / WORKGROUP_SIZE), batch * heads], flopsPerQuery * count);
   return y;
 }
 
 /**
  * One head too large for registers (the VAE's 512): scores of a few hundred queries at a time as a matmul, a softmax, and
- * a matmul. At 4096 tokens in float16 the scores in memory are 2 MiB, not 32.
+ * a matmul. All of it in float32: unscaled scores pass the largest half, and a half's 11 bits are too few for an exponent.
+ * At 4096 tokens the scores in memory are 4 MiB, not 64.
  */
 function chunked(q: Tensor, k: Tensor, v: Tensor, scale: number): Tensor {
   const { device, dtype } = q;
   const [batch, queries, width] = q.shape;
   const keys = k.shape[1];
+  // The matmuls take keys by fours: the last key is repeated, and softmax gives the repetitions no weight.
+  const padded = Math.ceil(keys / 4) * 4;
   const format = formatFor("attention", q, k, v);
+  const rows = (x: Tensor, count: number, offset: number, stride = width): Tensor => {
+    const part = Tensor.empty(device, [count, width], "float32");
+    gatherInto(device, x, format, part, { shape: [count, width], strides: [stride, 1], offset });
+    return part;
+  };
+  const padRows = (x: Tensor, image: number): Tensor => {
+    const all = rows(x, keys, image * keys * width);
+    return padded === keys ? all : concat(all, rows(x, padded - keys, ((image + 1) * keys - 1) * width, 0), 0);
+  };
   return device.scope(() => {
     const y = Tensor.empty(device, q.shape, dtype);
-    for (let image = 0; image < batch; image++) {
-      const keysTransposed = Tensor.empty(device, [width, keys], dtype);
-      gatherInto(device, k, format, keysTransposed, { shape: [width, keys], strides: [1, width], offset: image * keys * width });
-      const values = batch === 1 ? v.reshape([keys, width]) : slice(v, 0, image, 1).reshape([keys, width]);
-      for (let start = 0; start < queries; start += CHUNK_ROWS) {
-        const rows = Math.min(CHUNK_ROWS, queries - start);
-        device.scope(() => {
-          const chunk = Tensor.empty(device, [rows, width], dtype);
-          const offset = (image * queries + start) * width;
-          gatherInto(device, q, format, chunk, { shape: [rows, width], strides: [width, 1], offset });
-          const scores = matmul(chunk, keysTransposed);
-          const weights = Tensor.empty(device, scores.shape, dtype);
-          const grid = [Math.ceil(rows / SOFTMAX_SIZE)];
-          device.run({ kernel: softmax, variant: { format }, values: { rows, width: keys, scale }, buffers: [scores, weights], grid });
-          device.copyElements(matmul(weights, values), y, offset);
-        });
-      }
-    }
+    for (let image = 0; image < batch; image++)
+      device.scope(() => {
+        const keysTransposed = permute(padRows(k, image), [1, 0]);
+        const values = padRows(v, image);
+        for (let start = 0; start < queries; start += CHUNK_ROWS)
+          device.scope(() => {
+            const count = Math.min(CHUNK_ROWS, queries - start);
+            const offset = (image * queries + start) * width;
+            const scores = matmul(rows(q, count, offset), keysTransposed);
+            const weights = Tensor.empty(device, scores.shape, "float32");
+            device.run({
+              kernel: softmax,
+              variant: { format: "f32" },
+              values: { rows: count, width: padded, valid: keys, scale },
+              buffers: [scores, weights],
+              grid: [Math.ceil(count / SOFTMAX_SIZE)],
+            });
+            const result = matmul(weights, values);
+            device.copyElements(dtype === "float32" ? result : cast(result, dtype), y, offset);
+          });
+      });
     return y;
   });
 }

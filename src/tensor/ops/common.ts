@@ -16,6 +16,7 @@ export function formatFor(op: string, x: Tensor, ...others: (Tensor | null | und
 
 /** A grid of `count` workgroups folded over y, because a dimension holds at most 65535. */
 export function foldedGrid(count: number): [number, number] {
+  if (count === 0) return [0, 0];
   const x = Math.min(count, 65535);
   return [x, Math.ceil(count / x)];
 }

@@ -1,8 +1,8 @@
-import { ACTIVATION_CODE, type Activation } from "../../../kernels/activation.js";
+import type { Activation } from "../../../kernels/activation.js";
 import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, rowRuns } from "./common.js";
-import { chooseTile, tileGrid, type Tile } from "./matmul.js";
+import { chooseTile, tileGrid, tileVariant, type Tile } from "./matmul.js";
 
 export interface Conv2dOptions {
   stride?: number;
@@ -50,19 +50,19 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const y = Tensor.empty(device, shape, x.dtype);
   const m = batch * outHeight * outWidth;
   const flopsPerRow = 2 * cout * cin * kernelHeight * kernelWidth;
-  const { tileM, tileN4 } = tile ?? chooseTile(device, m, cout, cin);
-  for (const [start, count] of rowRuns(device, m, flopsPerRow, Math.max(1, tileM) * 4)) {
+  const tiling = tileVariant(device, tile ?? chooseTile(device, m, cout, cin));
+  for (const [start, count] of rowRuns(device, m, flopsPerRow, Math.max(1, tiling.tileM) * 4)) {
     device.run({
       kernel,
-      variant: { format, tileM, tileN4, fma: device.fusedMultiplyAdd },
+      variant: { format, ...tiling, fma: device.fusedMultiplyAdd, activation },
       values: {
         ...{ height, width, cin, cout, out_height: outHeight, out_width: outWidth },
         ...{ kernel_height: kernelHeight, kernel_width: kernelWidth, stride, pad_top: top, pad_left: left },
         ...{ upsample: upsample ? 1 : 0, m, row_start: start, row_end: start + count },
-        ...{ activation: ACTIVATION_CODE[activation], has_shift: shift ? 1 : 0, has_residual: residual ? 1 : 0 },
+        ...{ has_shift: shift ? 1 : 0, has_residual: residual ? 1 : 0 },
       },
       buffers: [x, w, bias, shift ?? x, residual ?? x, y],
-      grid: tileGrid(count, cout, tileM, tileN4),
+      grid: tileGrid(count, cout, tiling),
       flops: flopsPerRow * count,
     });
   }

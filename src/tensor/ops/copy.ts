@@ -65,7 +65,7 @@ export const toNCHW = (x: Tensor): Tensor => permute(x, [0, 3, 1, 2]);
 
 /** `count` elements of an axis from `start` on. */
 export function slice(x: Tensor, axis: number, start: number, count: number): Tensor {
-  if (start < 0 || count < 0 || start + count > x.shape[axis])
+  if (!(start >= 0 && count >= 0 && start + count <= x.shape[axis]))
     throw new RangeError(`slice: ${start}..${start + count} of axis ${axis} is outside [${x.shape.join(", ")}]`);
   const strides = denseStrides(x.shape);
   const shape = x.shape.map((n, i) => (i === axis ? count : n));

@@ -1,4 +1,4 @@
-import { ACTIVATION_CODE, type Activation } from "../../../kernels/activation.js";
+import type { Activation } from "../../../kernels/activation.js";
 import * as kernels from "../../../kernels/elementwise.wgsl.js";
 import { Tensor } from "../tensor.js";
 import { foldedGrid, formatFor, quadsOf, sameShape } from "./common.js";
@@ -47,8 +47,7 @@ export function activation(x: Tensor, kind: Exclude<Activation, "none">): Tensor
   const format = formatFor(kind, x);
   const y = Tensor.empty(x.device, x.shape, x.dtype);
   const quads = quadsOf(y);
-  const values = { quads, code: ACTIVATION_CODE[kind] };
-  x.device.run({ kernel: kernels.activation, variant: { format }, values, buffers: [x, y], grid: grid(quads) });
+  x.device.run({ kernel: kernels.activation, variant: { format, kind }, values: { quads }, buffers: [x, y], grid: grid(quads) });
   return y;
 }
 
@@ -59,7 +58,7 @@ export function geglu(x: Tensor): Tensor {
   const format = formatFor("geglu", x);
   const y = Tensor.empty(x.device, [...x.shape.slice(0, -1), width / 2], x.dtype);
   const quads = quadsOf(y);
-  x.device.run({ kernel: kernels.geglu, variant: { format }, values: { quads, inner: width / 2 }, buffers: [x, y], grid: grid(quads) });
+  x.device.run({ kernel: kernels.geglu, variant: { format, aligned: width % 8 === 0 }, values: { quads, inner: width / 2 }, buffers: [x, y], grid: grid(quads) });
   return y;
 }
 

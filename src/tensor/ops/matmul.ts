@@ -1,9 +1,10 @@
-import { ACTIVATION_CODE, type Activation } from "../../../kernels/activation.js";
-import { matmul as kernel, WORKGROUP, type MatmulVariant } from "../../../kernels/matmul.wgsl.js";
+import type { Activation } from "../../../kernels/activation.js";
+import { matmul as kernel } from "../../../kernels/matmul.wgsl.js";
+import { FLAT_WORKGROUP, WORKGROUP, type TileVariant } from "../../../kernels/tile.js";
 import type { Device } from "../device.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
-import { expectShape, formatFor, rowRuns } from "./common.js";
+import { expectShape, foldedGrid, formatFor, rowRuns } from "./common.js";
 
 export interface MatmulOptions {
   /** [N], added to every row. */
@@ -17,7 +18,7 @@ export interface MatmulOptions {
 }
 
 /** Rows and vec4 columns that one thread computes. */
-export type Tile = Pick<MatmulVariant, "tileM" | "tileN4">;
+export type Tile = Pick<TileVariant, "tileM" | "tileN4"> & Partial<TileVariant>;
 
 export const PLAIN: Tile = { tileM: 0, tileN4: 0 };
 
@@ -50,28 +51,29 @@ export function matmul(x: Tensor, w: Tensor, { bias, residual, activation = "non
   if (residual) expectShape("matmul", "residual", residual, shape);
   const format = formatFor("matmul", x, w, bias, residual);
   const y = Tensor.empty(device, shape, x.dtype);
-  const { tileM, tileN4 } = tile ?? chooseTile(device, m, n, k);
-  for (const [start, count] of rowRuns(device, m, 2 * n * k, Math.max(1, tileM) * 4)) {
+  const tiling = tileVariant(device, tile ?? chooseTile(device, m, n, k));
+  for (const [start, count] of rowRuns(device, m, 2 * n * k, Math.max(1, tiling.tileM) * 4)) {
     device.run({
       kernel,
-      variant: { format, tileM, tileN4, fma: device.fusedMultiplyAdd },
+      variant: { format, ...tiling, fma: device.fusedMultiplyAdd, activation },
       values: {
-        ...{ m, n, k, row_start: start, row_end: start + count, activation: ACTIVATION_CODE[activation] },
+        ...{ m, n, k, row_start: start, row_end: start + count },
         ...{ has_bias: bias ? 1 : 0, has_residual: residual ? 1 : 0 },
       },
       buffers: [x, w, bias ?? x, residual ?? x, y],
-      grid: tileGrid(count, n, tileM, tileN4),
+      grid: tileGrid(count, n, tiling),
       flops: 2 * count * n * k,
     });
   }
   return y;
 }
 
-/** Workgroups of 8 x 8 threads over `rows` x `columns`; the plain kernel folds quads into rows of 64 workgroups. */
-export function tileGrid(rows: number, columns: number, tileM: number, tileN4: number): [number, number] {
-  if (tileM === 0) {
-    const groups = Math.ceil((rows * columns) / 4 / (WORKGROUP * WORKGROUP));
-    return [Math.min(64, groups), Math.ceil(groups / 64)];
-  }
+/** The full variant of a tile on a device. */
+export const tileVariant = (device: Device, tile: Tile): TileVariant => ({ flat: device.isSoftware, ...tile });
+
+/** Workgroups for `rows` x `columns` of the result; see kernels/tile.ts for what one covers. */
+export function tileGrid(rows: number, columns: number, { tileM, tileN4, flat }: TileVariant): [number, number] {
+  if (tileM === 0) return foldedGrid(Math.ceil((rows * columns) / 4 / 64));
+  if (flat) return foldedGrid(Math.ceil((Math.ceil(rows / tileM) * (columns / (4 * tileN4))) / FLAT_WORKGROUP));
   return [Math.ceil(columns / (4 * tileN4 * WORKGROUP)), Math.ceil(rows / (tileM * WORKGROUP))];
 }

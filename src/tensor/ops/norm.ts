@@ -13,8 +13,9 @@ export interface GroupNormOptions {
   splits?: number;
 }
 
-/** Elements of a group that one workgroup reads; more are split, so that the VAE's groups of millions stay short. */
-const SPLIT_ELEMENTS = 16384;
+/** Elements of a group that one workgroup or thread reads; more are split, so that the VAE's groups of millions stay short. */
+const SPLIT_ELEMENTS = { workgroup: 16384, thread: 256 };
+const MAX_SPLITS = 256;
 
 /**
  * torch.nn.functional.group_norm on NHWC, optionally followed by SiLU; statistics in float32.
@@ -32,14 +33,17 @@ export function groupNorm(x: Tensor, weight: Tensor, bias: Tensor, { groups, eps
   expectShape("groupNorm", "bias", bias, [channels]);
   const format = formatFor("groupNorm", x, weight, bias);
   const spatial = product(x.shape.slice(1, -1));
-  const parts = Math.min(spatial, splits ?? Math.ceil((spatial * channels) / groups / SPLIT_ELEMENTS));
+  const by = device.isSoftware ? "thread" : "workgroup";
+  const wanted = splits ?? Math.ceil((spatial * channels) / groups / SPLIT_ELEMENTS[by]);
+  const parts = Math.min(spatial, wanted, MAX_SPLITS);
+  const count = batch * groups * parts;
   let statistics = Tensor.empty(device, [batch * groups, parts, 4], "float32");
   device.run({
     kernel: group.statistics,
-    variant: { format },
-    values: { spatial, channels, groups, splits: parts },
+    variant: { format, by },
+    values: { spatial, channels, groups, splits: parts, count },
     buffers: [x, statistics],
-    grid: [parts, batch * groups],
+    grid: foldedGrid(by === "workgroup" ? count : Math.ceil(count / group.WORKGROUP_SIZE)),
   });
   if (parts > 1) {
     const merged = Tensor.empty(device, [batch * groups, 4], "float32");
@@ -53,7 +57,7 @@ export function groupNorm(x: Tensor, weight: Tensor, bias: Tensor, { groups, eps
   const quads = quadsOf(y);
   device.run({
     kernel: group.apply,
-    variant: { format, silu },
+    variant: { format, silu, aligned: (channels / groups) % 4 === 0 },
     values: { quads, spatial, channels, groups, eps },
     buffers: [x, statistics, weight, bias, y],
     grid: foldedGrid(Math.ceil(quads / group.WORKGROUP_SIZE)),

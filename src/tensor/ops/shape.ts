@@ -37,7 +37,7 @@ export function embedding(ids: Tensor, table: Tensor, position?: Tensor): Tensor
     device.run({
       kernel: embeddingKernel,
       variant: { format },
-      values: { quads: quadsOf(y), width, tokens, count: batch * tokens, first_row: first, rows: count, has_position: position ? 1 : 0 },
+      values: { quads: quadsOf(y), width, tokens, count: batch * tokens, first_row: first, rows: count, table_rows: rows, has_position: position ? 1 : 0 },
       buffers: [ids, window === rows ? table : range, position ?? y.device.dummy(table.dtype), y],
       grid: grid(quadsOf(y)),
     });
@@ -57,13 +57,15 @@ export function upsampleNearest(x: Tensor, [outHeight, outWidth]: readonly [heig
   const quads = quadsOf(y);
   const sizes = { height, width, channels, out_height: outHeight, out_width: outWidth };
   const values = { quads, ...sizes, scale_y: Math.fround(height / outHeight), scale_x: Math.fround(width / outWidth) };
-  x.device.run({ kernel: upsampleKernel, variant: { format }, values, buffers: [x, y], grid: grid(quads) });
+  x.device.run({ kernel: upsampleKernel, variant: { format, aligned: channels % 4 === 0 }, values, buffers: [x, y], grid: grid(quads) });
   return y;
 }
 
 /** torch.cat of two tensors along an axis. */
 export function concat(a: Tensor, b: Tensor, axis: number): Tensor {
   const at = axis < 0 ? axis + a.shape.length : axis;
+  if (!Number.isInteger(at) || at < 0 || at >= a.shape.length)
+    throw new RangeError(`concat: axis ${axis} is not one of [${a.shape.join(", ")}]`);
   expectShape(
     "concat",
     "b, but for the joined axis,",
@@ -75,6 +77,6 @@ export function concat(a: Tensor, b: Tensor, axis: number): Tensor {
   const y = Tensor.empty(a.device, shape, a.dtype);
   const quads = quadsOf(y);
   const values = { quads, size: y.size, width_a: product(a.shape.slice(at)), width_b: product(b.shape.slice(at)) };
-  a.device.run({ kernel: concatKernel, variant: { format }, values, buffers: [a, b, y], grid: grid(quads) });
+  a.device.run({ kernel: concatKernel, variant: { format, aligned: values.width_a % 4 === 0 && values.width_b % 4 === 0 }, values, buffers: [a, b, y], grid: grid(quads) });
   return y;
 }

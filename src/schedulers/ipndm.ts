@@ -1,0 +1,68 @@
+import type { Tensor } from "../tensor/tensor.js";
+import { linspace } from "./betas.js";
+import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { History } from "./history.js";
+import { IndexedScheduler } from "./indexed_scheduler.js";
+import { Linear } from "./linear.js";
+import { adamsBashforth } from "./multistep.js";
+import type { ScheduleOptions, StepResult } from "./scheduler.js";
+
+const defaults = { num_train_timesteps: 1000, trained_betas: null as readonly number[] | null };
+export type IPNDMConfig = typeof defaults;
+
+/** Improved pseudo linear multistep method (Zhang & Chen 2022, arXiv 2204.13902; v-diffusion-pytorch). diffusers: scheduling_ipndm.py */
+export class IPNDMScheduler extends IndexedScheduler<IPNDMConfig> {
+  static override readonly className: string = "IPNDMScheduler";
+  static override readonly defaults = defaults;
+  readonly initNoiseSigma = 1;
+  /** Rates of noise and signal at each step and after the last, float32. */
+  betas = new Float32Array();
+  alphas = new Float32Array();
+  readonly #outputs = new History(4);
+
+  constructor(options: Partial<IPNDMConfig> = {}) {
+    super(options);
+    this.setTimesteps(checkSteps(this.className, this.config.num_train_timesteps, 1e6));
+    this.numInferenceSteps = null;
+  }
+
+  setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
+    checkScheduleOptions(this.className, IPNDMScheduler.customSchedules, options);
+    const n = checkSteps(this.className, numInferenceSteps);
+    const trained = this.config.trained_betas;
+    if (trained && trained.length <= n)
+      throw new RangeError(`${this.className}.setTimesteps: ${n} steps need ${n + 1} trained_betas, got ${trained.length}`);
+    const steps = linspace(1, 0, n + 1).map((x, i) => (i === n ? 0 : x));
+    this.betas = trained ? Float32Array.from(trained) : steps.map((x) => Math.fround(Math.sin(Math.fround(Math.fround(x * Math.PI) / 2))) ** 2);
+    this.alphas = this.betas.map((beta) => Math.sqrt(Math.fround(1 - Math.fround(beta * beta))));
+    this.timesteps = Array.from(this.betas.subarray(0, -1), (beta, i) =>
+      Math.fround(Math.fround(Math.fround(Math.atan2(beta, this.alphas[i])) / Math.PI) * 2),
+    );
+    this.numInferenceSteps = n;
+    this.restart();
+  }
+
+  override reset(): void {
+    super.reset();
+    this.#outputs.clear();
+  }
+
+  /** The sample itself. */
+  scaleModelInput(sample: Tensor, _timestep?: number): Tensor {
+    return sample;
+  }
+
+  step(modelOutput: Tensor, timestep: number, sample: Tensor): StepResult {
+    checkShapes(this.className, modelOutput, sample);
+    const index = this.indexOfStep(timestep);
+    const [alpha, beta] = [this.alphas[index], this.betas[index]];
+    const result = sample.device.scope(() => {
+      this.#outputs.push(Linear.of(sample, beta).plus(modelOutput, alpha));
+      const output = adamsBashforth(this.#outputs);
+      const x0 = Linear.of(sample).plus(output, -beta).times(1 / Math.max(alpha, 1e-8));
+      return { prevSample: x0.times(this.alphas[index + 1]).plus(output, this.betas[index + 1]).toTensor() };
+    });
+    this.advance();
+    return result;
+  }
+}

@@ -1,0 +1,116 @@
+import { describe, expect, test } from "vitest";
+import { attention, type AttentionOptions } from "../../src/tensor/ops/attention.js";
+import {
+  attentionCases,
+  attentionData,
+  attentionReference,
+  type AttentionCase,
+  type AttentionData,
+} from "../cases/attention.js";
+import { Random, type FloatType } from "../cases/data.js";
+import * as gpu from "../support/gpu.js";
+
+type Way = AttentionOptions["by"];
+
+/**
+ * A weight is exp(score - top): an error of the score is a relative error of the weight. Scores are sums of headSize
+ * products of size std², so they are off by sqrt(headSize) ulp of their own size; exp may add 4 ulp; the sum over keys
+ * walks at random and its parts are at most max |v|.
+ */
+const tolerance = (dtype: FloatType, { headSize, keys, std = 1, scale }: AttentionCase): gpu.Tolerance => {
+  const score = 4 * std * std * Math.sqrt(headSize) * (scale ?? 1 / Math.sqrt(headSize));
+  return {
+    relative: gpu.STORAGE[dtype],
+    ofScale: gpu.EPSILON * (4 + score * Math.sqrt(headSize) + Math.sqrt(keys)),
+    absolute: dtype === "float16" ? 2 ** -25 : 0,
+  };
+};
+
+function waysOf({ heads, headSize, causal, keys }: AttentionCase): Way[] {
+  const ways: Way[] = [undefined];
+  if (keys <= 256) ways.push("plain");
+  if (headSize % 4 === 0 && headSize <= 160) ways.push("flash");
+  if (headSize % 4 === 0 && heads === 1 && !causal) ways.push("chunks");
+  return ways;
+}
+
+async function run(item: AttentionCase, data: AttentionData, dtype: FloatType, by: Way): Promise<Float32Array> {
+  const { batch, queries, keys, heads, headSize, causal, scale } = item;
+  return gpu.withTensors(async (make) => {
+    const q = make(data.q, [batch, queries, heads * headSize], dtype);
+    const [k, v] = [data.k, data.v].map((values) => make(values, [batch, keys, heads * headSize], dtype));
+    return gpu.take(attention(q, k, v, { heads, causal, scale, by }));
+  });
+}
+
+async function check(item: AttentionCase, dtype: FloatType, ways: Way[], most: number): Promise<void> {
+  const data = gpu.roundAll(attentionData(item), dtype);
+  const wanted = gpu.want(attentionReference(item, data), data.q.length, most);
+  for (const by of ways)
+    gpu.expectClose(by ?? "default", await run(item, data, dtype, by), wanted, tolerance(dtype, item));
+}
+
+describe("attention", () => {
+  gpu.checkLeaks();
+
+  for (const item of attentionCases)
+    for (const dtype of gpu.DTYPES)
+      test(`${item.name}${item.causal ? ", causal" : ""} ${dtype}`, () =>
+        check(item, dtype, waysOf(item), item.flops < 5e6 ? Infinity : 512));
+
+  test("full self-attention of 4096 tokens, one head of 40, 64 random elements", async () => {
+    const item = attentionCases.find(({ name }) => name.startsWith("self-attention, level 1"))!;
+    await check({ ...item, queries: 4096 }, "float16", [undefined], 64);
+  });
+
+  test("queries are split over dispatches when a layer is long", async () => {
+    const device = await gpu.testDevice();
+    const budget = device.flopsBudget;
+    Object.assign(device, { flopsBudget: 20_000 });
+    try {
+      const sizes = { batch: 2, queries: 150, keys: 10, heads: 2 };
+      await check({ ...attentionCases[4], ...sizes, headSize: 4 }, "float32", ["plain", "flash"], Infinity);
+      await check({ ...attentionCases[4], ...sizes, headSize: 3 }, "float16", ["plain"], Infinity);
+    } finally {
+      Object.assign(device, { flopsBudget: budget });
+    }
+  });
+
+  test("large heads in float16 keep scores that a half cannot hold", async () => {
+    // q·k reaches 512 * 16 * 16 = 131,072 before the scale of 0.004.
+    const random = new Random(9);
+    const item: AttentionCase = {
+      name: "",
+      batch: 1,
+      queries: 5,
+      keys: 8,
+      heads: 1,
+      headSize: 512,
+      scale: 0.004,
+      flops: 0,
+    };
+    const sign = (): number => (random.next() < 0.5 ? -16 : 16);
+    const q = Float32Array.from({ length: 5 * 512 }, sign);
+    const k = Float32Array.from({ length: 8 * 512 }, (_, i) => (i < 5 * 512 ? q[i] : sign()));
+    const data = gpu.roundAll({ q, k, v: random.normal(8 * 512) }, "float16");
+    const wanted = gpu.want(attentionReference(item, data), 5 * 512);
+    gpu.expectClose("chunks", await run(item, data, "float16", "chunks"), wanted, tolerance("float16", item));
+  });
+
+  test("errors say what was expected and what was got", async () => {
+    await gpu.withTensors(async (make) => {
+      const x = make(new Float32Array(24), [1, 4, 6], "float32");
+      const y = make(new Float32Array(24), [1, 3, 8], "float32");
+      const flat = make(new Float32Array(24), [4, 6], "float32");
+      const half = make(new Float32Array(24), [1, 4, 6], "float16");
+      expect(() => attention(x, x, x, { heads: 4 })).toThrow(
+        /attention: takes q, k, v .* with 4 heads, got \[1, 4, 6\]/,
+      );
+      expect(() => attention(x, x, x, { heads: 0 })).toThrow(/with 0 heads/);
+      expect(() => attention(x, y, y, { heads: 2 })).toThrow(/got \[1, 4, 6\], \[1, 3, 8\] and \[1, 3, 8\]/);
+      expect(() => attention(x, x, y, { heads: 2 })).toThrow(/attention: takes/);
+      expect(() => attention(flat, flat, flat, { heads: 2 })).toThrow(/got \[4, 6\]/);
+      expect(() => attention(x, half, half, { heads: 2 })).toThrow(/attention: the dtypes differ/);
+    });
+  });
+});

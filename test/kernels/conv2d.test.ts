@@ -1,0 +1,112 @@
+import { describe, expect, test } from "vitest";
+import { conv2d, type Conv2dOptions } from "../../src/tensor/ops/conv2d.js";
+import { PLAIN, type Tile } from "../../src/tensor/ops/matmul.js";
+import { conv2dCases, conv2dData, conv2dReference, type Conv2dCase, type Conv2dData } from "../cases/conv2d.js";
+import { Random, type FloatType } from "../cases/data.js";
+import * as gpu from "../support/gpu.js";
+
+const termsOf = ({ cin, kernel }: Conv2dCase): number => cin * kernel[0] * kernel[1];
+
+/** As for matmul: rounding of n partial sums walks at random, sqrt(n) steps of one ulp; then the storage. */
+const tolerance = (dtype: FloatType, terms: number): gpu.Tolerance => ({
+  relative: gpu.STORAGE[dtype],
+  ofScale: gpu.EPSILON * (Math.sqrt(terms) + 1),
+  absolute: dtype === "float16" ? 2 ** -25 : 0,
+});
+
+const TILES: Tile[] = [8, 4, 2, 1].flatMap((tileM) => [2, 1].map((tileN4) => ({ tileM, tileN4 })));
+const tilesFor = ({ cin, cout }: Conv2dCase): Tile[] =>
+  TILES.filter(({ tileN4 }) => cout % (4 * tileN4) === 0 && cin % 4 === 0);
+
+/** Small cases visit every tile; larger ones the default and one more. */
+const visited = (item: Conv2dCase): (Tile | undefined)[] => {
+  if (item.flops < 1e6) return [undefined, PLAIN, ...tilesFor(item)];
+  return [undefined, ...tilesFor(item).filter(({ tileM, tileN4 }) => tileM === 4 && tileN4 === 2)];
+};
+
+async function run(item: Conv2dCase, data: Conv2dData, dtype: FloatType, tile?: Tile): Promise<Float32Array> {
+  const { batch, height, width, cin, cout, kernel, outHeight, outWidth } = item;
+  const { stride, padding, upsample, activation } = item;
+  return gpu.withTensors(async (make) => {
+    const options: Conv2dOptions = { stride, padding, upsample, activation, tile };
+    if (data.shift) options.shift = make(data.shift, [batch, cout], dtype);
+    if (data.residual) options.residual = make(data.residual, [batch, outHeight, outWidth, cout], dtype);
+    const x = make(data.x, [batch, height, width, cin], dtype);
+    const y = conv2d(x, make(data.w, [...kernel, cin, cout], dtype), make(data.bias, [cout], dtype), options);
+    expect(y.shape).toEqual([batch, outHeight, outWidth, cout]);
+    return gpu.take(y);
+  });
+}
+
+async function check(item: Conv2dCase, dtype: FloatType, tiles: (Tile | undefined)[], most: number): Promise<void> {
+  const data = gpu.roundAll(conv2dData(item), dtype);
+  const size = item.batch * item.outHeight * item.outWidth * item.cout;
+  const wanted = gpu.want(conv2dReference(item, data), size, most);
+  for (const tile of tiles) {
+    const name = tile ? `tile ${tile.tileM} x ${tile.tileN4}` : "default tile";
+    gpu.expectClose(name, await run(item, data, dtype, tile), wanted, tolerance(dtype, termsOf(item)));
+  }
+}
+
+const without = { shift: undefined, residual: undefined, activation: undefined };
+
+describe("conv2d", () => {
+  gpu.checkLeaks();
+
+  for (const item of conv2dCases)
+    for (const dtype of gpu.DTYPES)
+      test(`${item.name} ${dtype}`, () => check(item, dtype, visited(item), item.flops < 2e6 ? Infinity : 512));
+
+  test("a layer of full size: [1, 64, 64, 320] -> 320, 3x3, 64 random elements", async () => {
+    const item = conv2dCases.find(({ name }) => name.startsWith("down block, 5x5"))!;
+    const size = { batch: 1, height: 64, width: 64, outHeight: 64, outWidth: 64 };
+    await check({ ...item, ...without, ...size }, "float16", [undefined], 64);
+  });
+
+  test("rows are split over dispatches when a layer is long", async () => {
+    const device = await gpu.testDevice();
+    const item = conv2dCases.find(({ name }) => name.startsWith("rows that fill no tile"))!;
+    const odd = conv2dCases.find(({ name }) => name.startsWith("channels 3 to 5"))!;
+    const budget = device.flopsBudget;
+    Object.assign(device, { flopsBudget: 30_000 });
+    try {
+      await check(item, "float32", [PLAIN, ...tilesFor(item)], Infinity);
+      await check(odd, "float16", [PLAIN], Infinity);
+    } finally {
+      Object.assign(device, { flopsBudget: budget });
+    }
+  });
+
+  test("a number as padding pads all sides", async () => {
+    await gpu.withTensors(async (make) => {
+      const random = new Random(3);
+      const x = make(random.normal(2 * 3 * 4), [1, 2, 3, 4], "float32");
+      const w = make(random.normal(9 * 16), [3, 3, 4, 4], "float32");
+      const bias = make(random.normal(4), [4], "float32");
+      const one = await gpu.take(conv2d(x, w, bias, { padding: 1 }));
+      expect(one).toEqual(await gpu.take(conv2d(x, w, bias, { padding: [1, 1, 1, 1] })));
+    });
+  });
+
+  test("errors say what was expected and what was got", async () => {
+    await gpu.withTensors(async (make) => {
+      const x = make(new Float32Array(16), [1, 2, 2, 4], "float32");
+      const w = make(new Float32Array(72), [3, 3, 4, 2], "float32");
+      const half = make(new Float32Array(72), [3, 3, 4, 2], "float16");
+      const bias = make(new Float32Array(2), [2], "float32");
+      expect(() => conv2d(bias, w, bias)).toThrow(
+        /conv2d: takes x \[batch, height, width, cin\].*got \[2\] and \[3, 3, 4, 2\]/,
+      );
+      expect(() => conv2d(x, make(new Float32Array(18), [3, 3, 1, 2], "float32"), bias)).toThrow(
+        /got \[1, 2, 2, 4\] and \[3, 3, 1, 2\]/,
+      );
+      expect(() => conv2d(x, w, x)).toThrow("conv2d: bias must be [2], got [1, 2, 2, 4]");
+      expect(() => conv2d(x, w, bias)).toThrow("conv2d: the input [1, 2, 2, 4] is smaller than the kernel 3x3");
+      expect(() => conv2d(x, w, bias, { padding: 1, shift: bias })).toThrow("conv2d: shift must be [1, 2], got [2]");
+      expect(() => conv2d(x, w, bias, { padding: 1, residual: x })).toThrow(
+        "conv2d: residual must be [1, 2, 2, 2], got [1, 2, 2, 4]",
+      );
+      expect(() => conv2d(x, half, bias, { padding: 1 })).toThrow(/conv2d: the dtypes differ.*float32.*float16/);
+    });
+  });
+});

@@ -1,0 +1,84 @@
+import { describe, expect, test } from "vitest";
+import { groupNorm } from "../../src/tensor/ops/norm.js";
+import type { FloatType } from "../cases/data.js";
+import {
+  groupNormCases,
+  groupNormData,
+  groupNormReference,
+  type GroupNormCase,
+  type NormData,
+} from "../cases/group_norm.js";
+import * as gpu from "../support/gpu.js";
+
+/**
+ * Statistics come from tens of partial sums, which are off by a few ulp, and inverseSqrt may be off by 2 ulp more. A
+ * mean far from zero costs ulps of the mean, in units of the deviation, which is 1 in all cases.
+ */
+const tolerance = (dtype: FloatType, mean = 0): gpu.Tolerance => ({
+  relative: gpu.STORAGE[dtype],
+  ofScale: 8 * gpu.EPSILON,
+  absolute: 4 * gpu.EPSILON * (1 + mean) + (dtype === "float16" ? 2 ** -25 : 0),
+});
+
+async function run(item: GroupNormCase, data: NormData, dtype: FloatType, splits?: number): Promise<Float32Array> {
+  const { batch, spatial, channels, groups, eps, silu } = item;
+  return gpu.withTensors(async (make) => {
+    const x = make(data.x, [batch, ...spatial, channels], dtype);
+    const weight = make(data.weight, [channels], dtype);
+    return gpu.take(groupNorm(x, weight, make(data.bias, [channels], dtype), { groups, eps, silu, splits }));
+  });
+}
+
+describe("groupNorm", () => {
+  gpu.checkLeaks();
+
+  for (const item of groupNormCases)
+    for (const dtype of gpu.DTYPES)
+      test(`${item.name}${item.silu ? ", silu" : ""} ${dtype}`, async () => {
+        const data = gpu.roundAll(groupNormData(item), dtype);
+        const wanted = gpu.want(groupNormReference(item, data), data.x.length);
+        for (const splits of [undefined, 1, 3, 7])
+          gpu.expectClose(
+            `${splits} splits`,
+            await run(item, data, dtype, splits),
+            wanted,
+            tolerance(dtype, item.mean),
+          );
+      });
+
+  test("large halves do not overflow inside", async () => {
+    const item = groupNormCases[3];
+    const data = groupNormData(item);
+    data.x = data.x.map((value) => value * 15000);
+    const rounded = gpu.roundAll(data, "float16");
+    const wanted = gpu.want(groupNormReference(item, rounded), data.x.length);
+    gpu.expectClose("large", await run(item, rounded, "float16"), wanted, tolerance("float16"));
+  });
+
+  test("a constant picture becomes the bias", async () => {
+    const item = groupNormCases[0];
+    const data = groupNormData(item);
+    data.x.fill(7.7);
+    const got = await run(item, data, "float32");
+    const wanted = gpu.want((i) => data.bias[i % item.channels], got.length);
+    gpu.expectClose("bias", got, wanted, { relative: 0, absolute: 1e-3 });
+  });
+
+  test("errors say what was expected and what was got", async () => {
+    await gpu.withTensors(async (make) => {
+      const x = make(new Float32Array(24), [1, 2, 2, 6], "float32");
+      const six = make(new Float32Array(6), [6], "float32");
+      const four = make(new Float32Array(4), [4], "float32");
+      const half = make(new Float32Array(6), [6], "float16");
+      const options = { groups: 3, eps: 1e-5 };
+      expect(() => groupNorm(x, six, six, { groups: 4, eps: 1e-5 })).toThrow(
+        /groupNorm: 4 groups do not divide.*\[1, 2, 2, 6\]/,
+      );
+      expect(() => groupNorm(x, six, six, { groups: 0, eps: 1e-5 })).toThrow(/groupNorm: 0 groups/);
+      expect(() => groupNorm(six, six, six, options)).toThrow(/groupNorm: .*\[6\]/);
+      expect(() => groupNorm(x, four, six, options)).toThrow("groupNorm: weight must be [6], got [4]");
+      expect(() => groupNorm(x, six, four, options)).toThrow("groupNorm: bias must be [6], got [4]");
+      expect(() => groupNorm(x, half, six, options)).toThrow(/groupNorm: the dtypes differ/);
+    });
+  });
+});

@@ -1,0 +1,3 @@
+import { testTrajectories } from "../support/trajectories.js";
+
+testTrajectories("deis", 31);

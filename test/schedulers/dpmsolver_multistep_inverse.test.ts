@@ -1,0 +1,3 @@
+import { testTrajectories } from "../support/trajectories.js";
+
+testTrajectories("dpm-multi-inverse", 29);
