@@ -24,11 +24,7 @@ const params = {
   ...u32s("has_shift", "has_residual"),
 };
 
-const header = (format: Format): string =>
-  `${enable(format)}${paramsStruct(params)}` +
-  `${tensor(1, "x", "read", format)}${tensor(2, "w", "read", format)}${tensor(3, "bias", "read", format)}` +
-  `${tensor(4, "shift", "read", format)}${tensor(5, "residual", "read", format)}${tensor(6, "y", "write", format)}` +
-  `${activationFunctions}
+const pixelFunctions = /* wgsl */ `
 /** An output pixel: its image, and where its window begins in the (upsampled) input. */
 struct Pixel { image: u32, y: i32, x: i32 }
 fn pixel_of(row: u32) -> Pixel {
@@ -46,6 +42,12 @@ fn source(p: Pixel, ky: u32, kx: u32) -> i32 {
   return select(-1, (i32(p.image * params.height) + (y >> params.upsample)) * i32(params.width) + (x >> params.upsample), inside);
 }
 `;
+
+const header = (format: Format): string =>
+  `${enable(format)}${paramsStruct(params)}` +
+  `${tensor(1, "x", "read", format)}${tensor(2, "w", "read", format)}${tensor(3, "bias", "read", format)}` +
+  `${tensor(4, "shift", "read", format)}${tensor(5, "residual", "read", format)}${tensor(6, "y", "write", format)}` +
+  `${activationFunctions}${pixelFunctions}`;
 
 const plain = ({ format, activation }: Conv2dVariant): string => wgsl`${header(format)}
 fn element(e: u32) -> f32 {

@@ -19,7 +19,8 @@ export interface LinearCombinationVariant {
   terms: number;
   clamped: boolean;
 }
-export const MAX_TERMS = 8;
+/** With the result, WebGPU's default of 8 storage buffers. */
+export const MAX_TERMS = 7;
 export const linearCombination: Kernel<LinearCombinationVariant> = {
   name: "linear_combination",
   params: {
@@ -59,13 +60,13 @@ ${activationFunctions}${overQuads(`  store4_y(i, ${activate(kind, "load4_x(i)")}
 /** y = x[:, :inner] * gelu(x[:, inner:]) over rows of 2 * inner (Shazeer 2020, "GLU variants"; diffusers' GEGLU). */
 export const geglu: Kernel<{ format: Format; aligned: boolean }> = {
   name: "geglu",
-  params: { quads: "u32", inner: "u32" },
+  params: { quads: "u32", size: "u32", inner: "u32" },
   bindings: () => ["read", "write"],
   source({ format, aligned }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
 ${activationFunctions}
 fn at(e: u32) -> u32 { return (e / params.inner) * 2u * params.inner + e % params.inner; }
-fn pair(e: u32) -> vec2f { let a = at(e); return vec2f(load_x(a), load_x(a + params.inner)); }
+fn pair(e: u32) -> vec2f { let a = at(min(e, params.size - 1u)); return vec2f(load_x(a), load_x(a + params.inner)); }
 ${overQuads(wgsl`
   var value: vec4f;
   var gate: vec4f;

@@ -39,15 +39,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let first = split * params.spatial / params.splits;
   let size = ((split + 1u) * params.spatial / params.splits - first) * per_group;
   let base = (image * params.spatial + first) * params.channels + group * per_group;
+  // Sums of x - x0 for some x0 of the group keep their digits where the mean is large.
+  let x0 = load_x(base);
   var sum = 0.0;
   var square = 0.0;
   #if ${by === "workgroup"}
-  ${loop(`sum += ${element};`, `${WORKGROUP_SIZE}u`)}
+  ${loop(`sum += ${element} - x0;`, `${WORKGROUP_SIZE}u`)}
   sums[local] = sum;
   workgroupBarrier();
   sum = 0.0;
   for (var i = 0u; i < ${WORKGROUP_SIZE}u; i++) { sum += sums[i]; }
-  let mean = sum / f32(size);
+  let mean = x0 + sum / f32(size);
   ${loop(`let d = ${element} - mean; square += d * d;`, `${WORKGROUP_SIZE}u`)}
   squares[local] = square;
   workgroupBarrier();
@@ -55,8 +57,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   square = 0.0;
   for (var i = 0u; i < ${WORKGROUP_SIZE}u; i++) { square += squares[i]; }
   #else
-  ${loop(`sum += ${element};`, "1u")}
-  let mean = sum / f32(size);
+  ${loop(`sum += ${element} - x0;`, "1u")}
+  let mean = x0 + sum / f32(size);
   ${loop(`let d = ${element} - mean; square += d * d;`, "1u")}
   #endif
   store4_y(part, vec4f(f32(size), mean, square, 0.0));
@@ -89,7 +91,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 /** `aligned`: groups of a multiple of 4 channels, so that a quad lies in one group. */
 export const apply: Kernel<{ format: Format; silu: boolean; aligned: boolean }> = {
   name: "group_norm apply",
-  params: { ...u32s("quads", "spatial", "channels", "groups"), eps: "f32" },
+  params: { ...u32s("quads", "size", "spatial", "channels", "groups"), eps: "f32" },
   bindings: () => ["read", "read", "read", "read", "write"],
   source({ format, silu, aligned }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "statistics", "read", "f32")}
@@ -117,7 +119,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   #else
     // A quad may straddle groups (10 or 30 channels each), pixels and images.
     for (var lane = 0u; lane < 4u; lane++) {
-      let e = 4u * i + lane;
+      let e = min(4u * i + lane, params.size - 1u);
       let c = e % params.channels;
       let m = moments(e / image_size, c);
       mean[lane] = m.x;

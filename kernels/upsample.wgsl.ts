@@ -5,11 +5,12 @@ export const WORKGROUP_SIZE = 64;
 
 export const upsample: Kernel<{ format: Format; aligned: boolean }> = {
   name: "upsample",
-  params: { ...u32s("quads", "height", "width", "channels", "out_height", "out_width"), scale_y: "f32", scale_x: "f32" },
+  params: { ...u32s("quads", "size", "height", "width", "channels", "out_height", "out_width"), scale_y: "f32", scale_x: "f32" },
   bindings: () => ["read", "write"],
   source({ format, aligned }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
-fn at(e: u32) -> u32 {
+fn at(element: u32) -> u32 {
+  let e = min(element, params.size - 1u);
   let pixel = e / params.channels;
   let x = min(u32(f32(pixel % params.out_width) * params.scale_x), params.width - 1u);
   let row = pixel / params.out_width;

@@ -26,14 +26,14 @@ export class Attention extends Module {
 
   /**
    * @param x [batch, tokens, width]
-   * @param context [batch, contextTokens, contextWidth]; x itself for self-attention
+   * @param context [batch, contextTokens, contextWidth], whose keys and values are kept with it; without, self-attention
    * @param residual added to the result
    */
-  forward(x: Tensor, { context = x, residual }: { context?: Tensor; residual?: Tensor } = {}): Tensor {
+  forward(x: Tensor, { context, residual }: { context?: Tensor; residual?: Tensor } = {}): Tensor {
     return x.device.scope(() => {
       const q = this.to_q.forward(x);
-      const k = this.to_k.forward(context);
-      const v = this.to_v.forward(context);
+      const project = (from: Tensor): readonly Tensor[] => [this.to_k.forward(from), this.to_v.forward(from)];
+      const [k, v] = context ? context.memo(this, () => project(context)) : project(x);
       return this.to_out[0].forward(attention(q, k, v, { heads: this.#heads }), { residual });
     });
   }

@@ -81,7 +81,9 @@ export function betasForAlphaBar(n: number, alphaBar: (t: number) => number): Fl
 export function linspace(from: number, to: number, n: number): Float32Array {
   const [a, b] = [f32(from), f32(to)];
   const step = n > 1 ? f32(f32(b - a) / (n - 1)) : 0;
-  return Float32Array.from({ length: n }, (_, i) => (i < Math.floor(n / 2) || n === 1 ? a + step * i : b - step * (n - 1 - i)));
+  return Float32Array.from({ length: n }, (_, i) =>
+    i < Math.floor(n / 2) || n === 1 ? a + step * i : b - step * (n - 1 - i),
+  );
 }
 
 /** torch.cumprod in float32, which accumulates in double. */

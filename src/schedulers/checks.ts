@@ -9,13 +9,37 @@ export function checkSteps(className: string, n: number | null | undefined, most
   throw new RangeError(`${className}.setTimesteps: the number of steps must be a whole number ${range}, got ${n}`);
 }
 
+/** Neither null nor undefined. */
+export const given = <T>(value: T | null | undefined): value is T => value !== null && value !== undefined;
+
+/** The number of steps, from it or from a list of timesteps. @throws RangeError unless just one of them is given */
+export function countSteps(
+  className: string,
+  n: number | null | undefined,
+  timesteps: readonly number[] | undefined,
+  most = Infinity,
+): number {
+  if (given(n) !== given(timesteps)) return checkSteps(className, n ?? timesteps?.length, most);
+  const got = given(n) ? "both" : "neither";
+  throw new RangeError(`${className}.setTimesteps: takes the number of steps or timesteps, got ${got}`);
+}
+
+/** Checks timesteps of the caller's own. @throws RangeError unless they descend from below `train` */
+export function checkDescending(className: string, timesteps: readonly number[], train: number): void {
+  const method = `${className}.setTimesteps: timesteps must`;
+  if (timesteps.some((t, i) => i > 0 && t >= timesteps[i - 1]))
+    throw new RangeError(`${method} be in descending order, got ${timesteps.join(", ")}`);
+  if (timesteps[0] >= train)
+    throw new RangeError(`${method} start before num_train_timesteps, ${train}, got ${timesteps[0]}`);
+}
+
 /** @throws RangeError if an option is given that the class does not take */
 export function checkScheduleOptions(
   className: string,
   known: readonly CustomSchedule[],
   options: ScheduleOptions,
 ): void {
-  const other = Object.entries(options).find(([key, value]) => value != null && !known.includes(key as CustomSchedule));
+  const other = Object.entries(options).find(([key, value]) => given(value) && !known.includes(key as CustomSchedule));
   if (!other) return;
   throw new RangeError(
     `${className}.setTimesteps: does not take ${other[0]}` + (known.length > 0 ? `, only ${known.join(", ")}` : ""),

@@ -66,7 +66,9 @@ export function extractInit(
 ): Extracted {
   const { className, defaults, deprecatedKeys } = schema;
   if (typeof given !== "object" || given === null || Array.isArray(given))
-    throw new TypeError(`${className}.fromConfig: needs a config object, got ${String(given)}; for a folder use fromPretrained`);
+    throw new TypeError(
+      `${className}.fromConfig: needs a config object, got ${String(given)}; for a folder use fromPretrained`,
+    );
   const defaulted = new Set(Array.isArray(given[DEFAULTED]) ? (given[DEFAULTED] as unknown[]) : []);
   const config = Object.fromEntries(Object.entries(given).filter(([key]) => !defaulted.has(key) && key !== DEFAULTED));
 

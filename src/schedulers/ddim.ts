@@ -62,7 +62,9 @@ export class DDIMScheduler extends AlphasScheduler<DDIMConfig> {
       const predOriginalSample = boundedX0(x0, config);
       const used = isBounded(config) ? linear(predOriginalSample) : x0;
       const epsilon = useClippedModelOutput
-        ? linear(sample).plus(used, -rates.alpha).times(1 / rates.sigma)
+        ? linear(sample)
+            .plus(used, -rates.alpha)
+            .times(1 / rates.sigma)
         : predictEpsilon(className, config.prediction_type, modelOutput, sample, rates);
       let previousSample = used.times(Math.sqrt(alphaPrevious)).plus(epsilon, Math.sqrt(1 - alphaPrevious - std ** 2));
       if (eta > 0) previousSample = previousSample.plus(varianceNoise ?? drawNoise(modelOutput, generator), std);

@@ -56,7 +56,10 @@ export class DDIMInverseScheduler extends AlphasScheduler<DDIMInverseConfig> {
       const predOriginalSample = boundedX0(x0, bounds);
       const used = isBounded(bounds) ? linear(predOriginalSample) : x0;
       const epsilon = predictEpsilon(className, config.prediction_type, modelOutput, sample, rates);
-      const prevSample = used.times(Math.sqrt(next)).plus(epsilon, Math.sqrt(1 - next)).toTensor();
+      const prevSample = used
+        .times(Math.sqrt(next))
+        .plus(epsilon, Math.sqrt(1 - next))
+        .toTensor();
       return { prevSample, predOriginalSample };
     });
   }

@@ -3,7 +3,7 @@ import { slice } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
 import { BETA_DEFAULTS } from "./betas.js";
-import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { checkDescending, checkScheduleOptions, checkShapes, countSteps } from "./checks.js";
 import { oneOf } from "./config.js";
 import { drawNoise } from "./noise.js";
 import type { Linear } from "./linear.js";
@@ -26,7 +26,14 @@ const defaults = {
 };
 export type DDPMConfig = typeof defaults;
 
-const VARIANCES = ["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range"] as const;
+const VARIANCES = [
+  "fixed_small",
+  "fixed_small_log",
+  "fixed_large",
+  "fixed_large_log",
+  "learned",
+  "learned_range",
+] as const;
 
 /** Denoising diffusion probabilistic models (Ho et al. 2020, arXiv 2006.11239). diffusers: scheduling_ddpm.py */
 export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
@@ -44,22 +51,10 @@ export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
     const { className, config } = this;
     checkScheduleOptions(className, DDPMScheduler.customSchedules, options);
     const { timesteps } = options;
-    if (timesteps && numInferenceSteps != null)
-      throw new RangeError(`${className}.setTimesteps: takes the number of steps or timesteps, got both`);
-    const n = checkSteps(className, timesteps?.length ?? numInferenceSteps, config.num_train_timesteps);
-    if (timesteps) this.#checkCustom(timesteps);
+    const n = countSteps(className, numInferenceSteps, timesteps, config.num_train_timesteps);
+    if (timesteps) checkDescending(className, timesteps, config.num_train_timesteps);
     this.timesteps = timesteps ? timesteps.map(Math.trunc) : spacedTimesteps(className, config, n);
     this.numInferenceSteps = n;
-  }
-
-  #checkCustom(timesteps: readonly number[]): void {
-    const { className, config } = this;
-    if (timesteps.some((t, i) => i > 0 && t >= timesteps[i - 1]))
-      throw new RangeError(`${className}.setTimesteps: timesteps must be in descending order, got ${timesteps.join(", ")}`);
-    if (timesteps[0] >= config.num_train_timesteps)
-      throw new RangeError(
-        `${className}.setTimesteps: timesteps must start before num_train_timesteps, ${config.num_train_timesteps}, got ${timesteps[0]}`,
-      );
   }
 
   /** The timestep after `timestep`: -1 after the last. */
@@ -69,7 +64,12 @@ export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
   }
 
   /** Formulas (6) and (7), with the variance that the config names. */
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, { generator, varianceNoise }: StepOptions = {}): StepResult {
+  step(
+    modelOutput: Tensor,
+    timestep: number,
+    sample: Tensor,
+    { generator, varianceNoise }: StepOptions = {},
+  ): StepResult {
     const { className, config } = this;
     this.checkTimestep(timestep);
     const previous = this.previousTimestep(timestep);
@@ -114,7 +114,8 @@ export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
       case "fixed_large":
         return x.plus(noise, Math.sqrt(largest)).toTensor();
       case "learned_range": {
-        if (!learned) throw new RangeError(`${className}.step: variance_type "learned_range" needs twice the sample's channels`);
+        if (!learned)
+          throw new RangeError(`${className}.step: variance_type "learned_range" needs twice the sample's channels`);
         // ln σ = ½ (f ln β + (1 - f) ln β̃) for f = (v + 1) / 2.
         const [low, high] = [Math.log(smallest), Math.log(largest)];
         const scaled = learnedNoise(noise, learned, { offset: (high + low) / 4, slope: (high - low) / 4 });
@@ -123,7 +124,9 @@ export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
       // diffusers takes the square root of a logarithm, or of the model's raw output: both give NaN.
       case "fixed_large_log":
       case "learned":
-        throw new RangeError(`${className}: variance_type "${type}" has no finite result in diffusers; use "fixed_large" or "learned_range"`);
+        throw new RangeError(
+          `${className}: variance_type "${type}" has no finite result in diffusers; use "fixed_large" or "learned_range"`,
+        );
     }
   }
 

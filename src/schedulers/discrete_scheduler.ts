@@ -1,6 +1,6 @@
 /** Base of the sigma family on a table of training timesteps: Euler, Heun, LMS, DPM2 and their kin. */
 import { makeSchedule, type BetaConfig, type BetaSchedule } from "./betas.js";
-import { checkSteps } from "./checks.js";
+import { countSteps } from "./checks.js";
 import type { ScheduleOptions } from "./scheduler.js";
 import { interpolate, shapedSigmas, sigmaShape, sigmasOf, sigmaToTimestep, type SigmaShapeConfig } from "./sigmas.js";
 import { SigmasScheduler } from "./sigmas_scheduler.js";
@@ -45,19 +45,20 @@ export abstract class DiscreteScheduler<C extends DiscreteConfig = DiscreteConfi
   /** The number of steps, from it or from the list of timesteps; just one of them must be given. */
   protected countSteps(numInferenceSteps: number | null, { timesteps }: ScheduleOptions): number {
     const { className } = this;
-    if ((numInferenceSteps == null) === (timesteps == null))
-      throw new RangeError(
-        `${className}.setTimesteps: takes the number of steps or timesteps, got ${timesteps ? "both" : "neither"}`,
-      );
+    const n = countSteps(className, numInferenceSteps, timesteps);
     const shape = sigmaShape(className, this.config);
     if (timesteps && shape)
       throw new RangeError(`${className}.setTimesteps: cannot set timesteps with use_${shape}_sigmas`);
-    return checkSteps(className, numInferenceSteps ?? timesteps?.length);
+    return n;
   }
 
-  /** The schedule before the details of a class: spaced timesteps and their levels, or levels of a shape and their timesteps. */
-  protected spaced(n: number, timesteps?: readonly number[]): Spaced {
-    const times = timesteps?.map(Math.fround) ?? spacedTimesteps(this.className, this.config, n, { rounded: false });
+  /**
+   * The schedule before the details of a class: spaced timesteps and their levels, or levels of a shape and their timesteps.
+   * @param options `exact`: timesteps in double precision, which are float32 otherwise
+   */
+  protected spaced(n: number, timesteps?: readonly number[], { exact = false } = {}): Spaced {
+    const times =
+      timesteps?.map(Math.fround) ?? spacedTimesteps(this.className, this.config, n, { rounded: false, exact });
     const levels = this.levelsAt(times);
     const shape = sigmaShape(this.className, this.config);
     if (!shape) return { times, levels };

@@ -1,7 +1,7 @@
 /** What the schedulers of consistency-distilled models share (LCM, TCD): few steps, picked from the teacher's. */
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS, makeSchedule } from "./betas.js";
-import { at, checkSteps } from "./checks.js";
+import { at, checkDescending, countSteps } from "./checks.js";
 import { IndexedScheduler } from "./indexed_scheduler.js";
 import { noisyAt, velocityAt } from "./noising.js";
 import type { ScheduleOptions } from "./scheduler.js";
@@ -59,7 +59,9 @@ export abstract class DistilledScheduler extends IndexedScheduler<DistilledConfi
     const { num_train_timesteps: train, original_inference_steps } = this.config;
     const steps = originalInferenceSteps ?? original_inference_steps;
     if (!Number.isInteger(steps) || steps < 1 || steps > train)
-      throw new RangeError(`${this.className}.setTimesteps: original_inference_steps must be from 1 to num_train_timesteps, ${train}, got ${steps}`);
+      throw new RangeError(
+        `${this.className}.setTimesteps: original_inference_steps must be from 1 to num_train_timesteps, ${train}, got ${steps}`,
+      );
     const stride = Math.floor(train / steps);
     return { timesteps: Array.from({ length: Math.floor(steps * strength) }, (_, i) => (i + 1) * stride - 1), steps };
   }
@@ -68,12 +70,14 @@ export abstract class DistilledScheduler extends IndexedScheduler<DistilledConfi
    * @param options `timesteps` of your own, descending; `originalInferenceSteps` instead of the config's; `strength`, the
    *   part of the schedule to run
    */
-  protected pick(numInferenceSteps: number | null, options: ScheduleOptions, { timesteps: from, steps }: Teacher): void {
+  protected pick(
+    numInferenceSteps: number | null,
+    options: ScheduleOptions,
+    { timesteps: from, steps }: Teacher,
+  ): void {
     const { className, config } = this;
     const { timesteps, strength = 1 } = options;
-    if ((numInferenceSteps == null) === (timesteps == null))
-      throw new RangeError(`${className}.setTimesteps: takes the number of steps or timesteps, got ${timesteps ? "both" : "neither"}`);
-    const n = checkSteps(className, timesteps?.length ?? numInferenceSteps, config.num_train_timesteps);
+    const n = countSteps(className, numInferenceSteps, timesteps, config.num_train_timesteps);
     if (timesteps) {
       this.#checkCustom(timesteps, strength, from, steps);
       this.timesteps = timesteps.slice(Math.max(n - Math.min(Math.floor(n * strength), n), 0));
@@ -93,17 +97,15 @@ export abstract class DistilledScheduler extends IndexedScheduler<DistilledConfi
   #checkCustom(timesteps: readonly number[], strength: number, teacher: readonly number[], steps: number): void {
     const { className, config } = this;
     const last = config.num_train_timesteps - 1;
-    if (timesteps.some((t, i) => i > 0 && t >= timesteps[i - 1]))
-      throw new RangeError(`${className}.setTimesteps: timesteps must be in descending order, got ${timesteps.join(", ")}`);
-    if (timesteps[0] > last)
-      throw new RangeError(`${className}.setTimesteps: timesteps must start before num_train_timesteps, ${last + 1}, got ${timesteps[0]}`);
+    checkDescending(className, timesteps, last + 1);
     const foreign = timesteps.slice(1).filter((t) => !teacher.includes(t));
     const doubts = [
       strength === 1 && timesteps[0] !== last && `the first timestep is ${timesteps[0]}, not ${last}`,
       foreign.length > 0 && `the model was not distilled at the timesteps ${foreign.join(", ")}`,
       timesteps.length > steps && `${timesteps.length} timesteps are more than the ${steps} of the distillation`,
     ].filter((doubt) => doubt !== false);
-    if (doubts.length > 0) console.warn(`${className}.setTimesteps: the result may be unexpected: ${doubts.join("; ")}`);
+    if (doubts.length > 0)
+      console.warn(`${className}.setTimesteps: the result may be unexpected: ${doubts.join("; ")}`);
   }
 
   /** The timestep after `index`, or null after the last. */

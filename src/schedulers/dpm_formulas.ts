@@ -108,7 +108,9 @@ export function multistepUpdate(
   const slope0 = d0.minus(outputs.at(-2)).times(1 / r0);
   if (order === 2) return dpmUpdate(algorithm, { from, to, solver }, { x, d0, d1: slope0, noise });
   const r1 = (before.lambda - earlier.lambda) / h;
-  const slope1 = Linear.of(outputs.at(-2)).minus(outputs.at(-3)).times(1 / r1);
+  const slope1 = Linear.of(outputs.at(-2))
+    .minus(outputs.at(-3))
+    .times(1 / r1);
   const bend = slope0.minus(slope1).times(1 / (r0 + r1));
   return dpmUpdate(algorithm, { from, to, solver: "heun" }, { x, d0, d1: slope0.plus(bend, r0), d2: bend, noise });
 }

@@ -2,7 +2,14 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { oneOf, translated } from "./config.js";
-import { DPM_ALGORITHMS, DPM_SOLVERS, isStochastic, predictsData, type DPMAlgorithm, type DPMSolver } from "./dpm_formulas.js";
+import {
+  DPM_ALGORITHMS,
+  DPM_SOLVERS,
+  isStochastic,
+  predictsData,
+  type DPMAlgorithm,
+  type DPMSolver,
+} from "./dpm_formulas.js";
 import type { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import type { StepOptions } from "./scheduler.js";
@@ -69,7 +76,9 @@ export abstract class DPMScheduler<C extends DPMConfig = DPMConfig> extends Solv
 
   /** x0 or the noise, whichever the algorithm works on. */
   protected convert(modelOutput: Tensor, sample: Tensor, index: number): Linear {
-    return predictsData(this.algorithm) ? this.x0(modelOutput, sample, index) : this.epsilon(modelOutput, sample, index);
+    return predictsData(this.algorithm)
+      ? this.x0(modelOutput, sample, index)
+      : this.epsilon(modelOutput, sample, index);
   }
 
   protected noiseFor(modelOutput: Tensor, { varianceNoise, generator }: StepOptions): Tensor | null {

@@ -1,4 +1,4 @@
-import { checkScheduleOptions, checkSteps } from "./checks.js";
+import { checkScheduleOptions, countSteps } from "./checks.js";
 import { DPM_DEFAULTS } from "./dpm_scheduler.js";
 import { DPMMultistep } from "./dpm_multistep.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions } from "./scheduler.js";
@@ -34,19 +34,17 @@ export class DPMSolverMultistepScheduler extends DPMMultistep<DPMSolverMultistep
   }
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
-    const { className, config } = this;
+    const { className } = this;
     checkScheduleOptions(className, DPMSolverMultistepScheduler.customSchedules, options);
     const { timesteps, mu } = options;
+    const n = countSteps(className, numInferenceSteps, timesteps);
     const shift = this.shiftFor(mu);
-    const { times, levels } = timesteps
-      ? this.#custom(timesteps, numInferenceSteps)
-      : this.#spaced(checkSteps(className, numInferenceSteps), shift);
+    const { times, levels } = timesteps ? this.#custom(timesteps) : this.#spaced(n, shift);
     this.begin(times, [...levels, this.finalLevel]);
   }
 
-  #custom(timesteps: readonly number[], n: number | null): { times: number[]; levels: number[] } {
+  #custom(timesteps: readonly number[]): { times: number[]; levels: number[] } {
     const { className, config } = this;
-    if (n != null) throw new RangeError(`${className}.setTimesteps: takes the number of steps or timesteps, got both`);
     const shape = sigmaShape(className, config);
     const clash = shape
       ? `use_${shape}_sigmas`
@@ -56,7 +54,6 @@ export class DPMSolverMultistepScheduler extends DPMMultistep<DPMSolverMultistep
           ? "use_flow_sigmas"
           : null;
     if (clash) throw new RangeError(`${className}.setTimesteps: cannot set timesteps with ${clash}`);
-    checkSteps(className, timesteps.length);
     const times = timesteps.map(Math.trunc);
     return { times, levels: this.levelsAt(times) };
   }

@@ -54,11 +54,15 @@ export class DPMSolverMultistepInverseScheduler extends DPMMultistep<DPMSolverMu
     const { timestep_spacing: spacing, num_train_timesteps: train, steps_offset: offset } = this.config;
     switch (oneOf(this.className, "timestep_spacing", spacing, SPACINGS)) {
       case "linspace":
-        return linspace64(0, length - 1, n + 1).map(roundHalfEven).slice(0, -1);
+        return linspace64(0, length - 1, n + 1)
+          .map(roundHalfEven)
+          .slice(0, -1);
       case "leading":
         return Array.from({ length: n }, (_, i) => i * Math.floor(length / (n + 1)) + offset);
       case "trailing":
-        return arange64(length, 0, -train / n).map((x) => roundHalfEven(x) - 1).reverse();
+        return arange64(length, 0, -train / n)
+          .map((x) => roundHalfEven(x) - 1)
+          .reverse();
     }
   }
 }

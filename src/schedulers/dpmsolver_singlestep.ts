@@ -1,5 +1,5 @@
 import type { Tensor } from "../tensor/tensor.js";
-import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { checkScheduleOptions, checkShapes, countSteps } from "./checks.js";
 import { dpmUpdate } from "./dpm_formulas.js";
 import { DPM_DEFAULTS, DPMScheduler } from "./dpm_scheduler.js";
 import { History, Slot } from "./history.js";
@@ -42,7 +42,10 @@ export class DPMSolverSinglestepScheduler extends DPMScheduler<DPMSolverSinglest
     let orders = repeat(whole);
     if (lowers && order > 1) {
       const rest = steps % order;
-      orders = rest === 0 ? [...repeat(whole - 1), ...(order === 3 ? [1, 2, 1] : [1, 1])] : [...orders, ...cycle.slice(0, rest)];
+      orders =
+        rest === 0
+          ? [...repeat(whole - 1), ...(order === 3 ? [1, 2, 1] : [1, 1])]
+          : [...orders, ...cycle.slice(0, rest)];
     }
     if (final_sigmas_type === "zero" && orders.length > 0) orders[orders.length - 1] = 1;
     return orders;
@@ -52,11 +55,10 @@ export class DPMSolverSinglestepScheduler extends DPMScheduler<DPMSolverSinglest
     const { className, config } = this;
     checkScheduleOptions(className, DPMSolverSinglestepScheduler.customSchedules, options);
     const { timesteps, mu } = options;
-    if ((numInferenceSteps == null) === (timesteps == null))
-      throw new RangeError(`${className}.setTimesteps: takes the number of steps or timesteps, got ${timesteps ? "both" : "neither"}`);
+    const n = countSteps(className, numInferenceSteps, timesteps);
     const shape = sigmaShape(className, config);
-    if (timesteps && shape) throw new RangeError(`${className}.setTimesteps: cannot set timesteps with use_${shape}_sigmas`);
-    const n = checkSteps(className, numInferenceSteps ?? timesteps?.length);
+    if (timesteps && shape)
+      throw new RangeError(`${className}.setTimesteps: cannot set timesteps with use_${shape}_sigmas`);
     const { times, levels } = this.#schedule(n, this.shiftFor(mu), timesteps);
     this.begin(times, [...levels, this.finalLevel]);
     this.#adjust(n);
@@ -65,11 +67,15 @@ export class DPMSolverSinglestepScheduler extends DPMScheduler<DPMSolverSinglest
 
   #schedule(n: number, shift: number, timesteps?: readonly number[]): { times: number[]; levels: number[] } {
     const shaped = this.shaped(n);
-    if (shaped)
-      return this.config.use_karras_sigmas ? { ...shaped, times: shaped.times.map(roundHalfEven) } : shaped;
+    if (shaped) return this.config.use_karras_sigmas ? { ...shaped, times: shaped.times.map(roundHalfEven) } : shaped;
     if (this.config.use_flow_sigmas) return this.flow(n, shift);
     const last = this.clippedLength(this.config.lambda_min_clipped);
-    const times = timesteps?.map(Math.trunc) ?? linspace64(0, last - 1, n + 1).map(roundHalfEven).reverse().slice(0, -1);
+    const times =
+      timesteps?.map(Math.trunc) ??
+      linspace64(0, last - 1, n + 1)
+        .map(roundHalfEven)
+        .reverse()
+        .slice(0, -1);
     return { times, levels: this.levelsAt(times) };
   }
 
@@ -79,7 +85,9 @@ export class DPMSolverSinglestepScheduler extends DPMScheduler<DPMSolverSinglest
     if (lower_order_final || (n % solver_order === 0 && final_sigmas_type !== "zero")) return;
     console.warn(
       `${this.className}: lower_order_final is set to true, because ` +
-        (n % solver_order === 0 ? 'final_sigmas_type is "zero"' : `${n} steps are no multiple of solver_order ${solver_order}`),
+        (n % solver_order === 0
+          ? 'final_sigmas_type is "zero"'
+          : `${n} steps are no multiple of solver_order ${solver_order}`),
     );
     this.rewriteConfig({ lower_order_final: true });
   }
@@ -115,12 +123,19 @@ export class DPMSolverSinglestepScheduler extends DPMScheduler<DPMSolverSinglest
     const d0 = Linear.of(outputs.at(-order));
     if (order === 1) return dpmUpdate(algorithm, { from, to }, { x, d0, noise });
     const r0 = (this.level(index).lambda - from.lambda) / h;
-    const slope0 = Linear.of(outputs.at(-1)).minus(d0).times(1 / r0);
+    const slope0 = Linear.of(outputs.at(-1))
+      .minus(d0)
+      .times(1 / r0);
     if (order === 2) return dpmUpdate(algorithm, { from, to, solver }, { x, d0, d1: slope0, noise });
     if (solver === "midpoint") return dpmUpdate(algorithm, { from, to, solver: "heun" }, { x, d0, d1: slope0, noise });
     const r1 = (this.level(index - 1).lambda - from.lambda) / h;
-    const slope1 = Linear.of(outputs.at(-2)).minus(d0).times(1 / r1);
-    const d1 = slope1.times(r0).plus(slope0, -r1).times(1 / (r0 - r1));
+    const slope1 = Linear.of(outputs.at(-2))
+      .minus(d0)
+      .times(1 / r1);
+    const d1 = slope1
+      .times(r0)
+      .plus(slope0, -r1)
+      .times(1 / (r0 - r1));
     const d2 = slope0.minus(slope1).times(2 / (r0 - r1));
     return dpmUpdate(algorithm, { from, to, solver }, { x, d0, d1, d2, noise });
   }

@@ -2,7 +2,14 @@ import type { Tensor } from "../tensor/tensor.js";
 import { linspace } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
 import { oneOf, translated } from "./config.js";
-import { DPM_SOLVERS, isStochastic, multistepOrder, multistepUpdate, type DPMAlgorithm, type DPMSolver } from "./dpm_formulas.js";
+import {
+  DPM_SOLVERS,
+  isStochastic,
+  multistepOrder,
+  multistepUpdate,
+  type DPMAlgorithm,
+  type DPMSolver,
+} from "./dpm_formulas.js";
 import { EDM_DEFAULTS, EDMScheduler } from "./edm_scheduler.js";
 import { History } from "./history.js";
 import { Linear } from "./linear.js";
@@ -62,7 +69,12 @@ export class EDMDPMSolverMultistepScheduler extends EDMScheduler<EDMDPMSolverMul
     return { alpha: 1, sigma, lambda: -Math.fround(Math.log(sigma)) };
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, { generator, varianceNoise }: StepOptions = {}): StepResult {
+  step(
+    modelOutput: Tensor,
+    timestep: number,
+    sample: Tensor,
+    { generator, varianceNoise }: StepOptions = {},
+  ): StepResult {
     const { className, config } = this;
     checkShapes(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);

@@ -18,7 +18,10 @@ export class EDMEulerScheduler extends EDMScheduler {
   constructor(options: Partial<EDMConfig> = {}) {
     super(options);
     const train = checkSteps(this.className, this.config.num_train_timesteps, 1e6);
-    const levels = this.levelsOf(Array.from({ length: train + 1 }, (_, i) => i / train), exact);
+    const levels = this.levelsOf(
+      Array.from({ length: train + 1 }, (_, i) => i / train),
+      exact,
+    );
     this.begin(levels, levels[levels.length - 1]);
   }
 

@@ -35,7 +35,7 @@ export abstract class EDMScheduler<C extends EDMConfig = EDMConfig> extends Sigm
     if (oneOf(className, "sigma_schedule", config.sigma_schedule, ["karras", "exponential"]) === "exponential")
       return Array.from(linspace(Math.log(min), Math.log(max), ramp.length).map(Math.exp)).reverse();
     const [a, b] = [max ** (1 / rho), min ** (1 / rho)];
-    return Array.from(ramp, (r) => f32(round(round(a + round(r * (b - a))) ** rho)));
+    return Array.from(ramp, (r) => f32(round(round(a) + round(r * round(b - a))) ** rho));
   }
 
   /** Sets levels and times; the level after the last is 0 or `smallest`. */

@@ -60,7 +60,10 @@ export class EulerAncestralDiscreteScheduler extends DiscreteScheduler<EulerAnce
       const derivative = x.minus(x0).times(1 / sigma);
       const noise = drawNoise(modelOutput, generator);
       return {
-        prevSample: x.plus(derivative, down - sigma).plus(noise, up).toTensor(),
+        prevSample: x
+          .plus(derivative, down - sigma)
+          .plus(noise, up)
+          .toTensor(),
         predOriginalSample: x0.toTensor(),
       };
     });

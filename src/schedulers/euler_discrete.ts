@@ -1,6 +1,6 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS, linspace } from "./betas.js";
-import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { checkScheduleOptions, checkShapes, checkSteps, given } from "./checks.js";
 import { oneOf } from "./config.js";
 import { DiscreteScheduler } from "./discrete_scheduler.js";
 import { Linear } from "./linear.js";
@@ -52,17 +52,23 @@ export class EulerDiscreteScheduler extends DiscreteScheduler<EulerDiscreteConfi
     const { className, config } = this;
     checkScheduleOptions(className, EulerDiscreteScheduler.customSchedules, options);
     const { timesteps, sigmas } = options;
-    if (sigmas && (timesteps || numInferenceSteps != null))
-      throw new RangeError(`${className}.setTimesteps: takes the number of steps, timesteps or sigmas, got more than one`);
+    if (sigmas && (timesteps || given(numInferenceSteps)))
+      throw new RangeError(
+        `${className}.setTimesteps: takes the number of steps, timesteps or sigmas, got more than one`,
+      );
     const n = sigmas ? checkSteps(className, sigmas.length - 1) : this.countSteps(numInferenceSteps, options);
     if (timesteps && this.#isContinuous)
-      throw new RangeError(`${className}.setTimesteps: cannot set timesteps with timestep_type "continuous" and v_prediction`);
+      throw new RangeError(
+        `${className}.setTimesteps: cannot set timesteps with timestep_type "continuous" and v_prediction`,
+      );
     const { times, levels } = sigmas ? this.#fromSigmas(sigmas) : this.spaced(n, timesteps);
     if (!sigmas) {
       const final = oneOf(className, "final_sigmas_type", config.final_sigmas_type, ["zero", "sigma_min"]);
       levels.push(final === "zero" ? 0 : this.table[0]);
     }
-    const continuous = this.#isContinuous ? levels.slice(0, -1).map((sigma) => continuousTime(Math.fround(sigma))) : null;
+    const continuous = this.#isContinuous
+      ? levels.slice(0, -1).map((sigma) => continuousTime(Math.fround(sigma)))
+      : null;
     this.begin(n, (continuous ?? times).map(Math.fround), levels);
   }
 
@@ -91,7 +97,11 @@ export class EulerDiscreteScheduler extends DiscreteScheduler<EulerDiscreteConfi
     const result = sample.device.scope(() => {
       let x = Linear.of(sample);
       if (gamma > 0) x = x.plus(drawNoise(modelOutput, generator), sNoise * Math.sqrt(sigmaHat ** 2 - sigma ** 2));
-      const x0 = sigmaPrediction(className, config.prediction_type, modelOutput, x, { sigma, sigmaHat, known: PREDICTIONS });
+      const x0 = sigmaPrediction(className, config.prediction_type, modelOutput, x, {
+        sigma,
+        sigmaHat,
+        known: PREDICTIONS,
+      });
       const derivative = x.minus(x0).times(1 / sigmaHat);
       const prevSample = x.plus(derivative, sigmas[index + 1] - sigmaHat).toTensor();
       return { prevSample, predOriginalSample: x0.toTensor() };

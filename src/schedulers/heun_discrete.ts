@@ -70,13 +70,25 @@ export class HeunDiscreteScheduler extends DiscreteScheduler<HeunDiscreteConfig>
     const level = start ? next : sigma;
     const result = sample.device.scope(() => {
       const x = Linear.of(sample);
-      const guess = sigmaPrediction(className, config.prediction_type, modelOutput, x, { sigma: level, known: USUAL_PREDICTIONS });
-      const predOriginalSample = boundedX0(guess, { clip_sample: config.clip_sample, clip_sample_range: config.clip_sample_range });
+      const guess = sigmaPrediction(className, config.prediction_type, modelOutput, x, {
+        sigma: level,
+        known: USUAL_PREDICTIONS,
+      });
+      const predOriginalSample = boundedX0(guess, {
+        clip_sample: config.clip_sample,
+        clip_sample_range: config.clip_sample_range,
+      });
       const x0 = isBounded({ clip_sample: config.clip_sample }) ? linear(predOriginalSample) : guess;
       const derivative = x.minus(x0).times(1 / level);
       if (start && first) {
         const mean = derivative.plus(first).times(0.5);
-        return { prevSample: mean.times(next - sigma).plus(start).toTensor(), predOriginalSample };
+        return {
+          prevSample: mean
+            .times(next - sigma)
+            .plus(start)
+            .toTensor(),
+          predOriginalSample,
+        };
       }
       this.#start.set(sample);
       this.#derivative.set(derivative);

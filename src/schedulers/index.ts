@@ -12,14 +12,21 @@ import { KDPM2DiscreteScheduler } from "./kdpm2_discrete.js";
 import { KDPM2AncestralDiscreteScheduler } from "./kdpm2_ancestral_discrete.js";
 import { DEISMultistepScheduler } from "./deis_multistep.js";
 import { UniPCMultistepScheduler } from "./unipc_multistep.js";
+import { DPMSolverSDEScheduler } from "./dpmsolver_sde.js";
 import { EDMEulerScheduler } from "./edm_euler.js";
 import { DPMSolverMultistepInverseScheduler } from "./dpmsolver_multistep_inverse.js";
+import { SASolverScheduler } from "./sasolver.js";
 import { DDIMInverseScheduler } from "./ddim_inverse.js";
 import { LCMScheduler } from "./lcm.js";
 import { TCDScheduler } from "./tcd.js";
 import { IPNDMScheduler } from "./ipndm.js";
 import { EDMDPMSolverMultistepScheduler } from "./edm_dpmsolver_multistep.js";
+import { CMStochasticIterativeScheduler } from "./consistency_models.js";
+import { FlowMatchEulerDiscreteScheduler } from "./flow_match_euler_discrete.js";
+import { FlowMatchHeunDiscreteScheduler } from "./flow_match_heun_discrete.js";
+import { FlowMatchLCMScheduler } from "./flow_match_lcm.js";
 import { UnCLIPScheduler } from "./unclip.js";
+import { ScoreSdeVeScheduler } from "./sde_ve.js";
 import { registerSchedulers } from "./registry.js";
 
 registerSchedulers(
@@ -36,14 +43,21 @@ registerSchedulers(
   KDPM2AncestralDiscreteScheduler,
   DEISMultistepScheduler,
   UniPCMultistepScheduler,
+  DPMSolverSDEScheduler,
   EDMEulerScheduler,
   DPMSolverMultistepInverseScheduler,
+  SASolverScheduler,
   DDIMInverseScheduler,
   LCMScheduler,
   TCDScheduler,
   IPNDMScheduler,
   EDMDPMSolverMultistepScheduler,
+  CMStochasticIterativeScheduler,
+  FlowMatchEulerDiscreteScheduler,
+  FlowMatchHeunDiscreteScheduler,
+  FlowMatchLCMScheduler,
   UnCLIPScheduler,
+  ScoreSdeVeScheduler,
 );
 
 export { schedulerClass, schedulerNames } from "./registry.js";
@@ -63,11 +77,21 @@ export { KDPM2DiscreteScheduler } from "./kdpm2_discrete.js";
 export { KDPM2AncestralDiscreteScheduler } from "./kdpm2_ancestral_discrete.js";
 export { DEISMultistepScheduler, type DEISMultistepConfig } from "./deis_multistep.js";
 export { UniPCMultistepScheduler, type UniPCMultistepConfig } from "./unipc_multistep.js";
+export { DPMSolverSDEScheduler, type DPMSolverSDEConfig } from "./dpmsolver_sde.js";
 export { EDMEulerScheduler } from "./edm_euler.js";
-export { DPMSolverMultistepInverseScheduler, type DPMSolverMultistepInverseConfig } from "./dpmsolver_multistep_inverse.js";
+export {
+  DPMSolverMultistepInverseScheduler,
+  type DPMSolverMultistepInverseConfig,
+} from "./dpmsolver_multistep_inverse.js";
+export { SASolverScheduler, type SASolverConfig } from "./sasolver.js";
 export { DDIMInverseScheduler, type DDIMInverseConfig } from "./ddim_inverse.js";
 export { LCMScheduler } from "./lcm.js";
 export { TCDScheduler } from "./tcd.js";
 export { IPNDMScheduler, type IPNDMConfig } from "./ipndm.js";
 export { EDMDPMSolverMultistepScheduler, type EDMDPMSolverMultistepConfig } from "./edm_dpmsolver_multistep.js";
+export { CMStochasticIterativeScheduler, type CMStochasticIterativeConfig } from "./consistency_models.js";
+export { FlowMatchEulerDiscreteScheduler, type FlowMatchEulerDiscreteConfig } from "./flow_match_euler_discrete.js";
+export { FlowMatchHeunDiscreteScheduler, type FlowMatchHeunDiscreteConfig } from "./flow_match_heun_discrete.js";
+export { FlowMatchLCMScheduler, type FlowMatchLCMConfig } from "./flow_match_lcm.js";
 export { UnCLIPScheduler, type UnCLIPConfig } from "./unclip.js";
+export { ScoreSdeVeScheduler, type ScoreSdeVeConfig } from "./sde_ve.js";

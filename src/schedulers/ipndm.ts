@@ -15,7 +15,7 @@ export class IPNDMScheduler extends IndexedScheduler<IPNDMConfig> {
   static override readonly className: string = "IPNDMScheduler";
   static override readonly defaults = defaults;
   readonly initNoiseSigma = 1;
-  /** Rates of noise and signal at each step and after the last, float32. */
+  /** Rates of noise and signal at each step and after the last, float32. `trained_betas` fix them, and so the steps. */
   betas = new Float32Array();
   alphas = new Float32Array();
   readonly #outputs = new History(4);
@@ -30,10 +30,10 @@ export class IPNDMScheduler extends IndexedScheduler<IPNDMConfig> {
     checkScheduleOptions(this.className, IPNDMScheduler.customSchedules, options);
     const n = checkSteps(this.className, numInferenceSteps);
     const trained = this.config.trained_betas;
-    if (trained && trained.length <= n)
-      throw new RangeError(`${this.className}.setTimesteps: ${n} steps need ${n + 1} trained_betas, got ${trained.length}`);
     const steps = linspace(1, 0, n + 1).map((x, i) => (i === n ? 0 : x));
-    this.betas = trained ? Float32Array.from(trained) : steps.map((x) => Math.fround(Math.sin(Math.fround(Math.fround(x * Math.PI) / 2))) ** 2);
+    this.betas = trained
+      ? Float32Array.from(trained)
+      : steps.map((x) => Math.fround(Math.sin(Math.fround(Math.fround(x * Math.PI) / 2))) ** 2);
     this.alphas = this.betas.map((beta) => Math.sqrt(Math.fround(1 - Math.fround(beta * beta))));
     this.timesteps = Array.from(this.betas.subarray(0, -1), (beta, i) =>
       Math.fround(Math.fround(Math.fround(Math.atan2(beta, this.alphas[i])) / Math.PI) * 2),
@@ -59,8 +59,14 @@ export class IPNDMScheduler extends IndexedScheduler<IPNDMConfig> {
     const result = sample.device.scope(() => {
       this.#outputs.push(Linear.of(sample, beta).plus(modelOutput, alpha));
       const output = adamsBashforth(this.#outputs);
-      const x0 = Linear.of(sample).plus(output, -beta).times(1 / Math.max(alpha, 1e-8));
-      return { prevSample: x0.times(this.alphas[index + 1]).plus(output, this.betas[index + 1]).toTensor() };
+      // Where alpha is 0 the sample cancels: it must do so before the difference is scaled up by 1e8.
+      const difference = Linear.of(sample).plus(output, -beta).toTensor();
+      const scale = this.alphas[index + 1] / Math.max(alpha, 1e-8);
+      return {
+        prevSample: Linear.of(difference, scale)
+          .plus(output, this.betas[index + 1])
+          .toTensor(),
+      };
     });
     this.advance();
     return result;

@@ -14,7 +14,9 @@ export class KDPM2AncestralDiscreteScheduler extends KDPM2Scheduler {
   }
 
   protected middleLevels(sigmas: readonly number[]): number[] {
-    return sigmas.map((sigma, i) => (i + 2 >= sigmas.length ? 0 : between(sigma, ancestralLevels(sigma, sigmas[i + 1]).down)));
+    return sigmas.map((sigma, i) =>
+      i + 2 >= sigmas.length ? 0 : between(sigma, ancestralLevels(sigma, sigmas[i + 1]).down),
+    );
   }
 
   step(modelOutput: Tensor, timestep: number, sample: Tensor, { generator }: StepOptions = {}): StepResult {
@@ -29,11 +31,21 @@ export class KDPM2AncestralDiscreteScheduler extends KDPM2Scheduler {
       const predOriginalSample = x0.toTensor();
       if (!start) {
         this.start.set(sample);
-        return { prevSample: derivative.times(middle - sigma).plus(sample).toTensor(), predOriginalSample };
+        return {
+          prevSample: derivative
+            .times(middle - sigma)
+            .plus(sample)
+            .toTensor(),
+          predOriginalSample,
+        };
       }
       const { up, down } = ancestralLevels(sigma, sigmas[index]);
       const noise = drawNoise(modelOutput, generator);
-      const prevSample = derivative.times(down - sigma).plus(start).plus(noise, up).toTensor();
+      const prevSample = derivative
+        .times(down - sigma)
+        .plus(start)
+        .plus(noise, up)
+        .toTensor();
       return { prevSample, predOriginalSample };
     });
     if (start) this.start.clear();

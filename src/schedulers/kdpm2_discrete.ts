@@ -24,7 +24,10 @@ export class KDPM2DiscreteScheduler extends KDPM2Scheduler {
     const result = sample.device.scope(() => {
       const { x0, derivative } = this.slope(modelOutput, sample, start ? middle : sigma);
       if (!start) this.start.set(sample);
-      const prevSample = derivative.times(next - sigma).plus(start ?? sample).toTensor();
+      const prevSample = derivative
+        .times(next - sigma)
+        .plus(start ?? sample)
+        .toTensor();
       return { prevSample, predOriginalSample: x0.toTensor() };
     });
     if (start) this.start.clear();

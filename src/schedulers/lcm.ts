@@ -37,7 +37,9 @@ export class LCMScheduler extends DistilledScheduler {
       const x0 = isBounded(config) ? linear(boundedX0(guess, config)) : guess;
       const denoised = x0.times(out).plus(sample, skip).toTensor();
       const noise = this.isLast ? null : drawNoise(modelOutput, generator);
-      const previous = noise ? Linear.of(denoised, Math.sqrt(alphaNext)).plus(noise, Math.sqrt(1 - alphaNext)) : linear(denoised);
+      const previous = noise
+        ? Linear.of(denoised, Math.sqrt(alphaNext)).plus(noise, Math.sqrt(1 - alphaNext))
+        : linear(denoised);
       return { prevSample: previous.toTensor(), denoised };
     });
     this.advance();

@@ -76,7 +76,10 @@ export class LMSDiscreteScheduler extends DiscreteScheduler<LMSDiscreteConfig> {
     const derivatives = this.#derivatives;
     const result = sample.device.scope(() => {
       const x = Linear.of(sample);
-      const x0 = sigmaPrediction(className, config.prediction_type, modelOutput, x, { sigma, known: USUAL_PREDICTIONS });
+      const x0 = sigmaPrediction(className, config.prediction_type, modelOutput, x, {
+        sigma,
+        known: USUAL_PREDICTIONS,
+      });
       derivatives.push(x.minus(x0).times(1 / sigma));
       derivatives.keep(order);
       let previous = x;

@@ -13,9 +13,14 @@ export interface NoiseSource {
  * @throws RangeError if a list is not as long as the batch
  */
 export function drawNoise(x: Tensor, source: NoiseSource | readonly NoiseSource[] | null | undefined): Tensor {
-  const dtype = x.dtype === "float16" ? "float16" : "float32";
-  return Tensor.from(draw(x.shape, dtype, source), x.shape, { dtype, device: x.device });
+  return Tensor.from(drawNoiseData(x, source), x.shape, { dtype: x.dtype, device: x.device });
 }
+
+/** The numbers of `drawNoise`, on the CPU. */
+export const drawNoiseData = (
+  { shape, dtype }: Tensor,
+  source: NoiseSource | readonly NoiseSource[] | null | undefined,
+): Float32Array => draw(shape, dtype === "float16" ? "float16" : "float32", source);
 
 function draw(
   shape: readonly number[],
@@ -33,4 +38,5 @@ function draw(
   return noise;
 }
 
-const isList = (source: NoiseSource | readonly NoiseSource[]): source is readonly NoiseSource[] => Array.isArray(source);
+const isList = (source: NoiseSource | readonly NoiseSource[]): source is readonly NoiseSource[] =>
+  Array.isArray(source);

@@ -52,9 +52,14 @@ export class PNDMScheduler extends AlphasScheduler<PNDMConfig> {
       this.plmsTimesteps = [spaced[0], ...spaced.slice(1, 2), ...spaced.slice(1)];
     } else {
       if (n < 4)
-        throw new RangeError(`${className}.setTimesteps: the Runge-Kutta start needs at least 4 steps, got ${n}; or set skip_prk_steps`);
+        throw new RangeError(
+          `${className}.setTimesteps: the Runge-Kutta start needs at least 4 steps, got ${n}; or set skip_prk_steps`,
+        );
       const half = Math.floor(Math.floor(config.num_train_timesteps / n) / 2);
-      const points = spaced.slice(0, 4).reverse().flatMap((t) => [t, t + half]);
+      const points = spaced
+        .slice(0, 4)
+        .reverse()
+        .flatMap((t) => [t, t + half]);
       const doubled = points.slice(0, -1).flatMap((t) => [t, t]);
       this.prkTimesteps = doubled.slice(1, -1).reverse();
       this.plmsTimesteps = spaced.slice(3);
@@ -109,7 +114,9 @@ export class PNDMScheduler extends AlphasScheduler<PNDMConfig> {
     const n = this.checkTimestep(timestep);
     checkShapes(this.className, modelOutput, sample);
     if (!this.config.skip_prk_steps && this.#outputs.length < 3)
-      throw new Error(`${this.className}.stepPlms: runs after 12 steps of stepPrk, got ${this.counter}; or set skip_prk_steps`);
+      throw new Error(
+        `${this.className}.stepPlms: runs after 12 steps of stepPrk, got ${this.counter}; or set skip_prk_steps`,
+      );
     const ratio = Math.floor(this.config.num_train_timesteps / n);
     // The second step goes over the first again, with the mean of both outputs (Heun), and leaves no output behind.
     const again = this.counter === 1;

@@ -23,7 +23,9 @@ export function schedulerClass(className: string): SchedulerClass {
   if (found) return found;
   const names = schedulerNames();
   const text = String(className).slice(0, 80);
-  const nearest = names.map((name) => [distance(text.toLowerCase(), name.toLowerCase()), name] as const).sort((a, b) => a[0] - b[0])[0];
+  const nearest = names
+    .map((name) => [distance(text.toLowerCase(), name.toLowerCase()), name] as const)
+    .sort((a, b) => a[0] - b[0])[0];
   const hint = nearest && nearest[0] <= nearest[1].length / 2 ? ` Did you mean ${nearest[1]}?` : "";
   throw new RangeError(`scheduler: unknown class ${JSON.stringify(text)}.${hint} Known: ${names.join(", ")}`);
 }

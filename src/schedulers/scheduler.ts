@@ -59,6 +59,8 @@ export interface StepResult {
   predOriginalSample?: Tensor;
   /** LCM: the consistency function's value. Belongs to the caller. */
   denoised?: Tensor;
+  /** ScoreSdeVe: the sample without the step's noise. Belongs to the caller. */
+  prevSampleMean?: Tensor;
   /** TCD: the sample at the intermediate time, before noise is added. Belongs to the caller. */
   predNoisedSample?: Tensor;
 }
@@ -153,13 +155,17 @@ export abstract class Scheduler<C extends object = object> {
     const path = subfolder === "" ? CONFIG_NAME : `${subfolder.replace(/\/+$/, "")}/${CONFIG_NAME}`;
     for (const candidate of new Set([path, CONFIG_NAME]))
       if (await repository.open(candidate)) return this.fromConfig(await readJSON(repository, candidate), overrides);
-    throw new RepositoryError(`${this.className}.fromPretrained: ${repository.name} has neither ${path} nor ${CONFIG_NAME}`);
+    throw new RepositoryError(
+      `${this.className}.fromPretrained: ${repository.name} has neither ${path} nor ${CONFIG_NAME}`,
+    );
   }
 
   /** Writes `scheduler_config.json` into a folder (Node only); Python's diffusers reads it. */
   async savePretrained(directory: string): Promise<void> {
     if (typeof process === "undefined" || !process.versions?.node)
-      throw new Error(`${this.className}.savePretrained: a browser has no folders; use toJSONString() and store the text`);
+      throw new Error(
+        `${this.className}.savePretrained: a browser has no folders; use toJSONString() and store the text`,
+      );
     const { saveText } = await import("../loader/save_node.js");
     await saveText(directory, CONFIG_NAME, this.toJSONString());
   }

@@ -70,7 +70,12 @@ export function sigmaShape(className: string, config: SigmaShapeConfig): SigmaSh
  * keys of another class, as in diffusers).
  * @param sigmas descending
  */
-export function shapedSigmas(shape: SigmaShape, config: SigmaShapeConfig, sigmas: ArrayLike<number>, n: number): number[] {
+export function shapedSigmas(
+  shape: SigmaShape,
+  config: SigmaShapeConfig,
+  sigmas: ArrayLike<number>,
+  n: number,
+): number[] {
   const max = typeof config.sigma_max === "number" ? config.sigma_max : sigmas[0];
   const min = typeof config.sigma_min === "number" ? config.sigma_min : sigmas[sigmas.length - 1];
   return { karras: karrasSigmas, exponential: exponentialSigmas, beta: betaSigmas }[shape](max, min, n);

@@ -2,6 +2,7 @@
 import { slice } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { makeSchedule, type BetaConfig } from "./betas.js";
+import { given } from "./checks.js";
 import { Linear } from "./linear.js";
 import { mixAtTimes } from "./noising.js";
 import { boundedX0, linear, predictEpsilon, predictX0, type Prediction } from "./prediction.js";
@@ -81,12 +82,17 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
 
   /** Number of training timesteps left when those with λ below the config's bound are clipped. */
   protected clippedLength(bound: number): number {
-    const below = this.alphasCumprod.filter((a) => f32(f32(Math.log(f32(Math.sqrt(a)))) - f32(Math.log(f32(Math.sqrt(f32(1 - a)))))) < bound);
+    const below = this.alphasCumprod.filter(
+      (a) => f32(f32(Math.log(f32(Math.sqrt(a)))) - f32(Math.log(f32(Math.sqrt(f32(1 - a)))))) < bound,
+    );
     return this.alphasCumprod.length - below.length;
   }
 
   /** Levels of the shape that the config asks for, and their timesteps; null if it asks for none. */
-  protected shaped(n: number, table: ArrayLike<number> = this.table.slice().reverse()): { times: number[]; levels: number[] } | null {
+  protected shaped(
+    n: number,
+    table: ArrayLike<number> = this.table.slice().reverse(),
+  ): { times: number[]; levels: number[] } | null {
     const shape = sigmaShape(this.className, this.config);
     if (!shape) return null;
     const levels = shapedSigmas(shape, this.config, table, n);
@@ -105,7 +111,7 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
 
   /** The shift of flow levels: of the config, or exp(mu). */
   protected shiftFor(mu: number | null | undefined): number {
-    if (mu == null) return this.config.flow_shift;
+    if (!given(mu)) return this.config.flow_shift;
     if (this.config.use_dynamic_shifting && this.config.time_shift_type === "exponential") return Math.exp(mu);
     throw new RangeError(
       `${this.className}.setTimesteps: mu needs use_dynamic_shifting and time_shift_type "exponential", got ` +
@@ -134,8 +140,16 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
   }
 
   /** x0 at a point of the schedule, thresholded where the config says so. */
-  protected x0(modelOutput: Tensor, sample: Tensor, index: number, known: readonly Prediction[] = X0_PREDICTIONS): Linear {
-    const guess = predictX0(this.className, this.config.prediction_type, modelOutput, sample, { ...this.#rates(index), known });
+  protected x0(
+    modelOutput: Tensor,
+    sample: Tensor,
+    index: number,
+    known: readonly Prediction[] = X0_PREDICTIONS,
+  ): Linear {
+    const guess = predictX0(this.className, this.config.prediction_type, modelOutput, sample, {
+      ...this.#rates(index),
+      known,
+    });
     return this.config.thresholding ? linear(boundedX0(guess, this.config)) : guess;
   }
 
@@ -143,10 +157,21 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
   protected epsilon(modelOutput: Tensor, sample: Tensor, index: number): Linear {
     const { alpha, sigma } = this.#rates(index);
     const known = NOISE_PREDICTIONS;
-    const guess = predictEpsilon(this.className, this.config.prediction_type, modelOutput, sample, { alpha, sigma, known });
+    const guess = predictEpsilon(this.className, this.config.prediction_type, modelOutput, sample, {
+      alpha,
+      sigma,
+      known,
+    });
     if (!this.config.thresholding) return guess;
-    const x0 = boundedX0(Linear.of(sample).plus(guess, -sigma).times(1 / alpha), this.config);
-    return Linear.of(sample).plus(x0, -alpha).times(1 / sigma);
+    const x0 = boundedX0(
+      Linear.of(sample)
+        .plus(guess, -sigma)
+        .times(1 / alpha),
+      this.config,
+    );
+    return Linear.of(sample)
+      .plus(x0, -alpha)
+      .times(1 / sigma);
   }
 
   /** A flow model's sigma is the level itself, whatever the schedule. */

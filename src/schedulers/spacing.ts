@@ -29,21 +29,27 @@ export interface SpacingConfig {
   readonly steps_offset: number;
 }
 
-/**
- * Timesteps in descending order.
- * @param options `rounded`: false keeps the fractions of `linspace`, as schedulers do that interpolate sigmas;
- *   `last`: where `trailing` begins, if not at the end of the training timesteps
- */
+export interface SpacingOptions {
+  /** False keeps the fractions of `linspace`, as schedulers do that interpolate sigmas: in float32, or `exact`. */
+  rounded?: boolean;
+  exact?: boolean;
+  /** Where `trailing` begins, if not at the end of the training timesteps. */
+  last?: number;
+  /** The values of `timestep_spacing` that the class has. */
+  known?: readonly Spacing[];
+}
+
+/** Timesteps in descending order. */
 export function spacedTimesteps(
   className: string,
   { num_train_timesteps: train, timestep_spacing: spacing, steps_offset: offset }: SpacingConfig,
   n: number,
-  { rounded = true, known = SPACINGS, last = train }: { rounded?: boolean; known?: readonly Spacing[]; last?: number } = {},
+  { rounded = true, exact = false, known = SPACINGS, last = train }: SpacingOptions = {},
 ): number[] {
   switch (oneOf(className, "timestep_spacing", spacing, known)) {
     case "linspace": {
       const values = linspace64(0, train - 1, n).reverse();
-      return rounded ? values.map(roundHalfEven) : values.map(Math.fround);
+      return rounded ? values.map(roundHalfEven) : exact ? values : values.map(Math.fround);
     }
     case "leading": {
       const ratio = Math.floor(train / n);

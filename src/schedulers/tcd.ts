@@ -1,5 +1,5 @@
 import type { Tensor } from "../tensor/tensor.js";
-import { checkScheduleOptions, checkShapes } from "./checks.js";
+import { checkScheduleOptions, checkShapes, given } from "./checks.js";
 import { DistilledScheduler, type Teacher } from "./distilled_scheduler.js";
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
@@ -20,7 +20,7 @@ export class TCDScheduler extends DistilledScheduler {
   /** With `originalInferenceSteps` given, diffusers picks from all training timesteps. */
   protected override teacher(options: ScheduleOptions): Teacher {
     const { originalInferenceSteps: steps, strength = 1 } = options;
-    if (steps == null) return super.teacher(options);
+    if (!given(steps)) return super.teacher(options);
     const length = Math.floor(this.config.num_train_timesteps * strength);
     return { timesteps: Array.from({ length }, (_, i) => i), steps };
   }
@@ -38,7 +38,10 @@ export class TCDScheduler extends DistilledScheduler {
     const result = sample.device.scope(() => {
       const x0 = predictX0(className, config.prediction_type, modelOutput, sample, rates);
       const epsilon = predictEpsilon(className, config.prediction_type, modelOutput, sample, rates);
-      const predNoisedSample = x0.times(Math.sqrt(between)).plus(epsilon, Math.sqrt(1 - between)).toTensor();
+      const predNoisedSample = x0
+        .times(Math.sqrt(between))
+        .plus(epsilon, Math.sqrt(1 - between))
+        .toTensor();
       if (eta === 0 || this.isLast) return { prevSample: linear(predNoisedSample).toTensor(), predNoisedSample };
       const ratio = alphaNext / between;
       const noise = drawNoise(modelOutput, generator);

@@ -17,6 +17,7 @@ const defaults = {
   prediction_type: "epsilon",
   beta_schedule: "squaredcos_cap_v2",
 };
+const f32 = Math.fround;
 export type UnCLIPConfig = typeof defaults;
 
 /** DDPM as unCLIP runs it (Ramesh et al. 2022, arXiv 2204.06125). diffusers: scheduling_unclip.py */
@@ -44,7 +45,8 @@ export class UnCLIPScheduler extends AlphasScheduler<UnCLIPConfig> {
     const previous = options.prevTimestep ?? timestep - 1;
     const alpha = this.alphaAt(timestep);
     const alphaPrevious = previous >= 0 ? this.alphaAt(previous) : 1;
-    const beta = previous === timestep - 1 ? this.betas[timestep] : 1 - alpha / alphaPrevious;
+    // In float32 as in diffusers: at the noisy end 1 - beta is all rounding, and the sample is scaled by it.
+    const beta = previous === timestep - 1 ? this.betas[timestep] : f32(1 - f32(alpha / alphaPrevious));
     const rates = { alpha: Math.sqrt(alpha), sigma: Math.sqrt(1 - alpha), known: ["epsilon", "sample"] as const };
     return sample.device.scope(() => {
       const [mean, learned] = this.#split(modelOutput, sample);
@@ -54,11 +56,12 @@ export class UnCLIPScheduler extends AlphasScheduler<UnCLIPConfig> {
       const predOriginalSample = boundedX0(guess, bounds);
       const x = (isBounded(bounds) ? linear(predOriginalSample) : guess)
         .times((Math.sqrt(alphaPrevious) * beta) / (1 - alpha))
-        .plus(sample, (Math.sqrt(1 - beta) * (1 - alphaPrevious)) / (1 - alpha));
+        .plus(sample, (Math.sqrt(f32(1 - beta)) * (1 - alphaPrevious)) / (1 - alpha));
       if (timestep <= 0) return { prevSample: x.toTensor(), predOriginalSample };
       const noise = options.varianceNoise ?? drawNoise(mean, options.generator);
       const variance = ((1 - alphaPrevious) / (1 - alpha)) * beta;
-      if (!learned) return { prevSample: x.plus(noise, Math.sqrt(Math.max(variance, 1e-20))).toTensor(), predOriginalSample };
+      if (!learned)
+        return { prevSample: x.plus(noise, Math.sqrt(Math.max(variance, 1e-20))).toTensor(), predOriginalSample };
       const [low, high] = [Math.log(variance), Math.log(beta)];
       const scaled = learnedNoise(noise, learned, { offset: (high + low) / 4, slope: (high - low) / 4 });
       return { prevSample: x.plus(scaled).toTensor(), predOriginalSample };
@@ -72,7 +75,9 @@ export class UnCLIPScheduler extends AlphasScheduler<UnCLIPConfig> {
     const channels = sample.shape[1];
     if (type === "fixed_small_log") return [modelOutput, null];
     if (modelOutput.shape[1] !== 2 * channels)
-      throw new RangeError(`${className}.step: variance_type "learned_range" needs twice the sample's ${channels} channels, got ${modelOutput.shape[1]}`);
+      throw new RangeError(
+        `${className}.step: variance_type "learned_range" needs twice the sample's ${channels} channels, got ${modelOutput.shape[1]}`,
+      );
     return [slice(modelOutput, 1, 0, channels), slice(modelOutput, 1, channels, channels)];
   }
 }

@@ -58,7 +58,11 @@ function prepare({ from, to, earlier, outputs, x }: UniStep, { solver, predictsD
   const [m0, ...older] = outputs;
   const rate = predictsData ? to.alpha : to.sigma;
   const base = Linear.of(x, predictsData ? to.sigma / from.sigma : to.alpha / from.alpha).plus(m0, -rate * phi1);
-  const differences = older.map((m, i) => Linear.of(m).minus(m0).times(1 / ratios[i]));
+  const differences = older.map((m, i) =>
+    Linear.of(m)
+      .minus(m0)
+      .times(1 / ratios[i]),
+  );
   return { matrix, b, base, differences, m0, weight: -rate * scale };
 }
 
@@ -66,7 +70,13 @@ function prepare({ from, to, earlier, outputs, x }: UniStep, { solver, predictsD
 export function predictStep(step: UniStep, options: UniOptions): Linear {
   const { matrix, b, base, differences, weight } = prepare(step, options);
   const order = b.length;
-  const rhos = order <= 2 ? [0.5] : solve(matrix.slice(0, -1).map((row) => row.slice(0, -1)), b.slice(0, -1));
+  const rhos =
+    order <= 2
+      ? [0.5]
+      : solve(
+          matrix.slice(0, -1).map((row) => row.slice(0, -1)),
+          b.slice(0, -1),
+        );
   return differences.reduce((sum, difference, i) => sum.plus(difference, weight * rhos[i]), base);
 }
 

@@ -1,6 +1,6 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
-import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { checkScheduleOptions, checkShapes, checkSteps, given } from "./checks.js";
 import { oneOf, translated } from "./config.js";
 import { History, Slot } from "./history.js";
 import type { Linear } from "./linear.js";
@@ -55,10 +55,14 @@ export class UniPCMultistepScheduler extends SolverScheduler<UniPCMultistepConfi
     super(options);
     const { className, config } = this;
     if (config.shift_terminal !== null && !config.use_flow_sigmas)
-      throw new RangeError(`${className}: shift_terminal needs use_flow_sigmas, got ${config.shift_terminal} without it`);
+      throw new RangeError(
+        `${className}: shift_terminal needs use_flow_sigmas, got ${config.shift_terminal} without it`,
+      );
     if (config.solver_p !== null) throw new RangeError(`${className}: solver_p is not supported, use null`);
     if (!Number.isInteger(config.solver_order) || config.solver_order < 1)
-      throw new RangeError(`${className}: solver_order must be a whole number of at least 1, got ${config.solver_order}`);
+      throw new RangeError(
+        `${className}: solver_order must be a whole number of at least 1, got ${config.solver_order}`,
+      );
     const solver_type = translated(config.solver_type, ["midpoint", "heun", "logrho"], "bh2");
     oneOf(className, "solver_type", solver_type, ["bh1", "bh2"]);
     if (solver_type !== config.solver_type) this.rewriteConfig({ solver_type });
@@ -70,7 +74,7 @@ export class UniPCMultistepScheduler extends SolverScheduler<UniPCMultistepConfi
     checkScheduleOptions(className, UniPCMultistepScheduler.customSchedules, options);
     const { sigmas, mu } = options;
     const shape = sigmaShape(className, config);
-    if (config.use_dynamic_shifting && mu == null)
+    if (config.use_dynamic_shifting && !given(mu))
       throw new RangeError(`${className}.setTimesteps: use_dynamic_shifting needs mu`);
     if (sigmas && (!config.use_flow_sigmas || shape))
       throw new RangeError(`${className}.setTimesteps: sigmas needs use_flow_sigmas, and no other shape of sigmas`);

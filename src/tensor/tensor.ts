@@ -27,6 +27,7 @@ export class Tensor {
   readonly dtype: DType;
   readonly #storage: Storage;
   #disposed = false;
+  #memos = new Map<object, readonly Tensor[]>();
 
   private constructor(device: Device, shape: readonly number[], dtype: DType, storage: Storage) {
     this.device = device;
@@ -109,10 +110,24 @@ export class Tensor {
     return float16ToFloat32(new Uint16Array(bytes, 0, size));
   }
 
+  /**
+   * Tensors derived from this one, computed on the first call with a key and freed together with it. Tensors never change,
+   * so this is how the keys and values of cross-attention are computed once per prompt and not once per step.
+   */
+  memo(key: object, compute: () => readonly Tensor[]): readonly Tensor[] {
+    let derived = this.#memos.get(key);
+    if (!derived || derived.some((tensor) => tensor.disposed)) {
+      derived = compute().map((tensor) => this.device.keep(tensor));
+      this.#memos.set(key, derived);
+    }
+    return derived;
+  }
+
   /** Gives the memory back; work already recorded with it still runs. Calling it twice is harmless. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    for (const derived of this.#memos.values()) for (const tensor of derived) tensor.dispose();
     this.device.untrack(this);
     if (--this.#storage.references > 0) return;
     this.device.release(this.#storage.block);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { conv2d, type Conv2dOptions } from "../../src/tensor/ops/conv2d.js";
-import { PLAIN, type Tile } from "../../src/tensor/ops/matmul.js";
+import { PLAIN, type Tile } from "../../src/tensor/ops/tiling.js";
 import { conv2dCases, conv2dData, conv2dReference, type Conv2dCase, type Conv2dData } from "../cases/conv2d.js";
 import { Random, type FloatType } from "../cases/data.js";
 import * as gpu from "../support/gpu.js";
@@ -43,7 +43,7 @@ async function check(item: Conv2dCase, dtype: FloatType, tiles: (Tile | undefine
   const size = item.batch * item.outHeight * item.outWidth * item.cout;
   const wanted = gpu.want(conv2dReference(item, data), size, most);
   for (const tile of tiles) {
-    const name = tile ? `tile ${tile.tileM} x ${tile.tileN4}` : "default tile";
+    const name = tile ? `tile ${JSON.stringify(tile)}` : "default tile";
     gpu.expectClose(name, await run(item, data, dtype, tile), wanted, tolerance(dtype, termsOf(item)));
   }
 }

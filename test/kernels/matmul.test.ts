@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { matmul, PLAIN, type MatmulOptions, type Tile } from "../../src/tensor/ops/matmul.js";
+import { matmul, type MatmulOptions } from "../../src/tensor/ops/matmul.js";
+import { PLAIN, type Tile } from "../../src/tensor/ops/tiling.js";
 import { Random, type FloatType } from "../cases/data.js";
 import { matmulCases, matmulData, matmulReference, type MatmulCase, type MatmulData } from "../cases/matmul.js";
 import * as gpu from "../support/gpu.js";
@@ -43,7 +44,7 @@ describe("matmul", () => {
         const data = gpu.roundAll(matmulData(item), dtype);
         const wanted = gpu.want(matmulReference(item, data), item.m * item.n, item.flops < 1e6 ? Infinity : 512);
         for (const tile of visited(item)) {
-          const name = tile ? `tile ${tile.tileM} x ${tile.tileN4}` : "default tile";
+          const name = tile ? `tile ${JSON.stringify(tile)}` : "default tile";
           gpu.expectClose(name, await run(item, data, dtype, tile), wanted, tolerance(dtype, item.k));
         }
       });

@@ -79,7 +79,7 @@ describe("swapping", () => {
   });
 
   test("from A to B is the same as B from the file, for every pair of compatible classes", () => {
-    for (const a of schedulerNames())
+    for (const a of schedulerNames().filter((name) => schedulerClass(name).compatibleNames.length > 0))
       for (const b of schedulerClass(a).fromConfig(SD15).compatibles) {
         const direct = b.fromConfig(SD15);
         const swapped = b.fromConfig(schedulerClass(a).fromConfig(SD15).config);
@@ -101,7 +101,9 @@ describe("swapping", () => {
 
   test("compatibles has a fixed order and itself", () => {
     const names = new DDIMScheduler().compatibles.map((other) => other.className);
-    expect(names.slice(0, 3)).toEqual(["DDIMScheduler", "DDPMScheduler", "PNDMScheduler"].filter((name) => schedulerNames().includes(name)));
+    expect(names.slice(0, 3)).toEqual(
+      ["DDIMScheduler", "DDPMScheduler", "PNDMScheduler"].filter((name) => schedulerNames().includes(name)),
+    );
     expect(names).toContain("EulerDiscreteScheduler");
   });
 });
@@ -118,8 +120,12 @@ describe("config", () => {
   });
 
   test("wrong values name key and value", () => {
-    expect(() => new DDIMScheduler({ beta_schedule: "quadratic" })).toThrow(/beta_schedule must be one of .*"scaled_linear".*got "quadratic"/);
-    expect(() => new DDIMScheduler({ beta_start: "0.1" as unknown as number })).toThrow(/beta_start must be a number, got "0.1"/);
+    expect(() => new DDIMScheduler({ beta_schedule: "quadratic" })).toThrow(
+      /beta_schedule must be one of .*"scaled_linear".*got "quadratic"/,
+    );
+    expect(() => new DDIMScheduler({ beta_start: "0.1" as unknown as number })).toThrow(
+      /beta_start must be a number, got "0.1"/,
+    );
     expect(() => new DDIMScheduler({ beta_strat: 1 } as object)).toThrow(/no option beta_strat.*beta_start/);
     expect(() => new DDIMScheduler({ num_train_timesteps: 1e12 })).toThrow(/num_train_timesteps.*1000000000000/);
     expect(() => new DDIMScheduler({ timestep_spacing: "even" }).setTimesteps(4)).toThrow(/timestep_spacing.*"even"/);
@@ -129,6 +135,8 @@ describe("config", () => {
   });
 
   test("an unknown class name names the nearest", () => {
-    expect(() => schedulerClass("DDIMSheduler")).toThrow(/"DDIMSheduler".*Did you mean DDIMScheduler\?.*Known: .*PNDMScheduler/);
+    expect(() => schedulerClass("DDIMSheduler")).toThrow(
+      /"DDIMSheduler".*Did you mean DDIMScheduler\?.*Known: .*PNDMScheduler/,
+    );
   });
 });

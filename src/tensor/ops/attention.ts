@@ -1,8 +1,8 @@
-import { attention as kernel, WORKGROUP_SIZE } from "../../../kernels/attention.wgsl.js";
+import { attention as kernel, ROLLED_QUERIES, WORKGROUP_SIZE } from "../../../kernels/attention.wgsl.js";
 import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
 import { Tensor } from "../tensor.js";
 import { foldedGrid, formatFor, quadsOf, rowRuns } from "./common.js";
-import { cast, gatherInto, permute } from "./copy.js";
+import { gatherInto, permute } from "./copy.js";
 import { matmul } from "./matmul.js";
 import { concat } from "./shape.js";
 
@@ -18,8 +18,8 @@ export interface AttentionOptions {
 
 /** Up to this head size a thread can hold a query and its result in registers. */
 const MAX_FLASH_HEAD = 160;
-/** Query rows whose scores are in memory at a time on the chunked way. */
-const CHUNK_ROWS = 256;
+/** Scores in memory at a time on the chunked way. */
+const CHUNK_SCORES = 2 ** 20;
 
 /**
  * torch.nn.functional.scaled_dot_product_attention of several heads side by side; the full score matrix is never in memory.
@@ -39,10 +39,9 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     );
   const headSize = width / heads;
   const scale = options.scale ?? 1 / Math.sqrt(headSize);
-  const aligned = headSize % 4 === 0;
-  const chunkable = aligned && heads === 1 && !causal;
-  const by = options.by ?? (aligned && headSize <= MAX_FLASH_HEAD ? "flash" : chunkable ? "chunks" : "plain");
-  if (by === "chunks") return chunked(q, k, v, scale);
+  const mayFlash = headSize % 4 === 0 && headSize <= MAX_FLASH_HEAD;
+  const by = options.by ?? (mayFlash ? "flash" : headSize > 8 ? "chunks" : "plain");
+  if (by === "chunks") return chunked(q, k, v, heads, causal, scale);
 
   const { device } = q;
   const format = formatFor("attention", q, k, v);
@@ -51,7 +50,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const run = (flashHead: number, start: number, end: number, grid: number[], flops: number): void =>
     device.run({
       kernel,
-      variant: { format, headSize: flashHead, fma: device.fusedMultiplyAdd },
+      variant: { format, headSize: flashHead, fma: device.fusedMultiplyAdd, rolled: flashHead > 0 && device.isSoftware },
       values: { ...common, start, end },
       buffers: [q, k, v, y],
       grid,
@@ -65,55 +64,61 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     return y;
   }
   const flopsPerQuery = 4 * batch * keys * width;
-  for (const [start, count] of rowRuns(device, queries, flopsPerQuery, WORKGROUP_SIZE))
-    run(headSize, start, start + count, [Math.ceil(count / WORKGROUP_SIZE), batch * heads], flopsPerQuery * count);
+  const perGroup = WORKGROUP_SIZE * (device.isSoftware ? ROLLED_QUERIES : 1);
+  for (const [start, count] of rowRuns(device, queries, flopsPerQuery, perGroup))
+    run(headSize, start, start + count, [Math.ceil(count / perGroup), batch * heads], flopsPerQuery * count);
   return y;
 }
 
 /**
- * One head too large for registers (the VAE's 512): scores of a few hundred queries at a time as a matmul, a softmax, and
- * a matmul. All of it in float32: unscaled scores pass the largest half, and a half's 11 bits are too few for an exponent.
- * At 4096 tokens the scores in memory are 4 MiB, not 64.
+ * Head by head, for a few hundred queries at a time: scores by a matmul, a softmax, and a matmul with the values. For
+ * heads too large for registers (the VAE's 512). All of it in float32: unscaled scores pass the largest half, and a
+ * half's 11 bits are too few for an exponent. At 4096 tokens the scores in memory are 4 MiB, not 64.
  */
-function chunked(q: Tensor, k: Tensor, v: Tensor, scale: number): Tensor {
+function chunked(q: Tensor, k: Tensor, v: Tensor, heads: number, causal: boolean, scale: number): Tensor {
   const { device, dtype } = q;
   const [batch, queries, width] = q.shape;
   const keys = k.shape[1];
+  const headSize = width / heads;
   // The matmuls take keys by fours: the last key is repeated, and softmax gives the repetitions no weight.
   const padded = Math.ceil(keys / 4) * 4;
+  const chunk = Math.max(64, Math.floor(CHUNK_SCORES / padded));
   const format = formatFor("attention", q, k, v);
   const rows = (x: Tensor, count: number, offset: number, stride = width): Tensor => {
-    const part = Tensor.empty(device, [count, width], "float32");
-    gatherInto(device, x, format, part, { shape: [count, width], strides: [stride, 1], offset });
+    const part = Tensor.empty(device, [count, headSize], "float32");
+    gatherInto(device, x, format, part, { shape: [count, headSize], strides: [stride, 1], offset });
     return part;
   };
-  const padRows = (x: Tensor, image: number): Tensor => {
-    const all = rows(x, keys, image * keys * width);
-    return padded === keys ? all : concat(all, rows(x, padded - keys, ((image + 1) * keys - 1) * width, 0), 0);
+  const padRows = (x: Tensor, offset: number): Tensor => {
+    const all = rows(x, keys, offset);
+    return padded === keys ? all : concat(all, rows(x, padded - keys, offset + (keys - 1) * width, 0), 0);
   };
   return device.scope(() => {
-    const y = Tensor.empty(device, q.shape, dtype);
-    for (let image = 0; image < batch; image++)
+    const byHead = Tensor.empty(device, [batch, heads, queries, headSize], "float32");
+    for (let one = 0; one < batch * heads; one++)
       device.scope(() => {
-        const keysTransposed = permute(padRows(k, image), [1, 0]);
-        const values = padRows(v, image);
-        for (let start = 0; start < queries; start += CHUNK_ROWS)
+        const image = Math.floor(one / heads);
+        const head = (one % heads) * headSize;
+        const keysTransposed = permute(padRows(k, image * keys * width + head), [1, 0]);
+        const values = padRows(v, image * keys * width + head);
+        for (let start = 0; start < queries; start += chunk)
           device.scope(() => {
-            const count = Math.min(CHUNK_ROWS, queries - start);
-            const offset = (image * queries + start) * width;
-            const scores = matmul(rows(q, count, offset), keysTransposed);
+            const count = Math.min(chunk, queries - start);
+            const scores = matmul(rows(q, count, (image * queries + start) * width + head), keysTransposed);
             const weights = Tensor.empty(device, scores.shape, "float32");
             device.run({
               kernel: softmax,
               variant: { format: "f32" },
-              values: { rows: count, width: padded, valid: keys, scale },
+              values: { rows: count, width: padded, valid: keys, first: causal ? start + 1 : keys, scale },
               buffers: [scores, weights],
               grid: [Math.ceil(count / SOFTMAX_SIZE)],
             });
-            const result = matmul(weights, values);
-            device.copyElements(dtype === "float32" ? result : cast(result, dtype), y, offset);
+            device.copyElements(matmul(weights, values), byHead, (one * queries + start) * headSize);
           });
       });
+    const y = Tensor.empty(device, q.shape, dtype);
+    const strides = [heads * queries * headSize, headSize, queries * headSize, 1];
+    gatherInto(device, byHead, "f32", y, { shape: [batch, queries, heads, headSize], strides });
     return y;
   });
 }

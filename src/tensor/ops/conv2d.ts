@@ -2,7 +2,7 @@ import type { Activation } from "../../../kernels/activation.js";
 import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, rowRuns } from "./common.js";
-import { chooseTile, tileGrid, tileVariant, type Tile } from "./matmul.js";
+import { chooseTile, rowUnit, tileGrid, tileVariant, type Tile } from "./tiling.js";
 
 export interface Conv2dOptions {
   stride?: number;
@@ -28,7 +28,7 @@ export interface Conv2dOptions {
  * @returns [batch, outHeight, outWidth, cout]
  */
 export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOptions = {}): Tensor {
-  const { stride = 1, padding = 0, shift, residual, activation = "none", upsample = false, tile } = options;
+  const { stride = 1, padding = 0, shift, residual, activation = "none", upsample = false } = options;
   if (x.shape.length !== 4 || w.shape.length !== 4 || w.shape[2] !== x.shape[3])
     throw new RangeError(
       `conv2d: takes x [batch, height, width, cin] and w [kh, kw, cin, cout], got [${x.shape.join(", ")}] and [${w.shape.join(", ")}]`,
@@ -50,11 +50,11 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const y = Tensor.empty(device, shape, x.dtype);
   const m = batch * outHeight * outWidth;
   const flopsPerRow = 2 * cout * cin * kernelHeight * kernelWidth;
-  const tiling = tileVariant(device, tile ?? chooseTile(device, m, cout, cin));
-  for (const [start, count] of rowRuns(device, m, flopsPerRow, Math.max(1, tiling.tileM) * 4)) {
+  const tile = options.tile ?? chooseTile(device, m, cout, cin);
+  for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile))) {
     device.run({
       kernel,
-      variant: { format, ...tiling, fma: device.fusedMultiplyAdd, activation },
+      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, activation },
       values: {
         ...{ height, width, cin, cout, out_height: outHeight, out_width: outWidth },
         ...{ kernel_height: kernelHeight, kernel_width: kernelWidth, stride, pad_top: top, pad_left: left },
@@ -62,7 +62,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
         ...{ has_shift: shift ? 1 : 0, has_residual: residual ? 1 : 0 },
       },
       buffers: [x, w, bias, shift ?? x, residual ?? x, y],
-      grid: tileGrid(count, cout, tiling),
+      grid: tileGrid(device, count, cout, tile),
       flops: flopsPerRow * count,
     });
   }

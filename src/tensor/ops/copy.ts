@@ -24,7 +24,6 @@ export function gatherInto(
   { shape, strides, offset = 0 }: Gather,
   part?: { start: number; count: number },
 ): void {
-  if (shape.length > 4) throw new RangeError(`copy: takes at most 4 axes, got [${shape.join(", ")}]`);
   if (product(shape) === 0) return;
   const [, n1, n2, n3] = [1, 1, 1, 1, ...shape].slice(-4);
   const [s0, s1, s2, s3] = [0, 0, 0, 0, ...strides].slice(-4);
@@ -42,8 +41,10 @@ export function gatherInto(
 }
 
 function gather(x: Tensor, view: Gather, dtype: DType = x.dtype): Tensor {
+  if (view.shape.length > 4) throw new RangeError(`copy: takes at most 4 axes, got [${view.shape.join(", ")}]`);
+  const [from] = [x.dtype, dtype].map((type) => formatOf(type, x.device.features.has("shader-f16"), "copy"));
   const y = Tensor.empty(x.device, view.shape, dtype);
-  gatherInto(x.device, x, formatOf(x.dtype, x.device.features.has("shader-f16"), "copy"), y, view);
+  gatherInto(x.device, x, from, y, view);
   return y;
 }
 

@@ -8,7 +8,7 @@ const grid = (quads: number): [number, number] => foldedGrid(Math.ceil(quads / k
 /**
  * Σ cₖ xₖ (+ offset) over tensors of one shape, optionally clamped; sums in float32.
  * Coefficients are numbers computed in double precision on the CPU: a scheduler's step is one or two of these.
- * @param terms 1 to 8 pairs of coefficient and tensor
+ * @param terms 1 to 7 pairs of coefficient and tensor
  */
 export function linearCombination(
   terms: readonly (readonly [coefficient: number, x: Tensor])[],
@@ -58,7 +58,7 @@ export function geglu(x: Tensor): Tensor {
   const format = formatFor("geglu", x);
   const y = Tensor.empty(x.device, [...x.shape.slice(0, -1), width / 2], x.dtype);
   const quads = quadsOf(y);
-  x.device.run({ kernel: kernels.geglu, variant: { format, aligned: width % 8 === 0 }, values: { quads, inner: width / 2 }, buffers: [x, y], grid: grid(quads) });
+  x.device.run({ kernel: kernels.geglu, variant: { format, aligned: width % 8 === 0 }, values: { quads, size: y.size, inner: width / 2 }, buffers: [x, y], grid: grid(quads) });
   return y;
 }
 

@@ -58,7 +58,7 @@ export function groupNorm(x: Tensor, weight: Tensor, bias: Tensor, { groups, eps
   device.run({
     kernel: group.apply,
     variant: { format, silu, aligned: (channels / groups) % 4 === 0 },
-    values: { quads, spatial, channels, groups, eps },
+    values: { quads, size: y.size, spatial, channels, groups, eps },
     buffers: [x, statistics, weight, bias, y],
     grid: foldedGrid(Math.ceil(quads / group.WORKGROUP_SIZE)),
   });

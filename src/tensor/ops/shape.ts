@@ -22,22 +22,33 @@ export function embedding(ids: Tensor, table: Tensor, position?: Tensor): Tensor
   if (ids.dtype !== "int32" || ids.shape.length !== 2)
     throw new TypeError(`embedding: ids must be int32 [batch, tokens], got ${String(ids)}`);
   if (position && (position.shape[0] < tokens || position.shape[1] !== width))
-    throw new RangeError(`embedding: ${tokens} tokens of width ${width} do not fit positions [${position.shape.join(", ")}]`);
+    throw new RangeError(
+      `embedding: ${tokens} tokens of width ${width} do not fit positions [${position.shape.join(", ")}]`,
+    );
   const format = formatFor("embedding", table, position);
-  const y = Tensor.empty(device, [batch, tokens, width], table.dtype);
   const rowBytes = width * table.itemSize;
   const limit = device.limits.maxStorageBufferBindingSize;
   // Windows of a multiple of 256 rows keep binding offsets aligned.
   const window = table.bytes <= limit ? rows : Math.floor(limit / rowBytes / 256) * 256;
   if (window < rows && (width % 4 !== 0 || window === 0))
     throw new RangeError(`embedding: a table of rows of ${width} cannot be bound in windows of ${limit} bytes`);
+  const y = Tensor.empty(device, [batch, tokens, width], table.dtype);
   for (let first = 0; first < rows; first += window) {
     const count = Math.min(window, rows - first);
     const range = { block: table.block, offset: first * rowBytes, size: count * rowBytes };
     device.run({
       kernel: embeddingKernel,
       variant: { format },
-      values: { quads: quadsOf(y), width, tokens, count: batch * tokens, first_row: first, rows: count, table_rows: rows, has_position: position ? 1 : 0 },
+      values: {
+        quads: quadsOf(y),
+        width,
+        tokens,
+        count: batch * tokens,
+        first_row: first,
+        rows: count,
+        table_rows: rows,
+        has_position: position ? 1 : 0,
+      },
       buffers: [ids, window === rows ? table : range, position ?? y.device.dummy(table.dtype), y],
       grid: grid(quadsOf(y)),
     });
@@ -52,12 +63,28 @@ export function embedding(ids: Tensor, table: Tensor, position?: Tensor): Tensor
  */
 export function upsampleNearest(x: Tensor, [outHeight, outWidth]: readonly [height: number, width: number]): Tensor {
   const [batch, height, width, channels] = x.shape;
+  if (x.shape.length !== 4 || outHeight < 1 || outWidth < 1)
+    throw new RangeError(
+      `upsampleNearest: takes [batch, height, width, channels] and a size of pixels, got [${x.shape.join(", ")}] and ${outHeight} x ${outWidth}`,
+    );
   const format = formatFor("upsampleNearest", x);
   const y = Tensor.empty(x.device, [batch, outHeight, outWidth, channels], x.dtype);
   const quads = quadsOf(y);
   const sizes = { height, width, channels, out_height: outHeight, out_width: outWidth };
-  const values = { quads, ...sizes, scale_y: Math.fround(height / outHeight), scale_x: Math.fround(width / outWidth) };
-  x.device.run({ kernel: upsampleKernel, variant: { format, aligned: channels % 4 === 0 }, values, buffers: [x, y], grid: grid(quads) });
+  const values = {
+    quads,
+    size: y.size,
+    ...sizes,
+    scale_y: Math.fround(height / outHeight),
+    scale_x: Math.fround(width / outWidth),
+  };
+  x.device.run({
+    kernel: upsampleKernel,
+    variant: { format, aligned: channels % 4 === 0 },
+    values,
+    buffers: [x, y],
+    grid: grid(quads),
+  });
   return y;
 }
 
@@ -77,6 +104,12 @@ export function concat(a: Tensor, b: Tensor, axis: number): Tensor {
   const y = Tensor.empty(a.device, shape, a.dtype);
   const quads = quadsOf(y);
   const values = { quads, size: y.size, width_a: product(a.shape.slice(at)), width_b: product(b.shape.slice(at)) };
-  a.device.run({ kernel: concatKernel, variant: { format, aligned: values.width_a % 4 === 0 && values.width_b % 4 === 0 }, values, buffers: [a, b, y], grid: grid(quads) });
+  a.device.run({
+    kernel: concatKernel,
+    variant: { format, aligned: values.width_a % 4 === 0 && values.width_b % 4 === 0 },
+    values,
+    buffers: [a, b, y],
+    grid: grid(quads),
+  });
   return y;
 }

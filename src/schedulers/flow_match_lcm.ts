@@ -1,0 +1,52 @@
+import type { Tensor } from "../tensor/tensor.js";
+import { checkScheduleOptions, checkShapes } from "./checks.js";
+import { SHIFTED_FLOW_DEFAULTS, ShiftedFlowScheduler } from "./flow_scheduler.js";
+import { Linear } from "./linear.js";
+import { drawNoise } from "./noise.js";
+import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+
+const defaults = { ...SHIFTED_FLOW_DEFAULTS, scale_factors: null as readonly number[] | null, upscale_mode: "bicubic" };
+export type FlowMatchLCMConfig = typeof defaults;
+
+/** Multistep sampling of consistency-distilled flow models (Luo et al. 2023, arXiv 2310.04378). diffusers: scheduling_flow_match_lcm.py */
+export class FlowMatchLCMScheduler extends ShiftedFlowScheduler<FlowMatchLCMConfig> {
+  static override readonly className: string = "FlowMatchLCMScheduler";
+  static override readonly defaults = defaults;
+
+  constructor(options: Partial<FlowMatchLCMConfig> = {}) {
+    super(options);
+    const { scale_factors } = this.config;
+    if (scale_factors && scale_factors.length > 0)
+      throw new RangeError(
+        `${this.className}: scale_factors (growing pictures) are not supported, got ${scale_factors.join(", ")}`,
+      );
+  }
+
+  setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
+    checkScheduleOptions(this.className, FlowMatchLCMScheduler.customSchedules, options);
+    this.prepare(numInferenceSteps, options);
+  }
+
+  step(
+    modelOutput: Tensor,
+    timestep: number,
+    sample: Tensor,
+    { generator, varianceNoise }: StepOptions = {},
+  ): StepResult {
+    checkShapes(this.className, modelOutput, sample);
+    const index = this.indexOfStep(timestep);
+    const [sigma, next] = [this.sigmas[index], this.sigmas[index + 1]];
+    const result = sample.device.scope(() => {
+      const x0 = Linear.of(sample).plus(modelOutput, -sigma);
+      const noise = varianceNoise ?? drawNoise(sample, generator);
+      return {
+        prevSample: x0
+          .times(1 - next)
+          .plus(noise, next)
+          .toTensor(),
+      };
+    });
+    this.advance();
+    return result;
+  }
+}

@@ -1,0 +1,98 @@
+import { describe, expect, test } from "vitest";
+import { Tensor } from "../../src/tensor/tensor.js";
+import {
+  DDIMScheduler,
+  DDPMScheduler,
+  DPMSolverMultistepScheduler,
+  EulerDiscreteScheduler,
+  FlowMatchLCMScheduler,
+  KARRAS_SCHEDULERS,
+  PNDMScheduler,
+  schedulerClass,
+  schedulerNames,
+  UniPCMultistepScheduler,
+} from "../../src/schedulers/index.js";
+import { readFixtureJSON } from "../support/files.js";
+import { testDevice } from "../support/gpu.js";
+import { prepare, type Trajectory } from "../support/trajectories.js";
+
+const zeros = async (shape: number[]): Promise<Tensor> =>
+  Tensor.from(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape, { device: await testDevice() });
+
+describe("errors", () => {
+  test("what diffusers rejects is rejected: in the constructor, setTimesteps or step", async () => {
+    const { cases } = await readFixtureJSON<{ cases: Trajectory[] }>("schedulers/trajectories/errors.json");
+    const x = await zeros([1, 4, 2, 2]);
+    expect(cases.length).toBe(32);
+    for (const trajectory of cases)
+      expect(() => {
+        const scheduler = prepare(trajectory);
+        scheduler.step(x, scheduler.timesteps[0], x, {});
+      }).toThrow(/must|cannot|more than/);
+    x.dispose();
+  });
+
+  test("step before setTimesteps, off the schedule, and with other shapes", async () => {
+    const x = await zeros([1, 4, 2, 2]);
+    const y = await zeros([1, 4, 2, 4]);
+    for (const name of schedulerNames()) {
+      const Class = schedulerClass(name);
+      const scheduler = new Class();
+      const first = scheduler.timesteps[0];
+      expect(() => scheduler.step(x, first, x)).toThrow(/setTimesteps/);
+      scheduler.setTimesteps(4);
+      expect(() => scheduler.step(x, scheduler.timesteps[0], y)).toThrow(
+        /same shape, got \[1, 4, 2, 2\] and \[1, 4, 2, 4\]/,
+      );
+      scheduler.reset();
+      expect(() => scheduler.step(x, 123456.5, x)).toThrow(
+        name === "ScoreSdeVeScheduler" ? /whole numbers/ : /not in the schedule/,
+      );
+      scheduler.reset();
+    }
+    x.dispose();
+    y.dispose();
+  });
+
+  test("a step after the last", async () => {
+    const x = await zeros([1, 4, 2, 2]);
+    const scheduler = new EulerDiscreteScheduler();
+    scheduler.setTimesteps(1);
+    const made = [scheduler.step(x, scheduler.timesteps[0], x)];
+    expect(() => scheduler.step(x, scheduler.timesteps[0], x)).toThrow(/schedule of 1 timesteps is done/);
+    for (const { prevSample, predOriginalSample } of made)
+      [prevSample, predOriginalSample].forEach((t) => t?.dispose());
+    x.dispose();
+  });
+
+  test("numbers of steps that cannot be", () => {
+    for (const name of schedulerNames())
+      for (const n of [0, -1, 2.5, NaN, null]) {
+        const Class = schedulerClass(name);
+        expect(() => new Class().setTimesteps(n)).toThrow(/setTimesteps/);
+      }
+    expect(() => new DDIMScheduler().setTimesteps(1001)).toThrow(/from 1 to num_train_timesteps, 1000, got 1001/);
+    expect(() => new PNDMScheduler().setTimesteps(3)).toThrow(/at least 4 steps, got 3/);
+  });
+
+  test("schedules of one's own, where a class takes none", () => {
+    expect(() => new DDIMScheduler().setTimesteps(null, { timesteps: [900, 100] })).toThrow(/does not take timesteps/);
+    expect(() => new DDPMScheduler().setTimesteps(null, { sigmas: [1, 0] })).toThrow(
+      /does not take sigmas, only timesteps/,
+    );
+    expect(() => new DDPMScheduler().setTimesteps(2, { timesteps: [900, 100] })).toThrow(/got both/);
+    expect(() => new UniPCMultistepScheduler().setTimesteps(null, { sigmas: [1, 0.5] })).toThrow(/use_flow_sigmas/);
+    expect(() => new DPMSolverMultistepScheduler().setTimesteps(4, { mu: 1 })).toThrow(/mu needs use_dynamic_shifting/);
+  });
+
+  test("combinations without a finite result", () => {
+    const noise = { algorithm_type: "dpmsolver" };
+    expect(() => new DPMSolverMultistepScheduler(noise)).toThrow(/final_sigmas_type "zero".*"dpmsolver".*"sigma_min"/);
+    expect(() => new DPMSolverMultistepScheduler({ solver_order: 4 })).toThrow(/solver_order must be 1, 2 or 3, got 4/);
+    expect(() => new FlowMatchLCMScheduler({ scale_factors: [0.5] })).toThrow(/scale_factors.*0.5/);
+  });
+
+  test("every class of the Stable Diffusion family is there", () => {
+    for (const name of KARRAS_SCHEDULERS) expect(schedulerClass(name).className).toBe(name);
+  });
+});

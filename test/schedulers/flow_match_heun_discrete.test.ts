@@ -1,0 +1,3 @@
+import { testTrajectories } from "../support/trajectories.js";
+
+testTrajectories("flow-match-heun", 13);

@@ -1,0 +1,52 @@
+import { mkdtemp, readFile, readdir, rm, writeFile, mkdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler } from "../../src/schedulers/index.js";
+
+let folder = "";
+beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), "schedulers-"))));
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const PNDM = { beta_schedule: "scaled_linear", beta_start: 0.00085, beta_end: 0.012, skip_prk_steps: true };
+
+test("saved, loaded and saved again, a config stays the same; defaults are written out", async () => {
+  const pndm = new PNDMScheduler(PNDM);
+  const target = join(folder, "saved");
+  await pndm.savePretrained(target);
+  expect(await readdir(target)).toEqual(["scheduler_config.json"]);
+  expect(await readFile(join(target, "scheduler_config.json"), "utf8")).toBe(pndm.toJSONString());
+  const loaded = await PNDMScheduler.fromPretrained(target);
+  expect(String(loaded)).toBe(String(pndm));
+  // A live swap takes Euler's own spacing, a swap through a file PNDM's.
+  expect(EulerDiscreteScheduler.fromConfig(pndm.config).config.timestep_spacing).toBe("linspace");
+  expect((await EulerDiscreteScheduler.fromPretrained(target)).config.timestep_spacing).toBe("leading");
+});
+
+test("the config is looked for in the subfolder, then at the root; other options override it", async () => {
+  const repository = join(folder, "repository");
+  await mkdir(join(repository, "scheduler"), { recursive: true });
+  await writeFile(join(repository, "scheduler_config.json"), '{"_class_name": "DDIMScheduler", "steps_offset": 1}');
+  const root = await DDIMScheduler.fromPretrained(repository, { subfolder: "scheduler" });
+  expect(root.config.steps_offset).toBe(1);
+  await writeFile(join(repository, "scheduler", "scheduler_config.json"), '{"steps_offset": 2, "beta_end": 0.03}');
+  const sub = await DDIMScheduler.fromPretrained(repository, { subfolder: "scheduler", beta_end: 0.04 });
+  expect([sub.config.steps_offset, sub.config.beta_end]).toEqual([2, 0.04]);
+});
+
+test("faults of files are named", async () => {
+  const broken = join(folder, "broken");
+  await mkdir(broken);
+  await expect(DDIMScheduler.fromPretrained(broken)).rejects.toThrow(
+    /neither.*scheduler_config\.json|has no scheduler_config/,
+  );
+  await writeFile(join(broken, "scheduler_config.json"), '{"beta_start": 0.1,}');
+  await expect(DDIMScheduler.fromPretrained(broken)).rejects.toThrow(/scheduler_config\.json.*line 1/);
+  await writeFile(join(broken, "file"), "");
+  await expect(new DDIMScheduler().savePretrained(join(broken, "file"))).rejects.toThrow(/is a file/);
+});
+
+test("console.log prints what Python prints", () => {
+  expect(inspect(new PNDMScheduler(PNDM))).toBe(String(new PNDMScheduler(PNDM)));
+});

@@ -1,0 +1,141 @@
+import { describe, expect, test } from "vitest";
+import {
+  DDIMScheduler,
+  DDPMScheduler,
+  EulerDiscreteScheduler,
+  HeunDiscreteScheduler,
+  KARRAS_SCHEDULERS,
+  PNDMScheduler,
+  schedulerClass,
+  type Scheduler,
+} from "../../src/schedulers/index.js";
+import { Generator } from "../../src/tensor/random.js";
+import { Tensor } from "../../src/tensor/tensor.js";
+import { checkLeaks, take, testDevice } from "../support/gpu.js";
+
+const SHAPE = [2, 4, 4, 4];
+const seeded = (seed: number): Generator => new Generator("cpu").manualSeed(seed);
+const sample = async (seed: number, shape = SHAPE): Promise<Tensor> =>
+  Tensor.from(seeded(seed).randn(shape), shape, { device: await testDevice() });
+
+/** A run whose model repeats its input, disposing everything as soon as it can be. */
+async function run(scheduler: Scheduler, x: Tensor, generator?: Generator | Generator[]): Promise<Float32Array> {
+  for (const t of scheduler.timesteps) {
+    const input = scheduler.scaleModelInput(x, t);
+    const { prevSample, ...others } = scheduler.step(input, t, x, { generator });
+    for (const other of Object.values(others) as Tensor[]) other.dispose();
+    if (input !== x) input.dispose();
+    x.dispose();
+    x = prevSample;
+  }
+  return take(x);
+}
+
+describe("steps", () => {
+  checkLeaks();
+
+  test("nothing stays on the GPU after a run and reset, and the next run is the same", async () => {
+    for (const name of KARRAS_SCHEDULERS) {
+      const Class = schedulerClass(name);
+      const seed = name === "DPMSolverSDEScheduler" ? { noise_sampler_seed: 0 } : {};
+      const scheduler = Class.fromConfig(seed);
+      scheduler.setTimesteps(5);
+      const first = await run(scheduler, await sample(1), seeded(2));
+      scheduler.reset();
+      const second = await run(scheduler, await sample(1), seeded(2));
+      scheduler.reset();
+      expect(first.every(Number.isFinite)).toBe(true);
+      expect(second).toEqual(first);
+    }
+  });
+
+  test("setTimesteps in the middle of a run frees what it remembered", async () => {
+    const scheduler = new PNDMScheduler({ skip_prk_steps: true });
+    scheduler.setTimesteps(6);
+    const x = await sample(1);
+    for (const t of scheduler.timesteps.slice(0, 3)) scheduler.step(x, t, x).prevSample.dispose();
+    scheduler.setTimesteps(6);
+    x.dispose();
+    expect(scheduler.counter).toBe(0);
+  });
+
+  test("a list of generators draws one sample each", async () => {
+    const [a, b] = [new DDPMScheduler(), new DDPMScheduler()];
+    for (const scheduler of [a, b]) scheduler.setTimesteps(2);
+    const both = await run(a, await sample(1), [seeded(3), seeded(4)]);
+    const data = seeded(1).randn(SHAPE);
+    const half = data.length / 2;
+    const device = await testDevice();
+    const single = Tensor.from(data.slice(half), [1, ...SHAPE.slice(1)], { device });
+    expect(both.slice(half)).toEqual(await run(b, single, seeded(4)));
+    const x = await sample(1);
+    a.setTimesteps(2);
+    expect(() => a.step(x, a.timesteps[0], x, { generator: [seeded(1), seeded(2), seeded(3)] })).toThrow(
+      /per sample, 2, got 3/,
+    );
+    x.dispose();
+  });
+
+  test("varianceNoise replaces the drawn noise, and both together are an error", async () => {
+    const scheduler = new DDIMScheduler();
+    scheduler.setTimesteps(2);
+    const [x, noise] = [await sample(1), Tensor.from(seeded(5).randn(SHAPE), SHAPE, { device: await testDevice() })];
+    const t = scheduler.timesteps[0];
+    const drawn = scheduler.step(x, t, x, { eta: 1, generator: seeded(5) });
+    const given = scheduler.step(x, t, x, { eta: 1, varianceNoise: noise });
+    expect(await take(given.prevSample)).toEqual(await take(drawn.prevSample));
+    expect(() => scheduler.step(x, t, x, { eta: 1, varianceNoise: noise, generator: seeded(5) })).toThrow(/got both/);
+    for (const tensor of [x, noise, drawn.predOriginalSample, given.predOriginalSample]) tensor?.dispose();
+  });
+
+  test("addNoise takes one timestep for all samples or one for each", async () => {
+    const scheduler = new DDIMScheduler();
+    const [x, noise] = [await sample(1), await sample(2)];
+    const [early, late, each] = [
+      scheduler.addNoise(x, noise, 10),
+      scheduler.addNoise(x, noise, [900]),
+      scheduler.addNoise(x, noise, [10, 900]),
+    ];
+    const [a, b, mixed] = [await take(early), await take(late), await take(each)];
+    const half = mixed.length / 2;
+    expect(mixed.slice(0, half)).toEqual(a.slice(0, half));
+    expect(mixed.slice(half)).toEqual(b.slice(half));
+    expect(() => scheduler.addNoise(x, noise, [1, 2, 3])).toThrow(/one for each of 2 samples, got 3/);
+    expect(() => scheduler.addNoise(x, noise, 1000)).toThrow(/from 0 to 999, got 1000/);
+    x.dispose();
+    noise.dispose();
+  });
+});
+
+describe("schedules", () => {
+  test("PNDM runs one step more than asked for, Heun almost twice as many", () => {
+    const pndm = new PNDMScheduler({ skip_prk_steps: true, steps_offset: 1 });
+    pndm.setTimesteps(10);
+    expect(pndm.timesteps).toEqual([901, 801, 801, 701, 601, 501, 401, 301, 201, 101, 1]);
+    const heun = new HeunDiscreteScheduler();
+    heun.setTimesteps(10);
+    expect(heun.timesteps).toHaveLength(19);
+    expect(heun.order).toBe(2);
+  });
+
+  test("the step index counts on from where a run begins", async () => {
+    const scheduler = new EulerDiscreteScheduler();
+    scheduler.setTimesteps(10);
+    expect(scheduler.stepIndex).toBeNull();
+    scheduler.setBeginIndex(4);
+    const x = await sample(1);
+    const input = scheduler.scaleModelInput(x, scheduler.timesteps[4]);
+    expect(scheduler.stepIndex).toBe(4);
+    expect(scheduler.beginIndex).toBe(4);
+    for (const tensor of Object.values(scheduler.step(input, scheduler.timesteps[4], x)) as Tensor[]) tensor.dispose();
+    expect(scheduler.stepIndex).toBe(5);
+    scheduler.setTimesteps(10);
+    expect(scheduler.beginIndex).toBeNull();
+    input.dispose();
+    x.dispose();
+  });
+
+  test("length is the number of training timesteps", () => {
+    expect(new DDIMScheduler({ num_train_timesteps: 500 }).length).toBe(500);
+  });
+});
