@@ -5,7 +5,18 @@
  * `plain`: a thread per quad of the result, any head size. `flash`: a thread per query, q and o in registers, four keys
  * at a time; needs d % 4 == 0 and suits d up to 160 (larger heads go through matmul in chunks, see ops/attention.ts).
  */
-import { enable, linearWorkgroup, multiplyAdd, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import {
+  enable,
+  linearWorkgroup,
+  multiplyAdd,
+  paramsStruct,
+  range,
+  tensor,
+  u32s,
+  wgsl,
+  type Format,
+  type Kernel,
+} from "./wgsl.js";
 
 export const WORKGROUP_SIZE = 64;
 const KEYS = 4;
@@ -92,7 +103,10 @@ ${all((b) => `    let score${b} = select(-1e30, d${b}.x + d${b}.y + d${b}.z + d$
 ${all((b) => `    let p${b} = select(0.0, exp(score${b} - next), key + ${b}u < last);`)}
     total = total * keep + ${all((b) => `p${b}`, " + ")};
 ${parts
-  .map((i) => `    o${i} *= keep;\n${all((b) => `    o${i} = ${mad(`vec4f(p${b})`, `load4_v(at${b} + ${i}u)`, `o${i}`)};`)}`)
+  .map(
+    (i) =>
+      `    o${i} *= keep;\n${all((b) => `    o${i} = ${mad(`vec4f(p${b})`, `load4_v(at${b} + ${i}u)`, `o${i}`)};`)}`,
+  )
   .join("\n")}
     top = next;
   }
@@ -111,7 +125,8 @@ const rolled = ({ format, headSize, fma }: AttentionVariant): string => {
   const rows = range(ROLLED_QUERIES);
   const keys = range(KEYS);
   const perRow = (f: (r: number) => string): string => rows.map(f).join("\n");
-  const pairs = (f: (r: number, b: number) => string): string => rows.map((r) => keys.map((b) => f(r, b)).join("\n")).join("\n");
+  const pairs = (f: (r: number, b: number) => string): string =>
+    rows.map((r) => keys.map((b) => f(r, b)).join("\n")).join("\n");
   return wgsl`${header(format)}
 @compute @workgroup_size(${WORKGROUP_SIZE})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -139,7 +154,9 @@ ${perRow((r) => `      let x${r} = q${r}[i];`)}
 ${keys.map((b) => `      { let k = load4_k(kv${b} + i); ${rows.map((r) => `d${r}_${b} = ${mad(`x${r}`, "k", `d${r}_${b}`)};`).join(" ")} }`).join("\n")}
     }
 ${perRow(
-  (r) => `${keys.map((b) => `    let s${r}_${b} = select(-1e30, dot(d${r}_${b}, vec4f(1.0)), key + ${b}u < last${r});`).join("\n")}
+  (
+    r,
+  ) => `${keys.map((b) => `    let s${r}_${b} = select(-1e30, dot(d${r}_${b}, vec4f(1.0)), key + ${b}u < last${r});`).join("\n")}
     let next${r} = max(top${r}, ${keys.map((b) => `s${r}_${b}`).reduce((a, b) => `max(${a}, ${b})`)});
     let keep${r} = exp(top${r} - next${r});
 ${keys.map((b) => `    let p${r}_${b} = select(0.0, exp(s${r}_${b} - next${r}), key + ${b}u < last${r});`).join("\n")}

@@ -75,7 +75,8 @@ const tiled = ({ format, tileM, tileN4, fma, activation, flat }: Conv2dVariant):
   const mad = multiplyAdd(fma);
   const rows = range(tileM);
   const columns = range(tileN4);
-  const each = (f: (i: number, j: number) => string): string => rows.map((i) => columns.map((j) => f(i, j)).join("\n")).join("\n");
+  const each = (f: (i: number, j: number) => string): string =>
+    rows.map((i) => columns.map((j) => f(i, j)).join("\n")).join("\n");
   const body = wgsl`  let c4 = params.cin >> 2u;
 ${rows.map((i) => `  let p${i} = pixel_of(min(row + ${i}u, params.m - 1u));`).join("\n")}
 ${each((i, j) => `  var sum${i}_${j} = vec4f();`)}
@@ -98,7 +99,9 @@ ${rows
   .map(
     (i) => `        { let a = load4_x(x${i} + c) * inside${i};
 ${range(4)
-  .map((r) => columns.map((j) => `          sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`).join("\n"))
+  .map((r) =>
+    columns.map((j) => `          sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`).join("\n"),
+  )
   .join("\n")} }`,
   )
   .join("\n")}
@@ -116,7 +119,10 @@ ${each((i, j) => `    sum${i}_${j} += load4_shift(p${i}.image * n4 + column + ${
 ${each((i, j) => `    sum${i}_${j} += load4_residual(at${i} + ${j}u);`)}
   }
 ${rows
-  .map((i) => `  if (row + ${i}u < params.row_end) {\n${columns.map((j) => `    store4_y(at${i} + ${j}u, ${activate(activation, `sum${i}_${j}`)});`).join("\n")}\n  }`)
+  .map(
+    (i) =>
+      `  if (row + ${i}u < params.row_end) {\n${columns.map((j) => `    store4_y(at${i} + ${j}u, ${activate(activation, `sum${i}_${j}`)});`).join("\n")}\n  }`,
+  )
   .join("\n")}`;
   return wgsl`${header(format)}${tileEntry({ tileM, tileN4, flat }, "params.cout >> 2u", body)}`;
 };

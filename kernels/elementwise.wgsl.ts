@@ -75,7 +75,9 @@ ${overQuads(wgsl`
   value = load4_x(a);
   gate = load4_x(a + (params.inner >> 2u));
   #else
-${range(4).map((k) => `    { let p = pair(4u * i + ${k}u); value[${k}] = p.x; gate[${k}] = p.y; }`).join("\n")}
+${range(4)
+  .map((k) => `    { let p = pair(4u * i + ${k}u); value[${k}] = p.x; gate[${k}] = p.y; }`)
+  .join("\n")}
   #endif
   store4_y(i, value * gelu(gate));`)}`;
   },

@@ -17,7 +17,8 @@ export const statistics: Kernel<{ format: Format; by: "workgroup" | "thread" }> 
   params: u32s("spatial", "channels", "groups", "splits", "count"),
   bindings: () => ["read", "write"],
   source({ format, by }) {
-    const loop = (body: string, step: string): string => `for (var i = ${step === "1u" ? "0u" : "local"}; i < size; i += ${step}) { ${body} }`;
+    const loop = (body: string, step: string): string =>
+      `for (var i = ${step === "1u" ? "0u" : "local"}; i < size; i += ${step}) { ${body} }`;
     const element = "load_x(base + (i / per_group) * params.channels + i % per_group)";
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", "f32")}
 #if ${by === "workgroup"}

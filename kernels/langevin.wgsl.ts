@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   var g = 0.0;
   for (var b = 0u; b < params.batch; b++) { g += norms[b]; }
   let ratio = params.strength / (g / f32(params.batch));
-  store4_y(i, load4_x(i) + 2.0 * ratio * ratio * load4_score(i) + 2.0 * ratio * load4_noise(i));
+  store4_y(i, load4_x(i) + 2.0 * ratio * (ratio * load4_score(i) + load4_noise(i)));
 }`;
   },
 };

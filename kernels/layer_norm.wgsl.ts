@@ -39,7 +39,12 @@ ${entry(`
   store4_y(i, vec4f(element(4u * i), element(4u * i + 1u), element(4u * i + 2u), element(4u * i + 3u)));`)}`;
 
 /** `first` and `step` choose a thread's quads; `reduce` joins the sums of the threads of a row. */
-const byRow = (prelude: string, first: string, step: string, reduce: (name: string, scratch: string) => string): string =>
+const byRow = (
+  prelude: string,
+  first: string,
+  step: string,
+  reduce: (name: string, scratch: string) => string,
+): string =>
   entry(`${prelude}
   let quads = params.width >> 2u;
   let start = row * quads;

@@ -18,12 +18,13 @@ export interface MatmulVariant extends TileVariant {
 const params = u32s("m", "n", "k", "row_start", "row_end", "has_bias", "has_residual");
 
 /** The parts that every variant declares; w and the optional tensors are always bound (any buffer where absent). */
-const header = (format: Format): string => `${enable(format)}${paramsStruct(params)}${tensor(1, "x", "read", format)}${tensor(2, "w", "read", format)}${tensor(
-  3,
-  "bias",
-  "read",
-  format,
-)}${tensor(4, "residual", "read", format)}${tensor(5, "y", "write", format)}${activationFunctions}`;
+const header = (format: Format): string =>
+  `${enable(format)}${paramsStruct(params)}${tensor(1, "x", "read", format)}${tensor(2, "w", "read", format)}${tensor(
+    3,
+    "bias",
+    "read",
+    format,
+  )}${tensor(4, "residual", "read", format)}${tensor(5, "y", "write", format)}${activationFunctions}`;
 
 const plain = ({ format, activation }: MatmulVariant): string => wgsl`${header(format)}
 fn element(e: u32) -> f32 {
@@ -41,7 +42,8 @@ const tiled = ({ format, tileM, tileN4, fma, activation, flat }: MatmulVariant):
   const mad = multiplyAdd(fma);
   const rows = range(tileM);
   const columns = range(tileN4);
-  const each = (f: (i: number, j: number) => string): string => rows.map((i) => columns.map((j) => f(i, j)).join("\n")).join("\n");
+  const each = (f: (i: number, j: number) => string): string =>
+    rows.map((i) => columns.map((j) => f(i, j)).join("\n")).join("\n");
   const body = wgsl`  let k4 = params.k >> 2u;
 ${rows.map((i) => `  let x${i} = min(row + ${i}u, params.m - 1u) * k4;`).join("\n")}
 ${each((i, j) => `  var sum${i}_${j} = vec4f();`)}
@@ -54,7 +56,9 @@ ${rows
   .map(
     (i) => `    { let a = load4_x(x${i} + k);
 ${range(4)
-  .map((r) => columns.map((j) => `      sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`).join("\n"))
+  .map((r) =>
+    columns.map((j) => `      sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`).join("\n"),
+  )
   .join("\n")} }`,
   )
   .join("\n")}
@@ -69,7 +73,10 @@ ${each((i, j) => `    sum${i}_${j} += bias${j};`)}
 ${each((i, j) => `    sum${i}_${j} += load4_residual(at${i} + ${j}u);`)}
   }
 ${rows
-  .map((i) => `  if (row + ${i}u < params.row_end) {\n${columns.map((j) => `    store4_y(at${i} + ${j}u, ${activate(activation, `sum${i}_${j}`)});`).join("\n")}\n  }`)
+  .map(
+    (i) =>
+      `  if (row + ${i}u < params.row_end) {\n${columns.map((j) => `    store4_y(at${i} + ${j}u, ${activate(activation, `sum${i}_${j}`)});`).join("\n")}\n  }`,
+  )
   .join("\n")}`;
   return wgsl`${header(format)}${tileEntry({ tileM, tileN4, flat }, "params.n >> 2u", body)}`;
 };

@@ -5,7 +5,11 @@ export const WORKGROUP_SIZE = 64;
 
 export const upsample: Kernel<{ format: Format; aligned: boolean }> = {
   name: "upsample",
-  params: { ...u32s("quads", "size", "height", "width", "channels", "out_height", "out_width"), scale_y: "f32", scale_x: "f32" },
+  params: {
+    ...u32s("quads", "size", "height", "width", "channels", "out_height", "out_width"),
+    scale_y: "f32",
+    scale_x: "f32",
+  },
   bindings: () => ["read", "write"],
   source({ format, aligned }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}

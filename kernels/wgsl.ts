@@ -28,7 +28,8 @@ type Value = string | number | boolean;
 /** Renders WGSL with `#if ${x}` … `#elif ${x}` … `#else` … `#endif`. Values are typed so that `undefined` fails to compile. */
 export function wgsl(strings: TemplateStringsArray, ...values: Value[]): string {
   for (const value of values)
-    if (typeof value === "number" && !Number.isFinite(value)) throw new Error(`wgsl: a number must be finite, got ${value}`);
+    if (typeof value === "number" && !Number.isFinite(value))
+      throw new Error(`wgsl: a number must be finite, got ${value}`);
   const text = preprocess(strings, ...values);
   const left = text.split("\n").find((line) => /^\s*#/.test(line));
   if (left !== undefined) throw new Error(`wgsl: a directive was not processed: ${left.trim()}`);
@@ -54,7 +55,8 @@ const ELEMENT: Record<Format, string> = { f32: "vec4f", f16: "vec4<f16>", pack16
 export function tensor(binding: number, name: string, access: "read" | "write", format: Format): string {
   const mode = access === "read" ? "read" : "read_write";
   const declaration = `@group(0) @binding(${binding}) var<storage, ${mode}> ${name}: array<${ELEMENT[format]}>;\n`;
-  if (access === "write") return declaration + `fn store4_${name}(quad: u32, v: vec4f) { ${name}[quad] = ${encode(format)}; }\n`;
+  if (access === "write")
+    return declaration + `fn store4_${name}(quad: u32, v: vec4f) { ${name}[quad] = ${encode(format)}; }\n`;
   return (
     declaration +
     `fn load4_${name}(quad: u32) -> vec4f { let v = ${name}[quad]; return ${decode(format)}; }\n` +

@@ -8,7 +8,13 @@ export type { Repository, RepositoryFile, RepositorySource } from "./loader/repo
 export { requestDevice, Device } from "./tensor/device.js";
 export type { DeviceOptions } from "./tensor/device.js";
 export type { DType } from "./tensor/dtype.js";
-export { DeviceLostError, GPUValidationError, NoAdapterError, OutOfMemoryError, WebGPUDiffusersError } from "./tensor/errors.js";
+export {
+  DeviceLostError,
+  GPUValidationError,
+  NoAdapterError,
+  OutOfMemoryError,
+  WebGPUDiffusersError,
+} from "./tensor/errors.js";
 export type { MemoryUse } from "./tensor/memory.js";
 export { Generator, randnTensor } from "./tensor/random.js";
 export { PRNGKey, split, normal } from "./tensor/random_jax.js";

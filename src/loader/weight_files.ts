@@ -18,7 +18,8 @@ export async function openWeightFiles(
   repository: Repository,
   { subfolder, stem, variant }: { subfolder?: string; stem: WeightStem; variant?: string },
 ): Promise<RepositoryFile[]> {
-  if (variant !== undefined && !/^[\w-]+$/.test(variant)) throw new ConfigError(`variant: must be a word such as "fp16", got ${JSON.stringify(variant)}`);
+  if (variant !== undefined && !/^[\w-]+$/.test(variant))
+    throw new ConfigError(`variant: must be a word such as "fp16", got ${JSON.stringify(variant)}`);
   const infix = variant ? `.${variant}` : "";
   const indexName = joinPath(subfolder, `${stem}.safetensors.index${infix}.json`);
   if (await exists(repository, indexName)) return openShards(repository, subfolder, indexName);
@@ -42,17 +43,28 @@ async function exists(repository: Repository, path: string): Promise<boolean> {
   return file !== null;
 }
 
-async function openShards(repository: Repository, subfolder: string | undefined, indexName: string): Promise<RepositoryFile[]> {
+async function openShards(
+  repository: Repository,
+  subfolder: string | undefined,
+  indexName: string,
+): Promise<RepositoryFile[]> {
   const { weight_map: map } = await readJSON(repository, indexName);
-  if (typeof map !== "object" || map === null || Array.isArray(map)) throw new ConfigError(`${indexName}: weight_map must be an object`);
+  if (typeof map !== "object" || map === null || Array.isArray(map))
+    throw new ConfigError(`${indexName}: weight_map must be an object`);
   const names = [...new Set(Object.values(map))].sort();
-  if (names.length === 0 || names.length > MAX_SHARDS) throw new ConfigError(`${indexName}: lists ${names.length} shards, expected 1 to ${MAX_SHARDS}`);
+  if (names.length === 0 || names.length > MAX_SHARDS)
+    throw new ConfigError(`${indexName}: lists ${names.length} shards, expected 1 to ${MAX_SHARDS}`);
   const files: RepositoryFile[] = [];
   for (const shard of names) {
     if (typeof shard !== "string" || !/^[\w.-]+\.safetensors$/.test(shard))
-      throw new ConfigError(`${indexName}: a shard must be the plain name of a .safetensors file, got ${JSON.stringify(shard)}`);
+      throw new ConfigError(
+        `${indexName}: a shard must be the plain name of a .safetensors file, got ${JSON.stringify(shard)}`,
+      );
     const file = await repository.open(joinPath(subfolder, shard));
-    if (!file) throw new ConfigError(`${joinPath(subfolder, shard)}: no such file in ${repository.name}, but ${indexName} lists it`);
+    if (!file)
+      throw new ConfigError(
+        `${joinPath(subfolder, shard)}: no such file in ${repository.name}, but ${indexName} lists it`,
+      );
     files.push(file);
   }
   return files;

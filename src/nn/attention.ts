@@ -61,7 +61,9 @@ export class AttentionBlock extends Module {
     return x.device.scope(() => {
       const [batch, height, width, channels] = x.shape;
       const tokens = this.group_norm.forward(x).reshape([batch, height * width, channels]);
-      const mixed = attention(this.to_q.forward(tokens), this.to_k.forward(tokens), this.to_v.forward(tokens), { heads: 1 });
+      const mixed = attention(this.to_q.forward(tokens), this.to_k.forward(tokens), this.to_v.forward(tokens), {
+        heads: 1,
+      });
       return this.to_out[0].forward(mixed, { residual: x.reshape(tokens.shape) }).reshape(x.shape);
     });
   }
@@ -141,7 +143,10 @@ export class Transformer2DModel extends Module {
       linearProjection ? new Linear(channels, channels) : new Conv2d(channels, channels, { kernel: 1 });
     this.norm = new GroupNorm(groups, channels, 1e-6);
     this.proj_in = projection();
-    this.transformer_blocks = Array.from({ length: depth }, () => new BasicTransformerBlock(channels, heads, contextWidth));
+    this.transformer_blocks = Array.from(
+      { length: depth },
+      () => new BasicTransformerBlock(channels, heads, contextWidth),
+    );
     this.proj_out = projection();
   }
 

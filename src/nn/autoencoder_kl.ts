@@ -75,14 +75,23 @@ class DownEncoderBlock2D extends Module {
   readonly resnets: readonly ResnetBlock2D[];
   readonly downsamplers: readonly [Downsample2D] | null;
 
-  constructor(inChannels: number, outChannels: number, { layers, groups, downsample }: { layers: number; groups: number; downsample: boolean }) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    { layers, groups, downsample }: { layers: number; groups: number; downsample: boolean },
+  ) {
     super();
-    this.resnets = Array.from({ length: layers }, (_, i) => resnet(i === 0 ? inChannels : outChannels, outChannels, groups));
+    this.resnets = Array.from({ length: layers }, (_, i) =>
+      resnet(i === 0 ? inChannels : outChannels, outChannels, groups),
+    );
     this.downsamplers = downsample ? [new Downsample2D(outChannels, 0)] : null;
   }
 
   forward(x: Tensor): Tensor {
-    return sequence(x, [...this.resnets, ...(this.downsamplers ?? [])].map((layer) => (h) => layer.forward(h)));
+    return sequence(
+      x,
+      [...this.resnets, ...(this.downsamplers ?? [])].map((layer) => (h) => layer.forward(h)),
+    );
   }
 }
 
@@ -90,14 +99,23 @@ class UpDecoderBlock2D extends Module {
   readonly resnets: readonly ResnetBlock2D[];
   readonly upsamplers: readonly [Upsample2D] | null;
 
-  constructor(inChannels: number, outChannels: number, { layers, groups, upsample }: { layers: number; groups: number; upsample: boolean }) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    { layers, groups, upsample }: { layers: number; groups: number; upsample: boolean },
+  ) {
     super();
-    this.resnets = Array.from({ length: layers }, (_, i) => resnet(i === 0 ? inChannels : outChannels, outChannels, groups));
+    this.resnets = Array.from({ length: layers }, (_, i) =>
+      resnet(i === 0 ? inChannels : outChannels, outChannels, groups),
+    );
     this.upsamplers = upsample ? [new Upsample2D(outChannels)] : null;
   }
 
   forward(x: Tensor): Tensor {
-    return sequence(x, [...this.resnets, ...(this.upsamplers ?? [])].map((layer) => (h) => layer.forward(h)));
+    return sequence(
+      x,
+      [...this.resnets, ...(this.upsamplers ?? [])].map((layer) => (h) => layer.forward(h)),
+    );
   }
 }
 
@@ -112,7 +130,10 @@ class UNetMidBlock2D extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return sequence(x, [this.resnets[0], ...this.attentions, this.resnets[1]].map((layer) => (h) => layer.forward(h)));
+    return sequence(
+      x,
+      [this.resnets[0], ...this.attentions, this.resnets[1]].map((layer) => (h) => layer.forward(h)),
+    );
   }
 }
 
@@ -123,11 +144,19 @@ class Encoder extends Module {
   readonly conv_norm_out: GroupNorm;
   readonly conv_out: Conv2d;
 
-  constructor({ in_channels, block_out_channels: widths, layers_per_block: layers, norm_num_groups: groups, ...config }: VAEConfig) {
+  constructor({
+    in_channels,
+    block_out_channels: widths,
+    layers_per_block: layers,
+    norm_num_groups: groups,
+    ...config
+  }: VAEConfig) {
     super();
     const last = widths.length - 1;
     this.conv_in = new Conv2d(in_channels, widths[0]);
-    this.down_blocks = widths.map((width, i) => new DownEncoderBlock2D(widths[Math.max(0, i - 1)], width, { layers, groups, downsample: i < last }));
+    this.down_blocks = widths.map(
+      (width, i) => new DownEncoderBlock2D(widths[Math.max(0, i - 1)], width, { layers, groups, downsample: i < last }),
+    );
     this.mid_block = new UNetMidBlock2D(widths[last], groups, config.mid_block_add_attention);
     this.conv_norm_out = new GroupNorm(groups, widths[last], EPS);
     this.conv_out = new Conv2d(widths[last], 2 * config.latent_channels);
@@ -158,7 +187,9 @@ class Decoder extends Module {
     const layers = layers_per_block + 1;
     this.conv_in = new Conv2d(config.latent_channels, widths[0]);
     this.mid_block = new UNetMidBlock2D(widths[0], groups, config.mid_block_add_attention);
-    this.up_blocks = widths.map((width, i) => new UpDecoderBlock2D(widths[Math.max(0, i - 1)], width, { layers, groups, upsample: i < last }));
+    this.up_blocks = widths.map(
+      (width, i) => new UpDecoderBlock2D(widths[Math.max(0, i - 1)], width, { layers, groups, upsample: i < last }),
+    );
     this.conv_norm_out = new GroupNorm(groups, widths[last], EPS);
     this.conv_out = new Conv2d(widths[last], out_channels);
   }
@@ -186,7 +217,9 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
     const { latent_channels: latent, block_out_channels, down_block_types, up_block_types } = this.config;
     for (const [key, list] of Object.entries({ down_block_types, up_block_types }))
       if (list.length !== block_out_channels.length)
-        throw new TypeError(`AutoencoderKL: config ${key} needs ${block_out_channels.length} entries, one per block_out_channels, got ${list.length}`);
+        throw new TypeError(
+          `AutoencoderKL: config ${key} needs ${block_out_channels.length} entries, one per block_out_channels, got ${list.length}`,
+        );
     this.encoder = new Encoder(this.config);
     this.decoder = new Decoder(this.config);
     this.quant_conv = this.config.use_quant_conv ? new Conv2d(2 * latent, 2 * latent, { kernel: 1 }) : null;
@@ -206,7 +239,9 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
     this.#check("encode", x, this.config.in_channels);
     const { quant_conv: quant } = this;
     const moments = x.device.scope(() =>
-      this.#run(x, (h) => sequence(h, [(l) => this.encoder.forward(l), ...(quant ? [(l: Tensor) => quant.forward(l)] : [])])),
+      this.#run(x, (h) =>
+        sequence(h, [(l) => this.encoder.forward(l), ...(quant ? [(l: Tensor) => quant.forward(l)] : [])]),
+      ),
     );
     return { latentDist: new DiagonalGaussian(moments) };
   }
@@ -220,7 +255,11 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
     this.#check("decode", z, this.config.latent_channels);
     return z.device.scope(() => {
       const { post_quant_conv: post } = this;
-      return { sample: this.#run(z, (h) => sequence(h, [...(post ? [(l: Tensor) => post.forward(l)] : []), (l) => this.decoder.forward(l)])) };
+      return {
+        sample: this.#run(z, (h) =>
+          sequence(h, [...(post ? [(l: Tensor) => post.forward(l)] : []), (l) => this.decoder.forward(l)]),
+        ),
+      };
     });
   }
 
@@ -233,6 +272,8 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
 
   #check(what: string, x: Tensor, channels: number): void {
     if (x.shape.length !== 4 || x.shape[1] !== channels)
-      throw new RangeError(`AutoencoderKL.${what}: takes [batch, ${channels}, height, width], got [${x.shape.join(", ")}]`);
+      throw new RangeError(
+        `AutoencoderKL.${what}: takes [batch, ${channels}, height, width], got [${x.shape.join(", ")}]`,
+      );
   }
 }

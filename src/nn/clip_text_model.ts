@@ -57,7 +57,10 @@ class CLIPAttention extends Module {
 
   constructor(width: number, heads: number) {
     super();
-    if (width % heads !== 0) throw new TypeError(`CLIPTextModel: config num_attention_heads = ${heads} does not divide hidden_size = ${width}`);
+    if (width % heads !== 0)
+      throw new TypeError(
+        `CLIPTextModel: config num_attention_heads = ${heads} does not divide hidden_size = ${width}`,
+      );
     this.k_proj = new Linear(width, width);
     this.v_proj = new Linear(width, width);
     this.q_proj = new Linear(width, width);
@@ -75,10 +78,7 @@ class CLIPMLP extends Module {
   readonly fc1: Linear;
   readonly fc2: Linear;
 
-  constructor(
-    width: number,
-    inner: number,
-  ) {
+  constructor(width: number, inner: number) {
     super();
     this.fc1 = new Linear(width, inner);
     this.fc2 = new Linear(inner, width);
@@ -168,13 +168,15 @@ export class CLIPTextModel extends PretrainedModel<CLIPTextConfig> {
         `CLIPTextModel: takes rows of one length from 1 to ${max_position_embeddings}, got lengths [${rows.map((row) => row.length).join(", ")}]`,
       );
     const wrong = rows.flat().find((id) => !Number.isInteger(id) || id < 0 || id >= vocab_size);
-    if (wrong !== undefined) throw new RangeError(`CLIPTextModel: token ids must be integers below vocab_size = ${vocab_size}, got ${wrong}`);
+    if (wrong !== undefined)
+      throw new RangeError(`CLIPTextModel: token ids must be integers below vocab_size = ${vocab_size}, got ${wrong}`);
     const { token_embedding: table, position_embedding: position } = this.text_model.embeddings;
     const { device } = table.weight.value;
     return device.scope(() => {
       const idTensor = Tensor.from(Int32Array.from(rows.flat()), [rows.length, tokens], { device });
       const hiddenStates = [embedding(idTensor, table.weight.value, position.weight.value)];
-      for (const layer of this.text_model.encoder.layers) hiddenStates.push(layer.forward(hiddenStates[hiddenStates.length - 1]));
+      for (const layer of this.text_model.encoder.layers)
+        hiddenStates.push(layer.forward(hiddenStates[hiddenStates.length - 1]));
       const lastHiddenState = this.finalNorm(hiddenStates[hiddenStates.length - 1]);
       return { lastHiddenState, pooledOutput: this.#pool(lastHiddenState, rows), hiddenStates };
     });
@@ -200,7 +202,8 @@ export class CLIPTextModel extends PretrainedModel<CLIPTextConfig> {
 }
 
 async function toRows(ids: Tensor): Promise<number[][]> {
-  if (ids.dtype !== "int32" || ids.shape.length !== 2) throw new TypeError(`CLIPTextModel: ids must be an int32 tensor [batch, tokens], got ${String(ids)}`);
+  if (ids.dtype !== "int32" || ids.shape.length !== 2)
+    throw new TypeError(`CLIPTextModel: ids must be an int32 tensor [batch, tokens], got ${String(ids)}`);
   const data = await ids.data();
   const [batch, tokens] = ids.shape;
   return Array.from({ length: batch }, (_, i) => Array.from(data.subarray(i * tokens, (i + 1) * tokens)));

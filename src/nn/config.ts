@@ -14,7 +14,8 @@ export interface ConfigSchema {
   readonly rules: Readonly<Record<string, Rule>>;
 }
 
-export const isCount: Rule = (value) => Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= 1 << 20;
+export const isCount: Rule = (value) =>
+  Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= 1 << 20;
 export const isNumber: Rule = (value) => typeof value === "number" && Number.isFinite(value);
 export const isBoolean: Rule = (value) => typeof value === "boolean";
 export const anything: Rule = () => true;

@@ -25,7 +25,9 @@ export class DiagonalGaussian {
   /** mean + std * noise, noise from the generator(s) as torch draws it. */
   sample(generator?: Generator | readonly Generator[]): Tensor {
     const { device, shape, dtype } = this.mean;
-    return device.scope(() => gaussianSample(this.mean, this.logvar, Tensor.from(randnTensor(shape, { generator }), shape, { device, dtype })));
+    return device.scope(() =>
+      gaussianSample(this.mean, this.logvar, Tensor.from(randnTensor(shape, { generator }), shape, { device, dtype })),
+    );
   }
 
   dispose(): void {

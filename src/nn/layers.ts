@@ -35,7 +35,11 @@ export class Conv2d extends Module {
   readonly #padding: Conv2dOptions["padding"];
   readonly #pointwise: boolean;
 
-  constructor(inChannels: number, outChannels: number, { kernel = 3, stride = 1, padding = kernel >> 1 }: ConvShape = {}) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    { kernel = 3, stride = 1, padding = kernel >> 1 }: ConvShape = {},
+  ) {
     super();
     this.weight = new Parameter([outChannels, inChannels, kernel, kernel], "conv");
     this.bias = new Parameter([outChannels]);
@@ -65,7 +69,8 @@ export class GroupNorm extends Module {
 
   constructor(groups: number, channels: number, eps: number) {
     super();
-    if (channels % groups !== 0) throw new RangeError(`GroupNorm: ${groups} groups (norm_num_groups) do not divide ${channels} channels`);
+    if (channels % groups !== 0)
+      throw new RangeError(`GroupNorm: ${groups} groups (norm_num_groups) do not divide ${channels} channels`);
     this.weight = new Parameter([channels]);
     this.bias = new Parameter([channels]);
     this.#groups = groups;

@@ -26,7 +26,10 @@ export class Parameter {
   }
 
   get value(): Tensor {
-    if (!this.#value) throw new Error(`A parameter of shape [${this.shape.join(", ")}] has no value: load the model with fromPretrained().`);
+    if (!this.#value)
+      throw new Error(
+        `A parameter of shape [${this.shape.join(", ")}] has no value: load the model with fromPretrained().`,
+      );
     return this.#value;
   }
 
@@ -67,4 +70,5 @@ function* walkModules(value: unknown, path: string): Generator<[string, Module]>
   for (const [name, child] of children(value)) yield* walkModules(child, path ? `${path}.${name}` : name);
 }
 
-const children = (value: unknown): [string, unknown][] => (value instanceof Module || Array.isArray(value) ? Object.entries(value) : []);
+const children = (value: unknown): [string, unknown][] =>
+  value instanceof Module || Array.isArray(value) ? Object.entries(value) : [];

@@ -20,7 +20,9 @@ export interface FromPretrainedOptions {
   useSafetensors?: boolean;
   /** By default the device made first. */
   device?: Device;
-  progressCallback?: (progress: WeightProgress & { status: "progress"; name: string; file: string; progress: number }) => void;
+  progressCallback?: (
+    progress: WeightProgress & { status: "progress"; name: string; file: string; progress: number },
+  ) => void;
   signal?: AbortSignal;
   /** Config keys that override the file's, e.g. `{ sample_size: 32 }`. */
   config?: Readonly<Record<string, unknown>>;
@@ -64,8 +66,11 @@ export abstract class PretrainedModel<C extends object> extends Module {
   ): Promise<M> {
     const { subfolder, dtype = "float32", useSafetensors = true, signal } = options;
     if (dtype !== "float32" && dtype !== "float16")
-      throw new TypeError(`${this.className}: dtype must be "float32" or "float16", got ${JSON.stringify(dtype)} (WebGPU has no bfloat16)`);
-    if (!useSafetensors) throw new TypeError(`${this.className}: useSafetensors: false asks for pickles (.bin), which are never read`);
+      throw new TypeError(
+        `${this.className}: dtype must be "float32" or "float16", got ${JSON.stringify(dtype)} (WebGPU has no bfloat16)`,
+      );
+    if (!useSafetensors)
+      throw new TypeError(`${this.className}: useSafetensors: false asks for pickles (.bin), which are never read`);
     signal?.throwIfAborted();
     const repository = await openRepository(source);
     const model = new this({ ...(await readJSON(repository, joinPath(subfolder, "config.json"))), ...options.config });
@@ -79,7 +84,14 @@ export abstract class PretrainedModel<C extends object> extends Module {
         dtype,
         signal,
         onProgress: ({ loaded, total }) =>
-          report?.({ status: "progress", name: this.className, file: path, progress: (100 * loaded) / total, loaded, total }),
+          report?.({
+            status: "progress",
+            name: this.className,
+            file: path,
+            progress: (100 * loaded) / total,
+            loaded,
+            total,
+          }),
       });
       model.#device = device;
       model.#dtype = dtype;

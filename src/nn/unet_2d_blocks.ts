@@ -29,7 +29,14 @@ export interface Conditioning {
   context: Tensor;
 }
 
-const transformer = ({ outChannels, heads, contextWidth, depth, groups, linearProjection }: BlockOptions): Transformer2DModel =>
+const transformer = ({
+  outChannels,
+  heads,
+  contextWidth,
+  depth,
+  groups,
+  linearProjection,
+}: BlockOptions): Transformer2DModel =>
   new Transformer2DModel({ channels: outChannels, heads, contextWidth, depth, groups, linearProjection });
 
 /** CrossAttnDownBlock2D and, without attentions, DownBlock2D. */
@@ -41,7 +48,10 @@ export class DownBlock2D extends Module {
   constructor(options: BlockOptions & { downsample: boolean; downsamplePadding: number }) {
     super();
     const { layers, inChannels, outChannels } = options;
-    this.resnets = Array.from({ length: layers }, (_, i) => new ResnetBlock2D({ ...options, inChannels: i === 0 ? inChannels : outChannels }));
+    this.resnets = Array.from(
+      { length: layers },
+      (_, i) => new ResnetBlock2D({ ...options, inChannels: i === 0 ? inChannels : outChannels }),
+    );
     this.attentions = options.depth > 0 ? this.resnets.map(() => transformer(options)) : null;
     this.downsamplers = options.downsample ? [new Downsample2D(outChannels, options.downsamplePadding)] : null;
   }

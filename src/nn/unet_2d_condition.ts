@@ -130,10 +130,18 @@ export class UNet2DConditionModel extends PretrainedModel<UNetConfig> {
     const perLevel = (value: number | number[], key: string): number[] => {
       const list = Array.isArray(value) ? value : widths.map(() => value);
       if (list.length === levels) return list;
-      throw new TypeError(`UNet2DConditionModel: config ${key} needs ${levels} entries, one per block_out_channels, got ${list.length}`);
+      throw new TypeError(
+        `UNet2DConditionModel: config ${key} needs ${levels} entries, one per block_out_channels, got ${list.length}`,
+      );
     };
-    perLevel(config.down_block_types.map(() => 1), "down_block_types");
-    perLevel(config.up_block_types.map(() => 1), "up_block_types");
+    perLevel(
+      config.down_block_types.map(() => 1),
+      "down_block_types",
+    );
+    perLevel(
+      config.up_block_types.map(() => 1),
+      "up_block_types",
+    );
     // attention_head_dim is the number of heads: a misnomer of SD 1 that diffusers keeps for compatibility.
     const heads = perLevel(config.num_attention_heads ?? config.attention_head_dim, "attention_head_dim");
     const depths = perLevel(config.transformer_layers_per_block, "transformer_layers_per_block");
@@ -209,7 +217,9 @@ export class UNet2DConditionModel extends PretrainedModel<UNetConfig> {
       );
     const timesteps = typeof timestep === "number" ? new Array<number>(batch).fill(timestep) : timestep;
     if (timesteps.length !== batch)
-      throw new RangeError(`UNet2DConditionModel: takes one timestep or one per image (${batch}), got ${timesteps.length}`);
+      throw new RangeError(
+        `UNet2DConditionModel: takes one timestep or one per image (${batch}), got ${timesteps.length}`,
+      );
     return sample.device.scope(() => {
       const as = (x: Tensor): Tensor => (x.dtype === dtype ? x : cast(x, dtype));
       const temb = this.#embedTime(sample, timesteps, options.timestepCond && as(options.timestepCond));
@@ -226,8 +236,14 @@ export class UNet2DConditionModel extends PretrainedModel<UNetConfig> {
     if (condition && !this.time_embedding.cond_proj)
       throw new TypeError("UNet2DConditionModel: timestepCond was given, but config time_cond_proj_dim is null");
     const dim = config.block_out_channels[0];
-    const sinusoid = timestepEmbedding(timesteps, dim, { flipSinToCos: config.flip_sin_to_cos, freqShift: config.freq_shift });
-    return this.time_embedding.forward(Tensor.from(sinusoid, [timesteps.length, dim], { dtype, device: sample.device }), condition);
+    const sinusoid = timestepEmbedding(timesteps, dim, {
+      flipSinToCos: config.flip_sin_to_cos,
+      freqShift: config.freq_shift,
+    });
+    return this.time_embedding.forward(
+      Tensor.from(sinusoid, [timesteps.length, dim], { dtype, device: sample.device }),
+      condition,
+    );
   }
 
   #predict(x: Tensor, conditioning: Conditioning, [height, width]: readonly [number, number]): Tensor {

@@ -34,13 +34,22 @@ export interface LoadWeightsOptions {
  * Fills every parameter of `model` from `files`. Nothing is allocated until all keys and shapes are known to fit.
  * @throws Error naming missing, unexpected and misshapen tensors
  */
-export async function loadWeights(name: string, model: Module, files: readonly RepositoryFile[], options: LoadWeightsOptions): Promise<void> {
+export async function loadWeights(
+  name: string,
+  model: Module,
+  files: readonly RepositoryFile[],
+  options: LoadWeightsOptions,
+): Promise<void> {
   const plan = await planWeights(name, model, files);
-  const total = plan.reduce((sum, { entries }) => sum + entries.reduce((bytes, { entry }) => bytes + entry.end - entry.start, 0), 0);
+  const total = plan.reduce(
+    (sum, { entries }) => sum + entries.reduce((bytes, { entry }) => bytes + entry.end - entry.start, 0),
+    0,
+  );
   let loaded = 0;
   try {
     for (const { file, entries } of plan)
-      for await (const bytes of streamWeights(file, entries, options)) options.onProgress?.({ loaded: (loaded += bytes), total });
+      for await (const bytes of streamWeights(file, entries, options))
+        options.onProgress?.({ loaded: (loaded += bytes), total });
     await options.device.flush();
   } catch (error) {
     for (const [, parameter] of model.parameters()) parameter.dispose();
@@ -48,7 +57,11 @@ export async function loadWeights(name: string, model: Module, files: readonly R
   }
 }
 
-async function planWeights(name: string, model: Module, files: readonly RepositoryFile[]): Promise<{ file: RepositoryFile; entries: Assignment[] }[]> {
+async function planWeights(
+  name: string,
+  model: Module,
+  files: readonly RepositoryFile[],
+): Promise<{ file: RepositoryFile; entries: Assignment[] }[]> {
   const parameters = new Map(model.parameters());
   const missing = new Set(parameters.keys());
   const unexpected: string[] = [];
@@ -73,7 +86,10 @@ async function planWeights(name: string, model: Module, files: readonly Reposito
   }
   if (missing.size > 0) faults.push(`missing ${listed([...missing])}`);
   if (unexpected.length > 0) faults.push(`unexpected ${listed(unexpected)}`);
-  if (faults.length > 0) throw new Error(`${name}: the weights in ${files.map((file) => file.path).join(", ")} do not fit the config: ${faults.join("; ")}`);
+  if (faults.length > 0)
+    throw new Error(
+      `${name}: the weights in ${files.map((file) => file.path).join(", ")} do not fit the config: ${faults.join("; ")}`,
+    );
   return plan;
 }
 
@@ -81,17 +97,25 @@ function misfit(entry: SafetensorsEntry, { shape }: Parameter): string | null {
   if (!(entry.dtype in SOURCE_FORMAT))
     return `${entry.name}: dtype ${entry.dtype} is not supported (F32, F16, BF16 are${entry.dtype === "F64" ? "; save the model in float32" : ""})`;
   // Old attention blocks hold their linear layers as 1x1 convolutions, [out, in, 1, 1].
-  const same = entry.shape.join() === shape.join() || (shape.length === 2 && entry.shape.join() === [...shape, 1, 1].join());
-  return same ? null : `${entry.name}: the file has [${entry.shape.join(", ")}], the config wants [${shape.join(", ")}]`;
+  const same =
+    entry.shape.join() === shape.join() || (shape.length === 2 && entry.shape.join() === [...shape, 1, 1].join());
+  return same
+    ? null
+    : `${entry.name}: the file has [${entry.shape.join(", ")}], the config wants [${shape.join(", ")}]`;
 }
 
-const listed = (names: string[]): string => `${names.slice(0, 8).join(", ")}${names.length > 8 ? ` and ${names.length - 8} more` : ""}`;
+const listed = (names: string[]): string =>
+  `${names.slice(0, 8).join(", ")}${names.length > 8 ? ` and ${names.length - 8} more` : ""}`;
 
 const SOURCE_FORMAT: Record<string, SourceFormat> = { F32: "f32", F16: "pack16", BF16: "bf16" };
 const ITEM_BYTES: Record<string, number> = { F32: 4, F16: 2, BF16: 2 };
 
 /** Uploads tensors in file order; yields the bytes done after each. */
-async function* streamWeights(file: RepositoryFile, entries: readonly Assignment[], options: LoadWeightsOptions): AsyncGenerator<number> {
+async function* streamWeights(
+  file: RepositoryFile,
+  entries: readonly Assignment[],
+  options: LoadWeightsOptions,
+): AsyncGenerator<number> {
   const { device, signal } = options;
   let window: Uint8Array = new Uint8Array(0);
   let windowStart = 0;
@@ -123,7 +147,9 @@ async function upload(
   read: (from: number, to: number) => Promise<Uint8Array>,
   { device, dtype }: LoadWeightsOptions,
 ): Promise<void> {
-  const value = device.keep(Tensor.empty(device, parameter.packedShape, dtype, { persistent: true, label: entry.name }));
+  const value = device.keep(
+    Tensor.empty(device, parameter.packedShape, dtype, { persistent: true, label: entry.name }),
+  );
   parameter.assign(value);
   const itemBytes = ITEM_BYTES[entry.dtype];
   const size = product(entry.shape);
@@ -137,8 +163,12 @@ async function upload(
       const bytes = await read(from + offset, from + Math.min(offset + WINDOW, count * itemBytes));
       device.queue.push({ kind: "write", block: staging, offset, data: wholeWords(bytes) });
     }
-    const format = entry.dtype === "F16" ? formatOf("float16", device.features.has("shader-f16"), entry.name) : SOURCE_FORMAT[entry.dtype];
-    if (parameter.packing === "none") gatherInto(device, { block: staging }, format, value, { shape: [count], strides: [1] }, { start, count });
+    const format =
+      entry.dtype === "F16"
+        ? formatOf("float16", device.features.has("shader-f16"), entry.name)
+        : SOURCE_FORMAT[entry.dtype];
+    if (parameter.packing === "none")
+      gatherInto(device, { block: staging }, format, value, { shape: [count], strides: [1] }, { start, count });
     else gatherInto(device, { block: staging }, format, value, packedView(parameter));
     device.release(staging);
   }

@@ -11,11 +11,23 @@ type ModelOptions = Omit<FromPretrainedOptions, "subfolder" | "config">;
 export type ComponentLoader = (repository: Repository, subfolder: string, options: ModelOptions) => Promise<unknown>;
 
 const MODELS: ReadonlyMap<string, ComponentLoader> = new Map<string, ComponentLoader>([
-  ["diffusers.UNet2DConditionModel", (repository, subfolder, options) => UNet2DConditionModel.fromPretrained(repository, { ...options, subfolder })],
-  ["diffusers.AutoencoderKL", (repository, subfolder, options) => AutoencoderKL.fromPretrained(repository, { ...options, subfolder })],
-  ["transformers.CLIPTextModel", (repository, subfolder, options) => CLIPTextModel.fromPretrained(repository, { ...options, subfolder })],
+  [
+    "diffusers.UNet2DConditionModel",
+    (repository, subfolder, options) => UNet2DConditionModel.fromPretrained(repository, { ...options, subfolder }),
+  ],
+  [
+    "diffusers.AutoencoderKL",
+    (repository, subfolder, options) => AutoencoderKL.fromPretrained(repository, { ...options, subfolder }),
+  ],
+  [
+    "transformers.CLIPTextModel",
+    (repository, subfolder, options) => CLIPTextModel.fromPretrained(repository, { ...options, subfolder }),
+  ],
   ["transformers.CLIPTokenizer", (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder })],
-  ["transformers.CLIPTokenizerFast", (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder })],
+  [
+    "transformers.CLIPTokenizerFast",
+    (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder }),
+  ],
 ]);
 
 /** Parts that a picture can be drawn without; they are left out with a warning. */
@@ -39,5 +51,7 @@ export function componentLoader(component: string, library: string, className: s
     return (repository, subfolder) => Class.fromPretrained(repository, { subfolder });
   }
   const known = [...MODELS.keys(), ...schedulerNames().map((scheduler) => `diffusers.${scheduler}`)];
-  throw new TypeError(`model_index.json: ${component} is a ${name}, which this version does not have. Known: ${known.join(", ")}.`);
+  throw new TypeError(
+    `model_index.json: ${component} is a ${name}, which this version does not have. Known: ${known.join(", ")}.`,
+  );
 }

@@ -9,7 +9,10 @@ import { componentLoader } from "./component_loaders.js";
 import type { ProgressBarConfig } from "./progress_bar.js";
 
 /** What `fromPretrained` takes besides components. */
-export interface PipelineOptions extends Pick<FromPretrainedOptions, "variant" | "useSafetensors" | "device" | "progressCallback" | "signal"> {
+export interface PipelineOptions extends Pick<
+  FromPretrainedOptions,
+  "variant" | "useSafetensors" | "device" | "progressCallback" | "signal"
+> {
   /** Storage of all models, or by component, e.g. { unet: "float16", default: "float32" }. Default "float32". */
   dtype?: FromPretrainedOptions["dtype"] | Readonly<Record<string, "float32" | "float16">>;
 }
@@ -61,7 +64,10 @@ export abstract class DiffusionPipeline extends Callable {
     const Class = pipelineClass(this.className, index._class_name);
     const given = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name)));
     const unexpected = Object.keys(given).filter((name) => !Class.componentNames.includes(name));
-    if (unexpected.length > 0) console.warn(`Keyword arguments ${JSON.stringify(unexpected)} are not expected by ${Class.className} and will be ignored.`);
+    if (unexpected.length > 0)
+      console.warn(
+        `Keyword arguments ${JSON.stringify(unexpected)} are not expected by ${Class.className} and will be ignored.`,
+      );
 
     // Every class is looked up before anything is loaded.
     const loaders = Class.componentNames.map((name) => [name, name in given ? null : plan(name, index[name])] as const);
@@ -69,13 +75,18 @@ export abstract class DiffusionPipeline extends Callable {
     const loaded: Components = {};
     try {
       for (const [name, load] of loaders) {
-        const dtype = typeof options.dtype === "object" ? (options.dtype[name] ?? options.dtype.default) : options.dtype;
+        const dtype =
+          typeof options.dtype === "object" ? (options.dtype[name] ?? options.dtype.default) : options.dtype;
         const { variant, useSafetensors, progressCallback, signal } = options;
-        loaded[name] = name in given ? given[name] : await load?.(repository, name, { dtype, variant, useSafetensors, progressCallback, signal, device });
+        loaded[name] =
+          name in given
+            ? given[name]
+            : await load?.(repository, name, { dtype, variant, useSafetensors, progressCallback, signal, device });
       }
       return new Class({ ...loaded, requires_safety_checker: index.requires_safety_checker }) as P & AnyCall;
     } catch (error) {
-      for (const [name, component] of Object.entries(loaded)) if (!(name in given) && component instanceof PretrainedModel) component.dispose();
+      for (const [name, component] of Object.entries(loaded))
+        if (!(name in given) && component instanceof PretrainedModel) component.dispose();
       throw error;
     }
   }
@@ -88,7 +99,8 @@ export abstract class DiffusionPipeline extends Callable {
 
   /** The device of the models. */
   get device(): Device {
-    for (const component of Object.values(this.components)) if (component instanceof PretrainedModel && component.device) return component.device;
+    for (const component of Object.values(this.components))
+      if (component instanceof PretrainedModel && component.device) return component.device;
     throw new Error(`${(this.constructor as unknown as PipelineClass).className}: no model is loaded`);
   }
 
@@ -98,7 +110,10 @@ export abstract class DiffusionPipeline extends Callable {
    */
   async to(device: Device | string): Promise<this> {
     const here = typeof device === "string" ? ["webgpu", "cuda", "gpu"].includes(device) : device === this.device;
-    if (!here) throw new Error(`to: the pipeline is on a WebGPU device already; to use another, load it with fromPretrained(source, { device })`);
+    if (!here)
+      throw new Error(
+        `to: the pipeline is on a WebGPU device already; to use another, load it with fromPretrained(source, { device })`,
+      );
     return this;
   }
 
@@ -109,7 +124,8 @@ export abstract class DiffusionPipeline extends Callable {
 
   /** Frees the weights of all models. */
   dispose(): void {
-    for (const component of Object.values(this.components)) if (component instanceof PretrainedModel) component.dispose();
+    for (const component of Object.values(this.components))
+      if (component instanceof PretrainedModel) component.dispose();
   }
 
   [Symbol.dispose](): void {
@@ -135,11 +151,16 @@ function pipelineClass(calledOn: string, inFile: unknown): PipelineClass {
 /** The loader of one entry of model_index.json, `[library, class]`; null where there is nothing to load. */
 function plan(component: string, entry: unknown): ReturnType<typeof componentLoader> {
   if (entry === undefined) return null;
-  if (!Array.isArray(entry) || entry.length !== 2) throw new ConfigError(`model_index.json: ${component} must be [library, class], got ${JSON.stringify(entry)?.slice(0, 200)}`);
+  if (!Array.isArray(entry) || entry.length !== 2)
+    throw new ConfigError(
+      `model_index.json: ${component} must be [library, class], got ${JSON.stringify(entry)?.slice(0, 200)}`,
+    );
   const [library, className] = entry as unknown[];
   if (library === null && className === null) return null;
   if (typeof library !== "string" || typeof className !== "string")
-    throw new ConfigError(`model_index.json: ${component} must be two strings or two nulls, got ${JSON.stringify(entry).slice(0, 200)}`);
+    throw new ConfigError(
+      `model_index.json: ${component} must be two strings or two nulls, got ${JSON.stringify(entry).slice(0, 200)}`,
+    );
   const load = componentLoader(component, library, className);
   if (!load) console.warn(`${component} (${className}) is not available in this version and is left out.`);
   return load;

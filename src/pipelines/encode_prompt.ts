@@ -40,7 +40,8 @@ export async function encodePrompt(
     if (negativePromptEmbeds) return { positive, negative: repeat(negativePromptEmbeds, false) };
     const given = options.negativePrompt ?? "";
     const negatives = typeof given === "string" ? new Array<string>(batch).fill(given) : given;
-    if (negatives.length !== batch) throw new RangeError(`\`negativePrompt\` has batch size ${negatives.length}, but the prompts are ${batch}.`);
+    if (negatives.length !== batch)
+      throw new RangeError(`\`negativePrompt\` has batch size ${negatives.length}, but the prompts are ${batch}.`);
     // As in diffusers, clipSkip does not apply to the negative prompt.
     return { positive, negative: repeat(await encode(components, negatives), true) };
   } catch (error) {
@@ -50,13 +51,20 @@ export async function encodePrompt(
 }
 
 /** The text encoder's last hidden state, or an earlier one under the final norm. */
-async function encode({ tokenizer, text_encoder: model }: TextComponents, texts: readonly string[], clipSkip?: number): Promise<Tensor> {
+async function encode(
+  { tokenizer, text_encoder: model }: TextComponents,
+  texts: readonly string[],
+  clipSkip?: number,
+): Promise<Tensor> {
   const { inputIds } = tokenizer(texts, { padding: "max_length", truncation: true });
   const { lastHiddenState, pooledOutput, hiddenStates } = await model.forward(inputIds);
   let result = lastHiddenState;
   if (clipSkip != null) {
     const state = hiddenStates[hiddenStates.length - 1 - clipSkip];
-    if (!state) throw new RangeError(`\`clipSkip\` must be below the ${hiddenStates.length} hidden states of the text encoder, got ${clipSkip}`);
+    if (!state)
+      throw new RangeError(
+        `\`clipSkip\` must be below the ${hiddenStates.length} hidden states of the text encoder, got ${clipSkip}`,
+      );
     result = model.finalNorm(state);
   }
   for (const tensor of [lastHiddenState, pooledOutput, ...hiddenStates]) if (tensor !== result) tensor.dispose();

@@ -62,14 +62,24 @@ function filterRows(data: ArrayLike<number>, width: number, height: number, chan
 }
 
 /** @param data rows of `channels` (3 or 4) bytes per pixel */
-export function encodePNG(data: ArrayLike<number>, width: number, height: number, channels: 3 | 4): Uint8Array<ArrayBuffer> {
+export function encodePNG(
+  data: ArrayLike<number>,
+  width: number,
+  height: number,
+  channels: 3 | 4,
+): Uint8Array<ArrayBuffer> {
   const header = new Uint8Array(13);
   const view = new DataView(header.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
   header.set([8, channels === 3 ? 2 : 6, 0, 0, 0], 8);
   const pixels = zlibSync(filterRows(data, width, height, channels), { level: 6 });
-  const parts = [Uint8Array.from(SIGNATURE), chunk("IHDR", header), chunk("IDAT", pixels), chunk("IEND", new Uint8Array(0))];
+  const parts = [
+    Uint8Array.from(SIGNATURE),
+    chunk("IHDR", header),
+    chunk("IDAT", pixels),
+    chunk("IEND", new Uint8Array(0)),
+  ];
   const out = new Uint8Array(parts.reduce((n, part) => n + part.length, 0));
   let offset = 0;
   for (const part of parts) {

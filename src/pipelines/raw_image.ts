@@ -52,7 +52,8 @@ export class RawImage {
 
   /** For a canvas' putImageData (browsers). */
   toImageData(): ImageData {
-    if (typeof ImageData === "undefined") throw new Error("RawImage.toImageData: there is no ImageData here; use toRGBA() or toPNG()");
+    if (typeof ImageData === "undefined")
+      throw new Error("RawImage.toImageData: there is no ImageData here; use toRGBA() or toPNG()");
     return new ImageData(this.toRGBA(), this.width, this.height);
   }
 

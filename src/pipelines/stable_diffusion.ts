@@ -24,7 +24,10 @@ type Prompt = string | readonly string[] | null;
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
 export interface StableDiffusionPipeline {
-  (prompt: Prompt, options: StableDiffusionOptions & { outputType: "np" | "pt" | "latent" }): Promise<StableDiffusionOutput<Tensor>>;
+  (
+    prompt: Prompt,
+    options: StableDiffusionOptions & { outputType: "np" | "pt" | "latent" },
+  ): Promise<StableDiffusionOutput<Tensor>>;
   (prompt: Prompt, options?: StableDiffusionOptions): Promise<StableDiffusionOutput>;
 }
 
@@ -46,13 +49,15 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   constructor(components: Components) {
     super();
     const missing = StableDiffusionPipeline.componentNames.slice(0, 5).filter((name) => components[name] == null);
-    if (missing.length > 0) throw new TypeError(`StableDiffusionPipeline: components ${missing.join(", ")} are missing`);
+    if (missing.length > 0)
+      throw new TypeError(`StableDiffusionPipeline: components ${missing.join(", ")} are missing`);
     this.vae = components.vae as AutoencoderKL;
     this.text_encoder = components.text_encoder as CLIPTextModel;
     this.tokenizer = components.tokenizer as CLIPTokenizer;
     this.unet = components.unet as UNet2DConditionModel;
     this.scheduler = components.scheduler as Scheduler;
-    if (typeof this.scheduler.setTimesteps !== "function") throw new TypeError("StableDiffusionPipeline: the component `scheduler` is not a scheduler");
+    if (typeof this.scheduler.setTimesteps !== "function")
+      throw new TypeError("StableDiffusionPipeline: the component `scheduler` is not a scheduler");
     patchLegacyConfigs(this.scheduler, this.unet);
   }
 
@@ -62,7 +67,10 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
    * @returns images: RawImage[] by default, a Tensor for the other output types (the caller disposes it)
    * @throws RangeError, TypeError for wrong arguments; the signal's reason when aborted
    */
-  override async call(prompt: Prompt = null, options: StableDiffusionOptions = {}): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
+  override async call(
+    prompt: Prompt = null,
+    options: StableDiffusionOptions = {},
+  ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
     const { device, unet } = this;
     const { guidanceScale = 7.5, guidanceRescale = 0, numImagesPerPrompt = 1, outputType = "image", signal } = options;
     // 0. Default height and width to unet
@@ -75,7 +83,8 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     this.interrupt = false;
 
     // 2. Define call parameters
-    const batch = (typeof prompt === "string" ? 1 : (prompt?.length ?? options.promptEmbeds?.shape[0] ?? 1)) * numImagesPerPrompt;
+    const batch =
+      (typeof prompt === "string" ? 1 : (prompt?.length ?? options.promptEmbeds?.shape[0] ?? 1)) * numImagesPerPrompt;
     const guided = guidanceScale > 1 && unet.config.time_cond_proj_dim === null;
 
     let embeds: PromptEmbeds | undefined;
@@ -88,7 +97,10 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
       const timesteps = this.#prepareTimesteps(options);
 
       // 5. Prepare latent variables
-      latents = this.#prepareLatents([batch, unet.config.in_channels, height / this.vae.scaleFactor, width / this.vae.scaleFactor], options);
+      latents = this.#prepareLatents(
+        [batch, unet.config.in_channels, height / this.vae.scaleFactor, width / this.vae.scaleFactor],
+        options,
+      );
 
       // 6. and 7. Denoising loop
       latents = await this.#denoise(latents, embeds, timesteps, { ...options, guidanceScale, guidanceRescale, guided });
@@ -120,11 +132,19 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   #prepareLatents(shape: readonly number[], { generator, latents }: StableDiffusionOptions): Tensor {
     const { device, text_encoder, scheduler } = this;
     if (latents && latents.shape.join() !== shape.join())
-      throw new RangeError(`\`latents\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`);
+      throw new RangeError(
+        `\`latents\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`,
+      );
     // Drawn in the text encoder's dtype, as diffusers does; the loop itself keeps latents in float32.
     const dtype = text_encoder.dtype === "float16" ? "float16" : "float32";
     return device.scope(() => {
-      const noise = latents ?? Tensor.from(randnTensor(shape, { generator: (generator ?? undefined) as Generator | undefined, dtype }), shape, { device });
+      const noise =
+        latents ??
+        Tensor.from(
+          randnTensor(shape, { generator: (generator ?? undefined) as Generator | undefined, dtype }),
+          shape,
+          { device },
+        );
       return linearCombination([[scheduler.initNoiseSigma, noise]]);
     });
   }
@@ -161,7 +181,11 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
         await pace.step();
 
         if (callbackOnStepEnd) {
-          const given = { latents, prompt_embeds: embeds.positive, ...(embeds.negative && { negative_prompt_embeds: embeds.negative }) };
+          const given = {
+            latents,
+            prompt_embeds: embeds.positive,
+            ...(embeds.negative && { negative_prompt_embeds: embeds.negative }),
+          };
           const wanted = options.callbackOnStepEndTensorInputs ?? ["latents"];
           const replaced = (await callbackOnStepEnd(this, i, t, pick(given, wanted))) ?? {};
           latents = replace(latents, replaced.latents);
@@ -236,7 +260,9 @@ const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTensors)[
 function replace(old: Tensor, next: Tensor | undefined): Tensor {
   if (!next || next === old) return old;
   if (next.shape.join() !== old.shape.join())
-    throw new RangeError(`callbackOnStepEnd: a returned tensor must be [${old.shape.join(", ")}], got [${next.shape.join(", ")}]`);
+    throw new RangeError(
+      `callbackOnStepEnd: a returned tensor must be [${old.shape.join(", ")}], got [${next.shape.join(", ")}]`,
+    );
   old.dispose();
   return next;
 }

@@ -6,22 +6,35 @@ import type { Scheduler } from "../schedulers/index.js";
 export function patchLegacyConfigs(scheduler: Scheduler, unet: UNet2DConditionModel): void {
   const { steps_offset: offset = 1, clip_sample: clip } = scheduler.config;
   if (offset !== 1) {
-    console.warn(`The configuration file of this scheduler (${scheduler.className}) is outdated. \`steps_offset\` should be set to 1 instead of ${String(offset)}.`);
+    console.warn(
+      `The configuration file of this scheduler (${scheduler.className}) is outdated. \`steps_offset\` should be set to 1 instead of ${String(offset)}.`,
+    );
     patch(scheduler, { steps_offset: 1 });
   }
   if (clip === true) {
-    console.warn(`The configuration file of this scheduler (${scheduler.className}) has not set \`clip_sample\`. It should be set to False.`);
+    console.warn(
+      `The configuration file of this scheduler (${scheduler.className}) has not set \`clip_sample\`. It should be set to False.`,
+    );
     patch(scheduler, { clip_sample: false });
   }
-  const { sample_size: size, _diffusers_version: version } = unet.config as { sample_size: unknown; _diffusers_version?: unknown };
+  const { sample_size: size, _diffusers_version: version } = unet.config as {
+    sample_size: unknown;
+    _diffusers_version?: unknown;
+  };
   if (typeof size === "number" && size < 64 && typeof version === "string" && isBefore(version, [0, 9])) {
-    console.warn("The configuration file of the unet has set the default `sample_size` to smaller than 64, which seems highly unlikely; 64 is used.");
+    console.warn(
+      "The configuration file of the unet has set the default `sample_size` to smaller than 64, which seems highly unlikely; 64 is used.",
+    );
     patch(unet, { sample_size: 64 });
   }
 }
 
 function patch(owner: { config: object }, values: object): void {
-  Object.defineProperty(owner, "config", { value: Object.freeze({ ...owner.config, ...values }), enumerable: true, configurable: true });
+  Object.defineProperty(owner, "config", {
+    value: Object.freeze({ ...owner.config, ...values }),
+    enumerable: true,
+    configurable: true,
+  });
 }
 
 function isBefore(version: string, [major, minor]: readonly [number, number]): boolean {

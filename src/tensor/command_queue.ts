@@ -125,7 +125,13 @@ export class CommandQueue {
       this.gpu.queue.writeBuffer(command.block.buffer, command.offset, data.buffer, data.byteOffset, data.byteLength);
     } else if (command.kind === "copy") {
       const encoder = this.gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(command.source.buffer, command.sourceOffset, command.target, command.targetOffset, command.bytes);
+      encoder.copyBufferToBuffer(
+        command.source.buffer,
+        command.sourceOffset,
+        command.target,
+        command.targetOffset,
+        command.bytes,
+      );
       this.gpu.queue.submit([encoder.finish()]);
     } else {
       for (const block of command.blocks) this.memory.destroy(block);

@@ -47,7 +47,8 @@ let pendingDefault: Promise<Device> | undefined;
 
 /** The device made first and still alive. Throws before one exists. */
 export function defaultDevice(): Device {
-  if (!current) throw new Error("No WebGPU device yet: call `await requestDevice()` or load a model first, or pass { device }.");
+  if (!current)
+    throw new Error("No WebGPU device yet: call `await requestDevice()` or load a model first, or pass { device }.");
   return current;
 }
 
@@ -113,7 +114,8 @@ export class Device {
     this.limits = gpu.limits;
     this.lost = gpu.lost;
     const name = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
-    this.isSoftware = /swiftshader|llvmpipe|lavapipe|warp|basic render|microsoft/i.test(name) || info.isFallbackAdapter === true;
+    this.isSoftware =
+      /swiftshader|llvmpipe|lavapipe|warp|basic render|microsoft/i.test(name) || info.isFallbackAdapter === true;
     this.fusedMultiplyAdd = /llvmpipe|lavapipe/i.test(name);
     this.flopsBudget = this.isSoftware ? FLOPS_BUDGET.software : FLOPS_BUDGET.hardware;
     this.memory = new Memory(gpu, (error) => this.queue.fail(error));
@@ -148,7 +150,14 @@ export class Device {
       const { block } = buffer;
       return block.bytes > limit ? { block, offset: 0, size: buffer.bytes } : { block };
     });
-    this.queue.push({ kind: "dispatch", entry, params: packParams(entry, values), buffers: ranges, grid: [x, y, z], flops });
+    this.queue.push({
+      kind: "dispatch",
+      entry,
+      params: packParams(entry, values),
+      buffers: ranges,
+      grid: [x, y, z],
+      flops,
+    });
   }
 
   /**
@@ -206,7 +215,14 @@ export class Device {
     const targetOffset = toElement * to.itemSize;
     if (bytes % 4 !== 0 || targetOffset % 4 !== 0 || from.dtype !== to.dtype)
       throw new RangeError(`copyElements: ${bytes} bytes at ${targetOffset} are not whole words of ${from.dtype}`);
-    this.queue.push({ kind: "copy", source: from.block, sourceOffset: 0, target: to.block.buffer, targetOffset, bytes });
+    this.queue.push({
+      kind: "copy",
+      source: from.block,
+      sourceOffset: 0,
+      target: to.block.buffer,
+      targetOffset,
+      bytes,
+    });
   }
 
   /** A small tensor to bind where an optional input is absent. */

@@ -49,7 +49,8 @@ export class PipelineCache {
 
   bindGroup(entry: PipelineEntry, buffers: readonly BufferRange[]): GPUBindGroup {
     let key = entry.layoutKey;
-    for (const { block, offset, size } of buffers) key += `|${block.id}${offset === undefined ? "" : `:${offset}:${size}`}`;
+    for (const { block, offset, size } of buffers)
+      key += `|${block.id}${offset === undefined ? "" : `:${offset}:${size}`}`;
     let group = this.#groups.get(key);
     if (!group) {
       const entries: GPUBindGroupEntry[] = [
@@ -76,9 +77,17 @@ export class PipelineCache {
       layout = this.gpu.createBindGroupLayout({
         label: key,
         entries: [
-          { binding: 0, visibility: 4, buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: PARAMS_BYTES } },
+          {
+            binding: 0,
+            visibility: 4,
+            buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: PARAMS_BYTES },
+          },
           ...access.map((mode, i): GPUBindGroupLayoutEntry => {
-            return { binding: i + 1, visibility: 4, buffer: { type: mode === "read" ? "read-only-storage" : "storage" } };
+            return {
+              binding: i + 1,
+              visibility: 4,
+              buffer: { type: mode === "read" ? "read-only-storage" : "storage" },
+            };
           }),
         ],
       });
@@ -104,20 +113,31 @@ export class PipelineCache {
   }
 }
 
-async function compile(gpu: GPUDevice, label: string, code: string, layout: GPUBindGroupLayout): Promise<GPUComputePipeline> {
+async function compile(
+  gpu: GPUDevice,
+  label: string,
+  code: string,
+  layout: GPUBindGroupLayout,
+): Promise<GPUComputePipeline> {
   gpu.pushErrorScope("validation");
   const module = gpu.createShaderModule({ label, code });
   const scope = gpu.popErrorScope();
   try {
     const pipelineLayout = gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] });
-    const pipeline = await gpu.createComputePipelineAsync({ label, layout: pipelineLayout, compute: { module, entryPoint: "main" } });
+    const pipeline = await gpu.createComputePipelineAsync({
+      label,
+      layout: pipelineLayout,
+      compute: { module, entryPoint: "main" },
+    });
     await scope;
     return pipeline;
   } catch (error) {
     const shaderError = await scope.catch(() => null);
     const { messages } = await module.getCompilationInfo();
     const lines = code.split("\n");
-    const detail = messages.map((m) => `  line ${m.lineNum}:${m.linePos} ${m.type}: ${m.message}\n    ${lines[m.lineNum - 1] ?? ""}`);
+    const detail = messages.map(
+      (m) => `  line ${m.lineNum}:${m.linePos} ${m.type}: ${m.message}\n    ${lines[m.lineNum - 1] ?? ""}`,
+    );
     throw new GPUValidationError(
       `${label}: the kernel does not compile. ${shaderError?.message ?? (error as Error).message}\n${detail.join("\n")}`,
     );

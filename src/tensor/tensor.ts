@@ -11,7 +11,8 @@ interface Storage {
 
 function checkSizes(shape: readonly number[]): void {
   for (const n of shape)
-    if (!Number.isSafeInteger(n) || n < 0) throw new RangeError(`Tensor: sizes must be non-negative integers, got [${shape.join(", ")}]`);
+    if (!Number.isSafeInteger(n) || n < 0)
+      throw new RangeError(`Tensor: sizes must be non-negative integers, got [${shape.join(", ")}]`);
 }
 
 export interface TensorOptions {
@@ -38,7 +39,12 @@ export class Tensor {
   }
 
   /** A tensor whose content is undefined until an op writes it. `persistent` memory (weights) stays outside the pool. */
-  static empty(device: Device, shape: readonly number[], dtype: DType, { persistent = false, label = "tensor" } = {}): Tensor {
+  static empty(
+    device: Device,
+    shape: readonly number[],
+    dtype: DType,
+    { persistent = false, label = "tensor" } = {},
+  ): Tensor {
     checkSizes(shape);
     const bytes = paddedBytes(product(shape), dtype);
     const block = persistent ? device.memory.create(bytes, label) : device.memory.take(bytes, label);
@@ -50,7 +56,11 @@ export class Tensor {
    * @param data as many numbers as `shape` holds, in row-major order
    * @throws RangeError if the counts differ
    */
-  static from(data: ArrayLike<number>, shape: readonly number[], { dtype, device = defaultDevice() }: TensorOptions = {}): Tensor {
+  static from(
+    data: ArrayLike<number>,
+    shape: readonly number[],
+    { dtype, device = defaultDevice() }: TensorOptions = {},
+  ): Tensor {
     checkSizes(shape);
     const size = product(shape);
     if (data.length !== size)
@@ -88,7 +98,9 @@ export class Tensor {
   reshape(shape: readonly number[]): Tensor {
     checkSizes(shape);
     if (product(shape) !== this.size)
-      throw new RangeError(`reshape: [${this.shape.join(", ")}] does not hold as many elements as [${shape.join(", ")}]`);
+      throw new RangeError(
+        `reshape: [${this.shape.join(", ")}] does not hold as many elements as [${shape.join(", ")}]`,
+      );
     void this.block;
     this.#storage.references++;
     return new Tensor(this.device, shape, this.dtype, this.#storage);

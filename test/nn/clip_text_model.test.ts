@@ -17,10 +17,18 @@ describe("CLIPTextModel", () => {
     for (const { golden, repo } of CASES)
       test(`${golden} in ${dtype}`, async () => {
         const goldens = await readGolden(`models/gold/text/${golden}.safetensors`);
-        const model = await CLIPTextModel.fromPretrained(fixturePath(`models/repos/${repo}`), { subfolder: "text_encoder", dtype });
+        const model = await CLIPTextModel.fromPretrained(fixturePath(`models/repos/${repo}`), {
+          subfolder: "text_encoder",
+          dtype,
+        });
         const ids = asTensor(goldens, "in.input_ids");
         const { lastHiddenState, pooledOutput, hiddenStates } = await model.forward(ids);
-        await expectMatches(lastHiddenState, goldens.get("out.last_hidden_state"), "last_hidden_state", TOLERANCE[dtype]);
+        await expectMatches(
+          lastHiddenState,
+          goldens.get("out.last_hidden_state"),
+          "last_hidden_state",
+          TOLERANCE[dtype],
+        );
         await expectMatches(pooledOutput, goldens.get("out.pooler_output"), "pooler_output", TOLERANCE[dtype]);
         for (const [i, state] of hiddenStates.entries()) {
           const expected = goldens.get(`out.hidden_states.${i}`);
@@ -35,7 +43,9 @@ describe("CLIPTextModel", () => {
 
   test("refuses ids that it has no row for, and rows of different lengths", async () => {
     const model = await CLIPTextModel.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "text_encoder" });
-    await expect(model.forward([[1, 2514]])).rejects.toThrow("token ids must be integers below vocab_size = 2514, got 2514");
+    await expect(model.forward([[1, 2514]])).rejects.toThrow(
+      "token ids must be integers below vocab_size = 2514, got 2514",
+    );
     await expect(model.forward([[1, 2], [1]])).rejects.toThrow("got lengths [2, 1]");
     model.dispose();
   });

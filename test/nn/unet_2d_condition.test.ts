@@ -19,14 +19,18 @@ const CASES = [
 ] as const;
 
 /** Modules whose result here is that of torch's: elsewhere a residual or an activation is fused in. */
-const COMPARABLE = /(resnets\.\d|attentions\.\d|transformer_blocks\.\d|samplers\.0|conv_in|conv_out|mid_block|up_blocks\.\d)$/;
+const COMPARABLE =
+  /(resnets\.\d|attentions\.\d|transformer_blocks\.\d|samplers\.0|conv_in|conv_out|mid_block|up_blocks\.\d)$/;
 
 describe("UNet2DConditionModel", () => {
   for (const dtype of ["float32", "float16"] as const)
     for (const { golden, repo, timestep } of CASES)
       test(`${golden} in ${dtype}`, async () => {
         const goldens = await readGolden(`models/gold/unet/${golden}.safetensors`);
-        const model = await UNet2DConditionModel.fromPretrained(fixturePath(`models/repos/${repo}`), { subfolder: "unet", dtype });
+        const model = await UNet2DConditionModel.fromPretrained(fixturePath(`models/repos/${repo}`), {
+          subfolder: "unet",
+          dtype,
+        });
         const outputs = recordOutputs(model, (path) => COMPARABLE.test(path) && goldens.has(`mid.${path}`));
         const inputs = [asTensor(goldens, "in.sample"), asTensor(goldens, "in.encoder_hidden_states")] as const;
         const timestepCond = goldens.has("in.timestep_cond") ? asTensor(goldens, "in.timestep_cond") : undefined;
@@ -55,7 +59,9 @@ describe("UNet2DConditionModel", () => {
     expect(() => new UNet2DConditionModel({ class_embed_type: "timestep" })).toThrow(
       'UNet2DConditionModel: config class_embed_type = "timestep" is not supported (supported: null)',
     );
-    expect(() => new UNet2DConditionModel({ attention_head_dim: [8, 8] })).toThrow("attention_head_dim needs 4 entries");
+    expect(() => new UNet2DConditionModel({ attention_head_dim: [8, 8] })).toThrow(
+      "attention_head_dim needs 4 entries",
+    );
     expect(() => new UNet2DConditionModel({ block_out_channels: [320, -1] })).toThrow("block_out_channels = [320,-1]");
   });
 });

@@ -26,11 +26,19 @@ export function relativeError(actual: ArrayLike<number>, golden: Golden): number
   return worst / Math.sqrt(square);
 }
 
-export async function expectMatches(actual: Tensor, golden: Golden | undefined, name: string, bound: number): Promise<void> {
+export async function expectMatches(
+  actual: Tensor,
+  golden: Golden | undefined,
+  name: string,
+  bound: number,
+): Promise<void> {
   if (!golden) throw new Error(`no golden ${name}`);
   expect(`${name} [${actual.shape.join(", ")}]`).toBe(`${name} [${golden.shape.join(", ")}]`);
   const error = relativeError(await actual.data(), golden);
-  if (!(error <= bound)) throw new Error(`${name}: differs by ${error.toExponential(2)} x the golden's standard deviation, allowed ${bound}`);
+  if (!(error <= bound))
+    throw new Error(
+      `${name}: differs by ${error.toExponential(2)} x the golden's standard deviation, allowed ${bound}`,
+    );
 }
 
 /** Keeps a copy of what each submodule's forward() returns on its first call, by module path. */
@@ -42,7 +50,8 @@ export function recordOutputs(model: Module, wanted: (path: string) => boolean):
     if (!original || !wanted(path)) continue;
     const recording = (...args: unknown[]): unknown => {
       const result = original(...args);
-      if (result instanceof Tensor && !outputs.has(path)) outputs.set(path, result.device.keep(linearCombination([[1, result]])));
+      if (result instanceof Tensor && !outputs.has(path))
+        outputs.set(path, result.device.keep(linearCombination([[1, result]])));
       return result;
     };
     Object.defineProperty(target, "forward", { value: recording, enumerable: false });
@@ -51,7 +60,11 @@ export function recordOutputs(model: Module, wanted: (path: string) => boolean):
 }
 
 /** Compares recorded NHWC or token outputs with the goldens' `mid.<path>`; returns how many there were. */
-export async function expectIntermediates(outputs: Map<string, Tensor>, goldens: Map<string, Golden>, bound: number): Promise<number> {
+export async function expectIntermediates(
+  outputs: Map<string, Tensor>,
+  goldens: Map<string, Golden>,
+  bound: number,
+): Promise<number> {
   for (const [path, output] of outputs) {
     const value = output.shape.length === 4 ? toNCHW(output) : output;
     await expectMatches(value, goldens.get(`mid.${path}`), path, bound);

@@ -50,7 +50,12 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const run = (flashHead: number, start: number, end: number, grid: number[], flops: number): void =>
     device.run({
       kernel,
-      variant: { format, headSize: flashHead, fma: device.fusedMultiplyAdd, rolled: flashHead > 0 && device.isSoftware },
+      variant: {
+        format,
+        headSize: flashHead,
+        fma: device.fusedMultiplyAdd,
+        rolled: flashHead > 0 && device.isSoftware,
+      },
       values: { ...common, start, end },
       buffers: [q, k, v, y],
       grid,

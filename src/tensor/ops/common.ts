@@ -37,7 +37,12 @@ export function expectShape(op: string, what: string, x: Tensor, shape: readonly
  * Splits `rows` into runs that each stay within the device's budget of operations, and multiples of `unit`:
  * a dispatch that runs for seconds is reset by the operating system.
  */
-export function* rowRuns(device: Device, rows: number, flopsPerRow: number, unit: number): Generator<[start: number, count: number]> {
+export function* rowRuns(
+  device: Device,
+  rows: number,
+  flopsPerRow: number,
+  unit: number,
+): Generator<[start: number, count: number]> {
   const most = Math.max(unit, Math.floor(device.flopsBudget / Math.max(1, flopsPerRow) / unit) * unit);
   for (let start = 0; start < rows; start += most) yield [start, Math.min(most, rows - start)];
 }

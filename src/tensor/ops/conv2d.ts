@@ -41,7 +41,9 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const outHeight = Math.floor((height * zoom + top + bottom - kernelHeight) / stride) + 1;
   const outWidth = Math.floor((width * zoom + left + right - kernelWidth) / stride) + 1;
   if (outHeight < 1 || outWidth < 1)
-    throw new RangeError(`conv2d: the input [${x.shape.join(", ")}] is smaller than the kernel ${kernelHeight}x${kernelWidth}`);
+    throw new RangeError(
+      `conv2d: the input [${x.shape.join(", ")}] is smaller than the kernel ${kernelHeight}x${kernelWidth}`,
+    );
   const shape = [batch, outHeight, outWidth, cout];
   expectShape("conv2d", "bias", bias, [cout]);
   if (shift) expectShape("conv2d", "shift", shift, [batch, cout]);

@@ -53,7 +53,9 @@ const denseStrides = (shape: readonly number[]): number[] => shape.map((_, i) =>
 /** torch.permute: axis i of the result is axis `axes[i]` of x. */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   if ([...axes].sort().join() !== x.shape.map((_, i) => i).join())
-    throw new RangeError(`permute: [${axes.join(", ")}] is not an order of the ${x.shape.length} axes of [${x.shape.join(", ")}]`);
+    throw new RangeError(
+      `permute: [${axes.join(", ")}] is not an order of the ${x.shape.length} axes of [${x.shape.join(", ")}]`,
+    );
   const strides = denseStrides(x.shape);
   return gather(x, { shape: axes.map((a) => x.shape[a]), strides: axes.map((a) => strides[a]) });
 }
@@ -74,7 +76,8 @@ export function slice(x: Tensor, axis: number, start: number, count: number): Te
 }
 
 /** The same numbers in another floating dtype. Always a copy. */
-export const cast = (x: Tensor, dtype: DType): Tensor => gather(x, { shape: [x.size], strides: [1] }, dtype).reshapeOwned(x.shape);
+export const cast = (x: Tensor, dtype: DType): Tensor =>
+  gather(x, { shape: [x.size], strides: [1] }, dtype).reshapeOwned(x.shape);
 
 /** Repeats each row of the first axis `count` times in a row, as torch.repeat_interleave(x, count, 0). */
 export function repeatRows(x: Tensor, count: number): Tensor {

@@ -19,7 +19,8 @@ export function linearCombination(
   const tensors = terms.map(([, x]) => x);
   const [first, ...others] = tensors;
   for (const [coefficient] of terms)
-    if (!Number.isFinite(coefficient)) throw new RangeError(`linearCombination: coefficients must be finite, got ${coefficient}`);
+    if (!Number.isFinite(coefficient))
+      throw new RangeError(`linearCombination: coefficients must be finite, got ${coefficient}`);
   for (const other of others) sameShape("linearCombination", first, other);
   const format = formatFor("linearCombination", first, ...others);
   const y = Tensor.empty(first.device, first.shape, first.dtype);
@@ -47,18 +48,31 @@ export function activation(x: Tensor, kind: Exclude<Activation, "none">): Tensor
   const format = formatFor(kind, x);
   const y = Tensor.empty(x.device, x.shape, x.dtype);
   const quads = quadsOf(y);
-  x.device.run({ kernel: kernels.activation, variant: { format, kind }, values: { quads }, buffers: [x, y], grid: grid(quads) });
+  x.device.run({
+    kernel: kernels.activation,
+    variant: { format, kind },
+    values: { quads },
+    buffers: [x, y],
+    grid: grid(quads),
+  });
   return y;
 }
 
 /** x[…, :inner] * gelu(x[…, inner:]), halving the last axis. */
 export function geglu(x: Tensor): Tensor {
   const width = x.shape.at(-1) ?? 0;
-  if (width % 2 !== 0 || width === 0) throw new RangeError(`geglu: the last axis must be even, got [${x.shape.join(", ")}]`);
+  if (width % 2 !== 0 || width === 0)
+    throw new RangeError(`geglu: the last axis must be even, got [${x.shape.join(", ")}]`);
   const format = formatFor("geglu", x);
   const y = Tensor.empty(x.device, [...x.shape.slice(0, -1), width / 2], x.dtype);
   const quads = quadsOf(y);
-  x.device.run({ kernel: kernels.geglu, variant: { format, aligned: width % 8 === 0 }, values: { quads, size: y.size, inner: width / 2 }, buffers: [x, y], grid: grid(quads) });
+  x.device.run({
+    kernel: kernels.geglu,
+    variant: { format, aligned: width % 8 === 0 },
+    values: { quads, size: y.size, inner: width / 2 },
+    buffers: [x, y],
+    grid: grid(quads),
+  });
   return y;
 }
 
@@ -70,6 +84,12 @@ export function gaussianSample(mean: Tensor, logvar: Tensor, noise: Tensor): Ten
   const y = Tensor.empty(mean.device, mean.shape, mean.dtype);
   const quads = quadsOf(y);
   const buffers = [mean, logvar, noise, y];
-  mean.device.run({ kernel: kernels.gaussianSample, variant: { format }, values: { quads }, buffers, grid: grid(quads) });
+  mean.device.run({
+    kernel: kernels.gaussianSample,
+    variant: { format },
+    values: { quads },
+    buffers,
+    grid: grid(quads),
+  });
   return y;
 }

@@ -21,7 +21,11 @@ export interface MatmulOptions {
  * @param x [..., K]
  * @param w [K, N] (a linear layer's weight is packed so at load)
  */
-export function matmul(x: Tensor, w: Tensor, { bias, residual, activation = "none", ...options }: MatmulOptions = {}): Tensor {
+export function matmul(
+  x: Tensor,
+  w: Tensor,
+  { bias, residual, activation = "none", ...options }: MatmulOptions = {},
+): Tensor {
   const { device } = x;
   const k = x.shape.at(-1) ?? 0;
   if (w.shape.length !== 2 || w.shape[0] !== k)
@@ -38,7 +42,15 @@ export function matmul(x: Tensor, w: Tensor, { bias, residual, activation = "non
     device.run({
       kernel,
       variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, activation },
-      values: { m, n, k, row_start: start, row_end: start + count, has_bias: bias ? 1 : 0, has_residual: residual ? 1 : 0 },
+      values: {
+        m,
+        n,
+        k,
+        row_start: start,
+        row_end: start + count,
+        has_bias: bias ? 1 : 0,
+        has_residual: residual ? 1 : 0,
+      },
       buffers: [x, w, bias ?? x, residual ?? x, y],
       grid: tileGrid(device, count, n, tile),
       flops: 2 * count * n * k,

@@ -23,12 +23,19 @@ const MAX_SPLITS = 256;
  * @param weight [channels]
  * @param bias [channels]
  */
-export function groupNorm(x: Tensor, weight: Tensor, bias: Tensor, { groups, eps, silu = false, splits }: GroupNormOptions): Tensor {
+export function groupNorm(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  { groups, eps, silu = false, splits }: GroupNormOptions,
+): Tensor {
   const { device } = x;
   const batch = x.shape[0];
   const channels = x.shape.at(-1) ?? 0;
   if (x.shape.length < 3 || channels % groups !== 0)
-    throw new RangeError(`groupNorm: ${groups} groups do not divide the channels of x [${x.shape.join(", ")}] (channels last)`);
+    throw new RangeError(
+      `groupNorm: ${groups} groups do not divide the channels of x [${x.shape.join(", ")}] (channels last)`,
+    );
   expectShape("groupNorm", "weight", weight, [channels]);
   expectShape("groupNorm", "bias", bias, [channels]);
   const format = formatFor("groupNorm", x, weight, bias);
@@ -72,7 +79,12 @@ export function groupNorm(x: Tensor, weight: Tensor, bias: Tensor, { groups, eps
  * @param weight [width]
  * @param bias [width]
  */
-export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps, by }: { eps: number; by?: RowVariant }): Tensor {
+export function layerNorm(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  { eps, by }: { eps: number; by?: RowVariant },
+): Tensor {
   const { device } = x;
   const width = x.shape.at(-1) ?? 0;
   expectShape("layerNorm", "weight", weight, [width]);

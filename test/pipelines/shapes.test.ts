@@ -1,0 +1,49 @@
+import { afterAll, describe, expect, test } from "vitest";
+import {
+  DiffusionPipeline,
+  EMBEDDED_MODEL,
+  Generator,
+  schedulerClass,
+  schedulerNames,
+  type StableDiffusionPipeline,
+} from "../../src/index.js";
+import { readFixtureJSON } from "../support/files.js";
+import { readGolden } from "../support/goldens.js";
+import { differences } from "../support/pipelines.js";
+
+interface ShapesGolden {
+  file: string;
+  prompt: string;
+  scheduler: string;
+  seed: number;
+  num_inference_steps: number;
+  guidance_scale: number;
+}
+const goldens = (await readFixtureJSON("shapes/index.json")) as unknown as ShapesGolden[];
+let loaded: Promise<StableDiffusionPipeline> | undefined;
+const load = (): Promise<StableDiffusionPipeline> =>
+  (loaded ??= DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(EMBEDDED_MODEL));
+
+describe("the embedded model", () => {
+  afterAll(async () => (await loaded)?.dispose());
+
+  for (const { file, prompt, scheduler, seed, ...golden } of goldens)
+    if (schedulerNames().includes(scheduler))
+      test(`${scheduler}, seed ${seed}: ${prompt}`, async () => {
+        const pipeline = await load();
+        pipeline.setProgressBarConfig({ disable: true });
+        const original = pipeline.scheduler;
+        pipeline.scheduler = schedulerClass(scheduler).fromConfig(original.config);
+        const { images } = await pipeline(prompt, {
+          numInferenceSteps: golden.num_inference_steps,
+          guidanceScale: golden.guidance_scale,
+          generator: new Generator("cpu").manualSeed(seed),
+          outputType: "np",
+        });
+        pipeline.scheduler = original;
+        const expected = await readGolden(`shapes/${file}`);
+        // The goldens are float32 by diffusers; a picture may differ by one step of 255 on average.
+        expect(differences(await images.data(), expected.get("image")!.data).mean).toBeLessThan(1 / 255);
+        images.dispose();
+      });
+});
