@@ -58,17 +58,21 @@ async function encode(
 ): Promise<Tensor> {
   const { inputIds } = tokenizer(texts, { padding: "max_length", truncation: true });
   const { lastHiddenState, pooledOutput, hiddenStates } = await model.forward(inputIds);
-  let result = lastHiddenState;
-  if (clipSkip != null) {
-    const state = hiddenStates[hiddenStates.length - 1 - clipSkip];
-    if (!state)
-      throw new RangeError(
-        `\`clipSkip\` must be below the ${hiddenStates.length} hidden states of the text encoder, got ${clipSkip}`,
-      );
-    result = model.finalNorm(state);
+  let result: Tensor | undefined;
+  try {
+    if (clipSkip == null) result = lastHiddenState;
+    else {
+      const state = hiddenStates[hiddenStates.length - 1 - clipSkip];
+      if (!state)
+        throw new RangeError(
+          `\`clipSkip\` must be below the ${hiddenStates.length} hidden states of the text encoder, got ${clipSkip}`,
+        );
+      result = model.finalNorm(state);
+    }
+    return result;
+  } finally {
+    for (const tensor of [lastHiddenState, pooledOutput, ...hiddenStates]) if (tensor !== result) tensor.dispose();
   }
-  for (const tensor of [lastHiddenState, pooledOutput, ...hiddenStates]) if (tensor !== result) tensor.dispose();
-  return result;
 }
 
 function warnOfTruncation(tokenizer: CLIPTokenizer, texts: readonly string[]): void {

@@ -135,6 +135,11 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
       throw new RangeError(
         `\`latents\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`,
       );
+    if (Array.isArray(generator) && generator.length !== shape[0])
+      throw new RangeError(
+        `You have passed a list of generators of length ${generator.length}, but requested an effective batch size of ${shape[0]}. ` +
+          "Make sure the batch size matches the length of the generators.",
+      );
     // Drawn in the text encoder's dtype, as diffusers does; the loop itself keeps latents in float32.
     const dtype = text_encoder.dtype === "float16" ? "float16" : "float32";
     return device.scope(() => {

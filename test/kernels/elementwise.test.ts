@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { MAX_TERMS } from "../../kernels/elementwise.wgsl.js";
-import { activation, add, geglu, guidance, linearCombination } from "../../src/tensor/ops/elementwise.js";
+import { activation, add, geglu, linearCombination } from "../../src/tensor/ops/elementwise.js";
+import { guide } from "../../src/tensor/ops/guidance.js";
 import { activations, Random, rounded, type FloatType } from "../cases/data.js";
 import { elementCases, gegluCases, gegluData, gegluReference, termsData } from "../cases/elementwise.js";
 import * as gpu from "../support/gpu.js";
@@ -70,12 +71,13 @@ describe("linearCombination", () => {
   test("add and guidance", async () => {
     await gpu.withTensors(async (make) => {
       const random = new Random(4);
-      const [a, b] = [random.normal(10), random.normal(10)];
-      const [x, y] = [make(a, [2, 5], "float32"), make(b, [2, 5], "float32")];
-      const sum = gpu.want((i) => a[i] + b[i], 10);
+      const [a, b] = [random.normal(12), random.normal(12)];
+      const [x, y] = [make(a, [3, 4], "float32"), make(b, [3, 4], "float32")];
+      const both = make(Float32Array.of(...a, ...b), [6, 4], "float32");
+      const sum = gpu.want((i) => a[i] + b[i], 12);
       gpu.expectClose("add", await gpu.take(add(x, y)), sum, sumTolerance("float32"));
-      const guided = gpu.want((i) => a[i] + 7.5 * (b[i] - a[i]), 10);
-      gpu.expectClose("guidance", await gpu.take(guidance(x, y, 7.5)), guided, sumTolerance("float32"));
+      const guided = gpu.want((i) => a[i] + 7.5 * (b[i] - a[i]), 12);
+      gpu.expectClose("guidance", await gpu.take(guide(both, { scale: 7.5 })), guided, sumTolerance("float32"));
     });
   });
 

@@ -50,6 +50,21 @@ export async function withTensors<T>(
   }
 }
 
+/** Runs `work` while the shared device says of itself what `properties` say. */
+export async function pretending<T>(properties: Partial<Device>, work: () => Promise<T>): Promise<T> {
+  const device = await testDevice();
+  const before = Object.fromEntries(Object.keys(properties).map((key) => [key, device[key as keyof Device]]));
+  Object.assign(device, properties);
+  try {
+    return await work();
+  } finally {
+    Object.assign(device, before);
+  }
+}
+
+/** Runs `work` with the kernels that real GPUs get: CPU adapters, as tests mostly have them, choose others. */
+export const asHardware = <T>(work: () => Promise<T>): Promise<T> => pretending({ isSoftware: false }, work);
+
 /** Reads a tensor and disposes it. */
 export async function take(tensor: Tensor): Promise<Float32Array> {
   try {

@@ -1,5 +1,5 @@
 /** Running the pipeline goldens of fixtures/models/gold/pipe. */
-import { DiffusionPipeline, Generator, schedulerClass, StableDiffusionPipeline, Tensor } from "../../src/index.js";
+import { DiffusionPipeline, Generator, schedulerClass, Tensor, type StableDiffusionPipeline } from "../../src/index.js";
 import type { StableDiffusionOptions } from "../../src/index.js";
 import { fixturePath, readFixtureJSON } from "./files.js";
 import { readGolden, type Golden } from "./goldens.js";

@@ -3,7 +3,7 @@ import type { Device } from "../device.js";
 import { formatOf, product, type DType } from "../dtype.js";
 import type { Block } from "../memory.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, quadsOf } from "./common.js";
+import { foldedGrid } from "./common.js";
 
 /** A dense tensor gathered from `source` by strides: up to four axes, strides and offset in elements. */
 export interface Gather {

@@ -1,0 +1,146 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { AutoencoderKL, requestDevice, type Device } from "../../src/index.js";
+import { float32ToFloat16 } from "../../src/tensor/dtype.js";
+import { ensureDevice } from "../../src/tensor/device.js";
+import { fixturePath, readFixture } from "../support/files.js";
+import { changed, parseSafetensors, writeSafetensors, type Changes, type RawTensor } from "../support/repositories.js";
+
+const REPO = "models/repos/sd15";
+const FILE = "vae/diffusion_pytorch_model.safetensors";
+const KEY = "decoder.conv_in.weight";
+
+describe("loading weights", () => {
+  let weights: Map<string, RawTensor>;
+  let device: Device;
+  beforeAll(async () => {
+    weights = parseSafetensors(await readFixture(`${REPO}/${FILE}`));
+    device = await ensureDevice();
+  });
+
+  const load = async (changes: Changes, options = {}): Promise<AutoencoderKL> =>
+    AutoencoderKL.fromPretrained(await changed(fixturePath(REPO), changes), { subfolder: "vae", ...options });
+
+  /** The error of a load, with nothing left allocated. */
+  async function refusal(changes: Changes, options = {}): Promise<string> {
+    device.trim();
+    await device.synchronize();
+    const before = device.memoryUse;
+    let message = "loaded";
+    await load(changes, options).then(
+      (model) => model.dispose(),
+      (error: Error) => (message = error.message),
+    );
+    device.trim();
+    await device.synchronize();
+    expect(device.memoryUse.buffers).toBe(before.buffers);
+    return message;
+  }
+
+  const edit = (change: (tensors: Map<string, RawTensor>) => void): Changes => {
+    const copy = new Map(weights);
+    change(copy);
+    return { [FILE]: writeSafetensors(copy) };
+  };
+
+  test("names a missing tensor", async () => {
+    expect(await refusal(edit((tensors) => tensors.delete(KEY)))).toContain(`missing ${KEY}`);
+  });
+
+  test("names an extra tensor", async () => {
+    expect(await refusal(edit((tensors) => tensors.set("decoder.extra", tensors.get(KEY)!)))).toContain(
+      "unexpected decoder.extra",
+    );
+  });
+
+  test("names a misshapen tensor with both shapes", async () => {
+    const message = await refusal(
+      edit((tensors) => {
+        const tensor = tensors.get(KEY)!;
+        tensors.set(KEY, { ...tensor, shape: [tensor.shape[1], tensor.shape[0], 3, 3] });
+      }),
+    );
+    expect(message).toContain(`${KEY}: the file has [4, 16, 3, 3], the config wants [16, 4, 3, 3]`);
+  });
+
+  test("refuses float64 and integers by name", async () => {
+    const message = await refusal(
+      edit((tensors) => {
+        const tensor = tensors.get("decoder.conv_in.bias")!;
+        tensors.set("decoder.conv_in.bias", {
+          dtype: "F64",
+          shape: tensor.shape,
+          bytes: new Uint8Array(tensor.bytes.length * 2),
+        });
+      }),
+    );
+    expect(message).toContain("decoder.conv_in.bias: dtype F64 is not supported");
+  });
+
+  test("refuses a cut file before anything is allocated", async () => {
+    const file = await readFixture(`${REPO}/${FILE}`);
+    expect(await refusal({ [FILE]: file.slice(0, file.length - 100) })).toMatch(/safetensors/);
+  });
+
+  test("refuses pickles by name, with the way out", async () => {
+    const message = await refusal({ [FILE]: null, "vae/diffusion_pytorch_model.bin": new Uint8Array(8) });
+    expect(message).toContain("is a pickle");
+    expect(message).toContain("safe_serialization=True");
+  });
+
+  test("a missing variant is an error, never the default weights", async () => {
+    expect(await refusal({}, { variant: "fp16" })).toContain(
+      "vae/diffusion_pytorch_model.fp16.safetensors: no such file",
+    );
+  });
+
+  test("refuses dtypes that WebGPU does not have", async () => {
+    expect(await refusal({}, { dtype: "bfloat16" })).toContain('dtype must be "float32" or "float16", got "bfloat16"');
+  });
+
+  test("an aborted load rejects with the signal's reason", async () => {
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const load = refusal({}, { signal: controller.signal, progressCallback: () => controller.abort(reason) });
+    expect(["enough", "loaded"]).toContain(await load);
+    controller.abort(reason);
+    expect(await refusal({}, { signal: controller.signal })).toBe("enough");
+  });
+
+  test("float16 and bfloat16 files widen to float32, whatever their alignment", async () => {
+    const half = new Map<string, RawTensor>();
+    const brain = new Map<string, RawTensor>();
+    for (const [name, { shape, bytes }] of weights) {
+      const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+      half.set(name, { dtype: "F16", shape, bytes: new Uint8Array(float32ToFloat16(values).buffer) });
+      const upper = Uint16Array.from(new Uint32Array(values.slice().buffer), (word) => word >>> 16);
+      brain.set(name, { dtype: "BF16", shape, bytes: new Uint8Array(upper.buffer) });
+    }
+    for (const [tensors, dropped] of [
+      [half, 2 ** -11],
+      [brain, 2 ** -7],
+    ] as const) {
+      const model = await load({ [FILE]: writeSafetensors(tensors) });
+      for (const [key, parameter] of model.parameters()) {
+        if (!key.endsWith("bias") && !key.includes("norm")) continue;
+        const bytes = weights.get(key)!.bytes;
+        const expected = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+        const actual = await parameter.value.data();
+        const worst = expected.reduce(
+          (most, value, i) => Math.max(most, Math.abs(actual[i] - value) / (Math.abs(value) + 1e-3)),
+          0,
+        );
+        expect(worst).toBeLessThan(dropped);
+      }
+      model.dispose();
+    }
+  });
+
+  test("a device of one's own", async () => {
+    const own = await requestDevice();
+    const model = await load({}, { device: own });
+    expect(model.device).toBe(own);
+    expect(model.numParameters()).toBe([...weights.values()].reduce((n, { bytes }) => n + bytes.length / 4, 0));
+    model.dispose();
+    own.destroy();
+  });
+});

@@ -1,0 +1,162 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EulerDiscreteScheduler, Generator, Tensor, type StableDiffusionPipeline } from "../../src/index.js";
+import { loadRepo } from "../support/pipelines.js";
+
+const PROMPT = "a photograph of an astronaut";
+
+describe("StableDiffusionPipeline", () => {
+  let pipeline: StableDiffusionPipeline;
+  beforeAll(async () => {
+    pipeline = await loadRepo("sd15");
+  });
+  afterAll(() => pipeline.dispose());
+
+  const seeded = (seed = 8): Generator => new Generator("cpu").manualSeed(seed);
+  const use = async (): Promise<[number, number]> => {
+    await pipeline.device.synchronize();
+    const { buffers, bytes } = pipeline.device.memoryUse;
+    return [buffers, bytes];
+  };
+
+  test("one seed gives identical bytes, another seed others", async () => {
+    const draw = async (seed: number): Promise<number[]> => {
+      const { images } = await pipeline(PROMPT, { numInferenceSteps: 3, generator: seeded(seed) });
+      return Array.from(images[0].data);
+    };
+    const first = await draw(8);
+    expect(await draw(8)).toEqual(first);
+    expect((await draw(9)).join() === first.join()).toBe(false);
+  });
+
+  test("three generations leave as many buffers and bytes as one, and as none", async () => {
+    await pipeline(PROMPT, { numInferenceSteps: 2 });
+    const after = await use();
+    for (let i = 0; i < 3; i++) await pipeline(PROMPT, { numInferenceSteps: 2, numImagesPerPrompt: 1 + i });
+    expect(await use()).toEqual(after);
+    expect(pipeline.device.memoryUse.pooledBuffers).toBe(0);
+  });
+
+  test("an AbortSignal stops within one step and frees everything", async () => {
+    const before = await use();
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    let steps = 0;
+    const run = pipeline(PROMPT, {
+      numInferenceSteps: 20,
+      signal: controller.signal,
+      callbackOnStepEnd: () => {
+        if (++steps === 2) controller.abort(reason);
+      },
+    });
+    await expect(run).rejects.toThrow("enough");
+    expect(steps).toBe(2);
+    expect(await use()).toEqual(before);
+    await expect(pipeline(PROMPT, { signal: controller.signal })).rejects.toThrow("enough");
+  });
+
+  test("an error in the callback rejects the call and frees everything", async () => {
+    const before = await use();
+    const run = pipeline(PROMPT, {
+      numInferenceSteps: 3,
+      callbackOnStepEnd: () => {
+        throw new Error("from the callback");
+      },
+    });
+    await expect(run).rejects.toThrow("from the callback");
+    expect(await use()).toEqual(before);
+  });
+
+  test("the callback sees every call of the model, and what it returns is used", async () => {
+    const timesteps: number[] = [];
+    const zeros = (shape: readonly number[]): Tensor =>
+      Tensor.from(new Float32Array(shape.reduce((a, b) => a * b)), shape);
+    const { images } = await pipeline(PROMPT, {
+      numInferenceSteps: 5,
+      outputType: "latent",
+      callbackOnStepEnd: (_, step, timestep, { latents }) => {
+        timesteps.push(timestep);
+        return step === 5 ? { latents: zeros(latents!.shape) } : {};
+      },
+    });
+    expect(timesteps).toEqual([...pipeline.scheduler.timesteps]); // PNDM calls the model 6 times for 5 steps
+    expect(timesteps).toHaveLength(6);
+    expect(Array.from(await images.data()).every((value) => value === 0)).toBe(true);
+    images.dispose();
+  });
+
+  test("interrupt skips the remaining steps and still decodes", async () => {
+    let steps = 0;
+    const { images } = await pipeline(PROMPT, {
+      numInferenceSteps: 10,
+      callbackOnStepEnd: (running) => {
+        steps++;
+        running.interrupt = true;
+      },
+    });
+    expect(steps).toBe(1);
+    expect(images).toHaveLength(1);
+  });
+
+  test("only the width or only the height may be given", async () => {
+    const { images } = await pipeline(PROMPT, { numInferenceSteps: 1, width: 96 });
+    expect([images[0].width, images[0].height]).toEqual([96, 64]);
+  });
+
+  test("swapping the scheduler keeps every key of the config", () => {
+    const original = pipeline.scheduler;
+    pipeline.scheduler = EulerDiscreteScheduler.fromConfig(original.config);
+    expect(pipeline.scheduler.config.skip_prk_steps).toBe(true);
+    expect(String(pipeline.scheduler)).toMatch(
+      /^EulerDiscreteScheduler \{\n {2}"_class_name": "EulerDiscreteScheduler",/,
+    );
+    pipeline.scheduler = original;
+  });
+
+  test("to() knows where the pipeline is", async () => {
+    expect(await pipeline.to("webgpu")).toBe(pipeline);
+    expect(await pipeline.to(pipeline.device)).toBe(pipeline);
+    await expect(pipeline.to("cpu")).rejects.toThrow("to use another");
+  });
+
+  const WRONG: [string, unknown, object, string][] = [
+    ["no prompt", null, {}, "Provide either `prompt` or `promptEmbeds`"],
+    ["a number as prompt", 7, {}, "`prompt` has to be a string or a list of strings but is 7"],
+    ["an empty list", [], {}, "`prompt` has to be a string or a list of strings"],
+    ["other types of prompts", PROMPT, { negativePrompt: ["a"] }, "should be the same type to `prompt`"],
+    [
+      "batches of other sizes",
+      ["a", "b"],
+      { negativePrompt: ["a"] },
+      "has batch size 1, but `prompt` has batch size 2",
+    ],
+    ["width 100", PROMPT, { width: 100 }, "divisible by 8 but are 64 and 100"],
+    ["height 0", PROMPT, { height: 0 }, "`height` must be a positive integer, got 0"],
+    ["height NaN", PROMPT, { height: NaN }, "`height` must be a positive integer, got NaN"],
+    ["0 steps", PROMPT, { numInferenceSteps: 0 }, "`numInferenceSteps` must be a positive integer, got 0"],
+    ["1.5 steps", PROMPT, { numInferenceSteps: 1.5 }, "`numInferenceSteps` must be a positive integer, got 1.5"],
+    ["guidance NaN", PROMPT, { guidanceScale: NaN }, "`guidanceScale` must be a finite number"],
+    ["0 images", PROMPT, { numImagesPerPrompt: 0 }, "`numImagesPerPrompt` must be a positive integer"],
+    [
+      "clip skip beyond the layers",
+      PROMPT,
+      { clipSkip: 99, numInferenceSteps: 1 },
+      "`clipSkip` must be below the 5 hidden states",
+    ],
+    ["an unknown output", PROMPT, { outputType: "jpeg" }, "`outputType` must be one of image"],
+    ["timesteps and sigmas", PROMPT, { timesteps: [1], sigmas: [1] }, "Only one of `timesteps` or `sigmas`"],
+    ["timesteps for PNDM", PROMPT, { timesteps: [999, 1] }, "PNDMScheduler.setTimesteps: does not"],
+    ["too few generators", ["a", "b"], { generator: [new Generator()] }, "generators of length 1"],
+  ];
+  for (const [name, prompt, options, message] of WRONG)
+    test(`refuses ${name}`, async () => {
+      const before = await use();
+      await expect(pipeline(prompt as string, options)).rejects.toThrow(message);
+      expect(await use()).toEqual(before);
+    });
+
+  test("refuses latents of another shape", async () => {
+    const latents = Tensor.from(new Float32Array(16), [1, 4, 2, 2]);
+    await expect(pipeline(PROMPT, { latents })).rejects.toThrow("`latents` must be [1, 4, 8, 8]");
+    latents.dispose();
+  });
+});

@@ -1,0 +1,2 @@
+import { testTrajectories } from "../support/tmpfuzz.js";
+testTrajectories("fuzz", 575);
