@@ -32,7 +32,7 @@ export interface AttentionVariant {
 
 /** `start` and `end`: the part that a dispatch computes, in quads of y for the plain kernel, in queries for the flash one. */
 const params = {
-  ...u32s("heads", "head_size", "queries", "keys", "causal", "start", "end"),
+  ...u32s("heads", "head_size", "queries", "keys", "causal", "start", "end", "size"),
   scale: "f32",
 } as const;
 
@@ -43,7 +43,8 @@ fn visible(query: u32) -> u32 { return select(params.keys, min(params.keys, quer
 `;
 
 const plain = ({ format }: AttentionVariant): string => wgsl`${header(format)}
-fn element(e: u32) -> f32 {
+fn element(index: u32) -> f32 {
+  let e = min(index, params.size - 1u);
   let width = params.heads * params.head_size;
   let c = e % width;
   let query = (e / width) % params.queries;
@@ -72,7 +73,10 @@ fn element(e: u32) -> f32 {
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
   let i = params.start + ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
   if (i >= params.end) { return; }
-  store4_y(i, vec4f(element(4u * i), element(4u * i + 1u), element(4u * i + 2u), element(4u * i + 3u)));
+  // A loop, so that element() is inlined once.
+  var quad = vec4f();
+  for (var lane = 0u; lane < 4u; lane++) { quad[lane] = element(4u * i + lane); }
+  store4_y(i, quad);
 }`;
 
 const flash = ({ format, headSize, fma }: AttentionVariant): string => {
@@ -132,6 +136,8 @@ const rolled = ({ format, headSize, fma }: AttentionVariant): string => {
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
   let first = params.start + (workgroup.x * ${WORKGROUP_SIZE}u + local) * ${ROLLED_QUERIES}u;
   if (first >= params.end) { return; }
+  // From a param, so that the loops over it stay loops: unrolled, they compile for 12 s on lavapipe.
+  let parts = params.head_size >> 2u;
   let image = workgroup.y / params.heads;
   let stride = params.heads * ${parts}u;
   let head = (workgroup.y % params.heads) * ${parts}u;
@@ -142,14 +148,14 @@ ${perRow(
   let last${r} = visible(query${r});
   var q${r}: array<vec4f, ${parts}>;
   var o${r}: array<vec4f, ${parts}>;
-  for (var i = 0u; i < ${parts}u; i++) { q${r}[i] = load4_q(at${r} + i) * params.scale; o${r}[i] = vec4f(); }
+  for (var i = 0u; i < parts; i++) { q${r}[i] = load4_q(at${r} + i) * params.scale; o${r}[i] = vec4f(); }
   var top${r} = -1e30;
   var total${r} = 0.0;`,
 )}
   for (var key = 0u; key < last${ROLLED_QUERIES - 1}; key += ${KEYS}u) {
 ${keys.map((b) => `    let kv${b} = kv + min(key + ${b}u, params.keys - 1u) * stride;`).join("\n")}
 ${pairs((r, b) => `    var d${r}_${b} = vec4f();`)}
-    for (var i = 0u; i < ${parts}u; i++) {
+    for (var i = 0u; i < parts; i++) {
 ${perRow((r) => `      let x${r} = q${r}[i];`)}
 ${keys.map((b) => `      { let k = load4_k(kv${b} + i); ${rows.map((r) => `d${r}_${b} = ${mad(`x${r}`, "k", `d${r}_${b}`)};`).join(" ")} }`).join("\n")}
     }
@@ -163,13 +169,13 @@ ${keys.map((b) => `    let p${r}_${b} = select(0.0, exp(s${r}_${b} - next${r}), 
     total${r} = total${r} * keep${r} + ${keys.map((b) => `p${r}_${b}`).join(" + ")};
     top${r} = next${r};`,
 )}
-    for (var i = 0u; i < ${parts}u; i++) {
+    for (var i = 0u; i < parts; i++) {
 ${perRow((r) => `      var sum${r} = o${r}[i] * keep${r};`)}
 ${keys.map((b) => `      { let v = load4_v(kv${b} + i); ${rows.map((r) => `sum${r} = ${mad(`vec4f(p${r}_${b})`, "v", `sum${r}`)};`).join(" ")} }`).join("\n")}
 ${perRow((r) => `      o${r}[i] = sum${r};`)}
     }
   }
-  for (var i = 0u; i < ${parts}u; i++) {
+  for (var i = 0u; i < parts; i++) {
 ${perRow((r) => `    if (first + ${r}u < params.end) { store4_y(at${r} + i, o${r}[i] / total${r}); }`)}
   }
 }`;

@@ -58,10 +58,10 @@ fn element(e: u32) -> f32 {
   for (var ky = 0u; ky < params.kernel_height; ky++) {
     for (var kx = 0u; kx < params.kernel_width; kx++) {
       let s = source(p, ky, kx);
-      if (s < 0) { continue; }
-      let xs = u32(s) * params.cin;
+      let xs = u32(max(s, 0)) * params.cin;
       let ws = (ky * params.kernel_width + kx) * params.cin * params.cout + o;
-      for (var c = 0u; c < params.cin; c++) { sum += load_x(xs + c) * load_w(ws + c * params.cout); }
+      let inside = select(0u, params.cin, s >= 0);
+      for (var c = 0u; c < inside; c++) { sum += load_x(xs + c) * load_w(ws + c * params.cout); }
     }
   }
   sum += load_bias(o);

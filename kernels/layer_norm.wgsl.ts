@@ -36,7 +36,10 @@ fn element(e: u32) -> f32 {
 ${entry(`
   let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
   if (4u * i >= params.rows * params.width) { return; }
-  store4_y(i, vec4f(element(4u * i), element(4u * i + 1u), element(4u * i + 2u), element(4u * i + 3u)));`)}`;
+  // A loop, so that element() is inlined once.
+  var quad = vec4f();
+  for (var lane = 0u; lane < 4u; lane++) { quad[lane] = element(4u * i + lane); }
+  store4_y(i, quad);`)}`;
 
 /** `first` and `step` choose a thread's quads; `reduce` joins the sums of the threads of a row. */
 const byRow = (

@@ -41,5 +41,8 @@ export const plainEntry = (columns: string, activated: (x: string) => string): s
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
   let e = params.row_start * ${columns} + 4u * (${linearWorkgroup} * 64u + local);
   if (e >= params.row_end * ${columns}) { return; }
-  store4_y(e >> 2u, ${activated("vec4f(element(e), element(e + 1u), element(e + 2u), element(e + 3u))")});
+  // A loop, so that element() is inlined once: lavapipe compiles four copies of a convolution for half a minute.
+  var quad = vec4f();
+  for (var lane = 0u; lane < 4u; lane++) { quad[lane] = element(e + lane); }
+  store4_y(e >> 2u, ${activated("quad")});
 }`;

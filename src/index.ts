@@ -31,6 +31,13 @@ export type { UNetForwardOptions } from "./nn/unet_2d_condition.js";
 
 export * from "./schedulers/index.js";
 
+export {
+  compareSchedulers,
+  GUIDE_SCHEDULERS,
+  type CompareCell,
+  type CompareOptions,
+  type CompareResult,
+} from "./pipelines/compare.js";
 export { DiffusionPipeline } from "./pipelines/diffusion_pipeline.js";
 export type { PipelineOptions } from "./pipelines/diffusion_pipeline.js";
 export { RawImage } from "./pipelines/raw_image.js";

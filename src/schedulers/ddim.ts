@@ -55,7 +55,7 @@ export class DDIMScheduler extends AlphasScheduler<DDIMConfig> {
     const alphaPrevious = previous >= 0 ? this.alphaAt(previous) : this.finalAlphaCumprod;
     const variance = ((1 - alphaPrevious) / (1 - alpha)) * (1 - alpha / alphaPrevious);
     const std = eta * Math.sqrt(variance);
-    const rates = { alpha: Math.sqrt(alpha), sigma: Math.sqrt(1 - alpha) };
+    const rates = { alpha: Math.sqrt(alpha), sigma: Math.sqrt(1 - alpha), bounded: isBounded(config) };
 
     return sample.device.scope(() => {
       const x0 = predictX0(className, config.prediction_type, modelOutput, sample, rates);
@@ -66,7 +66,9 @@ export class DDIMScheduler extends AlphasScheduler<DDIMConfig> {
             .plus(used, -rates.alpha)
             .times(1 / rates.sigma)
         : predictEpsilon(className, config.prediction_type, modelOutput, sample, rates);
-      let previousSample = used.times(Math.sqrt(alphaPrevious)).plus(epsilon, Math.sqrt(1 - alphaPrevious - std ** 2));
+      let previousSample = used
+        .times(Math.sqrt(alphaPrevious))
+        .plus(epsilon, Math.sqrt(Math.max(0, 1 - alphaPrevious - std ** 2)));
       if (eta > 0) previousSample = previousSample.plus(varianceNoise ?? drawNoise(modelOutput, generator), std);
       return { prevSample: previousSample.toTensor(), predOriginalSample };
     });

@@ -49,7 +49,7 @@ export class DDIMInverseScheduler extends AlphasScheduler<DDIMInverseConfig> {
     const present = Math.min(timestep - Math.floor(train / n), train - 1);
     const alpha = present >= 0 ? this.alphaAt(present) : this.initialAlphaCumprod;
     const next = this.alphaAt(timestep);
-    const rates = { alpha: Math.sqrt(alpha), sigma: Math.sqrt(1 - alpha) };
+    const rates = { alpha: Math.sqrt(alpha), sigma: Math.sqrt(1 - alpha), bounded: config.clip_sample };
     return sample.device.scope(() => {
       const x0 = predictX0(className, config.prediction_type, modelOutput, sample, rates);
       const bounds = { clip_sample: config.clip_sample, clip_sample_range: config.clip_sample_range };

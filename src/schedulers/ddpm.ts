@@ -77,7 +77,7 @@ export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
     const alphaPrevious = previous >= 0 ? this.alphaAt(previous) : 1;
     const ratio = alpha / alphaPrevious;
     const beta = 1 - ratio;
-    const rates = { alpha: Math.sqrt(alpha), sigma: Math.sqrt(1 - alpha) };
+    const rates = { alpha: Math.sqrt(alpha), sigma: Math.sqrt(1 - alpha), bounded: isBounded(config) };
 
     return sample.device.scope(() => {
       const [mean, learned] = this.#split(modelOutput, sample);

@@ -2,7 +2,15 @@
 import { makeSchedule, type BetaConfig, type BetaSchedule } from "./betas.js";
 import { countSteps } from "./checks.js";
 import type { ScheduleOptions } from "./scheduler.js";
-import { interpolate, shapedSigmas, sigmaShape, sigmasOf, sigmaToTimestep, type SigmaShapeConfig } from "./sigmas.js";
+import {
+  interpolate,
+  logFloat32,
+  shapedSigmas,
+  sigmaShape,
+  sigmasOf,
+  sigmaToTimestep,
+  type SigmaShapeConfig,
+} from "./sigmas.js";
 import { SigmasScheduler } from "./sigmas_scheduler.js";
 import { spacedTimesteps, type SpacingConfig } from "./spacing.js";
 
@@ -32,7 +40,7 @@ export abstract class DiscreteScheduler<C extends DiscreteConfig = DiscreteConfi
     this.betas = betas;
     this.alphasCumprod = alphasCumprod;
     this.table = sigmasOf(alphasCumprod);
-    this.logTable = this.table.map(Math.log);
+    this.logTable = this.table.map(logFloat32);
     this.sigmas = [...Array.from(this.table).reverse(), 0];
     this.timesteps = Array.from(betas, (_, i) => betas.length - 1 - i);
   }

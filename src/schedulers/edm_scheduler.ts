@@ -62,6 +62,10 @@ export abstract class EDMScheduler<C extends EDMConfig = EDMConfig> extends Sigm
   }
 
   /** x0 from what the model said. */
+  preconditionOutputs(sample: Tensor, modelOutput: Tensor, sigma: number): Tensor {
+    return this.denoised(Linear.of(sample), modelOutput, sigma).toTensor();
+  }
+
   protected denoised(sample: Linear, modelOutput: Tensor, sigma: number): Linear {
     const { className, config } = this;
     const data = config.sigma_data;

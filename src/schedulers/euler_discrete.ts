@@ -73,7 +73,7 @@ export class EulerDiscreteScheduler extends DiscreteScheduler<EulerDiscreteConfi
   }
 
   #fromSigmas(sigmas: readonly number[]): { times: number[]; levels: number[] } {
-    const times = sigmas.slice(0, -1).map((sigma) => sigmaToTimestep(sigma, this.logTable, Math.fround));
+    const times = sigmas.slice(0, -1).map((sigma) => sigmaToTimestep(sigma, this.logTable, { single: true }));
     return { times, levels: [...sigmas] };
   }
 

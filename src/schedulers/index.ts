@@ -61,6 +61,7 @@ registerSchedulers(
 );
 
 export { schedulerClass, schedulerNames } from "./registry.js";
+export { AysSchedules } from "./ays_schedules.js";
 export type { NoiseSource } from "./noise.js";
 export { KARRAS_SCHEDULERS, Scheduler } from "./scheduler.js";
 export type { LoadOptions, ScheduleOptions, SchedulerClass, StepOptions, StepResult } from "./scheduler.js";

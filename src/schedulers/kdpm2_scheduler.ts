@@ -72,7 +72,7 @@ export abstract class KDPM2Scheduler extends DiscreteScheduler<KDPM2Config> {
     const middles = this.middleLevels(sigmas);
     const middleTimes = middles
       .slice(this.firstMiddle)
-      .map((sigma) => round(sigmaToTimestep(sigma, this.logTable, Math.fround)));
+      .map((sigma) => round(sigmaToTimestep(sigma, this.logTable, { single: true })));
     this.#middles = perCall(middles);
     this.begin(n, [first, ...rest.flatMap((t, i) => [middleTimes[i], t])], perCall(sigmas));
   }

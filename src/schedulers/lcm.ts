@@ -32,7 +32,7 @@ export class LCMScheduler extends DistilledScheduler {
     const alphaNext = next >= 0 ? this.alphaAt(next) : this.finalAlphaCumprod;
     const [skip, out] = this.getScalingsForBoundaryConditionDiscrete(timestep);
     const result = sample.device.scope(() => {
-      const rates = { alpha: Math.sqrt(alpha), sigma: Math.sqrt(1 - alpha) };
+      const rates = { alpha: Math.sqrt(alpha), sigma: Math.sqrt(1 - alpha), bounded: isBounded(config) };
       const guess = predictX0(className, config.prediction_type, modelOutput, sample, rates);
       const x0 = isBounded(config) ? linear(boundedX0(guess, config)) : guess;
       const denoised = x0.times(out).plus(sample, skip).toTensor();

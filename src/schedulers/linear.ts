@@ -1,6 +1,9 @@
-import { MAX_TERMS } from "../../kernels/elementwise.wgsl.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { cast } from "../tensor/ops/copy.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
+
+/** Terms that one dispatch sums. */
+const MAX_TERMS = 8;
 
 /**
  * A weighted sum of tensors that is not computed yet. Schedulers write their formulas with it: coefficients merge in double
@@ -30,11 +33,24 @@ export class Linear {
     return this.plus(other, -1);
   }
 
-  /** Computes the sum, optionally clamped. Terms whose coefficient is 0 are left out. */
+  /**
+   * Computes the sum, optionally clamped. Terms whose coefficient is 0 are left out. Where a float16 model meets float32
+   * latents, the sum is float32.
+   */
   toTensor(options: { clamp?: readonly [low: number, high: number] } = {}): Tensor {
-    const terms = [...this.terms].map(([x, coefficient]) => [coefficient, x] as const);
-    let used = terms.filter(([coefficient]) => coefficient !== 0);
-    while (used.length > MAX_TERMS) used = [[1, linearCombination(used.slice(0, MAX_TERMS))], ...used.slice(MAX_TERMS)];
-    return linearCombination(used.length > 0 ? used : terms.slice(0, 1), options);
+    const all = [...this.terms].map(([x, coefficient]) => [coefficient, x] as const);
+    const isMixed = all.some(([, x]) => x.dtype !== all[0][1].dtype);
+    const made: Tensor[] = [];
+    const temporary = (x: Tensor): Tensor => (made.push(x), x);
+    const nonzero = all.filter(([coefficient]) => coefficient !== 0);
+    let terms = (nonzero.length > 0 ? nonzero : all.slice(0, 1)).map(
+      ([coefficient, x]) =>
+        [coefficient, isMixed && x.dtype !== "float32" ? temporary(cast(x, "float32")) : x] as const,
+    );
+    while (terms.length > MAX_TERMS)
+      terms = [[1, temporary(linearCombination(terms.slice(0, MAX_TERMS)))], ...terms.slice(MAX_TERMS)];
+    const sum = linearCombination(terms, options);
+    for (const x of made) x.dispose();
+    return sum;
   }
 }

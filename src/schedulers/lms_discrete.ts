@@ -48,7 +48,7 @@ export class LMSDiscreteScheduler extends DiscreteScheduler<LMSDiscreteConfig> {
    * the last `order` levels.
    * @param index of the step
    */
-  getLMSCoefficient(order: number, index: number, current: number): number {
+  getLmsCoefficient(order: number, index: number, current: number): number {
     const { sigmas } = this;
     const start = sigmas[index];
     // Coefficients of the polynomial in σ - start, lowest first.
@@ -85,7 +85,7 @@ export class LMSDiscreteScheduler extends DiscreteScheduler<LMSDiscreteConfig> {
       let previous = x;
       // A run that began in the middle has fewer derivatives than its index says.
       for (let k = 0; k < Math.min(used, derivatives.length); k++)
-        previous = previous.plus(derivatives.at(-1 - k), this.getLMSCoefficient(used, index, k));
+        previous = previous.plus(derivatives.at(-1 - k), this.getLmsCoefficient(used, index, k));
       return { prevSample: previous.toTensor(), predOriginalSample: x0.toTensor() };
     });
     this.advance();

@@ -1,4 +1,5 @@
 /** What a model predicts, and x0 from it, for x = α x0 + σ noise. */
+import { cast } from "../tensor/ops/copy.js";
 import { dynamicThreshold } from "../tensor/ops/dynamic_threshold.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { oneOf } from "./config.js";
@@ -7,21 +8,34 @@ import { Linear } from "./linear.js";
 export type Prediction = "epsilon" | "sample" | "v_prediction" | "flow_prediction";
 export const USUAL_PREDICTIONS = ["epsilon", "sample", "v_prediction"] as const;
 
-/**
- * x0 as a weighted sum of the sample and the model's output.
- * @param known the values of `prediction_type` that the class has
- */
+/** How x is made of x0 and noise, and what the class knows. */
+export interface Rates {
+  alpha: number;
+  sigma: number;
+  /** The values of `prediction_type` that the class has. */
+  known?: readonly Prediction[];
+  /** Whether x0 will be clipped or thresholded. */
+  bounded?: boolean;
+}
+
+/** x0 as a weighted sum of the sample and the model's output. */
 export function predictX0(
   className: string,
   type: string,
   modelOutput: Tensor | Linear,
   sample: Tensor | Linear,
-  { alpha, sigma, known = USUAL_PREDICTIONS }: { alpha: number; sigma: number; known?: readonly Prediction[] },
+  { alpha, sigma, known = USUAL_PREDICTIONS, bounded = false }: Rates,
 ): Linear {
   const [m, x] = [linear(modelOutput), linear(sample)];
   switch (oneOf(className, "prediction_type", type, known)) {
     case "epsilon":
-      return x.plus(m, -sigma).times(1 / alpha);
+      // With zero terminal SNR the first x0 is infinite; clipping turns it into its sign, as this large number does.
+      if (alpha === 0 && !bounded)
+        throw new RangeError(
+          `${className}.step: with rescale_betas_zero_snr the first timestep has no signal to find x0 in; ` +
+            'prediction_type must be "v_prediction" or "sample" there, got "epsilon"',
+        );
+      return x.plus(m, -sigma).times(alpha === 0 ? 1e30 : 1 / alpha);
     case "sample":
       return m;
     case "v_prediction":
@@ -37,7 +51,7 @@ export function predictEpsilon(
   type: string,
   modelOutput: Tensor | Linear,
   sample: Tensor | Linear,
-  { alpha, sigma, known = USUAL_PREDICTIONS }: { alpha: number; sigma: number; known?: readonly Prediction[] },
+  { alpha, sigma, known = USUAL_PREDICTIONS }: Rates,
 ): Linear {
   const [m, x] = [linear(modelOutput), linear(sample)];
   switch (oneOf(className, "prediction_type", type, known)) {
@@ -63,10 +77,13 @@ export interface ClipConfig {
   readonly clip_sample_range?: number;
 }
 
+/** The tensor itself if it is float32. */
+const single = (x: Tensor): Tensor => (x.dtype === "float32" ? x : cast(x, "float32"));
+
 /** Computes x0, with dynamic thresholding or clipping where the config asks for it. */
 export function boundedX0(x0: Linear, config: ClipConfig): Tensor {
   if (config.thresholding)
-    return dynamicThreshold(x0.toTensor(), {
+    return dynamicThreshold(single(x0.toTensor()), {
       ratio: config.dynamic_thresholding_ratio ?? 0.995,
       max: config.sample_max_value ?? 1,
     });

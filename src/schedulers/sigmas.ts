@@ -18,11 +18,40 @@ export function interpolate(table: ArrayLike<number>, index: number): number {
 }
 
 /**
- * The fractional training timestep whose noise level is `sigma`: linear in log σ, within the table.
- * @param round Math.fround where diffusers computes with float32 levels
+ * numpy's logarithm of a float32, operation by operation: a Padé approximation whose last digit differs from the nearest
+ * float's in every tenth case. Timesteps are cut to integers after it, so that digit decides between 498 and 499.
  */
-export function sigmaToTimestep(sigma: number, logSigmas: Float32Array, round = (x: number): number => x): number {
-  const log = round(Math.log(Math.max(round(sigma), 1e-10)));
+export function logFloat32(x: number): number {
+  if (!(x > 0)) return x === 0 ? -Infinity : NaN;
+  const bits = new Uint32Array(Float32Array.of(x).buffer)[0];
+  let exponent = (bits >>> 23) - 126;
+  let mantissa = new Float32Array(Uint32Array.of((bits & 0x7fffff) | 0x3f000000).buffer)[0];
+  if (mantissa < LOG_HALF_ROOT) {
+    mantissa *= 2;
+    exponent--;
+  }
+  const y = f32(mantissa - 1);
+  const horner = (polynomial: Float32Array): number => polynomial.reduceRight((sum, c) => f32(sum * y + c));
+  return f32(exponent * f32(Math.LN2) + f32(horner(LOG_P) / horner(LOG_Q)));
+}
+const LOG_HALF_ROOT = f32(Math.SQRT1_2);
+const LOG_P = Float32Array.of(0, 1, 2.112677543073053, 1.4800006335765066, 0.38088377413884078, 0.025899791179079227);
+const LOG_Q = Float32Array.of(
+  1,
+  2.612677543073109,
+  2.4530060717847364,
+  0.9864942958519418,
+  0.15464763749839067,
+  0.0058750954031245743,
+);
+
+/**
+ * The fractional training timestep whose noise level is `sigma`: linear in log σ, within the table.
+ * @param options `single`: computes in float32, as diffusers does where the levels are float32
+ */
+export function sigmaToTimestep(sigma: number, logSigmas: Float32Array, { single = false } = {}): number {
+  const round = single ? f32 : (x: number): number => x;
+  const log = single ? logFloat32(Math.max(f32(sigma), f32(1e-10))) : Math.log(Math.max(sigma, 1e-10));
   // numpy's `cumsum(dists >= 0).argmax()` is the last index whose level is not above sigma, as the table ascends.
   let low = 0;
   for (let i = 1; i < logSigmas.length - 1; i++) if (log >= logSigmas[i]) low = i;

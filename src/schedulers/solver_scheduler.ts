@@ -6,7 +6,15 @@ import { given } from "./checks.js";
 import { Linear } from "./linear.js";
 import { mixAtTimes } from "./noising.js";
 import { boundedX0, linear, predictEpsilon, predictX0, type Prediction } from "./prediction.js";
-import { interpolate, shapedSigmas, sigmaShape, sigmasOf, sigmaToTimestep, type SigmaShapeConfig } from "./sigmas.js";
+import {
+  interpolate,
+  logFloat32,
+  shapedSigmas,
+  sigmaShape,
+  sigmasOf,
+  sigmaToTimestep,
+  type SigmaShapeConfig,
+} from "./sigmas.js";
 import { SigmasScheduler } from "./sigmas_scheduler.js";
 import { linspace64, spacedTimesteps, type SpacingConfig } from "./spacing.js";
 
@@ -51,7 +59,7 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
     this.betas = betas;
     this.alphasCumprod = alphasCumprod;
     this.table = sigmasOf(alphasCumprod);
-    this.logTable = this.table.map(Math.log);
+    this.logTable = this.table.map(logFloat32);
     this.sigmas = [...Array.from(this.table).reverse(), 0];
     this.timesteps = Array.from(betas, (_, i) => betas.length - 1 - i);
   }

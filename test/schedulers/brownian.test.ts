@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { betaQuantile, incompleteBeta } from "../../src/schedulers/beta_distribution.js";
 import { brownianNoise, BrownianTree } from "../../src/schedulers/brownian.js";
 import { generateState } from "../../src/schedulers/seed_sequence.js";
 import { readFixtureJSON } from "../support/files.js";
@@ -51,22 +50,4 @@ test("a list of seeds gives each sample a path of its own", () => {
   const both = brownianNoise([2, 8], [0.1, 10], [3, 4])(5, 1);
   expect(both.slice(8)).toEqual(brownianNoise([8], [0.1, 10], 4)(5, 1));
   expect(() => brownianNoise([2, 8], [0.1, 10], [3])).toThrow(/per sample, 2, got 1/);
-});
-
-test("quantiles of the beta distribution", () => {
-  // With a = b = 1/2 it is the arcsine distribution.
-  expect(incompleteBeta(0.25, 0.5, 0.5)).toBeCloseTo(1 / 3, 14);
-  for (const [a, b] of [
-    [0.6, 0.6],
-    [2, 5],
-    [0.5, 3],
-  ])
-    for (const p of [1e-6, 0.01, 0.3, 0.5, 0.77, 0.999, 1 - 1e-6]) {
-      expect(Math.abs(incompleteBeta(betaQuantile(p, a, b), a, b) - p)).toBeLessThan(1e-12);
-      expect(Math.abs(betaQuantile(p, a, b) + betaQuantile(1 - p, b, a) - 1)).toBeLessThan(1e-12);
-    }
-  expect([betaQuantile(0, 2, 3), betaQuantile(1, 2, 3)]).toEqual([0, 1]);
-  // The distribution with a = b = 1 is uniform, and that with b = 1 is x^a.
-  expect(betaQuantile(0.37, 1, 1)).toBeCloseTo(0.37, 14);
-  expect(betaQuantile(0.37, 3, 1)).toBeCloseTo(Math.cbrt(0.37), 14);
 });

@@ -88,6 +88,39 @@ describe("steps", () => {
     for (const tensor of [x, noise, drawn.predOriginalSample, given.predOriginalSample]) tensor?.dispose();
   });
 
+  test("the output of a float16 model is taken with float32 latents", async () => {
+    const device = await testDevice();
+    const output = Tensor.from(seeded(2).randn(SHAPE), SHAPE, { device, dtype: "float16" });
+    const x = await sample(1);
+    for (const config of [{}, { thresholding: true, prediction_type: "sample" }, { prediction_type: "v_prediction" }]) {
+      const scheduler = DDIMScheduler.fromConfig(config);
+      scheduler.setTimesteps(2);
+      const { prevSample, predOriginalSample } = scheduler.step(output, scheduler.timesteps[0], x);
+      expect(prevSample.dtype).toBe("float32");
+      expect((await take(prevSample)).every(Number.isFinite)).toBe(true);
+      predOriginalSample?.dispose();
+    }
+    output.dispose();
+    x.dispose();
+  });
+
+  test("without signal at the first timestep, clipping saves an x0 from noise, and else there is an error", async () => {
+    const x = await sample(1);
+    const [clips, fails] = [true, false].map((clip_sample) => {
+      const scheduler = new DDIMScheduler({ rescale_betas_zero_snr: true, timestep_spacing: "trailing", clip_sample });
+      scheduler.setTimesteps(2);
+      return scheduler;
+    });
+    expect(clips.alphasCumprod[999]).toBe(0);
+    const y = await sample(2);
+    const { prevSample, predOriginalSample } = clips.step(y, 999, x);
+    const [signs, a, b] = await Promise.all([predOriginalSample!.data(), x.data(), y.data()]);
+    expect(signs.every((sign, i) => sign === Math.sign(a[i] - b[i]))).toBe(true);
+    y.dispose();
+    expect(() => fails.step(x, 999, x)).toThrow(/no signal.*"v_prediction" or "sample".*got "epsilon"/);
+    for (const tensor of [x, prevSample, predOriginalSample]) tensor?.dispose();
+  });
+
   test("addNoise takes one timestep for all samples or one for each", async () => {
     const scheduler = new DDIMScheduler();
     const [x, noise] = [await sample(1), await sample(2)];

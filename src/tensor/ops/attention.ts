@@ -46,7 +46,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const { device } = q;
   const format = formatFor("attention", q, k, v);
   const y = Tensor.empty(device, q.shape, q.dtype);
-  const common = { heads, head_size: headSize, queries, keys, causal: causal ? 1 : 0, scale };
+  const common = { heads, head_size: headSize, queries, keys, causal: causal ? 1 : 0, size: q.size, scale };
   const run = (flashHead: number, start: number, end: number, grid: number[], flops: number): void =>
     device.run({
       kernel,

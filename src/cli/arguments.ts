@@ -1,0 +1,80 @@
+/** Reading the command line. Everything wrong becomes a UsageError that names the option and the value. */
+import { parseArgs } from "node:util";
+import { UsageError } from "./errors.js";
+
+/** Options that all drawing commands take. */
+export const DRAWING_OPTIONS = ["output", "model", "negative", "guidance", "seed", "steps", "size", "dtype"] as const;
+
+export interface Arguments<Name extends string> {
+  values: Partial<Record<Name, string>>;
+  positionals: string[];
+}
+
+/** Splits the arguments of a command whose options all take a value; `-o` is `--output`. */
+export function parse<Name extends string>(args: string[], names: readonly Name[]): Arguments<Name> {
+  const options = Object.fromEntries(
+    names.map((name) => [name, { type: "string" as const, ...(name === "output" && { short: "o" }) }]),
+  );
+  try {
+    const { values, positionals } = parseArgs({ args, options, strict: true, allowPositionals: true });
+    return { values: values as Partial<Record<Name, string>>, positionals };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (!code?.startsWith("ERR_PARSE_ARGS")) throw error;
+    const known = names.map((name) => `--${name}`).join(", ");
+    const unknown = code === "ERR_PARSE_ARGS_UNKNOWN_OPTION";
+    // Node's advice for unknown options is about positionals; which options there are helps more.
+    const text = unknown ? `${message.split(". ")[0]}; there are ${known || "none"}` : message.split(" To specify")[0];
+    throw new UsageError(text[0].toLowerCase() + text.slice(1));
+  }
+}
+
+/** The one prompt. */
+export function promptOf(positionals: readonly string[]): string {
+  if (positionals.length === 0) throw new UsageError("no prompt given");
+  if (positionals.length > 1)
+    throw new UsageError(
+      `one prompt expected, got ${positionals.length}; put it in quotes: "${positionals.join(" ")}"`,
+    );
+  return positionals[0];
+}
+
+/** A whole number of at least 1. */
+export function positive(option: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || !Number.isSafeInteger(value))
+    throw new UsageError(`--${option} must be a whole number of at least 1, got "${text}"`);
+  return value;
+}
+
+/** What torch takes as a seed. */
+export function seedOf(text: string): bigint {
+  const value = /^-?\d+$/.test(text) ? BigInt(text) : null;
+  if (value === null || value < -(1n << 63n) || value >= 1n << 64n)
+    throw new UsageError(`--seed must be a whole number from -2^63 to 2^64-1, got "${text}"`);
+  return value;
+}
+
+export function guidanceOf(text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new UsageError(`--guidance must be a number, got "${text}"`);
+  return value;
+}
+
+/** Pixels; nothing where no size was given. */
+export function sizeOf(text: string | undefined): { width?: number; height?: number } {
+  if (text === undefined) return {};
+  const [, width, height] = /^(\d+)x(\d+)$/i.exec(text)?.map(Number) ?? [];
+  if (width === undefined || height === undefined)
+    throw new UsageError(`--size must be WIDTHxHEIGHT in pixels, e.g. 512x512, got "${text}"`);
+  if (![width, height].every((pixels) => pixels > 0 && pixels % 8 === 0 && Number.isSafeInteger(pixels)))
+    throw new UsageError(`--size must be made of multiples of 8, got "${text}"`);
+  return { width, height };
+}
+
+export function dtypeOf(text = "float32"): "float32" | "float16" {
+  if (text === "float32" || text === "float16") return text;
+  throw new UsageError(`--dtype must be float32 or float16, got "${text}"`);
+}

@@ -1,0 +1,37 @@
+import { compareSchedulers, GUIDE_SCHEDULERS } from "../index.js";
+import { DRAWING_OPTIONS, dtypeOf, guidanceOf, parse, positive, promptOf, seedOf, sizeOf } from "./arguments.js";
+import { checkWritable, outputFiles, write } from "./output.js";
+import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
+
+/** `webgpu-diffusers compare`: one prompt and one noise under several schedulers, as a contact sheet. */
+export async function compare(args: string[], signal: AbortSignal): Promise<void> {
+  const { values, positionals } = parse(args, [...DRAWING_OPTIONS, "schedulers"] as const);
+  const { model } = values;
+  const prompt = promptOf(positionals);
+  const steps = list(values.steps ?? "25").map((text) => positive("steps", text, 25));
+  const guidanceScale = guidanceOf(values.guidance, defaultGuidance(model));
+  const size = sizeOf(values.size);
+  const dtype = dtypeOf(values.dtype);
+  const seed = seedOf(values.seed ?? "8");
+  const schedulers = (values.schedulers === undefined ? GUIDE_SCHEDULERS : list(values.schedulers)).map(findScheduler);
+  const files = outputFiles(values.output);
+  await checkWritable(files);
+
+  await withPipeline({ model, dtype, signal }, async (pipeline) => {
+    const started = performance.now();
+    const { sheet } = await compareSchedulers(pipeline, prompt, {
+      schedulers,
+      steps,
+      seed,
+      negativePrompt: values.negative,
+      guidanceScale,
+      ...size,
+      signal,
+      onCell: (cell) => console.log(`${cell.scheduler}, ${cell.steps} steps, ${cell.seconds.toFixed(1)} s`),
+    });
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    await write(files[0], sheet, `seed ${seed}, ${schedulers.length * steps.length} pictures, ${seconds} s`);
+  });
+}
+
+const list = (text: string): string[] => text.split(",").map((item) => item.trim());

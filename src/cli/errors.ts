@@ -1,0 +1,27 @@
+import { inspect } from "node:util";
+
+/** The command line is wrong: exit code 2, and a hint where the help is. */
+export class UsageError extends Error {
+  override name = "UsageError";
+}
+
+/** Longer messages (a shader with its source, hundreds of missing keys) are cut. */
+const LONGEST = 1500;
+
+/**
+ * Says on stderr, in one line, what went wrong; with DEBUG=1 the error with its stack follows.
+ * @returns the exit code
+ */
+export function reportError(error: unknown, interrupted: boolean): number {
+  console.error(`webgpu-diffusers: ${interrupted ? "interrupted" : sentence(error)}`);
+  const { DEBUG } = process.env;
+  if (DEBUG && DEBUG !== "0") console.error(inspect(error));
+  if (interrupted) return 130;
+  return error instanceof UsageError ? 2 : 1;
+}
+
+function sentence(error: unknown): string {
+  const text = (error instanceof Error ? error.message || error.name : String(error)).replace(/\s+/g, " ").trim();
+  const cut = text.length > LONGEST ? `${text.slice(0, LONGEST)}… (DEBUG=1 shows all)` : text;
+  return error instanceof UsageError ? `${cut} (webgpu-diffusers --help explains)` : cut;
+}

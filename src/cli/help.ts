@@ -1,0 +1,64 @@
+/** The texts of --help. */
+
+const OVERVIEW = `webgpu-diffusers: Stable Diffusion on WebGPU
+
+Usage: webgpu-diffusers COMMAND [options]
+
+Commands:
+  generate PROMPT -o FILE   draw a prompt
+  compare PROMPT -o FILE    draw a prompt under several schedulers, as one labelled picture
+  info                      the WebGPU adapter and what it can do
+
+  webgpu-diffusers COMMAND --help   the options of a command
+  webgpu-diffusers --version        the version of this package
+
+Without --model the small model that comes with the package draws: 64x64 pictures of coloured shapes.
+
+Environment: WEBGPU_DIFFUSERS_ADAPTER=NAME picks an adapter by a part of its name ("swiftshader": the one from npm),
+DEBUG=1 shows errors with their stack.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`;
+
+const DRAWING = `  --model DIR          folder of a Stable Diffusion model in the layout of diffusers; by default the one of the package
+  --negative TEXT      what the picture should not show
+  --guidance X         how strictly the prompt is followed; 1 means no guidance (default: 7.5, the package's model 3)
+  --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
+  --dtype TYPE         float32 (default) or float16: storage of the weights and activations`;
+
+const HELP = {
+  generate: `Usage: webgpu-diffusers generate PROMPT [options] -o FILE
+
+Draws a prompt and writes a PNG file.
+
+  -o, --output FILE    the PNG file to write; with --count N: FILE-1.png to FILE-N.png
+${DRAWING}
+  --steps N            denoising steps (default: 50)
+  --seed N             seed of the noise, as torch.Generator("cpu").manual_seed(N) (default: a random one, printed)
+  --scheduler NAME     a scheduler of diffusers, e.g. DDIMScheduler or DDIM (default: the model's)
+  --count N            number of pictures, drawn together (default: 1)
+
+Example: webgpu-diffusers generate "a red circle on a white background" --seed 8 -o circle.png`,
+
+  compare: `Usage: webgpu-diffusers compare PROMPT [options] -o FILE
+
+Draws a prompt from the same noise under several schedulers and writes one labelled picture.
+
+  -o, --output FILE    the PNG file to write
+${DRAWING}
+  --schedulers A,B,…   one column each (default: LMSDiscreteScheduler, EulerDiscreteScheduler,
+                       EulerAncestralDiscreteScheduler, DPMSolverMultistepScheduler)
+  --steps N[,N…]       denoising steps; several numbers make rows (default: 25)
+  --seed N             seed of the noise (default: 8)
+
+Example: webgpu-diffusers compare "a blue square on a white background" --steps 5,10,25 -o sheet.png`,
+
+  info: `Usage: webgpu-diffusers info
+
+Prints the versions, where the package's model is, and the WebGPU adapter with its features and limits.`,
+};
+
+export type Command = keyof typeof HELP;
+
+export const isCommand = (name: string): name is Command => Object.hasOwn(HELP, name);
+
+/** The help of a command, or of the whole. */
+export const helpOf = (command?: Command): string => (command ? HELP[command] : OVERVIEW);

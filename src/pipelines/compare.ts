@@ -1,0 +1,129 @@
+/** The same prompt and the same noise under several schedulers, as one labelled picture. */
+import { schedulerClass, type Scheduler, type SchedulerClass } from "../schedulers/index.js";
+import { Generator } from "../tensor/random.js";
+import { contactSheet } from "./contact_sheet.js";
+import type { RawImage } from "./raw_image.js";
+import type { StableDiffusionPipeline } from "./stable_diffusion.js";
+import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
+
+/** The schedulers that diffusers' guide compares. */
+export const GUIDE_SCHEDULERS: readonly string[] = [
+  ...["LMSDiscreteScheduler", "EulerDiscreteScheduler"],
+  ...["EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler"],
+];
+
+type Fixed = "numInferenceSteps" | "numImagesPerPrompt" | "outputType" | "generator" | "timesteps" | "sigmas";
+
+/** Besides these, every option of a call that does not change from picture to picture. */
+export interface CompareOptions extends Omit<StableDiffusionOptions, Fixed> {
+  /** Names or classes, one per column. Default: the four of diffusers' guide. */
+  schedulers?: readonly (string | SchedulerClass)[];
+  /** Number of steps, or several: one row each. Default 25. */
+  steps?: number | readonly number[];
+  /** Seed of torch's CPU noise, the same for every picture. Default: one that nobody chose. */
+  seed?: number | bigint;
+  /** Instead of a seed: every picture starts from this generator's state, which does not change. */
+  generator?: Generator;
+  /** Called as each picture is done. */
+  onCell?: (cell: CompareCell) => void;
+}
+
+export interface CompareCell {
+  /** Class name. */
+  scheduler: string;
+  steps: number;
+  /** From prompt to picture, weights loaded and shaders compiled. */
+  seconds: number;
+  image: RawImage;
+}
+
+export interface CompareResult {
+  /** Columns are schedulers, rows are numbers of steps. */
+  sheet: RawImage;
+  /** Row by row. */
+  cells: CompareCell[];
+}
+
+/**
+ * Draws `prompt` once per scheduler and number of steps, always from the same noise. The pipeline's scheduler and
+ * progress bar are as before afterwards, also after an error.
+ * @throws RangeError, TypeError for wrong arguments, an unknown scheduler, and what the pipeline throws
+ * @example
+ * const { sheet } = await compareSchedulers(pipeline, "a red circle", { schedulers: ["DDIMScheduler", "PNDMScheduler"] });
+ * await sheet.save("sheet.png");
+ */
+export async function compareSchedulers(
+  pipeline: StableDiffusionPipeline,
+  prompt: string,
+  options: CompareOptions = {},
+): Promise<CompareResult> {
+  const { schedulers = GUIDE_SCHEDULERS, steps = 25, seed, generator, onCell, ...call } = options;
+  if (typeof prompt !== "string")
+    throw new TypeError(`compareSchedulers: prompt must be one text, got ${typeof prompt}`);
+  const rows = checkSteps(typeof steps === "number" ? [steps] : steps);
+  const original = pipeline.scheduler;
+  const columns = instances(schedulers, original);
+  const start = startOf(seed, generator);
+  const noise = (): Generator => new Generator(start.device).setState(start.getState());
+
+  const shown = pipeline["progressBarConfig"];
+  const cells: CompareCell[] = [];
+  try {
+    // One step that is not timed: otherwise the first picture alone would pay for compiling the shaders.
+    pipeline.setProgressBarConfig({ disable: true });
+    pipeline.scheduler = columns[0];
+    await pipeline.call(prompt, {
+      ...call,
+      numInferenceSteps: rows[0],
+      generator: noise(),
+      callbackOnStepEnd: () => void (pipeline.interrupt = true),
+    });
+    for (const numInferenceSteps of rows)
+      for (const scheduler of columns) {
+        const { className } = scheduler;
+        pipeline.setProgressBarConfig({ disable: shown.disable, desc: className });
+        pipeline.scheduler = scheduler;
+        const started = performance.now();
+        const { images } = await pipeline.call(prompt, { ...call, numInferenceSteps, generator: noise() });
+        const seconds = (performance.now() - started) / 1000;
+        const cell = { scheduler: className, steps: numInferenceSteps, seconds, image: (images as RawImage[])[0] };
+        cells.push(cell);
+        onCell?.(cell);
+      }
+  } finally {
+    pipeline.scheduler = original;
+    pipeline.setProgressBarConfig({ disable: shown.disable, desc: shown.desc });
+  }
+  const labelled = cells.map(({ scheduler, steps: n, seconds, image }) => ({
+    image,
+    labels: [scheduler, `${n} step${n === 1 ? "" : "s"}, ${seconds.toFixed(1)} s`],
+  }));
+  const grid = rows.map((_, row) => labelled.slice(row * columns.length, (row + 1) * columns.length));
+  return { sheet: contactSheet(grid, `${prompt} (seed ${start.initialSeed()})`), cells };
+}
+
+function checkSteps(steps: readonly number[]): readonly number[] {
+  if (!Array.isArray(steps) || steps.length === 0 || steps.some((n) => !Number.isSafeInteger(n) || n < 1))
+    throw new RangeError(
+      `compareSchedulers: steps must be a positive integer or a list of them, got ${JSON.stringify(steps)}`,
+    );
+  return steps;
+}
+
+/** All made before anything is drawn, so that a wrong name costs no time. */
+function instances(schedulers: readonly (string | SchedulerClass)[], original: Scheduler): Scheduler[] {
+  if (!Array.isArray(schedulers) || schedulers.length === 0)
+    throw new RangeError("compareSchedulers: schedulers must be a list of names or classes, got none");
+  return schedulers.map((given) =>
+    (typeof given === "string" ? schedulerClass(given) : given).fromConfig(original.config),
+  );
+}
+
+function startOf(seed: number | bigint | undefined, generator: Generator | undefined): Generator {
+  if (seed !== undefined && generator) throw new TypeError("compareSchedulers: give seed or generator, got both");
+  if (generator) return generator;
+  const start = new Generator("cpu");
+  if (seed === undefined) start.seed();
+  else start.manualSeed(seed);
+  return start;
+}

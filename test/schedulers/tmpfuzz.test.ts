@@ -1,2 +1,0 @@
-import { testTrajectories } from "../support/tmpfuzz.js";
-testTrajectories("fuzz", 575);
