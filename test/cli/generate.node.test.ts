@@ -1,0 +1,99 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { decodePNG } from "./decode_png.js";
+import { runCLI } from "./run_cli.js";
+
+const PROMPT = "a red circle on a white background";
+let folder: string;
+const inFolder = (name: string): string => path.join(folder, name);
+
+beforeAll(async () => void (folder = await mkdtemp(path.join(os.tmpdir(), "webgpu-diffusers-cli-"))));
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe("webgpu-diffusers generate", () => {
+  test("draws a red circle on white", async () => {
+    const file = inFolder("circle.png");
+    const args = ["--steps", "25", "--scheduler", "DDIM", "--seed", "8", "-o", file];
+    const { code, stdout, stderr } = await runCLI(["generate", PROMPT, ...args]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^\S*circle\.png: 64x64, seed 8, DDIMScheduler, 25 steps, [\d.]+ s\n$/);
+    const { width, height, at } = decodePNG(await readFile(file));
+    expect([width, height]).toEqual([64, 64]);
+    for (const [x, y] of [
+      [0, 0],
+      [63, 0],
+      [0, 63],
+      [63, 63],
+    ])
+      for (const channel of at(x, y)) expect(channel, `corner ${x}, ${y}: ${at(x, y)}`).toBeGreaterThan(200);
+    let [red, sumX, sumY] = [0, 0, 0];
+    for (let y = 0; y < 64; y++)
+      for (let x = 0; x < 64; x++) {
+        const [r, g, b] = at(x, y);
+        if (r > 150 && g < 110 && b < 110) [red, sumX, sumY] = [red + 1, sumX + x, sumY + y];
+      }
+    // A circle of a radius from 8 to 28 pixels, red in its middle.
+    expect(red).toBeGreaterThan(Math.PI * 8 ** 2);
+    expect(red).toBeLessThan(Math.PI * 28 ** 2);
+    const [r, g, b] = at(Math.round(sumX / red), Math.round(sumY / red));
+    expect(r).toBeGreaterThan(150);
+    expect(Math.max(g, b)).toBeLessThan(110);
+  });
+
+  test("the same seed gives the same bytes, another seed others", async () => {
+    const draw = async (name: string, seed: string): Promise<Buffer> => {
+      const args = ["--steps", "2", "--seed", seed, "--output", inFolder(name)];
+      const { code, stderr } = await runCLI(["generate", PROMPT, ...args]);
+      expect(stderr).toBe("");
+      expect(code).toBe(0);
+      return readFile(inFolder(name));
+    };
+    const first = await draw("first.png", "12");
+    expect((await draw("second.png", "12")).equals(first)).toBe(true);
+    expect((await draw("third.png", "13")).equals(first)).toBe(false);
+  });
+
+  test("--count numbers the files, a missing seed is chosen and told", async () => {
+    const args = ["--steps", "1", "--count", "2", "-o", inFolder("many.png")];
+    const { code, stdout, stderr } = await runCLI(["generate", PROMPT, ...args]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines).toHaveLength(2);
+    for (const [i, line] of lines.entries())
+      expect(line).toMatch(new RegExp(`many-${i + 1}\\.png: 64x64, seed \\d+, `));
+    const names = (await readdir(folder)).filter((name) => name.startsWith("many"));
+    expect(names.sort()).toEqual(["many-1.png", "many-2.png"]);
+    const [one, two] = await Promise.all(names.map((name) => readFile(inFolder(name))));
+    expect(one.equals(two)).toBe(false);
+  });
+
+  test("Ctrl-C ends it with 130 and writes nothing", async () => {
+    const file = inFolder("never.png");
+    const args = ["generate", PROMPT, "--steps", "999", "-o", file];
+    const { code, stderr } = await runCLI(args, { interruptAfter: 2000 });
+    expect(stderr).toBe("webgpu-diffusers: interrupted");
+    expect(code).toBe(130);
+    expect(existsSync(file)).toBe(false);
+  });
+});
+
+describe("webgpu-diffusers compare", () => {
+  test("writes a sheet with a row per number of steps", async () => {
+    const file = inFolder("sheet.png");
+    const args = ["--schedulers", "DDIM,EulerDiscreteScheduler", "--steps", "1,2", "-o", file];
+    const { code, stdout, stderr } = await runCLI(["compare", PROMPT, ...args]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(stdout.trimEnd().split("\n")).toHaveLength(5);
+    const { width, height, at } = decodePNG(await readFile(file));
+    // Two pictures of 2 x 64 pixels and three margins of 8; below: heading, and three lines of 9 pixels per picture.
+    expect(width).toBe(2 * 128 + 3 * 8);
+    expect(height).toBe(8 + 9 + 4 + 2 * (128 + 4 + 3 * 9 + 8));
+    expect(at(0, 0)).toEqual([255, 255, 255]);
+  });
+});

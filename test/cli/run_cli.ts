@@ -1,0 +1,36 @@
+/** Runs the built command as a user does. */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const MAIN = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
+
+export interface Outcome {
+  /** Exit code; null when a signal ended it. */
+  code: number | null;
+  stdout: string;
+  /** Without the lines that Dawn writes on its own. */
+  stderr: string;
+}
+
+export interface RunOptions {
+  env?: Record<string, string>;
+  /** Send Ctrl-C so many milliseconds after the start. */
+  interruptAfter?: number;
+}
+
+/** @throws Error if the package is not built */
+export async function runCLI(args: readonly string[], { env, interruptAfter }: RunOptions = {}): Promise<Outcome> {
+  if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run \`npm run build\` first (\`npm test\` does)`);
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...process.env, DEBUG: "", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const timer = interruptAfter === undefined ? undefined : setTimeout(() => child.kill("SIGINT"), interruptAfter);
+  let [stdout, stderr] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const code = await new Promise<number | null>((resolve, reject) => child.on("error", reject).on("close", resolve));
+  clearTimeout(timer);
+  return { code, stdout, stderr: stderr.replace(/^Warning: .*\n/gm, "").trimEnd() };
+}
