@@ -1,11 +1,10 @@
 /** Weights from safetensors files to the GPU: keys and shapes are checked first, then bytes stream in file order. */
-import type { SourceFormat } from "../../kernels/copy.wgsl.js";
 import { mapKey } from "../loader/legacy_keys.js";
 import type { RepositoryFile } from "../loader/repository.js";
 import { readSafetensorsHeader, type SafetensorsEntry } from "../loader/safetensors.js";
 import type { Device } from "../tensor/device.js";
 import { formatOf, product, type DType } from "../tensor/dtype.js";
-import { gatherInto } from "../tensor/ops/copy.js";
+import { gatherInto, type SourceFormat } from "../tensor/ops/copy.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { Module, Parameter } from "./module.js";
 

@@ -43,7 +43,7 @@ export const attentionCases: readonly AttentionCase[] = [
   make("causal", [2, 9, 9, 2, 8], { causal: true }),
   make("causal, fewer keys", [1, 9, 5, 2, 4], { causal: true }),
   make("causal, more keys", [1, 5, 9, 1, 4], { causal: true }),
-  make("its own scale", [1, 8, 8, 1, 16], { scale: 0.7 }),
+  make("its own scale", [1, 8, 8, 2, 8], { scale: 0.7 }),
   make("scores of ten thousand", [1, 13, 11, 2, 8], { std: 110 }),
   make("scores of ten thousand in one large head", [1, 5, 9, 1, 164], { std: 50 }),
   make("CLIP", [1, 77, 77, 2, 64], { causal: true }),

@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readGolden } from "../support/goldens.js";
 import { decodePNG } from "./decode_png.js";
 import { runCLI } from "./run_cli.js";
 
@@ -23,13 +24,15 @@ describe("webgpu-diffusers generate", () => {
     expect(stdout).toMatch(/^\S*circle\.png: 64x64, seed 8, DDIMScheduler, 25 steps, [\d.]+ s\n$/);
     const { width, height, at } = decodePNG(await readFile(file));
     expect([width, height]).toEqual([64, 64]);
-    for (const [x, y] of [
-      [0, 0],
-      [63, 0],
-      [0, 63],
-      [63, 63],
-    ])
-      for (const channel of at(x, y)) expect(channel, `corner ${x}, ${y}: ${at(x, y)}`).toBeGreaterThan(200);
+    // As diffusers draws it; its darkest corner is 194, 199, 191, and a step of 255 may round either way.
+    const golden = (await readGolden("shapes/0-DDIMScheduler.safetensors")).get("image")!.data;
+    let difference = 0;
+    for (let y = 0; y < 64; y++)
+      for (let x = 0; x < 64; x++)
+        at(x, y).forEach((value, c) => (difference += Math.abs(value - 255 * golden[3 * (64 * y + x) + c])));
+    expect(difference / golden.length).toBeLessThan(1);
+    const corners = [at(0, 0), at(63, 0), at(0, 63), at(63, 63)];
+    expect(Math.min(...corners.flat())).toBeGreaterThan(185);
     let [red, sumX, sumY] = [0, 0, 0];
     for (let y = 0; y < 64; y++)
       for (let x = 0; x < 64; x++) {

@@ -19,9 +19,10 @@ const tilesFor = ({ cin, cout }: Conv2dCase): Tile[] =>
   TILES.filter(({ tileN4 }) => cout % (4 * tileN4) === 0 && cin % 4 === 0);
 
 /** One case visits every tile, small ones the reference kernel too: each pipeline takes a CPU adapter up to a second. */
-const visited = (item: Conv2dCase): (Tile | undefined)[] => {
-  if (item.name.startsWith("rows that fill no tile")) return [undefined, PLAIN, ...tilesFor(item)];
-  return item.flops < 1e6 ? [undefined, PLAIN] : [undefined];
+const visited = (item: Conv2dCase, dtype: FloatType): (Tile | undefined)[] => {
+  if (item.flops >= 1e6) return [undefined];
+  const everyTile = item.name.startsWith("rows that fill no tile") && dtype === "float32";
+  return [undefined, PLAIN, ...(everyTile ? tilesFor(item) : [])];
 };
 
 async function run(item: Conv2dCase, data: Conv2dData, dtype: FloatType, tile?: Tile): Promise<Float32Array> {
@@ -55,7 +56,7 @@ describe("conv2d", () => {
 
   for (const item of conv2dCases)
     for (const dtype of gpu.DTYPES)
-      test(`${item.name} ${dtype}`, () => check(item, dtype, visited(item), item.flops < 2e6 ? Infinity : 512));
+      test(`${item.name} ${dtype}`, () => check(item, dtype, visited(item, dtype), item.flops < 2e6 ? Infinity : 512));
 
   test("a layer of full size: [1, 64, 64, 320] -> 320, 3x3, 64 random elements", async () => {
     const item = conv2dCases.find(({ name }) => name.startsWith("down block, 5x5"))!;

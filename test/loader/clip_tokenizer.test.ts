@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { CLIPTokenizer } from "../../src/loader/clip_tokenizer.js";
 import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import type { Repository } from "../../src/loader/repository.js";
-import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
+import { fixturePath, fixtureRepository, readFixture, readFixtureJSON } from "../support/files.js";
 import { memoryFile } from "../support/goldens.js";
 
 interface Gold {
@@ -24,7 +24,7 @@ for (const [name, folder] of [
     let tokenizer: CLIPTokenizer;
     let gold: Gold;
     beforeAll(async () => {
-      tokenizer = await CLIPTokenizer.fromPretrained(fixturePath(folder));
+      tokenizer = await CLIPTokenizer.fromPretrained(fixtureRepository(folder));
       gold = await readFixtureJSON<Gold>(`models/tokenizer/${name}-vocab.json`);
     });
 
@@ -81,7 +81,7 @@ for (const [name, folder] of [
 describe("calling", () => {
   let tokenizer: CLIPTokenizer;
   beforeAll(async () => {
-    tokenizer = await CLIPTokenizer.fromPretrained(fixturePath("clip-vocab"));
+    tokenizer = await CLIPTokenizer.fromPretrained(fixtureRepository("clip-vocab"));
   });
 
   test("takes one text or several, cuts only when told, pads to the longest", () => {

@@ -35,8 +35,8 @@ describe("paths", () => {
 
 describe("openRepository", () => {
   test("reads files of a folder, whole and in ranges", async () => {
-    const repository = await openRepository(fixturePath("clip-vocab"));
-    const whole = await readFixture("clip-vocab/merges.txt");
+    const repository = await openRepository(fixturePath("models/tokenizer/vocab-2000"));
+    const whole = await readFixture("models/tokenizer/vocab-2000/merges.txt");
     const file = await repository.open("merges.txt");
     expect(file?.size).toBe(whole.length);
     expect((await file?.read())?.length).toBe(whole.length);
@@ -50,7 +50,7 @@ describe("openRepository", () => {
   });
 
   test("gives null for a missing file and refuses to leave the folder", async () => {
-    const repository = await openRepository(fixturePath("clip-vocab"));
+    const repository = await openRepository(fixturePath("models/tokenizer/vocab-2000"));
     expect(await repository.open("nothing.json")).toBeNull();
     expect(await repository.open("vocab.json/x")).toBeNull();
     await expect(repository.open("../models/tokenizer/tiny-vocab.json")).rejects.toThrow(/"\.\."/);

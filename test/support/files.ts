@@ -1,5 +1,8 @@
 // The only way in which tests read files, so that the same tests run in Node and in Chrome.
 
+import { gunzipSync } from "fflate";
+import type { Repository } from "../../src/loader/repository.js";
+
 const isNode = typeof process !== "undefined" && Boolean(process.versions?.node);
 
 /** A folder or file below test/fixtures: a path in Node, an http address in Chrome. */
@@ -10,8 +13,29 @@ export function fixturePath(path: string): string {
   return decodeURIComponent(pathname).replace(/^\/([A-Za-z]:)/, "$1");
 }
 
+/** Kept as .gz, so that the fixtures stay below 12 MB; only models and what folders are opened on lie there plain. */
+const COMPRESSED = /^(schedulers\/trajectories\/|models\/gold\/|clip-vocab\/(vocab|merges)\.)/;
+
 /** The bytes of a file below test/fixtures. */
 export async function readFixture(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  if (!COMPRESSED.test(path)) return readBytes(path);
+  return new Uint8Array(gunzipSync(await readBytes(`${path}.gz`)));
+}
+
+/** A folder below test/fixtures whose files may be compressed. */
+export function fixtureRepository(folder: string): Repository {
+  return {
+    name: `fixtures/${folder}`,
+    async open(path) {
+      const bytes = await readFixture(`${folder}/${path}`).catch(() => null);
+      return (
+        bytes && { path, size: bytes.length, read: async (start = 0, end = bytes.length) => bytes.slice(start, end) }
+      );
+    },
+  };
+}
+
+async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
   if (isNode) return (await import("./files_node.js")).readBytes(fixturePath(path));
   const response = await fetch(fixturePath(path));
   if (!response.ok) throw new Error(`fixture ${path}: the test server answered ${response.status}`);

@@ -5,6 +5,8 @@ import type { Block } from "../memory.js";
 import { Tensor } from "../tensor.js";
 import { foldedGrid } from "./common.js";
 
+export type { SourceFormat };
+
 /** A dense tensor gathered from `source` by strides: up to four axes, strides and offset in elements. */
 export interface Gather {
   shape: readonly number[];
