@@ -110,6 +110,10 @@ interface UNetConfig {
 export interface UNetForwardOptions {
   /** [batch, time_cond_proj_dim]: the guidance embedding of distilled models. */
   timestepCond?: Tensor;
+  /** Of models with an addition_embed_type (SDXL), which this version does not load; refused. */
+  addedCondKwargs?: undefined;
+  /** Of class-conditional models, which this version does not load; refused. */
+  classLabels?: undefined;
 }
 
 export class UNet2DConditionModel extends PretrainedModel<UNetConfig> {
@@ -215,6 +219,9 @@ export class UNet2DConditionModel extends PretrainedModel<UNetConfig> {
       throw new RangeError(
         `UNet2DConditionModel: encoderHiddenStates must be [${batch}, tokens, ${config.cross_attention_dim}], got [${encoderHiddenStates.shape.join(", ")}]`,
       );
+    for (const name of ["addedCondKwargs", "classLabels"] as const)
+      if (options[name] != null)
+        throw new TypeError(`UNet2DConditionModel: ${name} was given, but the config has no use for it`);
     const timesteps = typeof timestep === "number" ? new Array<number>(batch).fill(timestep) : timestep;
     if (timesteps.length !== batch)
       throw new RangeError(

@@ -15,6 +15,7 @@ import { Tensor } from "../tensor/tensor.js";
 import { checkInputs } from "./check_inputs.js";
 import { DiffusionPipeline, registerPipeline, type Components } from "./diffusion_pipeline.js";
 import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
+import { Pace } from "./pace.js";
 import { ProgressBar } from "./progress_bar.js";
 import { RawImage } from "./raw_image.js";
 import type { CallbackTensors, StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
@@ -243,20 +244,6 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   }
 }
 registerPipeline(StableDiffusionPipeline);
-
-/** Keeps at most two steps in flight, so that cancelling and progress follow the GPU and memory stays bounded. */
-class Pace {
-  #previous: Promise<void> = Promise.resolve();
-
-  constructor(private readonly device: Device) {}
-
-  async step(): Promise<void> {
-    await this.device.flush();
-    await this.#previous;
-    this.#previous = this.device.synchronize();
-    this.#previous.catch(() => undefined); // thrown by the await above, or by the next flush
-  }
-}
 
 const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTensors)[]): CallbackTensors =>
   Object.fromEntries(names.filter((name) => tensors[name]).map((name) => [name, tensors[name]]));

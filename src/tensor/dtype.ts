@@ -8,7 +8,11 @@ export const BYTES: Record<DType, number> = { float32: 4, float16: 2, int32: 4 }
 /** Buffers are padded to whole quads of four elements (kernels read and write vec4s). */
 export const paddedBytes = (size: number, dtype: DType): number => Math.max(16, Math.ceil(size / 4) * 4 * BYTES[dtype]);
 
-export const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+export function product(shape: readonly number[]): number {
+  let size = 1;
+  for (const n of shape) size *= n;
+  return size;
+}
 
 /** The kernel format of a floating dtype on a device with or without shader-f16. */
 export function formatOf(dtype: DType, shaderF16: boolean, op: string): Format {

@@ -11,7 +11,8 @@ export interface PipelineEntry {
   readonly label: string;
   readonly layout: GPUBindGroupLayout;
   readonly layoutKey: string;
-  readonly params: Params;
+  /** Names and types of the params, in order. */
+  readonly params: readonly (readonly [name: string, type: Params[string]])[];
   /** Resolves when `pipeline` or `error` is set; never rejects. */
   readonly ready: Promise<void>;
   pipeline: GPUComputePipeline | null;
@@ -102,8 +103,9 @@ export class PipelineCache {
     const layout = this.#layout(layoutKey, access);
     const code = kernel.source(variant);
     const { gpu } = this;
-    const entry = { label, layout, layoutKey, params: kernel.params, pipeline: null, error: null } as {
-      -readonly [K in keyof PipelineEntry]: PipelineEntry[K];
+    const entry: { -readonly [K in keyof PipelineEntry]: PipelineEntry[K] } = {
+      ...{ label, layout, layoutKey, params: Object.entries(kernel.params) },
+      ...{ pipeline: null, error: null, ready: Promise.resolve() },
     };
     entry.ready = compile(gpu, label, code, layout).then(
       (pipeline) => void (entry.pipeline = pipeline),
@@ -146,17 +148,21 @@ async function compile(
 
 /** The params of one dispatch as words; a missing or unknown field or a fraction in an integer is an error naming it. */
 export function packParams(entry: PipelineEntry, values: Readonly<Record<string, number>>): Uint32Array {
-  const fields = Object.entries(entry.params);
-  const words = new Uint32Array(fields.length);
+  const { params } = entry;
+  const words = new Uint32Array(params.length);
   const floats = new Float32Array(words.buffer);
-  fields.forEach(([name, type], i) => {
+  for (let i = 0; i < params.length; i++) {
+    const [name, type] = params[i];
     const value = values[name];
     if (value === undefined) throw new Error(`${entry.label}: the param "${name}" is missing`);
     if (type === "f32") floats[i] = value;
     else if (Number.isInteger(value)) words[i] = value;
     else throw new RangeError(`${entry.label}: the param "${name}" is an ${type}, got ${value}`);
-  });
-  const unknown = Object.keys(values).filter((name) => !(name in entry.params));
-  if (unknown.length > 0) throw new Error(`${entry.label}: unknown params ${unknown.join(", ")}`);
+  }
+  const given = Object.keys(values);
+  if (given.length !== params.length) {
+    const unknown = given.filter((name) => !params.some(([known]) => known === name));
+    throw new Error(`${entry.label}: unknown params ${unknown.join(", ")}`);
+  }
   return words;
 }

@@ -26,14 +26,17 @@ export class Tensor {
   readonly device: Device;
   readonly shape: readonly number[];
   readonly dtype: DType;
+  /** Number of elements. */
+  readonly size: number;
   readonly #storage: Storage;
   #disposed = false;
-  #memos = new Map<object, readonly Tensor[]>();
+  #memos: Map<object, readonly Tensor[]> | undefined;
 
   private constructor(device: Device, shape: readonly number[], dtype: DType, storage: Storage) {
     this.device = device;
     this.shape = Object.freeze([...shape]);
     this.dtype = dtype;
+    this.size = product(shape);
     this.#storage = storage;
     device.track(this);
   }
@@ -74,10 +77,6 @@ export class Tensor {
     else new Uint16Array(target).set(float32ToFloat16(data));
     device.queue.push({ kind: "write", block: tensor.block, offset: 0, data: bytes });
     return tensor;
-  }
-
-  get size(): number {
-    return product(this.shape);
   }
 
   get bytes(): number {
@@ -127,6 +126,7 @@ export class Tensor {
    * so this is how the keys and values of cross-attention are computed once per prompt and not once per step.
    */
   memo(key: object, compute: () => readonly Tensor[]): readonly Tensor[] {
+    this.#memos ??= new Map();
     let derived = this.#memos.get(key);
     if (!derived || derived.some((tensor) => tensor.disposed)) {
       derived = compute().map((tensor) => this.device.keep(tensor));
@@ -139,7 +139,7 @@ export class Tensor {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    for (const derived of this.#memos.values()) for (const tensor of derived) tensor.dispose();
+    if (this.#memos) for (const derived of this.#memos.values()) for (const tensor of derived) tensor.dispose();
     this.device.untrack(this);
     if (--this.#storage.references > 0) return;
     this.device.release(this.#storage.block);

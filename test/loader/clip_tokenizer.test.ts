@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { CLIPTokenizer } from "../../src/loader/clip_tokenizer.js";
 import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import type { Repository } from "../../src/loader/repository.js";
-import { fixturePath, fixtureRepository, readFixture, readFixtureJSON } from "../support/files.js";
+import { fixtureRepository, readFixture, readFixtureJSON } from "../support/files.js";
 import { memoryFile } from "../support/goldens.js";
 
 interface Gold {
