@@ -75,6 +75,15 @@ describe("attention", () => {
     });
   });
 
+  for (const headSize of [40, 80])
+    test(`that kernel at Stable Diffusion's head size of ${headSize}`, async (context) => {
+      const device = await gpu.testDevice();
+      if (/llvmpipe/i.test(device.adapterInfo.description + device.adapterInfo.device))
+        context.skip("lavapipe compiles it for up to a minute; SwiftShader (in Chrome) runs it");
+      const item: AttentionCase = { name: "", batch: 1, queries: 9, keys: 77, heads: 2, headSize, flops: 0 };
+      await gpu.asHardware(() => check(item, "float32", ["flash"], Infinity));
+    });
+
   test("large heads in float16 keep scores that a half cannot hold", async () => {
     // q·k reaches 512 * 16 * 16 = 131,072 before the scale of 0.004.
     const random = new Random(9);
