@@ -223,6 +223,7 @@ export function testTrajectories(file: string, count: number): void {
     for (let i = 0; i < count; i++)
       test(`trajectory ${i}`, async () => {
         const trajectory = cases[i];
+        await device.synchronize(); // what earlier tests have disposed is then gone
         const before = device.memoryUse;
         const made = device.scope(() => {
           const result = run(device, trajectory, shared);
@@ -234,6 +235,7 @@ export function testTrajectories(file: string, count: number): void {
         } finally {
           for (const tensor of [...made.tensors.values(), ...made.steps, ...made.x0]) tensor?.dispose();
         }
+        await device.synchronize();
         const after = device.memoryUse;
         expect(after.buffers - after.pooledBuffers).toBe(before.buffers - before.pooledBuffers);
       });
