@@ -3,7 +3,7 @@
  * 2018; Dao et al. 2022), so no score matrix is ever in memory. Tokens are [batch, tokens, heads * d].
  *
  * `plain`: a thread per quad of the result, any head size. `flash`: a thread per query, q and o in registers, four keys
- * at a time; needs d % 4 == 0 and suits d up to 160 (larger heads go through matmul in chunks, see ops/attention.ts).
+ * at a time; needs d % 4 == 0 and suits d up to 160 (larger heads, and CPU adapters, take attention_scores.wgsl.ts).
  */
 import {
   enable,
@@ -26,8 +26,6 @@ export interface AttentionVariant {
   /** Head size of the flash kernel; 0 is the plain one. */
   headSize: number;
   fma: boolean;
-  /** Loops instead of straight-line code, for CPU adapters. */
-  rolled: boolean;
 }
 
 /** `start` and `end`: the part that a dispatch computes, in quads of y for the plain kernel, in queries for the flash one. */
@@ -119,71 +117,9 @@ ${parts.map((i) => `  store4_y(at + ${i}u, o${i} * inverse);`).join("\n")}
 }`;
 };
 
-/** Queries of a thread of the rolled kernel: each key and value that is loaded serves all of them. */
-export const ROLLED_QUERIES = 2;
-
-/** The flash kernel as loops over private arrays. CPU adapters compile straight-line code for seconds to minutes. */
-const rolled = ({ format, headSize, fma }: AttentionVariant): string => {
-  const mad = multiplyAdd(fma);
-  const parts = headSize / 4;
-  const rows = range(ROLLED_QUERIES);
-  const keys = range(KEYS);
-  const perRow = (f: (r: number) => string): string => rows.map(f).join("\n");
-  const pairs = (f: (r: number, b: number) => string): string =>
-    rows.map((r) => keys.map((b) => f(r, b)).join("\n")).join("\n");
-  return wgsl`${header(format)}
-@compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
-  let first = params.start + (workgroup.x * ${WORKGROUP_SIZE}u + local) * ${ROLLED_QUERIES}u;
-  if (first >= params.end) { return; }
-  // From a param, so that the loops over it stay loops: unrolled, they compile for 12 s on lavapipe.
-  let parts = params.head_size >> 2u;
-  let image = workgroup.y / params.heads;
-  let stride = params.heads * ${parts}u;
-  let head = (workgroup.y % params.heads) * ${parts}u;
-  let kv = image * params.keys * stride + head;
-${perRow(
-  (r) => `  let query${r} = min(first + ${r}u, params.queries - 1u);
-  let at${r} = (image * params.queries + query${r}) * stride + head;
-  let last${r} = visible(query${r});
-  var q${r}: array<vec4f, ${parts}>;
-  var o${r}: array<vec4f, ${parts}>;
-  for (var i = 0u; i < parts; i++) { q${r}[i] = load4_q(at${r} + i) * params.scale; o${r}[i] = vec4f(); }
-  var top${r} = -1e30;
-  var total${r} = 0.0;`,
-)}
-  for (var key = 0u; key < last${ROLLED_QUERIES - 1}; key += ${KEYS}u) {
-${keys.map((b) => `    let kv${b} = kv + min(key + ${b}u, params.keys - 1u) * stride;`).join("\n")}
-${pairs((r, b) => `    var d${r}_${b} = vec4f();`)}
-    for (var i = 0u; i < parts; i++) {
-${perRow((r) => `      let x${r} = q${r}[i];`)}
-${keys.map((b) => `      { let k = load4_k(kv${b} + i); ${rows.map((r) => `d${r}_${b} = ${mad(`x${r}`, "k", `d${r}_${b}`)};`).join(" ")} }`).join("\n")}
-    }
-${perRow(
-  (
-    r,
-  ) => `${keys.map((b) => `    let s${r}_${b} = select(-1e30, dot(d${r}_${b}, vec4f(1.0)), key + ${b}u < last${r});`).join("\n")}
-    let next${r} = max(top${r}, ${keys.map((b) => `s${r}_${b}`).reduce((a, b) => `max(${a}, ${b})`)});
-    let keep${r} = exp(top${r} - next${r});
-${keys.map((b) => `    let p${r}_${b} = select(0.0, exp(s${r}_${b} - next${r}), key + ${b}u < last${r});`).join("\n")}
-    total${r} = total${r} * keep${r} + ${keys.map((b) => `p${r}_${b}`).join(" + ")};
-    top${r} = next${r};`,
-)}
-    for (var i = 0u; i < parts; i++) {
-${perRow((r) => `      var sum${r} = o${r}[i] * keep${r};`)}
-${keys.map((b) => `      { let v = load4_v(kv${b} + i); ${rows.map((r) => `sum${r} = ${mad(`vec4f(p${r}_${b})`, "v", `sum${r}`)};`).join(" ")} }`).join("\n")}
-${perRow((r) => `      o${r}[i] = sum${r};`)}
-    }
-  }
-  for (var i = 0u; i < parts; i++) {
-${perRow((r) => `    if (first + ${r}u < params.end) { store4_y(at${r} + i, o${r}[i] / total${r}); }`)}
-  }
-}`;
-};
-
 export const attention: Kernel<AttentionVariant> = {
   name: "attention",
   params,
   bindings: () => ["read", "read", "read", "write"],
-  source: (variant) => (variant.headSize === 0 ? plain(variant) : variant.rolled ? rolled(variant) : flash(variant)),
+  source: (variant) => (variant.headSize === 0 ? plain(variant) : flash(variant)),
 };

@@ -1,6 +1,6 @@
 /**
- * Softmax over rows of `width` (a multiple of 4): y = exp(scale x - max) / Σ over the first min(valid, first + row) columns,
- * 0 in the rest. So `first` makes a causal mask. A thread per row; f32 inside.
+ * Softmax over rows of `width` (a multiple of 4): y = exp(scale x - max) / Σ over the first min(valid, first + row % period)
+ * columns, 0 in the rest: a causal mask, where `period` rows belong to one head. A thread per row; f32 inside.
  */
 import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
@@ -8,7 +8,7 @@ export const WORKGROUP_SIZE = 64;
 
 export const softmax: Kernel<{ format: Format }> = {
   name: "softmax",
-  params: { ...u32s("rows", "width", "valid", "first"), scale: "f32" },
+  params: { ...u32s("rows", "width", "valid", "first", "period"), scale: "f32" },
   bindings: () => ["read", "write"],
   source({ format }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
@@ -22,7 +22,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= params.rows) { return; }
   let quads = params.width >> 2u;
   let start = id.x * quads;
-  let valid = min(params.valid, params.first + id.x);
+  let valid = min(params.valid, params.first + id.x % params.period);
   var most = scores(start, 0u, valid);
   for (var i = 1u; i < quads; i++) { most = max(most, scores(start, i, valid)); }
   let top = max(max(most.x, most.y), max(most.z, most.w));

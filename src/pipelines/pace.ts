@@ -7,11 +7,13 @@ const SLEEP = 0.85;
  * Keeps the CPU at most one step ahead of the device, so that cancelling and progress follow it and memory stays bounded.
  *
  * On a CPU adapter it also saves a core: while a promise of its is pending, Dawn in Node polls in a busy loop, next to the
- * threads that compute. There each step is mostly slept through, by the time that the last one took, and then waited for.
+ * threads that compute. There each step is mostly slept through, by the time that the fastest took, and then waited for.
  */
 export class Pace {
   #previous: Promise<void> = Promise.resolve();
-  #stepMilliseconds = 0;
+  /** Of the fastest step so far; the first one, which compiles, does not count. */
+  #stepMilliseconds = Infinity;
+  #steps = 0;
 
   constructor(private readonly device: Device) {}
 
@@ -27,8 +29,8 @@ export class Pace {
     }
     const start = performance.now();
     await device.flush();
-    await new Promise((resolve) => setTimeout(resolve, SLEEP * this.#stepMilliseconds));
+    await new Promise((resolve) => setTimeout(resolve, this.#steps > 1 ? SLEEP * this.#stepMilliseconds : 0));
     await device.synchronize();
-    this.#stepMilliseconds = performance.now() - start;
+    if (this.#steps++ > 0) this.#stepMilliseconds = Math.min(this.#stepMilliseconds, performance.now() - start);
   }
 }
