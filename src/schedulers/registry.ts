@@ -23,12 +23,18 @@ export function schedulerClass(className: string): SchedulerClass {
   if (found) return found;
   const names = schedulerNames();
   const text = String(className).slice(0, 80);
-  const nearest = names
-    .map((name) => [distance(text.toLowerCase(), name.toLowerCase()), name] as const)
-    .sort((a, b) => a[0] - b[0])[0];
-  const hint = nearest && nearest[0] <= nearest[1].length / 2 ? ` Did you mean ${nearest[1]}?` : "";
+  const [nearest] = names
+    .map((name) => {
+      const whole = distance(text.toLowerCase(), name.toLowerCase());
+      return [Math.min(whole, distance(stem(text), stem(name))), name] as const;
+    })
+    .sort((a, b) => a[0] - b[0]);
+  const hint = nearest ? ` Did you mean ${nearest[1]}?` : "";
   throw new RangeError(`scheduler: unknown class ${JSON.stringify(text)}.${hint} Known: ${names.join(", ")}`);
 }
+
+/** What tells schedulers apart: their names without the words that most of them share. */
+const stem = (name: string): string => name.toLowerCase().replace(/scheduler|discrete|multistep/g, "");
 
 /** Levenshtein's edit distance. */
 function distance(a: string, b: string): number {
