@@ -1,3 +1,5 @@
+/// <reference types="@webgpu/types" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
 /** webgpu-diffusers: Stable Diffusion on raw WebGPU, with diffusers' API. Importing this touches neither GPU nor files. */
 export { EMBEDDED_MODEL } from "./loader/embedded.js";
 export { CLIPTokenizer } from "./loader/clip_tokenizer.js";
@@ -26,6 +28,9 @@ export { CLIPTextModel } from "./nn/clip_text_model.js";
 export type { CLIPTextOutput } from "./nn/clip_text_model.js";
 export { DiagonalGaussian } from "./nn/diagonal_gaussian.js";
 export type { FromPretrainedOptions } from "./nn/pretrained.js";
+export type { SaveOptions } from "./nn/save_model.js";
+export type { SaveTarget } from "./loader/save_target.js";
+export { UNet2DModel } from "./nn/unet_2d.js";
 export { UNet2DConditionModel } from "./nn/unet_2d_condition.js";
 export type { UNetForwardOptions } from "./nn/unet_2d_condition.js";
 
@@ -38,8 +43,13 @@ export {
   type CompareOptions,
   type CompareResult,
 } from "./pipelines/compare.js";
+export { DDIMPipeline, type DDIMOptions } from "./pipelines/ddim.js";
+export { DDPMPipeline } from "./pipelines/ddpm.js";
 export { DiffusionPipeline } from "./pipelines/diffusion_pipeline.js";
 export type { PipelineOptions } from "./pipelines/diffusion_pipeline.js";
+export type { ImageOutputType } from "./pipelines/output_images.js";
+export { PNDMPipeline } from "./pipelines/pndm.js";
 export { RawImage } from "./pipelines/raw_image.js";
 export { StableDiffusionPipeline } from "./pipelines/stable_diffusion.js";
 export type * from "./pipelines/stable_diffusion_options.js";
+export type { ImagePipelineOutput, UnconditionalOptions } from "./pipelines/unconditional.js";

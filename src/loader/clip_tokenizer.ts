@@ -2,7 +2,9 @@ import { BYTE_CHARACTERS, BytePairEncoder } from "./bpe.js";
 import { Callable } from "./callable.js";
 import { AddedTokens, normalize, splitWords, strip } from "./clip_text.js";
 import { readTokenizerFiles, type CLIPTokenizerFiles } from "./clip_tokenizer_files.js";
-import { openRepository, type RepositorySource } from "./repository.js";
+import { openRepository, type HubOptions, type RepositorySource } from "./repository.js";
+import { saveInto, type SaveTarget } from "./save_target.js";
+import { saveTokenizer } from "./save_tokenizer.js";
 
 const MAX_CHARACTERS = 1_000_000;
 
@@ -46,9 +48,11 @@ export class CLIPTokenizer extends Callable {
   readonly #normalized: AddedTokens;
   readonly #special: ReadonlySet<number>;
   readonly #tokens = new Map<number, string>();
+  readonly #files: CLIPTokenizerFiles;
 
   constructor(files: CLIPTokenizerFiles) {
     super();
+    this.#files = files;
     const { vocab, merges, added } = files;
     const id = (content: string): number => vocab.get(content) as number; // the files were checked
     this.modelMaxLength = files.modelMaxLength;
@@ -70,14 +74,27 @@ export class CLIPTokenizer extends Callable {
   /**
    * Reads vocab.json and merges.txt, or tokenizer.json, and the configs beside them.
    *
-   * @param source folder, address, or EMBEDDED_MODEL; see openRepository
+   * @param source folder, id on the hub, address, or EMBEDDED_MODEL; see openRepository
    * @throws RepositoryError, ConfigError naming the file
    */
   static async fromPretrained(
     source: RepositorySource,
-    { subfolder }: { subfolder?: string } = {},
+    { subfolder, ...options }: HubOptions & { subfolder?: string } = {},
   ): Promise<CLIPTokenizer> {
-    return new CLIPTokenizer(await readTokenizerFiles(await openRepository(source), subfolder));
+    return new CLIPTokenizer(await readTokenizerFiles(await openRepository(source, options), subfolder));
+  }
+
+  /**
+   * Writes the files that the tokenizer was loaded from, such that transformers 4 and 5 both load them.
+   * @param destination a folder (Node), which is made if need be, or an object that takes the files
+   */
+  async savePretrained(destination: string | SaveTarget): Promise<void> {
+    await saveInto(destination, "CLIPTokenizer.savePretrained", (target) => this.saveTo(target, ""));
+  }
+
+  /** Writes the files of savePretrained() into a folder of `target`. */
+  saveTo(target: SaveTarget, folder: string): Promise<void> {
+    return saveTokenizer(target, folder, this.#files);
   }
 
   /** Ids of a text, between start and end token; neither cut nor padded. */

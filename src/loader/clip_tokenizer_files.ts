@@ -1,6 +1,6 @@
 import type { AddedToken } from "./clip_text.js";
 import { decode, readBytes, readJSON } from "./config.js";
-import { ConfigError } from "./errors.js";
+import { ConfigError, quote } from "./errors.js";
 import { joinPath } from "./paths.js";
 import type { Repository } from "./repository.js";
 
@@ -17,6 +17,8 @@ export interface CLIPTokenizerFiles {
   unk: string;
   pad: string;
   modelMaxLength: number;
+  /** The files as they were read, by name, for saving. */
+  sources: ReadonlyMap<string, Uint8Array>;
 }
 
 /** The positions of every CLIP text encoder; files without `model_max_length`, or with Python's 1e30 there, mean it. */
@@ -28,7 +30,9 @@ const CLIP_LENGTH = 77;
  *
  * @throws ConfigError naming the file that is missing or malformed
  */
-export async function readTokenizerFiles(repository: Repository, subfolder?: string): Promise<CLIPTokenizerFiles> {
+export async function readTokenizerFiles(source: Repository, subfolder?: string): Promise<CLIPTokenizerFiles> {
+  const sources = new Map<string, Uint8Array>();
+  const repository = recording(source, sources);
   const path = (name: string): string => joinPath(subfolder, name);
   const optional = async (name: string): Promise<Plain> =>
     (await repository.open(path(name))) ? readJSON(repository, path(name)) : {};
@@ -47,19 +51,20 @@ export async function readTokenizerFiles(repository: Repository, subfolder?: str
   const added = new Map<string, AddedToken>();
   const remember = (token: AddedToken): void => void added.set(token.content, token);
   for (const [id, token] of listed(hasDecoder ? config.added_tokens_decoder : json.added_tokens)) {
-    remember(toAddedToken(token));
-    if (!vocab.has(toAddedToken(token).content)) vocab.set(toAddedToken(token).content, id);
+    const file = path(hasDecoder ? "tokenizer_config.json" : "tokenizer.json");
+    const added = toAddedToken(token, file);
+    remember(added);
+    if (!vocab.has(added.content)) vocab.set(added.content, toId(id, added.content, file));
   }
   const special = (name: string, otherwise: string): string => {
     const value = attributes[name] ?? otherwise;
     // A bare string means a token known from elsewhere, or one that is looked for in the text as it was typed.
-    if (typeof value !== "string") remember(toAddedToken(value));
+    const file = path("tokenizer_config.json");
+    if (typeof value !== "string") remember(toAddedToken(value, file));
     else if (!inFiles.has(value)) remember({ ...PLAIN_TOKEN, content: value });
-    const content = toAddedToken(value).content;
+    const { content } = toAddedToken(value, file);
     if (!vocab.has(content)) {
-      throw new ConfigError(
-        `${path("tokenizer_config.json")}: ${name} ${JSON.stringify(content)} is not in the vocabulary`,
-      );
+      throw new ConfigError(`${file}: ${name} ${quote(content)} is not in the vocabulary`);
     }
     return content;
   };
@@ -68,7 +73,30 @@ export async function readTokenizerFiles(repository: Repository, subfolder?: str
   const eos = special("eos_token", "<|endoftext|>");
   const unk = special("unk_token", "<|endoftext|>");
   const pad = special("pad_token", "<|endoftext|>");
-  return { vocab, merges, added, bos, eos, unk, pad, modelMaxLength: maxLength(config.model_max_length) };
+  return { vocab, merges, added, bos, eos, unk, pad, modelMaxLength: maxLength(config.model_max_length), sources };
+}
+
+/** The repository, with every file that is read whole put into `sources` under its name without folders. */
+function recording(repository: Repository, sources: Map<string, Uint8Array>): Repository {
+  return {
+    name: repository.name,
+    whyMissing: (path) => repository.whyMissing?.(path),
+    async open(path) {
+      const file = await repository.open(path);
+      return (
+        file && {
+          path: file.path,
+          size: file.size,
+          async read(start, end) {
+            const bytes = await file.read(start, end);
+            if (bytes.length === file.size) sources.set(path.slice(path.lastIndexOf("/") + 1), bytes);
+            return bytes;
+          },
+          close: async () => file.close?.(),
+        }
+      );
+    },
+  };
 }
 
 function maxLength(value: unknown): number {
@@ -80,11 +108,11 @@ const PLAIN_TOKEN = { normalized: false, lstrip: false, rstrip: false, single_wo
 const isPlain = (value: unknown): value is Plain =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-function toAddedToken(value: unknown): AddedToken {
+function toAddedToken(value: unknown, file: string): AddedToken {
   if (typeof value === "string") return { ...PLAIN_TOKEN, content: value };
   if (!isPlain(value) || typeof value.content !== "string" || value.content === "") {
     throw new ConfigError(
-      `tokenizer: expected a token, a string or an object with content, got ${JSON.stringify(value)}`,
+      `${file}: expected a token, a string or an object with content, got ${quote(JSON.stringify(value) ?? "nothing")}`,
     );
   }
   return {
@@ -104,15 +132,13 @@ function listed(value: unknown): [id: number, token: unknown][] {
 
 function toVocab(object: Plain, file: string): Map<string, number> {
   const vocab = new Map<string, number>();
-  for (const [token, id] of Object.entries(object)) {
-    if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= 2 ** 24) {
-      throw new ConfigError(
-        `${file}: token ${JSON.stringify(token)}: the id must be a whole number, got ${String(id)}`,
-      );
-    }
-    vocab.set(token, id);
-  }
+  for (const [token, id] of Object.entries(object)) vocab.set(token, toId(id, token, file));
   return vocab;
+}
+
+function toId(id: unknown, token: string, file: string): number {
+  if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id < 2 ** 24) return id;
+  throw new ConfigError(`${file}: token ${quote(token)}: the id must be a whole number, got ${String(id)}`);
 }
 
 function fromTokenizerJSON(model: Plain, file: string): Pick<CLIPTokenizerFiles, "vocab" | "merges"> {

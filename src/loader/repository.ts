@@ -1,8 +1,10 @@
 import { quote, RepositoryError } from "./errors.js";
-import { URLRepository, type URLRepositoryOptions } from "./url_repository.js";
+import { isHubId, type HubOptions } from "./hub_options.js";
+import { URLRepository } from "./url_repository.js";
 
 export { readJSON } from "./config.js";
 export { ConfigError, RepositoryError, SafetensorsError } from "./errors.js";
+export { HUB_OPTION_NAMES, hubOptions, type HubOptions, type LoadProgress } from "./hub_options.js";
 
 /** One file of a repository, read in pieces. */
 export interface RepositoryFile {
@@ -30,19 +32,16 @@ export type RepositorySource = string | URL | Repository;
 
 const isNode = (): boolean => typeof process !== "undefined" && Boolean(process.versions?.node);
 
-/** As the hub's ids look: one or two parts of letters, digits, ".", "_", "-". */
-const HUB_ID = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/;
-
 /**
- * Opens a repository: a local folder (Node), a `file:` or `http(s):` address of a folder, `EMBEDDED_MODEL`, or an object
- * that is a Repository already.
+ * Opens a repository: a local folder (Node), an id on the Hugging Face hub ("owner/name"), a `file:` or `http(s):` address
+ * of a folder, `EMBEDDED_MODEL`, or an object that is a Repository already. Where a local folder has the name of an id,
+ * the folder is meant.
  *
- * @throws RepositoryError if the folder is missing, or the source is an id on the hub, which this version cannot load from.
+ * Files of the hub are kept: in Node in the cache that Python's huggingface_hub uses, in a browser in its Cache API.
+ *
+ * @throws RepositoryError naming the repository, the fault and the cure
  */
-export async function openRepository(
-  source: RepositorySource,
-  options: URLRepositoryOptions = {},
-): Promise<Repository> {
+export async function openRepository(source: RepositorySource, options: HubOptions = {}): Promise<Repository> {
   if (source instanceof URL) return openURL(source, options);
   if (typeof source !== "string") {
     if (typeof source?.open === "function") return source;
@@ -58,20 +57,18 @@ export async function openRepository(
     const directory = await openDirectory(source);
     if (directory) return directory;
   }
-  if (HUB_ID.test(source)) {
-    throw new RepositoryError(
-      `repository ${quote(source, 200)}: there is no such folder, and loading from the Hugging Face hub is not available ` +
-        "in this version; download the repository and give the path of the local folder",
-    );
+  if (isHubId(source)) {
+    if (!isNode()) return (await import("./hub_browser.js")).openHubInBrowser(source, options);
+    return (await import("./hub_repository_node.js")).openHubRepository(source, options);
   }
   throw new RepositoryError(
     isNode()
       ? `repository ${quote(source, 200)}: no such folder`
-      : `repository ${quote(source, 200)}: a browser has no folders; give an http(s) address that ends in "/"`,
+      : `repository ${quote(source, 200)}: a browser has no folders; give an id on the hub, or an http(s) address that ends in "/"`,
   );
 }
 
-async function openURL(url: URL, options: URLRepositoryOptions): Promise<Repository> {
+async function openURL(url: URL, options: HubOptions): Promise<Repository> {
   if (url.protocol === "http:" || url.protocol === "https:") return new URLRepository(url, options);
   if (url.protocol === "file:" && isNode()) {
     const { openDirectory } = await import("./directory_node.js");

@@ -39,21 +39,33 @@ export class Attention extends Module {
   }
 }
 
-/** The VAE's attention over pixels: group norm, one head, biases everywhere, residual. */
+export interface AttentionBlockOptions {
+  groups: number;
+  eps: number;
+  /** Channels per head; by default one head of all channels. What remains of the channels has no head, as in diffusers. */
+  headDim?: number;
+}
+
+/** Attention among pixels, of the VAE and of UNet2DModel: group norm, biases everywhere, residual. */
 export class AttentionBlock extends Module {
   readonly group_norm: GroupNorm;
   readonly to_q: Linear;
   readonly to_k: Linear;
   readonly to_v: Linear;
   readonly to_out: readonly [Linear, null];
+  readonly #heads: number;
 
-  constructor(channels: number, { groups, eps }: { groups: number; eps: number }) {
+  constructor(channels: number, { groups, eps, headDim = channels }: AttentionBlockOptions) {
     super();
+    this.#heads = Math.floor(channels / headDim);
+    if (this.#heads === 0)
+      throw new RangeError(`AttentionBlock: heads of ${headDim} (attention_head_dim) do not fit ${channels} channels`);
+    const inner = this.#heads * headDim;
     this.group_norm = new GroupNorm(groups, channels, eps);
-    this.to_q = new Linear(channels, channels);
-    this.to_k = new Linear(channels, channels);
-    this.to_v = new Linear(channels, channels);
-    this.to_out = [new Linear(channels, channels), null];
+    this.to_q = new Linear(channels, inner);
+    this.to_k = new Linear(channels, inner);
+    this.to_v = new Linear(channels, inner);
+    this.to_out = [new Linear(inner, channels), null];
   }
 
   /** @param x [batch, height, width, channels] */
@@ -62,7 +74,7 @@ export class AttentionBlock extends Module {
       const [batch, height, width, channels] = x.shape;
       const tokens = this.group_norm.forward(x).reshape([batch, height * width, channels]);
       const mixed = attention(this.to_q.forward(tokens), this.to_k.forward(tokens), this.to_v.forward(tokens), {
-        heads: 1,
+        heads: this.#heads,
       });
       return this.to_out[0].forward(mixed, { residual: x.reshape(tokens.shape) }).reshape(x.shape);
     });

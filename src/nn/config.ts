@@ -36,11 +36,18 @@ export const either =
   (value) =>
     rules.some((rule) => rule(value));
 
+/** Bounds for configs that are damaged or made to do damage; the largest models that exist stay a hundred times below. */
+const MAX_LAYERS = 4096;
+const MAX_WEIGHTS = 2 ** 38;
+
 /**
  * Fills defaults and checks every known key. Unknown keys are kept, as diffusers keeps them.
  * @throws TypeError naming class, key and value
  */
 export function checkConfig(schema: ConfigSchema, given: Readonly<Record<string, unknown>>): ModelConfig {
+  const { _class_name: className = schema.name } = given;
+  if (className !== schema.name)
+    throw new TypeError(`${schema.name}: the config is that of another class, _class_name = ${shown(className)}`);
   const config: Record<string, unknown> = { ...schema.defaults };
   for (const [key, value] of Object.entries(given)) config[key] = value;
   for (const [key, fallback] of Object.entries(schema.defaults)) {
@@ -50,7 +57,38 @@ export function checkConfig(schema: ConfigSchema, given: Readonly<Record<string,
     const cure = key in schema.rules ? "" : ` (supported: ${JSON.stringify(fallback)})`;
     throw new TypeError(`${schema.name}: config ${key} = ${shown(value)} is not supported${cure}`);
   }
+  checkLevels(schema.name, config);
+  checkSize(schema.name, config);
   return Object.freeze(config);
+}
+
+/** Every list of block types has one entry per width. */
+function checkLevels(name: string, config: ModelConfig): void {
+  const widths = config.block_out_channels;
+  if (!Array.isArray(widths)) return;
+  for (const [key, types] of Object.entries(config))
+    if (/^(down|up)_block_types$/.test(key) && (types as unknown[]).length !== widths.length)
+      throw new TypeError(
+        `${name}: config ${key} needs ${widths.length} entries, one per block_out_channels, got ${(types as unknown[]).length}`,
+      );
+}
+
+/** Refuses a model of absurd size before its modules are built, by a rough count of layers and weights. */
+function checkSize(name: string, config: ModelConfig): void {
+  const most = (key: string): number => Math.max(1, ...[config[key]].flat().filter((n) => typeof n === "number"));
+  const levels = Array.isArray(config.block_out_channels) ? config.block_out_channels.length : 1;
+  const depths = ["layers_per_block", "transformer_layers_per_block", "num_hidden_layers"];
+  const widths = ["block_out_channels", "hidden_size", "cross_attention_dim", "latent_channels"];
+  const layers = depths.reduce((product, key) => product * most(key), levels);
+  const width = Math.max(...widths.map(most));
+  const weights = width * (layers * width + most("vocab_size") + most("intermediate_size"));
+  if (layers <= MAX_LAYERS && weights <= MAX_WEIGHTS) return;
+  const keys = [...depths, ...widths, "vocab_size", "intermediate_size"].filter((key) => key in config);
+  const given = keys.map((key) => `${key} = ${shown(config[key])}`).join(", ");
+  throw new TypeError(
+    `${name}: the config makes about ${layers} layers and ${weights.toPrecision(2)} weights, more than ${MAX_LAYERS} and ` +
+      `${MAX_WEIGHTS.toPrecision(2)}: ${given}`,
+  );
 }
 
 function shown(value: unknown): string {

@@ -1,15 +1,18 @@
 /** A model with a config and weights that fromPretrained() reads, as diffusers' ModelMixin. */
 import { readJSON } from "../loader/config.js";
+import { ConfigError } from "../loader/errors.js";
 import { joinPath } from "../loader/paths.js";
-import { openRepository, type RepositorySource } from "../loader/repository.js";
+import { hubOptions, openRepository, type HubOptions, type RepositorySource } from "../loader/repository.js";
+import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import { openWeightFiles, type WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
 import { checkConfig, type ConfigSchema } from "./config.js";
 import { Module } from "./module.js";
+import { saveModel, type SaveOptions } from "./save_model.js";
 import { loadWeights, type WeightProgress } from "./weights.js";
 
-export interface FromPretrainedOptions {
+export interface FromPretrainedOptions extends HubOptions {
   /** Folder of the model inside the repository, e.g. "unet"; by default the repository's root. */
   subfolder?: string;
   /** Storage of weights and activations; sums are always in float32. Default "float32", whatever the file has. */
@@ -20,10 +23,6 @@ export interface FromPretrainedOptions {
   useSafetensors?: boolean;
   /** By default the device made first. */
   device?: Device;
-  progressCallback?: (
-    progress: WeightProgress & { status: "progress"; name: string; file: string; progress: number },
-  ) => void;
-  signal?: AbortSignal;
   /** Config keys that override the file's, e.g. `{ sample_size: 32 }`. */
   config?: Readonly<Record<string, unknown>>;
 }
@@ -56,7 +55,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
 
   /**
    * Loads config.json and the weights of a model.
-   * @param source a local folder, a base URL, or EMBEDDED_MODEL
+   * @param source a local folder, an id on the hub ("owner/name"), a base URL, or EMBEDDED_MODEL
    * @throws Error naming file, key and fault; nothing stays allocated
    */
   static async fromPretrained<M extends PretrainedModel<object>>(
@@ -72,8 +71,10 @@ export abstract class PretrainedModel<C extends object> extends Module {
     if (!useSafetensors)
       throw new TypeError(`${this.className}: useSafetensors: false asks for pickles (.bin), which are never read`);
     signal?.throwIfAborted();
-    const repository = await openRepository(source);
-    const model = new this({ ...(await readJSON(repository, joinPath(subfolder, "config.json"))), ...options.config });
+    const repository = await openRepository(source, hubOptions(options));
+    const configPath = joinPath(subfolder, "config.json");
+    const config = { ...(await readJSON(repository, configPath)), _name_or_path: nameOf(source, subfolder) };
+    const model = build(this, { ...config, ...options.config }, `${configPath} of ${repository.name}`);
     const files = await openWeightFiles(repository, { subfolder, stem: model.weightStem, variant: options.variant });
     try {
       const device = options.device ?? (await ensureDevice());
@@ -101,6 +102,36 @@ export abstract class PretrainedModel<C extends object> extends Module {
     return model;
   }
 
+  /**
+   * Writes config.json and the weights, as diffusers' (and for text encoders transformers') save_pretrained does: the
+   * same bytes for the same tensors. Older weights of the same variant in the folder are removed.
+   *
+   * @param destination a folder (Node), which is made if need be, or an object that takes the files
+   * @throws TypeError, RangeError for wrong options; RepositoryError naming the file that cannot be written
+   */
+  async savePretrained(destination: string | SaveTarget, options: SaveOptions = {}): Promise<void> {
+    const { className } = this.constructor as unknown as { className: string };
+    await saveInto(destination, `${className}.savePretrained`, (target) => this.saveTo(target, "", options));
+  }
+
+  /** Writes the files of savePretrained() into a folder of `target`. */
+  async saveTo(target: SaveTarget, folder: string, options: SaveOptions = {}): Promise<void> {
+    const { className } = this.constructor as unknown as { className: string };
+    const { config, dtype, weightStem: stem } = this;
+    await saveModel(
+      target,
+      folder,
+      { className, config, dtype, stem, parameters: new Map(this.parameters()) },
+      options,
+    );
+    this.device?.trim();
+  }
+
+  /** The Python library that has the class, as model_index.json names it. */
+  get library(): "diffusers" | "transformers" {
+    return this.weightStem === "model" ? "transformers" : "diffusers";
+  }
+
   /** Number of weights. */
   numParameters(): number {
     let count = 0;
@@ -116,4 +147,20 @@ export abstract class PretrainedModel<C extends object> extends Module {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** The modules of a model. Faults of the config get the name of its file. */
+function build<M>(Model: ModelClass<M>, config: Readonly<Record<string, unknown>>, file: string): M {
+  try {
+    return new Model(config);
+  } catch (cause) {
+    throw new ConfigError(`${file}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Where a model came from, as diffusers notes it in its config: components of a pipeline with their folder. */
+function nameOf(source: RepositorySource, subfolder: string | undefined): string {
+  if (typeof source === "string") return source;
+  if (source instanceof URL) return source.href;
+  return subfolder ? `${source.name}/${subfolder}` : source.name;
 }

@@ -1,7 +1,6 @@
-/** The UNet's down, mid and up blocks, diffusers/models/unets/unet_2d_blocks.py. */
+/** The UNets' down, mid and up blocks, diffusers/models/unets/unet_2d_blocks.py. */
 import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { Transformer2DModel } from "./attention.js";
 import { Module } from "./module.js";
 import { Downsample2D, ResnetBlock2D, Upsample2D } from "./resnet.js";
 
@@ -10,49 +9,41 @@ export interface UNetShape {
   tembChannels: number;
   groups: number;
   eps: number;
-  contextWidth: number;
-  linearProjection: boolean;
+}
+
+/** What follows a ResNet block: a transformer, or attention among pixels, which has no use for a prompt. */
+export interface SpatialAttention extends Module {
+  forward(x: Tensor, context?: Tensor): Tensor;
 }
 
 export interface BlockOptions extends UNetShape {
   layers: number;
   inChannels: number;
   outChannels: number;
-  heads: number;
-  /** Transformer blocks after each ResNet block; 0 in blocks without attention. */
-  depth: number;
+  /** Makes the attention after each ResNet block; null in blocks without. */
+  attention: (() => SpatialAttention) | null;
 }
 
-/** silu(time embedding) and the encoded prompt. */
+/** silu(time embedding) and, of models that take one, the encoded prompt. */
 export interface Conditioning {
   temb: Tensor;
-  context: Tensor;
+  context?: Tensor;
 }
 
-const transformer = ({
-  outChannels,
-  heads,
-  contextWidth,
-  depth,
-  groups,
-  linearProjection,
-}: BlockOptions): Transformer2DModel =>
-  new Transformer2DModel({ channels: outChannels, heads, contextWidth, depth, groups, linearProjection });
-
-/** CrossAttnDownBlock2D and, without attentions, DownBlock2D. */
+/** CrossAttnDownBlock2D, AttnDownBlock2D and, without attentions, DownBlock2D. */
 export class DownBlock2D extends Module {
   readonly resnets: readonly ResnetBlock2D[];
-  readonly attentions: readonly Transformer2DModel[] | null;
+  readonly attentions: readonly SpatialAttention[] | null;
   readonly downsamplers: readonly [Downsample2D] | null;
 
   constructor(options: BlockOptions & { downsample: boolean; downsamplePadding: number }) {
     super();
-    const { layers, inChannels, outChannels } = options;
+    const { layers, inChannels, outChannels, attention } = options;
     this.resnets = Array.from(
       { length: layers },
       (_, i) => new ResnetBlock2D({ ...options, inChannels: i === 0 ? inChannels : outChannels }),
     );
-    this.attentions = options.depth > 0 ? this.resnets.map(() => transformer(options)) : null;
+    this.attentions = attention && this.resnets.map(() => attention());
     this.downsamplers = options.downsample ? [new Downsample2D(outChannels, options.downsamplePadding)] : null;
   }
 
@@ -72,41 +63,41 @@ export class DownBlock2D extends Module {
   }
 }
 
-/** UNetMidBlock2DCrossAttn: ResNet block, then transformer and ResNet block. */
+/** UNetMidBlock2DCrossAttn and UNetMidBlock2D: ResNet block, attention where there is one, ResNet block. */
 export class MidBlock2D extends Module {
-  readonly attentions: readonly [Transformer2DModel];
+  readonly attentions: readonly [SpatialAttention | null];
   readonly resnets: readonly [ResnetBlock2D, ResnetBlock2D];
 
   constructor(options: Omit<BlockOptions, "layers">) {
     super();
-    this.attentions = [transformer({ ...options, layers: 1 })];
+    this.attentions = [options.attention && options.attention()];
     this.resnets = [new ResnetBlock2D(options), new ResnetBlock2D(options)];
   }
 
   forward(x: Tensor, { temb, context }: Conditioning): Tensor {
     return x.device.scope(() => {
       const first = this.resnets[0].forward(x, temb);
-      return this.resnets[1].forward(this.attentions[0].forward(first, context), temb);
+      return this.resnets[1].forward(this.attentions[0]?.forward(first, context) ?? first, temb);
     });
   }
 }
 
-/** CrossAttnUpBlock2D and, without attentions, UpBlock2D. Each layer takes one skip connection. */
+/** CrossAttnUpBlock2D, AttnUpBlock2D and, without attentions, UpBlock2D. Each layer takes one skip connection. */
 export class UpBlock2D extends Module {
   readonly resnets: readonly ResnetBlock2D[];
-  readonly attentions: readonly Transformer2DModel[] | null;
+  readonly attentions: readonly SpatialAttention[] | null;
   readonly upsamplers: readonly [Upsample2D] | null;
 
   /** @param options inChannels: of the block below; skipChannels: of the skip connection of the last layer */
   constructor(options: BlockOptions & { skipChannels: number; upsample: boolean }) {
     super();
-    const { layers, inChannels, outChannels, skipChannels } = options;
+    const { layers, inChannels, outChannels, skipChannels, attention } = options;
     this.resnets = Array.from({ length: layers }, (_, i) => {
       const from = i === 0 ? inChannels : outChannels;
       const skip = i === layers - 1 ? skipChannels : outChannels;
       return new ResnetBlock2D({ ...options, inChannels: from + skip });
     });
-    this.attentions = options.depth > 0 ? this.resnets.map(() => transformer(options)) : null;
+    this.attentions = attention && this.resnets.map(() => attention());
     this.upsamplers = options.upsample ? [new Upsample2D(outChannels)] : null;
   }
 

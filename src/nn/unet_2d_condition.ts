@@ -1,11 +1,13 @@
 /** UNet2DConditionModel of Stable Diffusion 1 and 2, diffusers/models/unets/unet_2d_condition.py. */
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
-import { Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { Transformer2DModel } from "./attention.js";
 import { anything, isBoolean, isCount, isNumber, either, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
-import { TimestepEmbedding, timestepEmbedding } from "./embeddings.js";
+import { TimestepEmbedding } from "./embeddings.js";
 import { Conv2d, GroupNorm } from "./layers.js";
 import { PretrainedModel } from "./pretrained.js";
-import { DownBlock2D, MidBlock2D, UpBlock2D, type Conditioning } from "./unet_2d_blocks.js";
+import type { DownBlock2D, MidBlock2D, UpBlock2D } from "./unet_2d_blocks.js";
+import { runUNet, sinusoids, timestepsFor, unetBlocks } from "./unet_2d_trunk.js";
 
 const schema: ConfigSchema = {
   name: "UNet2DConditionModel",
@@ -96,7 +98,7 @@ interface UNetConfig {
   up_block_types: string[];
   block_out_channels: number[];
   layers_per_block: number;
-  downsample_padding: number;
+  downsample_padding: 0 | 1;
   norm_num_groups: number;
   norm_eps: number;
   cross_attention_dim: number;
@@ -150,47 +152,28 @@ export class UNet2DConditionModel extends PretrainedModel<UNetConfig> {
     const heads = perLevel(config.num_attention_heads ?? config.attention_head_dim, "attention_head_dim");
     const depths = perLevel(config.transformer_layers_per_block, "transformer_layers_per_block");
     const tembChannels = 4 * widths[0];
-    const common = {
-      ...{ tembChannels, groups: config.norm_num_groups, eps: config.norm_eps },
-      ...{ contextWidth: config.cross_attention_dim, linearProjection: config.use_linear_projection },
-    };
     const last = levels - 1;
+    const transformer = (level: number) => (): Transformer2DModel =>
+      new Transformer2DModel({
+        ...{ channels: widths[level], heads: heads[level], depth: depths[level] },
+        ...{ groups: config.norm_num_groups, contextWidth: config.cross_attention_dim },
+        linearProjection: config.use_linear_projection,
+      });
 
     this.conv_in = new Conv2d(config.in_channels, widths[0]);
     this.time_embedding = new TimestepEmbedding(widths[0], tembChannels, config.time_cond_proj_dim);
-    this.down_blocks = config.down_block_types.map(
-      (type, i) =>
-        new DownBlock2D({
-          ...common,
-          layers: config.layers_per_block,
-          inChannels: widths[Math.max(0, i - 1)],
-          outChannels: widths[i],
-          heads: heads[i],
-          depth: type === "CrossAttnDownBlock2D" ? depths[i] : 0,
-          downsample: i < last,
-          downsamplePadding: config.downsample_padding,
-        }),
-    );
-    this.mid_block = new MidBlock2D({
-      ...common,
-      inChannels: widths[last],
-      outChannels: widths[last],
-      heads: heads[last],
-      depth: depths[last],
+    const blocks = unetBlocks({
+      ...{ widths, tembChannels, groups: config.norm_num_groups, eps: config.norm_eps },
+      ...{ layers: config.layers_per_block, downsamplePadding: config.downsample_padding },
+      attention: {
+        down: config.down_block_types.map((type, i) => (type === "CrossAttnDownBlock2D" ? transformer(i) : null)),
+        mid: transformer(last),
+        up: config.up_block_types.map((type, i) => (type === "CrossAttnUpBlock2D" ? transformer(last - i) : null)),
+      },
     });
-    this.up_blocks = config.up_block_types.map((type, i) => {
-      const level = last - i;
-      return new UpBlock2D({
-        ...common,
-        layers: config.layers_per_block + 1,
-        inChannels: widths[Math.min(last, level + 1)],
-        outChannels: widths[level],
-        skipChannels: widths[Math.max(0, level - 1)],
-        heads: heads[level],
-        depth: type === "CrossAttnUpBlock2D" ? depths[level] : 0,
-        upsample: i < last,
-      });
-    });
+    this.down_blocks = blocks.down_blocks;
+    this.mid_block = blocks.mid_block;
+    this.up_blocks = blocks.up_blocks;
     this.conv_norm_out = new GroupNorm(config.norm_num_groups, widths[0], config.norm_eps);
     this.conv_out = new Conv2d(widths[0], config.out_channels);
   }
@@ -209,7 +192,7 @@ export class UNet2DConditionModel extends PretrainedModel<UNetConfig> {
     options: UNetForwardOptions = {},
   ): { sample: Tensor } {
     const { config, dtype } = this;
-    const [batch, channels, height, width] = sample.shape;
+    const [batch, channels] = sample.shape;
     if (sample.shape.length !== 4 || channels !== config.in_channels)
       throw new RangeError(
         `UNet2DConditionModel: sample must be [batch, ${config.in_channels}, height, width], got [${sample.shape.join(", ")}]`,
@@ -222,17 +205,12 @@ export class UNet2DConditionModel extends PretrainedModel<UNetConfig> {
     for (const name of ["addedCondKwargs", "classLabels"] as const)
       if (options[name] != null)
         throw new TypeError(`UNet2DConditionModel: ${name} was given, but the config has no use for it`);
-    const timesteps = typeof timestep === "number" ? new Array<number>(batch).fill(timestep) : timestep;
-    if (timesteps.length !== batch)
-      throw new RangeError(
-        `UNet2DConditionModel: takes one timestep or one per image (${batch}), got ${timesteps.length}`,
-      );
+    const timesteps = timestepsFor("UNet2DConditionModel", timestep, batch);
     return sample.device.scope(() => {
       const as = (x: Tensor): Tensor => (x.dtype === dtype ? x : cast(x, dtype));
       const temb = this.#embedTime(sample, timesteps, options.timestepCond && as(options.timestepCond));
       const conditioning = { temb, context: as(encoderHiddenStates) };
-      const x = as(toNHWC(sample));
-      const y = toNCHW(this.#predict(x, conditioning, [height, width]));
+      const y = toNCHW(runUNet(this, as(toNHWC(sample)), conditioning));
       return { sample: y.dtype === sample.dtype ? y : cast(y, sample.dtype) };
     });
   }
@@ -242,38 +220,6 @@ export class UNet2DConditionModel extends PretrainedModel<UNetConfig> {
     const { config, dtype } = this;
     if (condition && !this.time_embedding.cond_proj)
       throw new TypeError("UNet2DConditionModel: timestepCond was given, but config time_cond_proj_dim is null");
-    const dim = config.block_out_channels[0];
-    const sinusoid = timestepEmbedding(timesteps, dim, {
-      flipSinToCos: config.flip_sin_to_cos,
-      freqShift: config.freq_shift,
-    });
-    return this.time_embedding.forward(
-      Tensor.from(sinusoid, [timesteps.length, dim], { dtype, device: sample.device }),
-      condition,
-    );
-  }
-
-  #predict(x: Tensor, conditioning: Conditioning, [height, width]: readonly [number, number]): Tensor {
-    // 1. down, keeping every result as a skip connection
-    let h = this.conv_in.forward(x);
-    const skips = [h];
-    for (const block of this.down_blocks) {
-      skips.push(...block.forward(h, conditioning));
-      h = skips[skips.length - 1];
-    }
-    // 2. mid
-    h = this.mid_block.forward(h, conditioning);
-    // 3. up; where a size was rounded up on the way down, the way up must return to it
-    const zoom = 2 ** (this.up_blocks.length - 1);
-    const odd = height % zoom !== 0 || width % zoom !== 0;
-    for (const block of this.up_blocks) {
-      const next = skips[skips.length - 1 - block.resnets.length];
-      const size = odd && next ? ([next.shape[1], next.shape[2]] as const) : undefined;
-      const result = block.forward(h, skips, conditioning, size);
-      h.dispose();
-      h = result;
-    }
-    // 4. out
-    return this.conv_out.forward(this.conv_norm_out.forward(h, { silu: true }));
+    return this.time_embedding.forward(sinusoids(sample, dtype, timesteps, config), condition);
   }
 }

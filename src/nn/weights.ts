@@ -87,7 +87,7 @@ async function planWeights(
   if (unexpected.length > 0) faults.push(`unexpected ${listed(unexpected)}`);
   if (faults.length > 0)
     throw new Error(
-      `${name}: the weights in ${files.map((file) => file.path).join(", ")} do not fit the config: ${faults.join("; ")}`,
+      `${name}: the weights in ${files.map((file) => file.path).join(", ")} do not fit the config: ${listed(faults, "; ")}`,
     );
   return plan;
 }
@@ -103,8 +103,8 @@ function misfit(entry: SafetensorsEntry, { shape }: Parameter): string | null {
     : `${entry.name}: the file has [${entry.shape.join(", ")}], the config wants [${shape.join(", ")}]`;
 }
 
-const listed = (names: string[]): string =>
-  `${names.slice(0, 8).join(", ")}${names.length > 8 ? ` and ${names.length - 8} more` : ""}`;
+const listed = (names: string[], separator = ", "): string =>
+  `${names.slice(0, 8).join(separator)}${names.length > 8 ? ` and ${names.length - 8} more` : ""}`;
 
 const SOURCE_FORMAT: Record<string, SourceFormat> = { F32: "f32", F16: "pack16", BF16: "bf16" };
 const ITEM_BYTES: Record<string, number> = { F32: 4, F16: 2, BF16: 2 };
@@ -123,7 +123,9 @@ async function* streamWeights(
   const read = async (from: number, to: number): Promise<Uint8Array> => {
     if (from < windowStart || to > windowStart + window.length) {
       signal?.throwIfAborted();
-      // The window before this one must have left for the GPU, or windows would pile up in memory.
+      // The window before this one must have left for the GPU, or windows would pile up in memory; and its staging
+      // blocks must go, or the GPU would hold a block of every size that a tensor has.
+      device.trim();
       await device.flush();
       windowStart = from;
       window = await file.read(from, Math.max(to, Math.min(end, from + WINDOW)));

@@ -1,9 +1,11 @@
 /** How each class that model_index.json may name is loaded. Names are looked up here and never imported. */
 import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import { joinPath } from "../loader/paths.js";
 import type { Repository } from "../loader/repository.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { CLIPTextModel } from "../nn/clip_text_model.js";
 import type { FromPretrainedOptions } from "../nn/pretrained.js";
+import { UNet2DModel } from "../nn/unet_2d.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import { schedulerClass, schedulerNames } from "../schedulers/index.js";
 
@@ -14,6 +16,11 @@ const MODELS: ReadonlyMap<string, ComponentLoader> = new Map<string, ComponentLo
   [
     "diffusers.UNet2DConditionModel",
     (repository, subfolder, options) => UNet2DConditionModel.fromPretrained(repository, { ...options, subfolder }),
+  ],
+  [
+    "diffusers.UNet2DModel",
+    async (repository, subfolder, options) =>
+      UNet2DModel.fromPretrained(repository, { ...options, subfolder: await folderOf(repository, subfolder) }),
   ],
   [
     "diffusers.AutoencoderKL",
@@ -29,6 +36,19 @@ const MODELS: ReadonlyMap<string, ComponentLoader> = new Map<string, ComponentLo
     (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder }),
   ],
 ]);
+
+/**
+ * A model lies in the folder of its component or, as in google/ddpm-cifar10-32, at the root, which diffusers takes where
+ * there is no such folder. Only repositories of a single model can be flat, and only pipelines without a prompt have those.
+ */
+async function folderOf(repository: Repository, subfolder: string): Promise<string> {
+  for (const folder of [subfolder, ""]) {
+    const file = await repository.open(joinPath(folder, "config.json"));
+    await file?.close?.();
+    if (file) return folder;
+  }
+  return subfolder;
+}
 
 /** Parts that a picture can be drawn without; they are left out with a warning. */
 const OPTIONAL: ReadonlySet<string> = new Set([

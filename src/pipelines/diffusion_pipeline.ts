@@ -2,16 +2,25 @@
 import { Callable } from "../loader/callable.js";
 import { readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
-import { openRepository, type RepositorySource } from "../loader/repository.js";
+import {
+  HUB_OPTION_NAMES,
+  hubOptions,
+  openRepository,
+  type HubOptions,
+  type RepositorySource,
+} from "../loader/repository.js";
+import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
+import type { SaveOptions } from "../nn/save_model.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import { componentLoader } from "./component_loaders.js";
 import type { ProgressBarConfig } from "./progress_bar.js";
+import { savePipeline } from "./save_pipeline.js";
 
 /** What `fromPretrained` takes besides components. */
 export interface PipelineOptions extends Pick<
   FromPretrainedOptions,
-  "variant" | "useSafetensors" | "device" | "progressCallback" | "signal"
+  "variant" | "useSafetensors" | "device" | keyof HubOptions
 > {
   /** Storage of all models, or by component, e.g. { unet: "float16", default: "float32" }. Default "float32". */
   dtype?: FromPretrainedOptions["dtype"] | Readonly<Record<string, "float32" | "float16">>;
@@ -24,6 +33,7 @@ export interface PipelineClass<P extends DiffusionPipeline = DiffusionPipeline> 
   new (components: Components): P;
   readonly className: string;
   readonly componentNames: readonly string[];
+  readonly initArguments: Components;
 }
 
 const registry = new Map<string, PipelineClass>();
@@ -33,21 +43,25 @@ export function registerPipeline(pipeline: PipelineClass): void {
   registry.set(pipeline.className, pipeline);
 }
 
-const OPTION_NAMES = new Set(["dtype", "variant", "useSafetensors", "device", "progressCallback", "signal"]);
+const OPTION_NAMES = new Set(["dtype", "variant", "useSafetensors", "device", ...HUB_OPTION_NAMES]);
 
 export abstract class DiffusionPipeline extends Callable {
   static readonly className: string = "DiffusionPipeline";
   static readonly componentNames: readonly string[] = [];
+  /** Arguments of Python's constructor that are no components, with their defaults: model_index.json holds them too. */
+  static readonly initArguments: Components = {};
   /** Set to true during a call to skip the remaining steps; the picture is still decoded. */
   interrupt = false;
   protected progressBarConfig: ProgressBarConfig = {};
+  /** Entries of model_index.json that are no components; savePretrained() writes them again. */
+  #entries: Components = {};
 
   /**
    * Loads a pipeline in the layout of diffusers: model_index.json names the class of each component and its folder.
    * Called on DiffusionPipeline, the class in the file is used. Components given in the options are used as they are and
    * their files are not read; null leaves one out.
    *
-   * @param source a local folder (Node), a base URL, or EMBEDDED_MODEL
+   * @param source a local folder (Node), an id on the hub ("owner/name"), a base URL, or EMBEDDED_MODEL
    * @throws Error naming file, key and fault; nothing stays allocated
    * @example
    * const pipeline = await DiffusionPipeline.fromPretrained(folder, { dtype: "float16" });
@@ -59,7 +73,7 @@ export abstract class DiffusionPipeline extends Callable {
     options: PipelineOptions & Components = {},
   ): Promise<P & AnyCall> {
     options.signal?.throwIfAborted();
-    const repository = await openRepository(source);
+    const repository = await openRepository(source, hubOptions(options));
     const index = await readJSON(repository, "model_index.json");
     const Class = pipelineClass(this.className, index._class_name);
     const given = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name)));
@@ -83,7 +97,11 @@ export abstract class DiffusionPipeline extends Callable {
             ? given[name]
             : await load?.(repository, name, { dtype, variant, useSafetensors, progressCallback, signal, device });
       }
-      return new Class({ ...loaded, requires_safety_checker: index.requires_safety_checker }) as P & AnyCall;
+      const pipeline = new Class({ ...loaded, requires_safety_checker: index.requires_safety_checker });
+      const known = Object.keys(Class.initArguments).filter((key) => key in index);
+      pipeline.#entries = Object.fromEntries(known.map((key) => [key, index[key]]));
+      pipeline.#entries._name_or_path = typeof source === "string" ? source : repository.name;
+      return pipeline as P & AnyCall;
     } catch (error) {
       for (const [name, component] of Object.entries(loaded))
         if (!(name in given) && component instanceof PretrainedModel) component.dispose();
@@ -115,6 +133,22 @@ export abstract class DiffusionPipeline extends Callable {
         `to: the pipeline is on a WebGPU device already; to use another, load it with fromPretrained(source, { device })`,
       );
     return this;
+  }
+
+  /**
+   * Writes model_index.json and a folder per component, as diffusers does; Python's diffusers loads it. What the pipeline
+   * holds now is written: a scheduler assigned later, with its class.
+   *
+   * @param destination a folder (Node), which is made if need be, or an object that takes the files
+   * @param options of all models, text encoders included
+   * @throws TypeError, RangeError for wrong options; RepositoryError naming the file that cannot be written
+   */
+  async savePretrained(destination: string | SaveTarget, options: SaveOptions = {}): Promise<void> {
+    const { className, initArguments } = this.constructor as unknown as PipelineClass;
+    const entries = { ...initArguments, ...this.#entries };
+    await saveInto(destination, `${className}.savePretrained`, (target) =>
+      savePipeline(target, { className, components: this.components, entries }, options),
+    );
   }
 
   /** The bar on a terminal: { disable: true } for none, { desc } for a text before it. */
@@ -157,9 +191,9 @@ function plan(component: string, entry: unknown): ReturnType<typeof componentLoa
     );
   const [library, className] = entry as unknown[];
   if (library === null && className === null) return null;
-  if (typeof library !== "string" || typeof className !== "string")
+  if (typeof library !== "string" || typeof className !== "string" || library.length + className.length > 200)
     throw new ConfigError(
-      `model_index.json: ${component} must be two strings or two nulls, got ${JSON.stringify(entry).slice(0, 200)}`,
+      `model_index.json: ${component} must be two strings (names of a library and a class) or two nulls, got ${JSON.stringify(entry).slice(0, 200)}`,
     );
   const load = componentLoader(component, library, className);
   if (!load) console.warn(`${component} (${className}) is not available in this version and is left out.`);

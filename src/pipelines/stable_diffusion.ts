@@ -5,19 +5,18 @@ import type { CLIPTextModel } from "../nn/clip_text_model.js";
 import { guidanceScaleEmbedding } from "../nn/embeddings.js";
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
-import type { Device } from "../tensor/device.js";
-import { toNHWC } from "../tensor/ops/copy.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { guide } from "../tensor/ops/guidance.js";
 import { concat } from "../tensor/ops/shape.js";
-import { randnTensor, type Generator } from "../tensor/random.js";
 import { Tensor } from "../tensor/tensor.js";
 import { checkInputs } from "./check_inputs.js";
 import { DiffusionPipeline, registerPipeline, type Components } from "./diffusion_pipeline.js";
 import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
+import { checkGenerators, initialNoise } from "./initial_noise.js";
+import { outputImages, type ImageOutputType } from "./output_images.js";
 import { Pace } from "./pace.js";
 import { ProgressBar } from "./progress_bar.js";
-import { RawImage } from "./raw_image.js";
+import type { RawImage } from "./raw_image.js";
 import type { CallbackTensors, StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
 import { patchLegacyConfigs, unetSampleSize } from "./stable_diffusion_config.js";
 
@@ -39,6 +38,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     ...["vae", "text_encoder", "tokenizer", "unet", "scheduler"],
     ...["safety_checker", "feature_extractor", "image_encoder"],
   ];
+  static override readonly initArguments = { requires_safety_checker: true };
   vae: AutoencoderKL;
   text_encoder: CLIPTextModel;
   tokenizer: CLIPTokenizer;
@@ -136,21 +136,9 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
       throw new RangeError(
         `\`latents\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`,
       );
-    if (Array.isArray(generator) && generator.length !== shape[0])
-      throw new RangeError(
-        `You have passed a list of generators of length ${generator.length}, but requested an effective batch size of ${shape[0]}. ` +
-          "Make sure the batch size matches the length of the generators.",
-      );
-    // Drawn in the text encoder's dtype, as diffusers does; the loop itself keeps latents in float32.
-    const dtype = text_encoder.dtype === "float16" ? "float16" : "float32";
+    checkGenerators(generator, shape[0]);
     return device.scope(() => {
-      const noise =
-        latents ??
-        Tensor.from(
-          randnTensor(shape, { generator: (generator ?? undefined) as Generator | undefined, dtype }),
-          shape,
-          { device },
-        );
+      const noise = latents ?? initialNoise(device, shape, { generator, dtype: text_encoder.dtype });
       return linearCombination([[scheduler.initNoiseSigma, noise]]);
     });
   }
@@ -224,23 +212,11 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     return Tensor.from(values, [batch, dim], { device: this.device });
   }
 
-  async #decode(latents: Tensor, outputType: "image" | "pil" | "np" | "pt"): Promise<RawImage[] | Tensor> {
+  #decode(latents: Tensor, outputType: ImageOutputType): Promise<RawImage[] | Tensor> {
     const { device, vae } = this;
     const { scaling_factor, shift_factor } = vae.config;
-    const images = device.scope(() => {
-      const scaled = linearCombination([[1 / scaling_factor, latents]], { offset: shift_factor ?? 0 });
-      const unit = linearCombination([[0.5, vae.decode(scaled).sample]], { offset: 0.5, clamp: [0, 1] });
-      return outputType === "pt" ? unit : toNHWC(unit);
-    });
-    if (outputType === "np" || outputType === "pt") {
-      await device.synchronize();
-      return images;
-    }
-    try {
-      return RawImage.fromUnit(await images.data(), images.shape);
-    } finally {
-      images.dispose();
-    }
+    const scaled = (): Tensor => linearCombination([[1 / scaling_factor, latents]], { offset: shift_factor ?? 0 });
+    return outputImages(device, () => vae.decode(scaled()).sample, outputType);
   }
 }
 registerPipeline(StableDiffusionPipeline);

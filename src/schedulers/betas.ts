@@ -43,10 +43,18 @@ export function makeSchedule(
   const n = config.num_train_timesteps;
   if (!Number.isInteger(n) || n < 1 || n > 1e6)
     throw new RangeError(`${className}: num_train_timesteps must be a whole number from 1 to 1000000, got ${n}`);
+  const trained: unknown = config.trained_betas;
+  if (
+    trained &&
+    !(Array.isArray(trained) && trained.length <= 1e6 && trained.every((beta) => typeof beta === "number"))
+  )
+    throw new RangeError(`${className}: trained_betas must be a list of numbers, got ${shown(trained)}`);
   let betas = config.trained_betas ? Float32Array.from(config.trained_betas) : makeBetas(className, config, known);
   if (config.rescale_betas_zero_snr) betas = rescaleZeroTerminalSNR(betas);
   return { betas, alphasCumprod: cumprod(betas.map((beta) => 1 - beta)) };
 }
+
+const shown = (value: unknown): string => (JSON.stringify(value) ?? String(value)).slice(0, 200);
 
 function makeBetas(className: string, config: ScheduleConfig, known: readonly BetaSchedule[]): Float32Array {
   const { num_train_timesteps: n, beta_start: start = 0, beta_end: end = 0 } = config;

@@ -1,7 +1,14 @@
 /** What all schedulers share: config, files, classes that can replace one another, and the surface that pipelines call. */
 import { readJSON } from "../loader/config.js";
 import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
-import { openRepository, RepositoryError, type RepositorySource } from "../loader/repository.js";
+import {
+  HUB_OPTION_NAMES,
+  hubOptions,
+  openRepository,
+  RepositoryError,
+  type HubOptions,
+  type RepositorySource,
+} from "../loader/repository.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { extractInit, FLOAT_KEYS, freeze, registerConfig, type Config } from "./config.js";
 import type { NoiseSource } from "./noise.js";
@@ -10,10 +17,8 @@ import { findScheduler } from "./registry.js";
 const CONFIG_NAME = "scheduler_config.json";
 
 /** Arguments of `fromPretrained` that say where to load from; everything else overrides the config. */
-export interface LoadOptions {
+export interface LoadOptions extends HubOptions {
   subfolder?: string;
-  fetch?: typeof fetch;
-  signal?: AbortSignal;
 }
 
 /** Replaces the spacing of `setTimesteps`. Which of these a class takes is listed in its `customSchedules`. */
@@ -149,12 +154,14 @@ export abstract class Scheduler<C extends object = object> {
   static async fromPretrained<S extends Scheduler>(
     this: SchedulerClass<S>,
     source: RepositorySource,
-    { subfolder = "", fetch, signal, ...overrides }: LoadOptions & Partial<S["config"]> & Config = {},
+    { subfolder = "", ...options }: LoadOptions & Partial<S["config"]> & Config = {},
   ): Promise<S> {
-    const repository = await openRepository(source, { ...(fetch && { fetch }), ...(signal && { signal }) });
+    const repository = await openRepository(source, hubOptions(options));
+    const overrides = Object.fromEntries(Object.entries(options).filter(([key]) => !HUB_OPTION_NAMES.includes(key)));
     const path = subfolder === "" ? CONFIG_NAME : `${subfolder.replace(/\/+$/, "")}/${CONFIG_NAME}`;
     for (const candidate of new Set([path, CONFIG_NAME]))
-      if (await repository.open(candidate)) return this.fromConfig(await readJSON(repository, candidate), overrides);
+      if (await repository.open(candidate))
+        return this.fromConfig(await readJSON(repository, candidate), overrides as Config);
     throw new RepositoryError(
       `${this.className}.fromPretrained: ${repository.name} has neither ${path} nor ${CONFIG_NAME}`,
     );

@@ -69,10 +69,19 @@ describe("openRepository", () => {
     expect(await openRepository(own)).toBe(own);
   });
 
-  test("says that the hub is not available for an id", async () => {
+  test("asks the hub for what looks like an id on it, and is no folder", async () => {
     for (const id of ["stable-diffusion-v1-5/stable-diffusion-v1-5", "google/ddpm-cifar10-32", "gpt2"]) {
-      await expect(openRepository(id)).rejects.toThrow(/hub is not available in this version.*local folder/);
-      await expect(openRepository(id)).rejects.toThrow(id);
+      const asked: string[] = [];
+      const fetch = async (url: string | URL | Request): Promise<Response> => {
+        asked.push(String(url));
+        return new Response(null, { status: 404, headers: { "x-error-code": "RepoNotFound" } });
+      };
+      const load = openRepository(id, { fetch, token: false, endpoint: "https://hub.test" });
+      await expect(load).rejects.toThrow(
+        `${id} at revision main: the server answered 404: there is no such repository`,
+      );
+      expect(asked).toHaveLength(1);
+      expect(asked[0]).toContain(`https://hub.test/api/models/${id}/revision/main?`);
     }
   });
 

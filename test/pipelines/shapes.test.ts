@@ -46,4 +46,22 @@ describe("the embedded model", () => {
         expect(differences(await images.data(), expected.get("image")!.data).mean).toBeLessThan(1 / 255);
         images.dispose();
       });
+
+  test("float16 draws the float32 picture", async () => {
+    const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(EMBEDDED_MODEL, {
+      dtype: "float16",
+    });
+    pipeline.setProgressBarConfig({ disable: true });
+    pipeline.scheduler = schedulerClass("DDIMScheduler").fromConfig(pipeline.scheduler.config);
+    const { images } = await pipeline("a red circle on a white background", {
+      numInferenceSteps: 25,
+      guidanceScale: 3,
+      generator: new Generator("cpu").manualSeed(8),
+      outputType: "np",
+    });
+    const expected = await readGolden("shapes/0-DDIMScheduler.safetensors");
+    expect(differences(await images.data(), expected.get("image")!.data).mean).toBeLessThan(1 / 255);
+    images.dispose();
+    pipeline.dispose();
+  });
 });

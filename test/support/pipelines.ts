@@ -20,7 +20,8 @@ export interface PipelineRun {
 export const pipelineRuns = async (): Promise<PipelineRun[]> =>
   (await readFixtureJSON("models/gold/pipe/index.json")) as unknown as PipelineRun[];
 
-const camelCase = (name: string): string => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+export const camelCase = (name: string): string =>
+  name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 const OUTPUT_TYPES: Record<string, string> = { np: "np", latent: "latent" };
 

@@ -1,0 +1,131 @@
+import { PIECE_BYTES, type PieceCache } from "./cache_pieces.js";
+import { RepositoryError } from "./errors.js";
+import { exchange, readSmall } from "./fetch.js";
+import { asked, type Hub } from "./hub_api.js";
+import { HubError, statusError } from "./hub_errors.js";
+import { withRetries } from "./hub_retry.js";
+import { checkRange } from "./paths.js";
+import type { RepositoryFile } from "./repository.js";
+import { SHA256 } from "./sha256.js";
+
+export interface PiecesJob {
+  hub: Hub;
+  cache: PieceCache;
+  url: string;
+  /** File and repository, for messages. */
+  where: string;
+  hash: string;
+  size: number;
+  onProgress: (loaded: number) => void;
+}
+
+/** The browser does not let the page keep more. */
+export class StorageFullError extends Error {}
+
+const pieceCount = (size: number): number => Math.ceil(size / PIECE_BYTES);
+
+/**
+ * Brings a file's missing pieces into the cache and verifies the hash of the whole. A page that is closed meanwhile goes
+ * on from the last whole piece next time. Two tabs take turns.
+ *
+ * @throws HubError naming file and fault; StorageFullError
+ */
+export async function downloadPieces(job: PiecesJob): Promise<void> {
+  const locks = typeof navigator === "undefined" ? undefined : navigator.locks;
+  const work = async (): Promise<void> => {
+    for (let again = false; ; again = true) {
+      const hash = await fetchAll(job);
+      if (hash === job.hash) return;
+      await deletePieces(job);
+      if (again)
+        throw new HubError(
+          `${job.where}: the bytes received are not those that the hub names: their hash is ${hash}, expected ${job.hash} ` +
+            "(fetched twice); is there a proxy or mirror that changes files?",
+        );
+    }
+  };
+  const { signal } = job.hub;
+  if (locks) await locks.request(`webgpu-diffusers ${job.hash}`, { ...(signal && { signal }) }, work);
+  else await work();
+}
+
+export async function deletePieces({ cache, hash, size }: Pick<PiecesJob, "cache" | "hash" | "size">): Promise<void> {
+  await cache.deletePieces(hash, pieceCount(size)).catch(() => undefined);
+}
+
+/** Gives the hash of what is in the cache in the end, in the form of `job.hash`. */
+async function fetchAll({ cache, size, hash, ...job }: PiecesJob): Promise<string> {
+  const sha256 = new SHA256();
+  const isGit = hash.length === 40;
+  const parts: BlobPart[] = [`blob ${size}\0`];
+  for (let index = 0; index < pieceCount(size); index++) {
+    job.hub.signal?.throwIfAborted();
+    const [start, end] = [index * PIECE_BYTES, Math.min(size, (index + 1) * PIECE_BYTES)];
+    const kept = await cache.readPiece(hash, index);
+    const bytes =
+      kept?.size === end - start
+        ? new Uint8Array(await kept.arrayBuffer())
+        : await withRetries(() => fetchPiece(job, start, end, size), job.hub);
+    if (kept?.size !== bytes.length)
+      await cache.writePiece(hash, index, bytes).catch((cause: unknown) => {
+        throw new StorageFullError(String(cause), { cause });
+      });
+    if (isGit) parts.push(bytes);
+    else sha256.update(bytes);
+    job.onProgress(end);
+  }
+  if (!isGit) return sha256.digest();
+  // git's files are small ones
+  const digest = await crypto.subtle.digest("SHA-1", await new Blob(parts).arrayBuffer());
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function fetchPiece(
+  { hub, url, where }: Pick<PiecesJob, "hub" | "url" | "where">,
+  start: number,
+  end: number,
+  size: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const headers = { Range: `bytes=${start}-${end - 1}` };
+  return exchange(hub, { method: "GET", url, headers, asked: asked(hub, where) }, async (it) => {
+    const { status, headers: said } = it.response;
+    if (status !== 200 && status !== 206) throw statusError(it.response, asked(hub, where), hub.clock.now());
+    const range = said.get("content-range");
+    const fits = status === 200 ? start === 0 && end === size : range === `bytes ${start}-${end - 1}/${size}`;
+    if (!fits)
+      throw new HubError(
+        `${where}: asked for bytes ${start}-${end - 1} of ${size}, the server answered ${status} with Content-Range ` +
+          `${JSON.stringify(range ?? "(none; does the server expose it to CORS?)")}`,
+      );
+    const bytes = await readSmall(it, end - start, where);
+    if (bytes.length < end - start)
+      throw new HubError(`${where}: the answer was cut at ${start + bytes.length} of ${size} bytes`, { passing: true });
+    return bytes;
+  });
+}
+
+/** A file whose pieces are all in the cache. */
+export class PieceFile implements RepositoryFile {
+  constructor(
+    readonly path: string,
+    readonly size: number,
+    private readonly cache: PieceCache,
+    private readonly hash: string,
+  ) {}
+
+  async read(start = 0, end = this.size): Promise<Uint8Array<ArrayBuffer>> {
+    checkRange(this.path, this.size, start, end);
+    const bytes = new Uint8Array(end - start);
+    for (let at = start; at < end;) {
+      const index = Math.floor(at / PIECE_BYTES);
+      const from = at - index * PIECE_BYTES;
+      const to = Math.min(PIECE_BYTES, end - index * PIECE_BYTES);
+      const piece = await this.cache.readPiece(this.hash, index);
+      if (!piece || piece.size < to)
+        throw new RepositoryError(`${this.path}: the browser has cleared its cache meanwhile; load again`);
+      bytes.set(new Uint8Array(await piece.slice(from, to).arrayBuffer()), at - start);
+      at = index * PIECE_BYTES + to;
+    }
+    return bytes;
+  }
+}

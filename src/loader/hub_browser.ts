@@ -1,0 +1,190 @@
+import { PieceCache } from "./cache_pieces.js";
+import { deletePieces, downloadPieces, PieceFile, StorageFullError } from "./download_pieces.js";
+import { commitOf, fetchJSON, fileURL, type Hub } from "./hub_api.js";
+import { HubError } from "./hub_errors.js";
+import {
+  checkEndpoint,
+  checkETag,
+  checkRevision,
+  checkToken,
+  DEFAULT_ENDPOINT,
+  DEFAULT_REVISION,
+  isCommit,
+  type HubOptions,
+  type LoadProgress,
+} from "./hub_options.js";
+import { systemClock, type Clock } from "./hub_retry.js";
+import { checkPath } from "./paths.js";
+import { unreadPickle } from "./pickles.js";
+import type { Repository, RepositoryFile } from "./repository.js";
+import { URLRepository } from "./url_repository.js";
+
+/** For tests. */
+interface Replaced extends Partial<Clock> {
+  caches?: CacheStorage;
+}
+
+/**
+ * Opens a repository on the hub in a browser. Files that are opened go to the browser's persistent cache (Cache API), whole
+ * and verified; where a page may keep nothing, or no more, they are read by ranges instead. The revision is resolved to a
+ * commit once; without a network, the commit and the files of the last time are used, with a warning.
+ */
+export async function openHubInBrowser(
+  id: string,
+  options: HubOptions = {},
+  { caches = globalThis.caches, ...clock }: Replaced = {},
+): Promise<Repository> {
+  const revision = checkRevision(options.revision ?? DEFAULT_REVISION);
+  const { signal, fetch: fetcher = fetch } = options;
+  const hub: Hub = {
+    id,
+    endpoint: checkEndpoint(options.endpoint ?? DEFAULT_ENDPOINT),
+    token: options.token ? checkToken(options.token) : undefined,
+    signal,
+    clock: { ...systemClock, ...clock },
+    // A browser does not show where a redirect leads; it follows by itself and keeps the token from foreign origins.
+    fetch: (url, init) => fetcher(url, { ...init, redirect: "follow" }),
+  };
+  signal?.throwIfAborted();
+  const cache = await PieceCache.open(caches);
+  const where = `${id} at revision ${revision}`;
+  const key = `${hub.endpoint}/${id}/refs/${revision}`;
+  const note = await cache?.readNote(key);
+  const known = isCommit(revision) ? revision : typeof note === "string" && isCommit(note) ? note : null;
+  const at = (commit: string, offline: string | null): Repository =>
+    new BrowserRepository({ hub, cache, commit, offline, report: options.progressCallback });
+  if (options.localFilesOnly) {
+    if (known !== null) return at(known, "localFilesOnly is set");
+    throw new HubError(`${where}: is not in the browser's cache, and localFilesOnly is set; load it once without`);
+  }
+  if (isCommit(revision)) return at(revision, null);
+  try {
+    const api = `${hub.endpoint}/api/models/${id}/revision/${encodeURIComponent(revision)}?expand=sha`;
+    const commit = commitOf(await (await fetchJSON(hub, api, where, { tries: known ? 2 : undefined })).json(), where);
+    if (commit !== known) await cache?.writeNote(key, commit).catch(() => undefined);
+    return at(commit, null);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (known === null || !(error instanceof HubError) || error.code === "RevisionNotFound") throw error;
+    console.warn(`${error.message}. The cached files of commit ${known} are used instead.`);
+    return at(known, `the hub could not be asked (${error.message})`);
+  }
+}
+
+interface Parts {
+  hub: Hub;
+  cache: PieceCache | null;
+  commit: string;
+  /** Why nothing may be fetched; null if it may. */
+  offline: string | null;
+  report: HubOptions["progressCallback"];
+}
+
+class BrowserRepository implements Repository {
+  readonly name: string;
+  readonly #parts: Parts;
+  readonly #missing = new Map<string, string>();
+
+  constructor(parts: Parts) {
+    this.name = parts.hub.id;
+    this.#parts = parts;
+  }
+
+  whyMissing(path: string): string | undefined {
+    return this.#missing.get(path);
+  }
+
+  async open(path: string): Promise<RepositoryFile | null> {
+    const { cache, hub, commit, offline } = this.#parts;
+    checkPath(path);
+    hub.signal?.throwIfAborted();
+    const url = fileURL(hub, commit, path);
+    const kept = noteOf(await cache?.readNote(url));
+    if (kept === "absent") return this.#absent(path);
+    if (kept && cache) {
+      this.#report("initiate", path);
+      this.#report("done", path, kept.size, kept.size);
+      return new PieceFile(url, kept.size, cache, kept.hash);
+    }
+    if (offline !== null) {
+      this.#missing.set(path, `it is not in the browser's cache, and ${offline}`);
+      return null;
+    }
+    if (!cache) return this.#byRanges(path);
+    const where = `${path} of ${this.name}`;
+    const file = await this.#ask(path, where);
+    if (file === null) {
+      await cache.writeNote(url, "absent").catch(() => undefined);
+      return this.#absent(path);
+    }
+    const { size } = file;
+    const unread = unreadPickle(path, where, size);
+    if (unread) return unread;
+    this.#report("initiate", path, 0, size);
+    this.#report("download", path, 0, size);
+    const onProgress = (loaded: number): void => this.#report("progress", path, loaded, size);
+    try {
+      await downloadPieces({ hub, cache, url, where, ...file, onProgress });
+      await cache.writeNote(url, file).catch((cause: unknown) => {
+        throw new StorageFullError(String(cause), { cause });
+      });
+    } catch (error) {
+      if (!(error instanceof StorageFullError)) throw error;
+      console.warn(`${where}: the browser does not keep it (${error.message}); it is read from the hub each time.`);
+      await deletePieces({ cache, ...file });
+      return this.#byRanges(path);
+    }
+    this.#report("done", path, size, size);
+    return new PieceFile(url, size, cache, file.hash);
+  }
+
+  /** Hash and size from the hub's API; the headers of the redirect to the CDN, where Python finds them, are not shown. */
+  async #ask(path: string, where: string): Promise<{ hash: string; size: number } | null> {
+    const { hub, commit } = this.#parts;
+    const api = `${hub.endpoint}/api/models/${hub.id}/paths-info/${commit}`;
+    const answer: unknown = await (
+      await fetchJSON(hub, api, where, { body: JSON.stringify({ paths: [path] }) })
+    ).json();
+    if (!Array.isArray(answer)) throw new HubError(`${where}: the server's answer is no list; is the endpoint right?`);
+    const found = (answer as Record<string, unknown>[]).find((entry) => entry?.path === path && entry.type === "file");
+    if (!found) return null;
+    const large = found.lfs as { oid?: unknown; size?: unknown } | undefined;
+    const size = large?.size ?? found.size;
+    if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
+      throw new HubError(`${where}: the server gives the file's size as ${JSON.stringify(size)}`);
+    return { hash: checkETag(String(large?.oid ?? found.oid), where), size };
+  }
+
+  /** Nothing is kept. */
+  async #byRanges(path: string): Promise<RepositoryFile | null> {
+    const { hub, commit } = this.#parts;
+    const { fetch, token, signal } = hub;
+    const authorized: typeof fetch = (url, init) => {
+      const headers = new Headers(init?.headers);
+      if (token !== undefined) headers.set("Authorization", `Bearer ${token}`);
+      return fetch(url, { ...init, headers });
+    };
+    const base = new URL(`${hub.endpoint}/${hub.id}/resolve/${commit}/`);
+    const repository = new URLRepository(base, { fetch: authorized, signal });
+    const file = await repository.open(path);
+    if (!file) this.#missing.set(path, repository.whyMissing(path) ?? "there is no such file");
+    return file;
+  }
+
+  #absent(path: string): null {
+    this.#missing.set(path, `commit ${this.#parts.commit} has no such file`);
+    return null;
+  }
+
+  #report(status: LoadProgress["status"], file: string, loaded = 0, total = 0): void {
+    const progress = total > 0 ? (100 * loaded) / total : status === "done" ? 100 : 0;
+    this.#parts.report?.({ status, name: this.name, file, loaded, total, progress });
+  }
+}
+
+/** What the cache says about a file. */
+function noteOf(value: unknown): "absent" | { hash: string; size: number } | null {
+  if (value === "absent") return value;
+  const { hash, size } = (value ?? {}) as { hash?: unknown; size?: unknown };
+  return typeof hash === "string" && typeof size === "number" ? { hash, size } : null;
+}

@@ -1,0 +1,16 @@
+import { RepositoryError } from "./errors.js";
+import type { RepositoryFile } from "./repository.js";
+
+const PICKLE = /\.(?:bin|ckpt|pth?|pkl|pickle)$/i;
+
+/**
+ * Stands for a file of the hub that is never read, so that it is not downloaded either: pickles, which can run code. null
+ * for other files.
+ */
+export function unreadPickle(path: string, where: string, size: number): RepositoryFile | null {
+  if (!PICKLE.test(path)) return null;
+  const refuse = async (): Promise<never> => {
+    throw new RepositoryError(`${where}: is a pickle, which can run code and is not read; use the .safetensors files`);
+  };
+  return { path: where, size, read: refuse };
+}

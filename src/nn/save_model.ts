@@ -1,0 +1,63 @@
+/** What savePretrained() of a model writes: its config as diffusers or transformers print it, and its weights. */
+import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
+import { inFolder, saveText, type SaveTarget } from "../loader/save_target.js";
+import type { WeightStem } from "../loader/weight_files.js";
+import type { DType } from "../tensor/dtype.js";
+import type { Parameter } from "./module.js";
+import type { SaveDType } from "./save_layout.js";
+import { saveWeights } from "./save_weights.js";
+
+export interface SaveOptions {
+  /** e.g. "fp16": writes `<name>.fp16.safetensors`. Loading it needs the same variant. */
+  variant?: string;
+  /** Bytes per file, or "10GB" (the default), "500MB", "200KB" (powers of ten). Larger models are cut into shards. */
+  maxShardSize?: number | string;
+  /** By default that of the model. */
+  dtype?: SaveDType;
+}
+
+/** What of a model is saved. */
+export interface SavedModel {
+  readonly className: string;
+  readonly config: object;
+  readonly dtype: DType;
+  readonly stem: WeightStem;
+  readonly parameters: ReadonlyMap<string, Parameter>;
+}
+
+/** Keys that hold floats in Python's configs of models, so that 1 prints as `1.0`. */
+const FLOAT_KEYS: ReadonlySet<string> = new Set([
+  ...["dropout", "norm_eps", "resnet_out_scale_factor", "scaling_factor", "shift_factor", "latents_mean"],
+  ...["latents_std", "attention_dropout", "initializer_factor", "initializer_range", "layer_norm_eps"],
+]);
+
+/** @throws TypeError, RangeError for wrong options, before anything is written */
+export async function saveModel(
+  target: SaveTarget,
+  folder: string,
+  model: SavedModel,
+  { variant, maxShardSize = "10GB", dtype = model.dtype as SaveDType }: SaveOptions,
+): Promise<void> {
+  const { className, stem, parameters } = model;
+  if (dtype !== "float32" && dtype !== "float16")
+    throw new TypeError(
+      `${className}.savePretrained: dtype must be "float32" or "float16", got ${JSON.stringify(dtype)}`,
+    );
+  for (const [key, parameter] of parameters)
+    if (!parameter.loaded)
+      throw new Error(`${className}.savePretrained: ${key} has no value; the model was never loaded, or disposed`);
+  await saveWeights(target, folder, parameters, { stem, variant, dtype, maxShardSize });
+  await saveText(target, inFolder(folder, "config.json"), configText(model, dtype));
+}
+
+/** config.json. Keys of the loaded file that no code reads here are kept. */
+export function configText({ className, config, stem }: SavedModel, dtype: SaveDType): string {
+  const values: Record<string, unknown> = { ...config };
+  for (const key of ["_ignore_files", "_use_default_values", "_pre_quantization_dtype"]) delete values[key];
+  if (stem === "model") {
+    // transformers: `torch_dtype` is the older name of `dtype`
+    for (const key of ["torch_dtype", "_name_or_path"]) delete values[key];
+    Object.assign(values, { architectures: [className], model_type: values.model_type ?? "clip_text_model", dtype });
+  } else Object.assign(values, { _class_name: className, _diffusers_version: DIFFUSERS_VERSION });
+  return `${toJSONString(values, FLOAT_KEYS)}\n`;
+}

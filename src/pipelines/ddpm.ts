@@ -1,0 +1,29 @@
+import type { Tensor } from "../tensor/tensor.js";
+import { registerPipeline } from "./diffusion_pipeline.js";
+import type { RawImage } from "./raw_image.js";
+import { UnconditionalPipeline, type ImagePipelineOutput, type UnconditionalOptions } from "./unconditional.js";
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
+export interface DDPMPipeline {
+  (options: UnconditionalOptions & { outputType: "np" | "pt" }): Promise<ImagePipelineOutput<Tensor>>;
+  (options?: UnconditionalOptions): Promise<ImagePipelineOutput>;
+}
+
+/** Pictures from noise alone (Ho et al. 2020), diffusers/pipelines/ddpm/pipeline_ddpm.py. */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export class DDPMPipeline extends UnconditionalPipeline {
+  static override readonly className: string = "DDPMPipeline";
+
+  /**
+   * @returns images: RawImage[] by default, a Tensor for "np" and "pt" (the caller disposes it)
+   * @throws RangeError for wrong arguments; the signal's reason when aborted
+   * @example
+   * const pipeline = await DDPMPipeline.fromPretrained<DDPMPipeline>("google/ddpm-cifar10-32");
+   * const { images } = await pipeline({ batchSize: 4, generator: new Generator("cpu").manualSeed(0) });
+   */
+  override call(options: UnconditionalOptions = {}): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
+    const { generator } = options;
+    return this.draw({ ...options, numInferenceSteps: options.numInferenceSteps ?? 1000 }, { generator });
+  }
+}
+registerPipeline(DDPMPipeline);

@@ -1,0 +1,32 @@
+import { PNDMScheduler } from "../schedulers/index.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { registerPipeline, type Components } from "./diffusion_pipeline.js";
+import type { RawImage } from "./raw_image.js";
+import { UnconditionalPipeline, type ImagePipelineOutput, type UnconditionalOptions } from "./unconditional.js";
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
+export interface PNDMPipeline {
+  (options: UnconditionalOptions & { outputType: "np" | "pt" }): Promise<ImagePipelineOutput<Tensor>>;
+  (options?: UnconditionalOptions): Promise<ImagePipelineOutput>;
+}
+
+/** Pictures from noise alone by a multistep method (Liu et al. 2022), diffusers/pipelines/deprecated/pndm/pipeline_pndm.py. */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export class PNDMPipeline extends UnconditionalPipeline {
+  static override readonly className: string = "PNDMPipeline";
+
+  /** @param components the parts by their names in model_index.json; any scheduler is converted to PNDM */
+  constructor(components: Components) {
+    super(components);
+    this.scheduler = PNDMScheduler.fromConfig(this.scheduler.config);
+  }
+
+  /**
+   * @returns images: RawImage[] by default, a Tensor for "np" and "pt" (the caller disposes it)
+   * @throws RangeError for wrong arguments; the signal's reason when aborted
+   */
+  override call(options: UnconditionalOptions = {}): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
+    return this.draw({ ...options, numInferenceSteps: options.numInferenceSteps ?? 50 }, {});
+  }
+}
+registerPipeline(PNDMPipeline);

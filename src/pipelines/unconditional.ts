@@ -1,0 +1,120 @@
+/** What the pipelines without a prompt have in common: a UNet, a scheduler, and a loop from noise to pictures. */
+import { UNet2DModel } from "../nn/unet_2d.js";
+import type { Scheduler, StepOptions } from "../schedulers/index.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { DiffusionPipeline, type Components } from "./diffusion_pipeline.js";
+import { initialNoise } from "./initial_noise.js";
+import { outputImages, type ImageOutputType } from "./output_images.js";
+import { Pace } from "./pace.js";
+import { ProgressBar } from "./progress_bar.js";
+import type { RawImage } from "./raw_image.js";
+
+/** Arguments of a call; names and defaults as in diffusers. */
+export interface UnconditionalOptions {
+  /** Number of pictures. Default 1. */
+  batchSize?: number;
+  /** The seed's random numbers; a list has one generator per picture. By default unrepeatable noise. */
+  generator?: StepOptions["generator"];
+  numInferenceSteps?: number;
+  /** "image" (RawImage, the default), "np" (Tensor NHWC in [0, 1]) or "pt" (Tensor NCHW in [0, 1]). */
+  outputType?: ImageOutputType;
+  /** Stops within one step and frees everything; the call rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface ImagePipelineOutput<Images = RawImage[]> {
+  /** The caller disposes a Tensor. */
+  images: Images;
+}
+
+const OUTPUT_TYPES: readonly string[] = ["image", "pil", "np", "pt"];
+
+export abstract class UnconditionalPipeline extends DiffusionPipeline {
+  static override readonly componentNames: readonly string[] = ["unet", "scheduler"];
+  unet: UNet2DModel;
+  scheduler: Scheduler;
+
+  /** @param components the parts by their names in model_index.json */
+  constructor({ unet, scheduler }: Components) {
+    super();
+    const { className } = new.target as unknown as { className: string };
+    if (!(unet instanceof UNet2DModel)) throw new TypeError(`${className}: the component \`unet\` is no UNet2DModel`);
+    if (typeof (scheduler as Scheduler | null | undefined)?.setTimesteps !== "function")
+      throw new TypeError(`${className}: the component \`scheduler\` is not a scheduler`);
+    this.unet = unet;
+    this.scheduler = scheduler as Scheduler;
+  }
+
+  /** From noise to pictures. `stepOptions` go to every step of the scheduler. */
+  protected async draw(
+    { batchSize = 1, generator, numInferenceSteps, outputType = "image", signal }: UnconditionalOptions,
+    stepOptions: StepOptions,
+  ): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
+    const { device, unet, scheduler } = this;
+    checkCount("batchSize", batchSize);
+    checkCount("numInferenceSteps", numInferenceSteps);
+    if (!OUTPUT_TYPES.includes(outputType))
+      throw new RangeError(
+        `\`outputType\` must be one of ${OUTPUT_TYPES.join(", ")}, got ${JSON.stringify(outputType)}`,
+      );
+    const shape = [batchSize, unet.config.in_channels, ...sampleSize(unet)];
+    signal?.throwIfAborted();
+    this.interrupt = false;
+
+    let image: Tensor | undefined;
+    try {
+      // Sample gaussian noise to begin loop
+      image = initialNoise(device, shape, { generator, dtype: unet.dtype });
+      scheduler.setTimesteps(numInferenceSteps as number);
+      image = await this.#denoise(image, stepOptions, signal);
+      const drawn = image;
+      return { images: await outputImages(device, () => drawn, outputType) };
+    } finally {
+      image?.dispose();
+      scheduler.reset();
+      device.trim();
+      await device.flush();
+    }
+  }
+
+  /** Disposes `noise`. */
+  async #denoise(noise: Tensor, stepOptions: StepOptions, signal?: AbortSignal): Promise<Tensor> {
+    const { device, scheduler, unet } = this;
+    const bar = new ProgressBar(scheduler.timesteps.length, this.progressBarConfig);
+    const pace = new Pace(device);
+    let image = noise;
+    try {
+      for (const t of scheduler.timesteps) {
+        signal?.throwIfAborted();
+        if (this.interrupt) break;
+        const current = image;
+        // 1. predict noise model_output  2. compute previous image: x_t -> x_t-1
+        image = device.scope(() => scheduler.step(unet.forward(current, t).sample, t, current, stepOptions).prevSample);
+        current.dispose();
+        await pace.step();
+        bar.update();
+      }
+      return image;
+    } catch (error) {
+      image.dispose();
+      throw error;
+    } finally {
+      bar.close();
+    }
+  }
+}
+
+function checkCount(name: string, value: unknown): void {
+  if (!Number.isSafeInteger(value) || (value as number) < 1)
+    throw new RangeError(`\`${name}\` must be a positive integer, got ${JSON.stringify(value) ?? String(value)}`);
+}
+
+function sampleSize({ config }: UNet2DModel): number[] {
+  const { sample_size: size } = config;
+  if (typeof size === "number") return [size, size];
+  if (size?.length === 2) return size;
+  throw new TypeError(
+    `UNet2DModel: the config's sample_size is ${JSON.stringify(size)}, so the size of the pictures is not known; load the ` +
+      "UNet with { config: { sample_size: 32 } } or the like and give it to the pipeline",
+  );
+}

@@ -1,0 +1,191 @@
+// The hub as browsers read it: pieces in the Cache API, verified, resumed and reused. Runs in Node with a stand-in for it.
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { PIECE_BYTES } from "../../src/loader/cache_pieces.js";
+import { openHubInBrowser } from "../../src/loader/hub_browser.js";
+import { readJSON, type HubOptions, type LoadProgress, type Repository } from "../../src/loader/repository.js";
+import { SHA256 } from "../../src/loader/sha256.js";
+
+const ID = "org/tiny";
+const COMMIT = "a".repeat(40);
+const WEIGHT = "unet/model.safetensors";
+const SIZE = PIECE_BYTES + 1000;
+const weight = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31 + (i >> 8)) % 251);
+const config = new TextEncoder().encode('{"a": 1}');
+const CONFIG_HASH = "4a036f56bb619924ec4189bd84ed716c766971ae";
+
+/** A stand-in for the Cache API, where there is none (Node). */
+class MemoryCaches {
+  readonly entries = new Map<string, Response>();
+  open = async (): Promise<Cache> =>
+    ({
+      match: async (key: string) => this.entries.get(key)?.clone(),
+      put: async (key: string, value: Response) => {
+        this.entries.set(key, new Response(await value.arrayBuffer()));
+      },
+      delete: async (key: string) => this.entries.delete(key),
+    }) as unknown as Cache;
+}
+
+interface Asked {
+  url: string;
+  method: string;
+  range: string | null;
+  token: string | null;
+}
+
+const HUB = "https://hub.test";
+let storage: CacheStorage;
+let asked: Asked[];
+/** What the hub answers instead. */
+let fault: (request: Asked, before: number) => Response | Error | undefined;
+
+async function answer(url: string | URL | Request, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  const request = {
+    ...{ url: String(url).slice(HUB.length), method: init.method ?? "GET" },
+    ...{ range: headers.get("range"), token: headers.get("authorization") },
+  };
+  asked.push(request);
+  const wrong = fault(request, asked.filter((one) => one.url === request.url).length - 1);
+  if (wrong instanceof Error) throw wrong;
+  if (wrong) return wrong;
+  if (request.url.startsWith(`/api/models/${ID}/revision/`)) return Response.json({ sha: COMMIT });
+  if (request.url === `/api/models/${ID}/paths-info/${COMMIT}`) {
+    const [path] = (JSON.parse(init.body as string) as { paths: string[] }).paths;
+    const oid = new SHA256().update(weight).digest();
+    if (path === WEIGHT) return Response.json([{ type: "file", path, size: 130, oid: "0", lfs: { oid, size: SIZE } }]);
+    return Response.json(path === "config.json" ? [{ type: "file", path, size: config.length, oid: CONFIG_HASH }] : []);
+  }
+  const bytes = request.url.endsWith(WEIGHT) ? weight : config;
+  const [, start, last] = (/^bytes=(\d+)-(\d+)$/.exec(request.range ?? "") ?? []).map(Number);
+  const end = Math.min(last + 1, bytes.length);
+  const said = { "content-range": `bytes ${start}-${end - 1}/${bytes.length}` };
+  return new Response(bytes.slice(start, end), { status: 206, headers: said });
+}
+
+const pauses: number[] = [];
+const open = (options: HubOptions = {}, caches: CacheStorage | undefined = storage): Promise<Repository> =>
+  openHubInBrowser(
+    ID,
+    { endpoint: HUB, fetch: answer as typeof fetch, ...options },
+    { caches, sleep: async (pause) => void pauses.push(pause) },
+  );
+const bytesAsked = (): string[] => asked.flatMap(({ url, range }) => (url.endsWith(WEIGHT) && range ? [range] : []));
+
+beforeEach(async () => {
+  const real = typeof window === "undefined" ? undefined : globalThis.caches;
+  await real?.delete("webgpu-diffusers");
+  storage = real ?? (new MemoryCaches() as unknown as CacheStorage);
+  asked = [];
+  pauses.length = 0;
+  fault = () => undefined;
+});
+afterEach(async () => void (await storage.delete?.("webgpu-diffusers")));
+
+test("SHA-256 of pieces", () => {
+  const hash = (text: string, ...cuts: number[]): string => {
+    const bytes = new TextEncoder().encode(text);
+    const sha = new SHA256();
+    [0, ...cuts].forEach((start, i) => sha.update(bytes.subarray(start, cuts[i])));
+    return sha.digest();
+  };
+  const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  expect(hash("abc")).toBe(abc);
+  expect(hash("abc", 1, 2)).toBe(abc);
+  expect(hash("")).toBe("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  const two = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"; // FIPS 180-2, B.2
+  for (const cut of [0, 1, 55, 56])
+    expect(hash(two, cut)).toBe("248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  for (const length of [63, 64, 65, 119, 120, 128])
+    expect(hash("x".repeat(length), 17, 60)).toBe(hash("x".repeat(length)));
+});
+
+describe("a repository on the hub in a browser", () => {
+  test("comes in pieces, once", async () => {
+    const events: LoadProgress[] = [];
+    const first = await open({ progressCallback: (event) => events.push(event) });
+    expect(await readJSON(first, "config.json")).toEqual({ a: 1 });
+    const file = await first.open(WEIGHT);
+    expect(file?.size).toBe(SIZE);
+    expect(await file?.read(PIECE_BYTES - 5, PIECE_BYTES + 5)).toEqual(weight.slice(PIECE_BYTES - 5, PIECE_BYTES + 5));
+    expect(await file?.read(7, 7)).toEqual(new Uint8Array(0));
+    expect(bytesAsked()).toEqual([`bytes=0-${PIECE_BYTES - 1}`, `bytes=${PIECE_BYTES}-${SIZE - 1}`]);
+    expect(events.filter((event) => event.file === WEIGHT).map(({ status }) => status)).toEqual([
+      "initiate",
+      "download",
+      "progress",
+      "progress",
+      "done",
+    ]);
+    expect(await first.open("absent.json")).toBeNull();
+    asked = [];
+    const second = await open();
+    expect((await second.open(WEIGHT))?.size).toBe(SIZE);
+    expect(await second.open("absent.json")).toBeNull();
+    expect(second.whyMissing?.("absent.json")).toBe(`commit ${COMMIT} has no such file`);
+    expect(asked.map(({ url }) => url)).toEqual([`/api/models/${ID}/revision/main?expand=sha`]);
+  });
+
+  test("goes on from the last whole piece", async () => {
+    fault = ({ range }) => (range?.startsWith("bytes=8") ? new Response(null, { status: 503 }) : undefined);
+    await expect((await open()).open(WEIGHT)).rejects.toThrow(`${WEIGHT} of ${ID}: the server answered 503`);
+    expect(pauses).toEqual([1000, 2000, 4000, 8000]);
+    fault = () => undefined;
+    asked = [];
+    const file = await (await open()).open(WEIGHT);
+    expect(await file?.read(SIZE - 9)).toEqual(weight.slice(-9));
+    expect(bytesAsked()).toEqual([`bytes=${PIECE_BYTES}-${SIZE - 1}`]);
+  });
+
+  test("refuses what is not what the hub names", async () => {
+    const wrong = (bytes: number, range: string, status = 206): Response =>
+      new Response(new Uint8Array(bytes), { status, headers: { "content-range": range } });
+    const isPiece = ({ url }: Asked): boolean => url.endsWith("config.json");
+    const rows: [Response | Error, RegExp][] = [
+      [wrong(8, "bytes 0-7/8"), /their hash is [0-9a-f]{40}, expected 4a036f.*fetched twice/],
+      [wrong(8, "bytes 1-8/9"), /asked for bytes 0-7 of 8, the server answered 206 with Content-Range "bytes 1-8/],
+      [wrong(7, "bytes 0-7/8"), /was cut at 7 of 8 bytes \(5 tries\)/],
+      [wrong(9, "bytes 0-7/8"), /more than 8 bytes/],
+      [wrong(0, "", 403), /answered 403: access is denied/],
+      [new TypeError("offline"), /the connection to hub.test failed: offline \(5 tries\)/],
+    ];
+    for (const [answered, message] of rows) {
+      fault = (request) => (!isPiece(request) ? undefined : answered instanceof Error ? answered : answered.clone());
+      await expect((await open()).open("config.json")).rejects.toThrow(message);
+      await expect((await open()).open("config.json")).rejects.toThrow(/^config.json of org\/tiny: /);
+    }
+    fault = () => undefined;
+    expect(await readJSON(await open(), "config.json")).toEqual({ a: 1 });
+  });
+
+  test("without a network, and without a cache", async () => {
+    await expect(open({ localFilesOnly: true })).rejects.toThrow(/is not in the browser's cache, and localFilesOnly/);
+    await (await open()).open("config.json");
+    asked = [];
+    const local = await open({ localFilesOnly: true });
+    expect(await readJSON(local, "config.json")).toEqual({ a: 1 });
+    expect(await local.open(WEIGHT)).toBeNull();
+    expect(asked).toEqual([]);
+    fault = () => new TypeError("offline");
+    const { warn } = console;
+    const warnings: string[] = [];
+    console.warn = (text: string) => void warnings.push(text);
+    try {
+      expect(await readJSON(await open(), "config.json")).toEqual({ a: 1 });
+      expect(warnings[0]).toContain("cached files of commit");
+      fault = () => undefined;
+      const full = {
+        open: async () => ({ match: async () => undefined, put: () => Promise.reject(new Error("full")) }),
+      };
+      const file = await (await open({}, full as unknown as CacheStorage)).open(WEIGHT);
+      expect(await file?.read(SIZE - 9)).toEqual(weight.slice(-9));
+      expect(warnings[1]).toMatch(/the browser does not keep it .*full/);
+    } finally {
+      console.warn = warn;
+    }
+    const none = { open: () => Promise.reject(new Error("SecurityError")) } as unknown as CacheStorage;
+    const file = await (await open({ token: "hf_x" }, none)).open(WEIGHT);
+    expect(await file?.read(0, 9)).toEqual(weight.slice(0, 9));
+    expect(asked.at(-1)?.token).toBe("Bearer hf_x");
+  });
+});
