@@ -140,6 +140,7 @@ export abstract class Scheduler<C extends object = object> {
     config: object,
     overrides: Partial<S["config"]> & Config = {},
   ): S {
+    refuseFlow(this, { ...config, ...overrides });
     const compatible = this.compatibleNames.flatMap((name) => findScheduler(name) ?? []);
     const { init, hidden } = extractInit(this, config as Config, overrides, [this, ...compatible], findScheduler);
     const scheduler = new this(init as never);
@@ -222,4 +223,24 @@ export abstract class Scheduler<C extends object = object> {
 
   /** Frees what is remembered between steps and goes back to the start of the schedule. */
   reset(): void {}
+}
+
+/**
+ * Flow matching has another forward process: a class without flow sigmas would run on its config and draw noise. diffusers
+ * only warns of keys; here the config is refused.
+ */
+function refuseFlow({ className, defaults }: SchedulerClass, config: Config): void {
+  if (className.startsWith("FlowMatch") || "use_flow_sigmas" in defaults) return;
+  const { _class_name: from, prediction_type: prediction, use_flow_sigmas: flow } = config;
+  const [key, value] =
+    prediction === "flow_prediction"
+      ? ["prediction_type", prediction]
+      : flow === true
+        ? ["use_flow_sigmas", flow]
+        : ["_class_name", from];
+  if (key === "_class_name" && !(typeof value === "string" && value.startsWith("FlowMatch"))) return;
+  throw new RangeError(
+    `${className}.fromConfig: cannot take a flow-matching config, got ${key} = ${JSON.stringify(value)}; ` +
+      "FlowMatchEulerDiscreteScheduler and the classes with use_flow_sigmas (UniPC, DPMSolver…) can",
+  );
 }

@@ -2,9 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   DDIMScheduler,
   EulerDiscreteScheduler,
+  FlowMatchEulerDiscreteScheduler,
+  LMSDiscreteScheduler,
   PNDMScheduler,
   schedulerClass,
   schedulerNames,
+  UniPCMultistepScheduler,
 } from "../../src/schedulers/index.js";
 import { readFixtureJSON } from "../support/files.js";
 
@@ -132,6 +135,17 @@ describe("config", () => {
     expect(() => new EulerDiscreteScheduler({ use_karras_sigmas: true, use_beta_sigmas: true })).toThrow(/only one of/);
     expect(() => DDIMScheduler.fromConfig({ _class_name: 3 })).toThrow(/_class_name must be a string, got 3/);
     expect(() => DDIMScheduler.fromConfig("folder" as unknown as object)).toThrow(/fromPretrained/);
+  });
+
+  test("a flow-matching config is refused by classes that cannot run it", () => {
+    const flow = new FlowMatchEulerDiscreteScheduler({ shift: 3 }).config;
+    expect(() => LMSDiscreteScheduler.fromConfig(flow)).toThrow(
+      /LMSDiscrete.*_class_name = "FlowMatchEulerDiscreteScheduler"/,
+    );
+    expect(() => LMSDiscreteScheduler.fromConfig({ prediction_type: "flow_prediction" })).toThrow(
+      /prediction_type = "flow_prediction"/,
+    );
+    expect(UniPCMultistepScheduler.fromConfig(flow, { use_flow_sigmas: true }).config.shift).toBe(3);
   });
 
   test("an unknown class name names the nearest", () => {
