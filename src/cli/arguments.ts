@@ -5,23 +5,34 @@ import { UsageError } from "./errors.js";
 /** Options that all drawing commands take. */
 export const DRAWING_OPTIONS = ["output", "model", "negative", "guidance", "seed", "steps", "size", "dtype"] as const;
 
-export interface Arguments<Name extends string> {
+export interface Arguments<Name extends string, Flag extends string = never> {
   values: Partial<Record<Name, string>>;
+  flags: Record<Flag, boolean>;
   positionals: string[];
 }
 
-/** Splits the arguments of a command whose options all take a value; `-o` is `--output`. */
-export function parse<Name extends string>(args: string[], names: readonly Name[]): Arguments<Name> {
-  const options = Object.fromEntries(
-    names.map((name) => [name, { type: "string" as const, ...(name === "output" && { short: "o" }) }]),
-  );
+/** Splits the arguments of a command. Options of `names` take a value, `flags` none; `-o` is `--output`. */
+export function parse<Name extends string, Flag extends string = never>(
+  args: string[],
+  names: readonly Name[],
+  flags: readonly Flag[] = [],
+): Arguments<Name, Flag> {
+  const options = Object.fromEntries([
+    ...names.map((name) => [name, { type: "string" as const, ...(name === "output" && { short: "o" }) }] as const),
+    ...flags.map((name) => [name, { type: "boolean" as const }] as const),
+  ]);
   try {
-    const { values, positionals } = parseArgs({ args, options, strict: true, allowPositionals: true });
-    return { values: values as Partial<Record<Name, string>>, positionals };
+    const parsed = parseArgs({ args, options, strict: true, allowPositionals: true });
+    const given = parsed.values as Partial<Record<string, string | boolean>>;
+    return {
+      values: Object.fromEntries(names.map((name) => [name, given[name]])) as Partial<Record<Name, string>>,
+      flags: Object.fromEntries(flags.map((name) => [name, given[name] === true])) as Record<Flag, boolean>,
+      positionals: parsed.positionals,
+    };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (!code?.startsWith("ERR_PARSE_ARGS")) throw error;
-    const known = names.map((name) => `--${name}`).join(", ");
+    const known = [...names, ...flags].map((name) => `--${name}`).join(", ");
     const unknown = code === "ERR_PARSE_ARGS_UNKNOWN_OPTION";
     // Node's advice for unknown options is about positionals; which options there are helps more.
     const text = unknown ? `${message.split(". ")[0]}; there are ${known || "none"}` : message.split(" To specify")[0];

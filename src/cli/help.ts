@@ -8,6 +8,7 @@ Commands:
   generate PROMPT -o FILE   draw a prompt
   compare PROMPT -o FILE    draw a prompt under several schedulers, as one labelled picture
   info                      the WebGPU adapter and what it can do
+  bench                     how fast the adapter runs the kernels, and how close to its limits (in a clone only)
 
   webgpu-diffusers COMMAND --help   the options of a command
   webgpu-diffusers --version        the version of this package
@@ -54,6 +55,19 @@ Example: webgpu-diffusers compare "a blue square on a white background" --steps 
   info: `Usage: webgpu-diffusers info
 
 Prints the versions, where the package's model is, and the WebGPU adapter with its features and limits.`,
+
+  bench: `Usage: webgpu-diffusers bench [options]
+       webgpu-diffusers bench report FILE… -o FILE.html
+
+Measures the adapter's limits, then every op of Stable Diffusion 1.5 (first whether it is right, then its time), then the
+package's model. Runs in a clone of the repository, where it is also: npm run bench -- [options]
+
+  --quick              16 ops that matter most, made smaller on CPU adapters: about two minutes there
+  --filter TEXT        only ops whose row contains TEXT, e.g. "layer_norm", "conv2d 3x3" or "whole model"
+  --dtype TYPE         float32 or float16 only (default: both)
+  --json FILE          appends the results to FILE, one JSON object a line
+
+report draws results, of one run or several, as a page with charts.`,
 };
 
 export type Command = keyof typeof HELP;

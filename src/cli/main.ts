@@ -10,6 +10,7 @@ const COMMANDS: Record<Command, () => Promise<Run>> = {
   generate: async () => (await import("./generate.js")).generate,
   compare: async () => (await import("./compare.js")).compare,
   info: async () => (await import("./info.js")).info,
+  bench: async () => (await import("./bench.js")).bench,
 };
 
 async function main([name, ...args]: string[], signal: AbortSignal): Promise<void> {

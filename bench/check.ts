@@ -1,0 +1,54 @@
+/** Compares a result with its float64 reference at some elements, as the tests of the kernels do. */
+import { sample, type FloatType, type Reference } from "../test/cases/data.js";
+
+export interface Tolerance {
+  /** Of the largest wanted number: errors of sums, which cancel. */
+  ofScale: number;
+  /** In units of the result. */
+  absolute?: number;
+}
+
+export interface Checked {
+  passed: boolean;
+  /** Largest difference, relative to the largest wanted number. */
+  error: number;
+  elements: number;
+  /** The worst element and how many are wrong; only where the check failed. */
+  message?: string;
+}
+
+/** Distance between 1 and the next float32. */
+export const EPSILON = 2 ** -23;
+/** Rounding to nearest of the last stored digit, relative to the number. */
+const STORAGE: Record<FloatType, number> = { float32: 2 ** -24, float16: 2 ** -11 };
+/** Half of the smallest half. */
+const SMALLEST: Record<FloatType, number> = { float32: 0, float16: 2 ** -25 };
+
+/** @param most elements to look at */
+export function check(
+  got: ArrayLike<number>,
+  reference: Reference,
+  { size, most = 256 }: { size: number; most?: number },
+  dtype: FloatType,
+  { ofScale, absolute = 0 }: Tolerance,
+): Checked {
+  if (got.length !== size)
+    return { passed: false, error: Infinity, elements: 0, message: `${got.length} elements, want ${size}` };
+  const positions = sample(size, most);
+  const wanted = positions.map(reference);
+  const scale = wanted.reduce((top, value) => Math.max(top, Math.abs(value)), 1e-30);
+  let [error, worst, worstOff, wrong] = [0, 0, -1, 0];
+  positions.forEach((position, i) => {
+    const off = Math.abs(got[position] - wanted[i]);
+    const allowed = ofScale * scale + absolute + SMALLEST[dtype] + STORAGE[dtype] * Math.abs(wanted[i]);
+    const share = Number.isNaN(off) ? Infinity : off / scale;
+    error = Math.max(error, share);
+    if (off <= allowed) return;
+    wrong++;
+    if (share > worstOff) [worst, worstOff] = [i, share];
+  });
+  if (wrong === 0) return { passed: true, error, elements: positions.length };
+  const at = positions[worst];
+  const message = `${wrong} of ${positions.length} elements are wrong; the worst, at ${at}: got ${got[at]}, want ${wanted[worst]}`;
+  return { passed: false, error, elements: positions.length, message };
+}

@@ -1,0 +1,46 @@
+import { conv2d } from "../src/tensor/ops/conv2d.js";
+import { matmul } from "../src/tensor/ops/matmul.js";
+import { conv2dData, conv2dReference, type Conv2dCase } from "../test/cases/conv2d.js";
+import { times, type BenchCase } from "./bench_case.js";
+import { EPSILON } from "./check.js";
+import { roundAll } from "./round_all.js";
+import type { Conv2dShape } from "./shapes.js";
+
+/** Traced with a padded input where torch pads right and below only (VAE encoder); here the convolution pads. */
+function conv2dCase({ N: batch, Cin: cin, H, W, Cout: cout, k, stride, pad, OH, OW }: Conv2dShape): Conv2dCase {
+  const padsItself = stride === 2 && pad === 0;
+  const [height, width] = padsItself ? [2 * OH, 2 * OW] : [H, W];
+  return {
+    ...{ name: "", batch, height, width, cin, cout, kernel: [k, k], stride, outHeight: OH, outWidth: OW },
+    padding: padsItself ? [0, 1, 0, 1] : [pad, pad, pad, pad],
+    flops: 2 * batch * OH * OW * cout * cin * k * k,
+  };
+}
+
+export function conv2dBench(shape: Conv2dShape): BenchCase {
+  const item = conv2dCase(shape);
+  const { batch, height, width, cin, cout, stride, padding, outHeight, outWidth } = item;
+  const { k } = shape;
+  const terms = cin * k * k;
+  const size = batch * outHeight * outWidth * cout;
+  return {
+    op: `conv2d ${k}x${k}${stride > 1 ? ` /${stride}` : ""}`,
+    label: `${times(batch, height, width, cin)} to ${cout}`,
+    flops: item.flops,
+    elements: batch * height * width * cin + terms * cout + size,
+    size,
+    tolerance: () => ({ ofScale: EPSILON * (Math.sqrt(terms) + 1) }),
+    prepare(make, dtype) {
+      const data = roundAll(conv2dData(item), dtype);
+      const [x, bias] = [make(data.x, [batch, height, width, cin]), make(data.bias, [cout])];
+      const reference = conv2dReference(item, data);
+      if (k === 1) {
+        // As layers.ts does: on NHWC it is a matmul over pixels.
+        const w = make(data.w, [cin, cout]);
+        return { run: () => matmul(x, w, { bias }), reference };
+      }
+      const w = make(data.w, [k, k, cin, cout]);
+      return { run: () => conv2d(x, w, bias, { stride, padding }), reference };
+    },
+  };
+}

@@ -1,0 +1,90 @@
+/** What a run of the suite finds, as it is written to JSON lines: one object a line, each with the run it belongs to. */
+import type { FloatType } from "../test/cases/data.js";
+import type { Clock } from "./harness.js";
+import type { Roofline } from "./roofline.js";
+
+/** Where and when. */
+export interface RunInfo {
+  /** ISO 8601; together with the adapter it tells runs apart. */
+  date: string;
+  version: string;
+  node: string;
+  platform: string;
+  cpu: string;
+  /** Of the last minute when the run began: other work makes all times longer. */
+  loadAverage: number;
+  adapter: string;
+  vendor: string;
+  architecture: string;
+  driver: string;
+  software: boolean;
+  features: string[];
+  clock: Clock;
+  quick: boolean;
+}
+
+/** `ok`: right and timed. `wrong`: the check failed, not timed. `failed`: an error. `fused`: no op of its own. */
+export type Status = "ok" | "wrong" | "failed" | "fused";
+
+export interface OpResult {
+  kind: "op";
+  op: string;
+  label: string;
+  dtype: FloatType;
+  status: Status;
+  /** The size that was traced, where a smaller one ran. */
+  cutFrom?: string;
+  /** Calls per stage of Stable Diffusion 1.5. */
+  counts: Record<string, number>;
+  flops: number;
+  bytes: number;
+  ms?: number;
+  p10?: number;
+  p90?: number;
+  batches?: number;
+  runs?: number;
+  /** First run with compilation, milliseconds by the wall clock. */
+  firstMs?: number;
+  gflops?: number;
+  gbs?: number;
+  /** Of the time that the measured roofline allows. */
+  percent?: number;
+  dispatches?: number;
+  pipelines?: string[];
+  /** Largest difference from the float64 reference, relative to its largest number. */
+  error?: number;
+  message?: string;
+}
+
+export interface RooflineResult extends Roofline {
+  kind: "roofline";
+}
+
+export interface WholeResult {
+  kind: "whole";
+  name: string;
+  dtype: FloatType;
+  value: number;
+  unit: "ms" | "MiB" | "dispatches";
+  p10?: number;
+  p90?: number;
+}
+
+export type Result = OpResult | RooflineResult | WholeResult;
+
+/** A line of a results file. */
+export type Line = Result & { run: RunInfo };
+
+/** @throws Error naming the line that is no result */
+export function parseLines(text: string, name: string): Line[] {
+  return text.split("\n").flatMap((line, i) => {
+    if (line.trim() === "") return [];
+    try {
+      const value = JSON.parse(line) as Line;
+      if (typeof value.run?.date !== "string" || !["op", "roofline", "whole"].includes(value.kind)) throw new Error();
+      return [value];
+    } catch {
+      throw new Error(`${name}: line ${i + 1} is no result of the benchmark, got ${line.slice(0, 60)}`);
+    }
+  });
+}

@@ -1,0 +1,82 @@
+/** Kernels that do nothing but multiply and add, or copy: what the adapter can do at best. */
+import { enable, linearWorkgroup, paramsStruct, range, u32s, wgsl, type Kernel } from "../kernels/wgsl.js";
+
+export const WORKGROUP_SIZE = 64;
+/** Multiply-adds of every chain in the body of the loop. */
+export const UNROLL = 8;
+
+/** Independent chains of `x = x * a + b`, in registers. */
+export interface FmaVariant {
+  chains: number;
+  lanes: 1 | 4;
+  /** The builtin, or the operators, which compilers may fuse. */
+  form: "fma" | "mad";
+}
+
+export const FMA_VARIANTS: readonly FmaVariant[] = [
+  { chains: 8, lanes: 1, form: "fma" },
+  { chains: 16, lanes: 1, form: "fma" },
+  { chains: 8, lanes: 1, form: "mad" },
+  { chains: 2, lanes: 4, form: "fma" },
+  { chains: 4, lanes: 4, form: "fma" },
+  { chains: 4, lanes: 4, form: "mad" },
+];
+
+/** Floating-point operations of one thread in one round of the loop. */
+export const flopsPerRound = ({ chains, lanes }: FmaVariant): number => 2 * UNROLL * chains * lanes;
+
+export const fma: Kernel<FmaVariant> = {
+  name: "roofline_fma",
+  params: u32s("rounds"),
+  bindings: () => ["write"],
+  source({ chains, lanes, form }) {
+    const type = lanes === 4 ? "vec4f" : "f32";
+    const step = (i: number): string => (form === "fma" ? `c${i} = fma(c${i}, a, b);` : `c${i} = c${i} * a + b;`);
+    const all = range(chains);
+    const body = range(UNROLL).map(() => `    ${all.map(step).join(" ")}`);
+    const sum = all.map((i) => `c${i}`).join(" + ");
+    return wgsl`${enable("f32")}${paramsStruct(this.params)}
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(${WORKGROUP_SIZE})
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let a = ${type}(0.999 + f32(id.x) * 1e-7);
+  let b = ${type}(0.001 * f32(id.x & 7u));
+${all.map((i) => `  var c${i} = ${type}(${(0.5 + i * 0.01).toFixed(2)});`).join("\n")}
+  for (var i = 0u; i < params.rounds; i++) {
+${body.join("\n")}
+  }
+  let sum = ${sum};
+  y[id.x] = ${lanes === 4 ? "sum.x + sum.y + sum.z + sum.w" : "sum"};
+}`;
+  },
+};
+
+/** y = x, `quads` vec4s per thread, neighbouring threads side by side; or a word at a time. */
+export interface CopyVariant {
+  type: "f32" | "vec4f";
+  perThread: number;
+}
+
+export const COPY_VARIANTS: readonly CopyVariant[] = [
+  { type: "f32", perThread: 4 },
+  { type: "vec4f", perThread: 1 },
+  { type: "vec4f", perThread: 4 },
+];
+
+export const streamCopy: Kernel<CopyVariant> = {
+  name: "roofline_copy",
+  params: u32s("items"),
+  bindings: () => ["read", "write"],
+  source({ type, perThread }) {
+    const moves = range(perThread).map((k) => `  y[i + ${k * WORKGROUP_SIZE}u] = x[i + ${k * WORKGROUP_SIZE}u];`);
+    return wgsl`${paramsStruct(this.params)}
+@group(0) @binding(1) var<storage, read> x: array<${type}>;
+@group(0) @binding(2) var<storage, read_write> y: array<${type}>;
+@compute @workgroup_size(${WORKGROUP_SIZE})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE * perThread}u + local;
+  if (i >= params.items) { return; }
+${moves.join("\n")}
+}`;
+  },
+};

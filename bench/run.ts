@@ -1,0 +1,73 @@
+/** Runs the suite: the roofline, the ops, the whole. Everything found goes to `emit` at once. */
+import type { FloatType } from "../test/cases/data.js";
+import type { Limits } from "./cut.js";
+import { Timer } from "./harness.js";
+import { describe, measure } from "./measure.js";
+import { Probe } from "./probe.js";
+import type { OpResult, Result, RooflineResult } from "./results.js";
+import { measureRoofline } from "./roofline.js";
+import { distinctRows, quickRows, type ShapeTable } from "./shapes.js";
+import { measureWhole } from "./whole.js";
+
+export interface SuiteOptions {
+  /** The 16 ops of the quick list, cut down on software adapters. */
+  quick: boolean;
+  /** Only rows whose name, sizes or dtype contain this. */
+  filter?: string;
+  dtypes: readonly FloatType[];
+  shapes: ShapeTable;
+  /** Folder or URL of the model that is measured as a whole. */
+  model: string;
+  /** An adapter for one more device. */
+  adapter: () => Promise<GPUAdapter>;
+  /** Called once, before anything is measured. */
+  begin: (timer: Timer) => void;
+  emit: (result: Result) => void;
+}
+
+/** About a second on two cores. */
+const SOFTWARE_LIMITS: Limits = { flops: 2e9, elements: 2 ** 23 };
+const STEPS = { quick: 10, full: 25 };
+/** What --filter must be part of to run the model. */
+const WHOLE = "whole model";
+
+/** Measures everything that the options name. @throws Error if the filter matches nothing */
+export async function runSuite(options: SuiteOptions): Promise<OpResult[]> {
+  const { quick, filter = "", dtypes, emit } = options;
+  const rows = distinctRows(options.shapes);
+  const wanted = (quick ? quickRows(rows) : rows).flatMap((row) => dtypes.map((dtype) => ({ row, dtype })));
+  const probe = await Probe.create(await options.adapter());
+  const results: OpResult[] = [];
+  try {
+    const limits = quick && probe.device.isSoftware ? SOFTWARE_LIMITS : undefined;
+    const chosen = wanted
+      .map(({ row, dtype }) => describe(row, dtype, limits))
+      .filter(([{ op, label, cutFrom = "", dtype }]) => `${op} ${label} ${cutFrom} ${dtype}`.includes(filter));
+    if (chosen.length === 0 && !WHOLE.includes(filter)) throw new Error(`--filter: no op contains "${filter}"`);
+    const timer = await Timer.create(probe, quick ? { budget: 300 } : { budget: 1000 });
+    options.begin(timer);
+    const roofline: RooflineResult = { kind: "roofline", ...(await measureRoofline(timer)) };
+    emit(roofline);
+    for (const [described, bench] of chosen) {
+      const result = bench ? await measure(timer, roofline, described, bench) : described;
+      results.push(result);
+      emit(result);
+    }
+  } finally {
+    probe.device.destroy();
+  }
+  if (WHOLE.includes(filter)) await runWhole(options);
+  return results;
+}
+
+async function runWhole({ quick, dtypes, model, adapter, emit }: SuiteOptions): Promise<void> {
+  for (const dtype of quick ? dtypes.slice(0, 1) : dtypes) {
+    const probe = await Probe.create(await adapter());
+    try {
+      const options = { model, dtype, steps: quick ? STEPS.quick : STEPS.full };
+      for await (const result of measureWhole(probe, options)) emit(result);
+    } finally {
+      probe.device.destroy();
+    }
+  }
+}

@@ -1,0 +1,82 @@
+/** Results as lines of a terminal. */
+import type { OpResult, RooflineResult, RunInfo, WholeResult } from "./results.js";
+
+const COLUMNS = ["op", "shape", "dtype", "ms", "p10", "p90", "GFLOP/s", "GB/s", "% limit", "error", "variant"] as const;
+const WIDTHS = [15, 38, 7, 9, 9, 9, 8, 7, 7, 8, 0];
+const LEFT = 3;
+
+const line = (cells: readonly string[]): string =>
+  cells
+    .map((cell, i) => (i < LEFT || i === WIDTHS.length - 1 ? cell.padEnd(WIDTHS[i]) : cell.padStart(WIDTHS[i])))
+    .join(" ")
+    .trimEnd();
+
+export const tableHead = (): string => line(COLUMNS);
+
+export function tableRow(result: OpResult): string {
+  const { op, label, dtype, status, cutFrom, message, pipelines = [] } = result;
+  const head = [op, cutFrom ? `${label} *` : label, dtype];
+  if (status !== "ok") {
+    const why = status === "fused" ? "not an op of its own: fused into another" : `${status.toUpperCase()}: ${message}`;
+    return `${line([...head, ...WIDTHS.slice(LEFT).map(() => "")])}  ${why}`;
+  }
+  const { ms, p10, p90, gflops, gbs, percent, error = 0, flops } = result;
+  const numbers = [ms, p10, p90, flops > 0 ? gflops : undefined, gbs, percent];
+  return line([...head, ...numbers.map(digits), error.toExponential(1), pipelines.map(variantText).join(" + ")]);
+}
+
+/** Three significant digits, but all before the point. */
+export function digits(value: number | undefined): string {
+  if (value === undefined) return "-";
+  return value >= 100
+    ? value.toFixed(0)
+    : value >= 10
+      ? value.toFixed(1)
+      : value >= 1
+        ? value.toFixed(2)
+        : value.toPrecision(2);
+}
+
+/** `matmul {"format":"f32","tileM":4,"flat":true}` as "matmul f32 tileM=4 flat". */
+export function variantText(label: string): string {
+  const start = label.indexOf("{");
+  if (start < 0) return label;
+  const variant = JSON.parse(label.slice(start)) as Record<string, unknown>;
+  const words = Object.entries(variant).flatMap(([key, value]) => {
+    if (value === false || value === "none") return [];
+    if (value === true) return [key];
+    return [typeof value === "string" ? value : `${key}=${String(value)}`];
+  });
+  return [label.slice(0, start).trim(), ...words].join(" ");
+}
+
+export const runText = (run: RunInfo): string[] => [
+  `${run.adapter}, ${run.driver}${run.software ? " (software)" : ""}; webgpu-diffusers ${run.version}, Node ${run.node}, ${run.platform}, ${run.cpu}`,
+  `times by ${run.clock === "timestamps" ? "the GPU's timestamps" : "the wall clock, less an empty submit and wait"}; load average ${run.loadAverage.toFixed(1)}` +
+    (run.software ? "; software adapters compare versions of this library, and do not predict GPUs" : ""),
+];
+
+export const rooflineText = (r: RooflineResult): string[] => [
+  `peak        ${digits(r.peakGflops)} GFLOP/s f32 (${r.peakForm})`,
+  `bandwidth   ${digits(r.bandwidthGBs)} GB/s read + written by a shader (${r.bandwidthForm})`,
+  `dispatch    ${digits(r.dispatchMicroseconds)} µs each of 100 empty ones, ${digits(r.recordMicroseconds)} µs of CPU to record and submit one`,
+  `submit      ${digits(r.submitAndWaitMs)} ms until one empty dispatch is known to be done`,
+  `readback    ${digits(r.readbackMs)} ms for 16 bytes`,
+];
+
+export const wholeText = ({ name, dtype, value, unit, p10, p90 }: WholeResult): string =>
+  `${name.padEnd(48)} ${dtype} ${digits(value).padStart(9)} ${unit}` +
+  (p10 === undefined || p90 === undefined ? "" : ` (p10 ${digits(p10)}, p90 ${digits(p90)})`);
+
+/** Median times calls, summed over the ops of each stage. */
+export function stageSums(results: readonly OpResult[]): string[] {
+  const stages = new Set(results.flatMap(({ counts }) => Object.keys(counts)));
+  return [...stages].flatMap((stage) => {
+    const all = results.filter(({ counts, status }) => counts[stage] && status !== "fused");
+    const timed = all.filter(({ ms, cutFrom }) => ms !== undefined && !cutFrom);
+    if (timed.length === 0) return [];
+    const sum = timed.reduce((total, { ms = 0, counts }) => total + ms * counts[stage], 0);
+    const missing = all.length - timed.length;
+    return [`sum of ops  ${stage}: ${digits(sum)} ms${missing ? ` without ${missing} ops that have no time` : ""}`];
+  });
+}

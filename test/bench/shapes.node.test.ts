@@ -1,0 +1,62 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { benchOf } from "../../bench/ops.js";
+import { cut } from "../../bench/cut.js";
+import { distinctRows, quickRows, type ShapeTable } from "../../bench/shapes.js";
+
+const table = JSON.parse(
+  readFileSync(new URL("../../bench/sd15-shapes.json", import.meta.url), "utf8"),
+) as ShapeTable & { stages: Record<string, { totals_flops: { all: number } }> };
+const rows = distinctRows(table);
+
+describe("the ops of Stable Diffusion 1.5", () => {
+  test("are each listed once", () => {
+    expect(rows.length).toBe(169);
+    expect(new Set(rows.map(({ shape }) => JSON.stringify(shape))).size).toBe(169);
+  });
+
+  test("cost what the trace says, stage by stage", () => {
+    for (const [stage, { totals_flops }] of Object.entries(table.stages)) {
+      const flops = rows.reduce(
+        (sum, { shape, counts }) => sum + (counts[stage] ?? 0) * (benchOf(shape)?.flops ?? 0),
+        0,
+      );
+      expect(flops, stage).toBe(totals_flops.all);
+    }
+  });
+
+  test("all have a benchmark, but for additions that are always fused", () => {
+    const without = rows.filter(({ shape }) => benchOf(shape) === null).map(({ shape }) => shape);
+    expect(without.length).toBeGreaterThan(0);
+    for (const shape of without) expect("broadcast" in shape && shape.broadcast).toBeTruthy();
+  });
+});
+
+describe("the quick list", () => {
+  const limits = { flops: 2e9, elements: 2 ** 23 };
+
+  test("has 16 ops, all different when they are cut", () => {
+    const labels = quickRows(rows).map(({ shape }) => {
+      const bench = benchOf(cut(shape, limits))!;
+      return `${bench.op} ${bench.label}`;
+    });
+    expect(new Set(labels).size).toBe(16);
+  });
+
+  test("stays within the limits and keeps the inner sizes", () => {
+    for (const { shape } of quickRows(rows)) {
+      const small = cut(shape, limits);
+      const bench = benchOf(small)!;
+      expect(bench.flops).toBeLessThanOrEqual(limits.flops);
+      expect(bench.size).toBeLessThanOrEqual(limits.elements);
+      if (shape.op === "matmul" && small.op === "matmul") expect([small.N, small.K]).toEqual([shape.N, shape.K]);
+      if (shape.op === "conv2d" && small.op === "conv2d") expect(small.Cin).toBe(shape.Cin);
+      if (shape.op === "attention" && small.op === "attention")
+        expect([small.Lk, small.D]).toEqual([shape.Lk, shape.D]);
+    }
+  });
+
+  test("says which entry the table lacks", () => {
+    expect(() => quickRows(rows.slice(0, 1))).toThrow(/0 rows match .*conv2d/);
+  });
+});

@@ -1,0 +1,52 @@
+import { describe, expect, test } from "vitest";
+import { check } from "../../bench/check.js";
+import { quantile, summarize } from "../../bench/statistics.js";
+import { digits, variantText } from "../../bench/table.js";
+
+describe("statistics", () => {
+  test("quantiles lie between values as numpy's do", () => {
+    expect(quantile([4, 1, 3, 2], 0.5)).toBe(2.5);
+    expect(quantile([5], 0.9)).toBe(5);
+    expect(quantile([0, 10], 0.9)).toBeCloseTo(9);
+    const hundred = Array.from({ length: 101 }, (_, i) => 100 - i);
+    expect(summarize(hundred)).toEqual({ median: 50, p10: 10, p90: 90 });
+  });
+
+  test("no numbers are an error", () => {
+    expect(() => quantile([], 0.5)).toThrow("quantile: needs numbers, got []");
+    expect(() => quantile([1, NaN], 0.5)).toThrow("got [1, NaN]");
+  });
+});
+
+describe("check", () => {
+  const reference = (i: number): number => i - 4;
+  const got = Float32Array.from({ length: 9 }, (_, i) => i - 4);
+
+  test("passes what rounding explains", () => {
+    got[3] = -1 - 1e-7;
+    const { passed, error } = check(got, reference, { size: 9 }, "float32", { ofScale: 2 ** -23 });
+    expect(passed).toBe(true);
+    expect(error).toBeLessThan(1e-7);
+  });
+
+  test("names the worst element", () => {
+    const wrong = Float32Array.from(got);
+    wrong[2] = 7;
+    wrong[5] = NaN;
+    const { passed, message, error } = check(wrong, reference, { size: 9 }, "float32", { ofScale: 1e-6 });
+    expect(passed).toBe(false);
+    expect(error).toBe(Infinity);
+    expect(message).toBe("2 of 9 elements are wrong; the worst, at 5: got NaN, want 1");
+  });
+
+  test("a result of another size is wrong", () => {
+    const { passed, message } = check(got, reference, { size: 8 }, "float32", { ofScale: 1 });
+    expect({ passed, message }).toEqual({ passed: false, message: "9 elements, want 8" });
+  });
+});
+
+test("tables are short", () => {
+  expect([1234.5, 12.345, 1.2345, 0.012345, undefined].map(digits)).toEqual(["1235", "12.3", "1.23", "0.012", "-"]);
+  const label = 'matmul {"format":"f32","flat":true,"tileM":4,"fma":false,"activation":"none"}';
+  expect(variantText(label)).toBe("matmul f32 flat tileM=4");
+});

@@ -1,0 +1,142 @@
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Timer } from "../../bench/harness.js";
+import { measure } from "../../bench/measure.js";
+import { benchOf } from "../../bench/ops.js";
+import { Probe } from "../../bench/probe.js";
+import { reportPage } from "../../bench/report.js";
+import { parseLines, type Line, type OpResult, type Result, type RooflineResult } from "../../bench/results.js";
+import { runSuite } from "../../bench/run.js";
+import type { ShapeTable } from "../../bench/shapes.js";
+import { requestNodeGPU } from "../../src/tensor/gpu_node.js";
+
+const shapes = JSON.parse(readFileSync(new URL("../../bench/sd15-shapes.json", import.meta.url), "utf8")) as ShapeTable;
+const adapter = async (): Promise<GPUAdapter> => (await (await requestNodeGPU()).requestAdapter())!;
+const suite = { quick: true, dtypes: ["float32"] as const, shapes, model: "", adapter, begin: () => undefined };
+
+const emitted: Result[] = [];
+beforeAll(async () => {
+  await runSuite({ ...suite, filter: "layer_norm", emit: (result) => void emitted.push(result) });
+});
+
+const run = {
+  ...{
+    date: "2026-01-02T03:04:05Z",
+    version: "0.0.0",
+    node: "v20",
+    platform: "p",
+    cpu: "c",
+    loadAverage: 1,
+    driver: "",
+  },
+  ...{ adapter: "an <adapter>", vendor: "", architecture: "", software: true, features: [], quick: true },
+  clock: "wall" as const,
+};
+
+describe("a quick run with a filter", () => {
+  test("measures the roofline first: positive, finite numbers", () => {
+    const { kind, peakForm, bandwidthForm, ...numbers } = emitted[0] as RooflineResult;
+    expect({ kind, forms: [peakForm, bandwidthForm].includes("none") }).toEqual({ kind: "roofline", forms: false });
+    expect(Object.keys(numbers).length).toBe(6);
+    for (const [name, value] of Object.entries(numbers)) {
+      expect(value, name).toBeGreaterThan(0);
+      expect(Number.isFinite(value), name).toBe(true);
+    }
+  });
+
+  test("ends with rows that are right and timed", () => {
+    const rows = emitted.slice(1) as OpResult[];
+    expect(rows.length).toBe(1);
+    for (const row of rows) {
+      expect(row.op).toBe("layer_norm");
+      expect(row.status).toBe("ok");
+      expect(row.error).toBeLessThan(1e-5);
+      for (const value of [row.ms, row.gbs, row.percent, row.firstMs]) expect(value).toBeGreaterThan(0);
+      expect(row.p10!).toBeLessThanOrEqual(row.ms!);
+      expect(row.p90!).toBeGreaterThanOrEqual(row.ms!);
+      expect(row.ms! * row.runs!).toBeGreaterThan(5);
+      expect(row.dispatches).toBe(1);
+      expect(row.pipelines!.join()).toMatch(/^layer_norm /);
+    }
+  });
+
+  test("a filter that nothing matches is an error", async () => {
+    const failing = runSuite({ ...suite, filter: "nosuch", emit: () => undefined });
+    await expect(failing).rejects.toThrow('--filter: no op contains "nosuch"');
+  });
+});
+
+describe("on a device of its own", () => {
+  let probe: Probe;
+  let timer: Timer;
+  beforeAll(async () => {
+    probe = await Probe.create(await adapter());
+    timer = await Timer.create(probe, { budget: 50 });
+  });
+  afterAll(() => probe.device.destroy());
+  const item = benchOf({ op: "matmul", M: 64, N: 64, K: 64, bias: true })!;
+  const described: OpResult = {
+    ...{ kind: "op", op: "matmul", label: "", dtype: "float32", status: "fused", counts: {} },
+    ...{ flops: item.flops, bytes: 4 * item.elements },
+  };
+  const measured = (bench: typeof item): Promise<OpResult> =>
+    measure(timer, emitted[0] as RooflineResult, described, bench);
+
+  test("what is right is timed, and leaves nothing behind", async () => {
+    const before = probe.device.memoryUse.buffers;
+    expect((await measured(item)).status).toBe("ok");
+    expect(probe.device.memoryUse.buffers).toBeLessThanOrEqual(before + 1); // the timestamps' buffer stays
+  });
+
+  test("what is wrong is not timed", async () => {
+    const wrong: typeof item = {
+      ...item,
+      prepare: (make, dtype) => ({ ...item.prepare(make, dtype), reference: () => 1 }),
+    };
+    const { status, ms, message } = await measured(wrong);
+    expect({ status, ms }).toEqual({ status: "wrong", ms: undefined });
+    expect(message).toMatch(/elements are wrong; the worst, at \d+: got .*, want 1/);
+  });
+
+  test("an op that throws fails alone", async () => {
+    const failing = {
+      ...item,
+      prepare: () => ({
+        run: () => {
+          throw new RangeError("too large");
+        },
+        reference: () => 0,
+      }),
+    };
+    const { status, message } = await measured(failing);
+    expect({ status, message }).toEqual({ status: "failed", message: "too large" });
+  });
+});
+
+describe("the report", () => {
+  const wrong: OpResult = { ...emittedOp("wrong op"), status: "wrong", message: "1 < 2" };
+  function emittedOp(op: string): OpResult {
+    return { kind: "op", op, label: "2x3", dtype: "float32", status: "ok", counts: {}, flops: 0, bytes: 24 };
+  }
+
+  test("has every op, every run, and no script or address", () => {
+    const lines: Line[] = [
+      ...emitted,
+      wrong,
+      { kind: "whole", name: "load", dtype: "float32", value: 12, unit: "ms" } as const,
+    ].flatMap((result) => [run, { ...run, date: "2026-02-02T03:04:05Z" }].map((info) => ({ ...result, run: info })));
+    const text = lines.map((line) => JSON.stringify(line)).join("\n");
+    const page = reportPage(parseLines(text, "file"));
+    for (const result of emitted) if (result.kind === "op") expect(page).toContain(result.label);
+    for (const part of ["layer_norm", "wrong op", "load", "<svg", "2026-01-02", "2026-02-02", "an &#60;adapter&#62;"])
+      expect(page).toContain(part);
+    expect(page).toContain("1 &#60; 2");
+    expect(page).not.toMatch(/<script|https?:|<adapter>/);
+  });
+
+  test("says which line is no result", () => {
+    expect(() => parseLines('{"kind":"op"}\n', "results.jsonl")).toThrow("results.jsonl: line 1 is no result");
+    expect(() => parseLines("\n{", "results.jsonl")).toThrow("results.jsonl: line 2");
+    expect(() => reportPage([])).toThrow("report: the files hold no results");
+  });
+});
