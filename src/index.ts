@@ -5,7 +5,7 @@ export { EMBEDDED_MODEL } from "./loader/embedded.js";
 export { CLIPTokenizer } from "./loader/clip_tokenizer.js";
 export type { CLIPTokenizerOptions, CLIPTokenizerOutput } from "./loader/clip_tokenizer.js";
 export { openRepository, ConfigError, RepositoryError, SafetensorsError } from "./loader/repository.js";
-export type { Repository, RepositoryFile, RepositorySource } from "./loader/repository.js";
+export type { HubOptions, LoadProgress, Repository, RepositoryFile, RepositorySource } from "./loader/repository.js";
 
 export { requestDevice, Device } from "./tensor/device.js";
 export type { DeviceOptions } from "./tensor/device.js";

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { cacheError } from "./cache_node.js";
 import { systemClock } from "./hub_retry.js";
 
 /** A holder that has not touched its lock for so long is taken for dead, whatever its process id says. */
@@ -45,7 +46,7 @@ async function acquire(path: string, own: string): Promise<boolean> {
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
+    throw cacheError(path, error);
   }
 }
 

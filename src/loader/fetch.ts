@@ -47,8 +47,6 @@ export async function exchange<T>(
   signal?.throwIfAborted();
   const controller = new AbortController();
   let interrupt: (reason: unknown) => void = () => undefined;
-  const interrupted = new Promise<never>((_, reject) => (interrupt = reject));
-  interrupted.catch(() => undefined);
   const stop = (reason: unknown): void => {
     controller.abort(reason);
     interrupt(reason);
@@ -64,7 +62,12 @@ export async function exchange<T>(
       clock.timeout,
     );
     try {
-      return await Promise.race([promise, interrupted]);
+      // Not Promise.race() with one promise for the whole exchange: that would keep every chunk until the end.
+      return await new Promise<R>((resolve, reject) => {
+        interrupt = reject;
+        if (controller.signal.aborted) reject(controller.signal.reason);
+        promise.then(resolve, reject);
+      });
     } catch (cause) {
       signal?.throwIfAborted();
       if (cause instanceof HubError) throw cause;

@@ -39,7 +39,7 @@ export function statusError({ status, headers }: Response, asked: Asked, now: nu
   if (PASSING.has(status)) {
     const what =
       status === 429 ? ": too many requests" : status === 408 ? ": it waited too long" : ": it is in trouble";
-    return new HubError(answered + what, { passing: true, retryAfter: retryAfter(headers, now), code });
+    return new HubError(answered + what, { passing: true, retryAfter: retryAfter(status, headers, now), code });
   }
   return new HubError(`${answered}: ${meaning(status, code, asked)}`, { code });
 }
@@ -60,9 +60,13 @@ function meaning(status: number, code: string | undefined, { repository, hasToke
   return "the request is refused; is this a Hugging Face hub, and is the package up to date?";
 }
 
-/** `Retry-After` in seconds or as a date, or the hub's own `RateLimit: …;t=seconds`; milliseconds from `now`. */
-function retryAfter(headers: Headers, now: number): number | undefined {
-  const value = headers.get("retry-after") ?? /;\s*t=(\d+)/.exec(headers.get("ratelimit") ?? "")?.[1];
+/**
+ * `Retry-After` in seconds or as a date, or the hub's own `RateLimit: …;r=0;t=seconds`, which is in every answer and means
+ * something where nothing remains; milliseconds from `now`.
+ */
+function retryAfter(status: number, headers: Headers, now: number): number | undefined {
+  const limit = status === 429 ? /;\s*r=0;\s*t=(\d+)/.exec(headers.get("ratelimit") ?? "") : null;
+  const value = headers.get("retry-after") ?? limit?.[1];
   if (!value) return undefined;
   const milliseconds = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - now;
   return Number.isNaN(milliseconds) ? undefined : Math.max(0, milliseconds);

@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { HubCache, cacheError } from "./cache_node.js";
 import { withLock } from "./cache_lock_node.js";
+import { inTurn } from "./download_turns.js";
 import { DownloadBar } from "./download_bar_node.js";
 import { download } from "./download_node.js";
 import { quote } from "./errors.js";
@@ -27,23 +28,6 @@ const TRIES_WITH_CACHE = 2;
 
 /** Downloads that run, by target: callers in one process share them. */
 const running = new Map<string, Promise<void>>();
-
-/** So many run at once; the others wait. */
-const MAX_DOWNLOADS = 4;
-let downloads = 0;
-const waiting: (() => void)[] = [];
-
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  if (downloads >= MAX_DOWNLOADS) await new Promise<void>((resolve) => waiting.push(resolve));
-  else downloads++;
-  try {
-    return await work();
-  } finally {
-    const next = waiting.shift();
-    if (next) next();
-    else downloads--;
-  }
-}
 
 /**
  * Opens a repository on the hub. The revision is resolved to a commit once and everything is read at it; files are
@@ -162,7 +146,7 @@ class HubRepository implements Repository {
           this.#report("download", path, 0, file.size ?? 0);
           await download({ ...file, hub, url: fileURL(hub, commit, path), where, target, onProgress });
         };
-        await inTurn(() => withLock(lock, work, { isDone: isCached, signal: hub.signal }));
+        await inTurn(() => withLock(lock, work, { isDone: isCached, signal: hub.signal }), hub.signal);
       });
     }
     await cache.link(file.hash, commit, path);

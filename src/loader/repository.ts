@@ -1,4 +1,5 @@
 import { quote, RepositoryError } from "./errors.js";
+import { HandleRepository, isDirectoryHandle } from "./handle_repository.js";
 import { isHubId, type HubOptions } from "./hub_options.js";
 import { URLRepository } from "./url_repository.js";
 
@@ -28,7 +29,7 @@ export interface Repository {
 }
 
 /** What `fromPretrained` takes as its first argument. */
-export type RepositorySource = string | URL | Repository;
+export type RepositorySource = string | URL | Repository | FileSystemDirectoryHandle;
 
 const isNode = (): boolean => typeof process !== "undefined" && Boolean(process.versions?.node);
 
@@ -43,6 +44,7 @@ const isNode = (): boolean => typeof process !== "undefined" && Boolean(process.
  */
 export async function openRepository(source: RepositorySource, options: HubOptions = {}): Promise<Repository> {
   if (source instanceof URL) return openURL(source, options);
+  if (isDirectoryHandle(source)) return new HandleRepository(source);
   if (typeof source !== "string") {
     if (typeof source?.open === "function") return source;
     throw new RepositoryError(`repository: expected a folder, an address or a Repository, got ${String(source)}`);

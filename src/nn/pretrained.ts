@@ -10,7 +10,7 @@ import type { DType } from "../tensor/dtype.js";
 import { checkConfig, type ConfigSchema } from "./config.js";
 import { Module } from "./module.js";
 import { saveModel, type SaveOptions } from "./save_model.js";
-import { loadWeights, type WeightProgress } from "./weights.js";
+import { loadWeights } from "./weights.js";
 
 export interface FromPretrainedOptions extends HubOptions {
   /** Folder of the model inside the repository, e.g. "unet"; by default the repository's root. */

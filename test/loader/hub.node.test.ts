@@ -88,6 +88,38 @@ describe("a repository on the hub", () => {
     expect(readFileSync(path.join(at.cache, FOLDER, "refs/refs/pr/1"), "utf8")).toBe("c".repeat(40));
   });
 
+  test("an empty file, and names that need escapes", async () => {
+    const names = ["empty.txt", "a b/é#?&+.json", "100%.txt"];
+    const files = new Map(names.map((name, i) => [name, new Uint8Array(i)]));
+    at.hub.repositories.set(ID, oneCommit(files));
+    const repository = await at.open();
+    for (const [name, bytes] of files) expect(await (await repository.open(name))?.read()).toEqual(bytes);
+    expect(filesBelow(at.cache)).toContain(`${FOLDER}/snapshots/${COMMIT}/a b/é#?&+.json`);
+  });
+
+  test("four downloads at once, the others in turn", async () => {
+    const files = new Map(Array.from({ length: 12 }, (_, i) => [`${i}.json`, Buffer.alloc(100, i)]));
+    at.hub.repositories.set(ID, oneCommit(files));
+    let most = 0;
+    let now = 0;
+    const counting: typeof fetch = async (url, init) => {
+      if (init?.method === "HEAD" || String(url).includes("/api/")) return fetch(url, init);
+      most = Math.max(most, ++now);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return fetch(url, init).finally(() => now--);
+    };
+    const controller = new AbortController();
+    const repository = await at.open({ fetch: counting });
+    const impatient = await at.open({ fetch: counting, signal: controller.signal });
+    const opened = Promise.all([...files.keys()].slice(0, 10).map((name) => repository.open(name)));
+    const stopped = impatient.open("11.json");
+    setTimeout(() => controller.abort(new Error("enough")), 30);
+    await expect(stopped).rejects.toThrow("enough");
+    expect((await opened).map((file) => file?.size)).toEqual(Array(10).fill(100));
+    expect(most).toBe(4);
+    expect((await (await at.open()).open("11.json"))?.size).toBe(100);
+  });
+
   test("sends the token to the hub and not to the CDN", async () => {
     const repository = at.hub.repositories.get(ID);
     if (repository) repository.token = "hf_secret";

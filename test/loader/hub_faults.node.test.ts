@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import type { Fault, Seen } from "../support/fake_hub_node.js";
 import { COMMIT, CONFIG, filesBelow, ID, sha256, useHub, WEIGHT } from "../support/hub_sandbox_node.js";
 
-const SIZE = 2_500_000;
+const SIZE = 1_500_000;
 /** Milliseconds that count as silence: few only where it matters, because this machine may be busy. */
 const timeoutOf = (name: string): number => (name.includes("silence") ? 150 : 10_000);
 const TRIES = 5;
@@ -72,6 +72,7 @@ const ANSWERS: Record<string, Omit<Row, "phase">> = {
   "429, Retry-After 7": { fault: first(status(429, { "retry-after": "7" })), expected: "file", pauses: 7 },
   "429, Retry-After date": { fault: first(status(429, { "retry-after": inSeconds(20) })), expected: "file" },
   "429, RateLimit t=9": { fault: first(status(429, { ratelimit: '"api";r=0;t=9' })), expected: "file", pauses: 9 },
+  "500, RateLimit t=999": { fault: first(status(500, { ratelimit: '"api";r=0;t=999' })), expected: "file", pauses: 1 },
   "429, absurd Retry-After": {
     fault: always(status(429, { "retry-after": "86400" })),
     ...{ expected: /429.*it asks to wait 86400 s/, requests: 1, pauses: 0 },

@@ -108,9 +108,20 @@ function note(hub: FakeHub, request: IncomingMessage, at: Seen["at"], file: stri
   return seen;
 }
 
-const ROUTE = /^\/(?:api\/models\/)?([\w.-]+\/[\w.-]+)(?:\/(revision|tree|resolve)\/([^/]+)(?:\/(.*))?)?$/;
+const ROUTE = /^\/(?:api\/models\/)?([\w.-]+\/[\w.-]+)(?:\/(revision|tree|paths-info|resolve)\/([^/]+)(?:\/(.*))?)?$/;
+
+/** As the real hub and its CDN allow pages of all origins. */
+function allowPages(request: IncomingMessage, response: ServerResponse): boolean {
+  response.setHeader("access-control-allow-origin", "*");
+  response.setHeader("access-control-expose-headers", "*");
+  if (request.method !== "OPTIONS") return false;
+  response.setHeader("access-control-allow-headers", "authorization, content-type, range, accept-encoding");
+  response.writeHead(204).end();
+  return true;
+}
 
 function answer(hub: FakeHub, request: IncomingMessage, response: ServerResponse): void {
+  if (allowPages(request, response)) return;
   const [, id = "", kind = "revision", revision = "main", file = ""] = (
     ROUTE.exec(new URL(request.url ?? "/", hub.url).pathname) ?? []
   ).map((part?: string) => part && decodeURIComponent(part));
@@ -127,6 +138,14 @@ function answer(hub: FakeHub, request: IncomingMessage, response: ServerResponse
   const commit = repository.refs.get(revision) ?? revision;
   const files = repository.commits.get(commit);
   if (!files) return refuse(404, "RevisionNotFound");
+  if (kind === "paths-info") {
+    request.setEncoding("utf8").on("data", (text: string) => {
+      const { paths } = JSON.parse(text) as { paths: string[] };
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify(tree(new Map([...files].filter(([name]) => paths.includes(name))))));
+    });
+    return;
+  }
   if (kind !== "resolve") {
     const described = kind === "tree" ? tree(files) : description(id, fault.commit ?? commit, files);
     const text = JSON.stringify(described);
@@ -146,6 +165,7 @@ function answer(hub: FakeHub, request: IncomingMessage, response: ServerResponse
 }
 
 function answerCDN(hub: FakeHub, request: IncomingMessage, response: ServerResponse): void {
+  if (allowPages(request, response)) return;
   const [, id, , commit, file] = (ROUTE.exec(decodeURIComponent(request.url ?? "")) ?? []) as string[];
   const seen = note(hub, request, "cdn", file);
   const bytes = hub.repositories.get(id)?.commits.get(commit)?.get(file);

@@ -30,8 +30,10 @@ const SCRIPT = `
   }
   syncBuiltinESMExports();
   const repository = await openHubRepository(id, { endpoint, cacheDir, revision });
+  const before = process.resourceUsage().maxRSS;
   const opened = await repository.open(file);
-  process.stdout.write(JSON.stringify({ size: opened?.size, calls }));
+  const megabytes = (process.resourceUsage().maxRSS - before) / 1024;
+  process.stdout.write(JSON.stringify({ size: opened?.size, calls, megabytes }));
 `;
 
 /** Bundles the script into a folder, from where runChild() starts it. */
@@ -56,11 +58,19 @@ export interface ChildOptions {
   killWhen?: "before" | "after";
 }
 
+export interface ChildResult {
+  size?: number;
+  /** Calls that change files. */
+  calls: number;
+  /** By which the process grew while it loaded. */
+  megabytes: number;
+}
+
 export interface Child {
   pid: number;
   kill(): void;
   /** "killed", or what it wrote. */
-  ended: Promise<"killed" | { size?: number; calls: number }>;
+  ended: Promise<"killed" | ChildResult>;
 }
 
 export function runChild(script: string, options: ChildOptions): Child {
@@ -72,7 +82,7 @@ export function runChild(script: string, options: ChildOptions): Child {
   const ended: Child["ended"] = new Promise((resolve, reject) =>
     child.on("close", (code, signal) => {
       if (signal === "SIGKILL") resolve("killed");
-      else if (code === 0) resolve(JSON.parse(out) as { size?: number; calls: number });
+      else if (code === 0) resolve(JSON.parse(out) as ChildResult);
       else reject(new Error(`child ended with ${code ?? signal}: ${errors}`));
     }),
   );
