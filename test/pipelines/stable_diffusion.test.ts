@@ -18,8 +18,8 @@ describe("StableDiffusionPipeline draws what diffusers draws", () => {
     if (schedulerNames().includes(run.scheduler))
       test(`${run.id} (${run.scheduler})`, async () => {
         const { result, latents, goldens } = await runGolden(await load(run.repo), run);
-        // The issue's bound, or a few times what 1e-5 of relative noise in the UNet's output does to diffusers itself.
-        const bound = Math.max(1e-3, 4 * run.run.sensitivity.latents_max_abs);
+        // Sums in another order; 1e-5 of relative noise in the UNet's output moves diffusers' own latents by up to 1.4e-3.
+        const bound = 1e-3;
         const steps = [...goldens.keys()]
           .filter((name) => name.startsWith("latents."))
           .map((name) => Number(name.slice(8)));
