@@ -18,7 +18,7 @@ interface Dispatch {
 type Command =
   | Dispatch
   | { kind: "write"; block: Block; offset: number; data: ArrayBufferView }
-  | { kind: "copy"; source: Block; sourceOffset: number; target: GPUBuffer; targetOffset: number; bytes: number }
+  | { kind: "copy"; source: Block; target: GPUBuffer; bytes: number }
   | { kind: "destroy"; blocks: readonly Block[] };
 
 /** Dispatches per submit: enough to hide the cost of a submit, few enough that the GPU starts early. */
@@ -125,13 +125,7 @@ export class CommandQueue {
       this.gpu.queue.writeBuffer(command.block.buffer, command.offset, data.buffer, data.byteOffset, data.byteLength);
     } else if (command.kind === "copy") {
       const encoder = this.gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(
-        command.source.buffer,
-        command.sourceOffset,
-        command.target,
-        command.targetOffset,
-        command.bytes,
-      );
+      encoder.copyBufferToBuffer(command.source.buffer, 0, command.target, 0, command.bytes);
       this.gpu.queue.submit([encoder.finish()]);
     } else {
       for (const block of command.blocks) this.memory.destroy(block);

@@ -209,22 +209,6 @@ export class Device {
     if (blocks.length > 0) this.queue.push({ kind: "destroy", blocks });
   }
 
-  /** Copies a whole tensor into another of its dtype, at an element offset; both must lie at multiples of 4 bytes. */
-  copyElements(from: Tensor, to: Tensor, toElement: number): void {
-    const bytes = from.size * from.itemSize;
-    const targetOffset = toElement * to.itemSize;
-    if (bytes % 4 !== 0 || targetOffset % 4 !== 0 || from.dtype !== to.dtype)
-      throw new RangeError(`copyElements: ${bytes} bytes at ${targetOffset} are not whole words of ${from.dtype}`);
-    this.queue.push({
-      kind: "copy",
-      source: from.block,
-      sourceOffset: 0,
-      target: to.block.buffer,
-      targetOffset,
-      bytes,
-    });
-  }
-
   /** A small tensor to bind where an optional input is absent. */
   dummy(dtype: DType): Tensor {
     let tensor = this.#dummies.get(dtype);
@@ -251,7 +235,7 @@ export class Device {
   async readBytes(block: Block, bytes: number): Promise<ArrayBuffer> {
     const staging = this.memory.create(bytes, "readback", GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
     try {
-      this.queue.push({ kind: "copy", source: block, sourceOffset: 0, target: staging.buffer, targetOffset: 0, bytes });
+      this.queue.push({ kind: "copy", source: block, target: staging.buffer, bytes });
       await this.flush();
       await Promise.race([staging.buffer.mapAsync(GPUMapMode.READ), this.#lossSignal]);
       this.queue.check();

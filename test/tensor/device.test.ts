@@ -91,17 +91,19 @@ describe("Device.run", () => {
 
   test("writes, copies and dispatches keep their order", async () => {
     const device = await testDevice();
-    const target = Tensor.from(new Float32Array(8), [8], { device });
+    const reads: Promise<Float32Array | Int32Array>[] = [];
     for (let i = 0; i < 4; i++) {
       const part = device.scope(() => linearCombination([[10, Tensor.from([i, i + 1], [2], { device })]]));
-      device.copyElements(part, target, 2 * i);
+      reads.push(part.data());
       part.dispose(); // the next round reuses its memory
     }
-    expect(Array.from(await target.data())).toEqual([0, 10, 10, 20, 20, 30, 30, 40]);
-    const half = Tensor.from([1], [1], { device, dtype: "float16" });
-    expect(() => device.copyElements(half, target, 0)).toThrow(/copyElements: .*float16/);
-    half.dispose();
-    target.dispose();
+    const values = (await Promise.all(reads)).map((read) => Array.from(read));
+    expect(values).toEqual([
+      [0, 10],
+      [10, 20],
+      [20, 30],
+      [30, 40],
+    ]);
   });
 
   test("two reads at once", async () => {
