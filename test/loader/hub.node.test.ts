@@ -102,25 +102,27 @@ describe("a repository on the hub", () => {
     at.hub.repositories.set(ID, oneCommit(files));
     let most = 0;
     let now = 0;
-    const controller = new AbortController();
-    // The first four wait for one another, so that no timing decides how many there are; then the one in line gives up.
+    // No timing decides: the first four are held until they are four and the one in line has given up.
+    let arrived = (): void => undefined;
     let release = (): void => undefined;
-    const four = new Promise<void>((resolve) => (release = resolve));
+    const four = new Promise<void>((resolve) => (arrived = resolve));
+    const held = new Promise<void>((resolve) => (release = resolve));
     const counting: typeof fetch = async (url, init) => {
       if (init?.method === "HEAD" || String(url).includes("/api/")) return fetch(url, init);
       most = Math.max(most, ++now);
-      if (now === 4) {
-        controller.abort(new Error("enough"));
-        release();
-      }
-      await four;
+      if (now === 4) arrived();
+      await held;
       return fetch(url, init).finally(() => now--);
     };
+    const controller = new AbortController();
     const repository = await at.open({ fetch: counting });
     const impatient = await at.open({ fetch: counting, signal: controller.signal });
     const opened = Promise.all([...files.keys()].slice(0, 10).map((name) => repository.open(name)));
+    await four;
     const stopped = impatient.open("11.json");
+    setTimeout(() => controller.abort(new Error("enough")), 30);
     await expect(stopped).rejects.toThrow("enough");
+    release();
     expect((await opened).map((file) => file?.size)).toEqual(Array(10).fill(100));
     expect(most).toBe(4);
     expect((await (await at.open()).open("11.json"))?.size).toBe(100);
