@@ -1,7 +1,8 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EMBEDDED_MODEL, schedulerNames } from "../../src/index.js";
 import { runCLI } from "./run_cli.js";
@@ -132,4 +133,10 @@ describe("help and info", () => {
     expect(stdout).toContain(process.version);
     expect(stderr).toMatch(/^webgpu-diffusers: .*no adapter matches WEBGPU_DIFFUSERS_ADAPTER=nosuch/);
   });
+});
+
+test("a build leaves the bin executable, so that npx runs it after a rebuild", (context) => {
+  if (process.platform === "win32") context.skip("Windows has no execute bit");
+  const bin = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
+  expect(statSync(bin).mode & 0o111).toBe(0o111);
 });
