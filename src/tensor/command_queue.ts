@@ -4,22 +4,26 @@
  * nothing ever blocks on a compiler. What is recorded here is a plain list: replaying it is the planned fast path.
  */
 import { type DeviceLostError, GPUValidationError } from "./errors.js";
-import type { Block, Memory } from "./memory.js";
-import { PARAMS_BYTES, PipelineCache, type BufferRange, type PipelineEntry } from "./pipeline_cache.js";
+import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";
+import type { Block, Memory, TextureBlock } from "./memory.js";
+import { PARAMS_BYTES, PipelineCache, type Binding, type PipelineEntry } from "./pipeline_cache.js";
+import type { CopyCommand } from "./texture_cache.js";
 
 interface Dispatch {
   kind: "dispatch";
   entry: PipelineEntry;
   params: Uint32Array;
-  buffers: readonly BufferRange[];
+  buffers: readonly Binding[];
   grid: readonly [number, number, number];
   flops: number;
 }
 type Command =
   | Dispatch
+  | CopyCommand
   | { kind: "write"; block: Block; offset: number; data: ArrayBufferView }
   | { kind: "copy"; source: Block; target: GPUBuffer; bytes: number }
-  | { kind: "destroy"; blocks: readonly Block[] };
+  | { kind: "destroy"; blocks: readonly Block[] }
+  | { kind: "destroyTextures"; textures: readonly TextureBlock[] };
 
 /** Dispatches per submit: enough to hide the cost of a submit, few enough that the GPU starts early. */
 const BATCH = 128;
@@ -64,6 +68,7 @@ export class CommandQueue {
 
   push(command: Command): void {
     if (this.#lost) throw this.#lost;
+    if (command.kind === "write") command.block.version++;
     this.#pending.push(command);
     if (this.#pending.length >= EARLY && !this.#pumping) this.#pump();
   }
@@ -86,7 +91,7 @@ export class CommandQueue {
     const fault = this.#fault;
     this.#fault = null;
     if (fault) {
-      this.#pending = this.#pending.filter((command) => command.kind === "destroy");
+      this.#pending = this.#pending.filter((command) => command.kind.startsWith("destroy"));
       throw fault;
     }
   }
@@ -107,7 +112,7 @@ export class CommandQueue {
     let done = 0;
     while (done < this.#pending.length && !this.#lost) {
       const command = this.#pending[done];
-      if (command.kind === "dispatch") {
+      if (command.kind === "dispatch" || command.kind === "texture") {
         const encoded = this.#encodeBatch(done);
         if (encoded === 0) break;
         done += encoded;
@@ -119,7 +124,7 @@ export class CommandQueue {
     if (done > 0) this.#pending.splice(0, done);
   }
 
-  #execute(command: Exclude<Command, Dispatch>): void {
+  #execute(command: Exclude<Command, Dispatch | CopyCommand>): void {
     if (command.kind === "write") {
       const { data } = command;
       this.gpu.queue.writeBuffer(command.block.buffer, command.offset, data.buffer, data.byteOffset, data.byteLength);
@@ -128,12 +133,13 @@ export class CommandQueue {
       encoder.copyBufferToBuffer(command.source.buffer, 0, command.target, 0, command.bytes);
       this.gpu.queue.submit([encoder.finish()]);
     } else {
-      for (const block of command.blocks) this.memory.destroy(block);
+      if (command.kind === "destroy") for (const block of command.blocks) this.memory.destroy(block);
+      else for (const texture of command.textures) this.memory.destroyTexture(texture);
       this.pipelines.forgetBindGroups();
     }
   }
 
-  /** Encodes and submits the run of ready dispatches that starts at `from`; returns how many. */
+  /** Encodes and submits the run of ready dispatches (and copies to textures) that starts at `from`; returns how many. */
   #encodeBatch(from: number): number {
     let count = 0;
     let flops = 0;
@@ -141,6 +147,14 @@ export class CommandQueue {
     let pass: GPUComputePassEncoder | undefined;
     while (from + count < this.#pending.length && count < BATCH && flops < this.flopsPerSubmit) {
       const command = this.#pending[from + count];
+      if (command.kind === "texture") {
+        pass?.end();
+        pass = undefined;
+        encoder ??= this.gpu.createCommandEncoder();
+        copyToTexture(encoder, command);
+        count++;
+        continue;
+      }
       if (command.kind !== "dispatch") break;
       const { entry } = command;
       if (entry.error) this.fail(entry.error);
@@ -156,11 +170,26 @@ export class CommandQueue {
       }
       count++;
     }
-    if (encoder && pass) {
-      pass.end();
+    if (encoder) {
+      pass?.end();
       this.gpu.queue.writeBuffer(this.#uniforms.buffer, 0, this.#staging.buffer, 0, count * PARAMS_BYTES);
       this.gpu.queue.submit([encoder.finish()]);
     }
     return count;
   }
+}
+
+/** Whole rows, and what is left over. */
+function copyToTexture(encoder: GPUCommandEncoder, { block, texture, texels }: CopyCommand): void {
+  const bytesPerRow = TEXTURE_WIDTH * (texture.format === "rgba16float" ? 8 : 16);
+  const rows = Math.floor(texels / TEXTURE_WIDTH);
+  const rest = texels % TEXTURE_WIDTH;
+  const copy = (first: number, width: number, height: number): void =>
+    encoder.copyBufferToTexture(
+      { buffer: block.buffer, offset: first * bytesPerRow, bytesPerRow },
+      { texture: texture.texture, origin: [0, first] },
+      [width, height],
+    );
+  if (rows > 0) copy(0, TEXTURE_WIDTH, rows);
+  if (rest > 0) copy(rows, rest, 1);
 }

@@ -52,7 +52,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const y = Tensor.empty(device, shape, x.dtype);
   const m = batch * outHeight * outWidth;
   const flopsPerRow = 2 * cout * cin * kernelHeight * kernelWidth;
-  const tile = options.tile ?? chooseTile(device, m, cout, cin);
+  const tile = options.tile ?? chooseTile(device, { m, n: cout, k: cin, xBytes: x.bytes, wBytes: w.bytes });
   for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile))) {
     device.run({
       kernel,
