@@ -16,6 +16,8 @@ export interface Conv2dVariant extends TileVariant {
   format: Format;
   fma: boolean;
   activation: Activation;
+  shift: boolean;
+  residual: boolean;
   /** Operands that are read through textures. */
   textures: Textures;
 }
@@ -23,7 +25,6 @@ export interface Conv2dVariant extends TileVariant {
 const params = {
   ...u32s("height", "width", "cin", "cout", "out_height", "out_width", "kernel_height", "kernel_width"),
   ...u32s("stride", "pad_top", "pad_left", "upsample", "m", "row_start", "row_end"),
-  ...u32s("has_shift", "has_residual"),
 };
 
 const pixelFunctions = /* wgsl */ `
@@ -45,11 +46,13 @@ fn source(p: Pixel, ky: u32, kx: u32) -> i32 {
 }
 `;
 
-const header = ({ format, by, textures }: Conv2dVariant): string =>
+/** Optional terms are variants, not branches: they are half of the code of a large tile. */
+const header = ({ format, by, textures, shift, residual }: Conv2dVariant): string =>
   `${enable(format, by === "broadcast")}${paramsStruct(params)}` +
   `${tensor(1, "x", textures === "xw" ? "texture" : "read", format)}` +
   `${tensor(2, "w", textures === "none" ? "read" : "texture", format)}${tensor(3, "bias", "read", format)}` +
-  `${tensor(4, "shift", "read", format)}${tensor(5, "residual", "read", format)}${tensor(6, "y", "write", format)}` +
+  `${tensor(4, "y", "write", format)}${shift ? tensor(5, "shift", "read", format) : ""}` +
+  `${residual ? tensor(shift ? 6 : 5, "residual", "read", format) : ""}` +
   `${activationFunctions}${pixelFunctions}`;
 
 const plain = (variant: Conv2dVariant): string => wgsl`${header(variant)}
@@ -68,13 +71,17 @@ fn element(e: u32) -> f32 {
     }
   }
   sum += load_bias(o);
-  if (params.has_shift != 0u) { sum += load_shift(p.image * params.cout + o); }
-  if (params.has_residual != 0u) { sum += load_residual(row * params.cout + o); }
+  #if ${variant.shift}
+  sum += load_shift(p.image * params.cout + o);
+  #endif
+  #if ${variant.residual}
+  sum += load_residual(row * params.cout + o);
+  #endif
   return sum;
 }
 ${plainEntry("params.cout", (x) => activate(variant.activation, x))}`;
 
-const productOf = ({ activation }: Conv2dVariant): Product => ({
+const productOf = ({ activation, shift, residual }: Conv2dVariant): Product => ({
   rows: "params.m",
   setup: (name, row) => `  let p${name} = pixel_of(${row});`,
   loops: (names, step, body) => `  let c4 = params.cin >> 2u;
@@ -98,16 +105,13 @@ ${body}
   epilogue: ({ rows, columns, sum, row, at, column }) => {
     const each = (term: (i: number, j: number) => string): string =>
       rows.flatMap((i) => columns.map((j) => `    ${sum(i, j)} += ${term(i, j)};`)).join("\n");
-    return `${columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`).join("\n")}
-${each((_, j) => `bias${j}`)}
-  // Optional terms: one branch each for the whole tile.
-  if (params.has_shift != 0u) {
-    let pixels = params.out_width * params.out_height;
-${each((i, j) => `load4_shift((${row(i)} / pixels) * n4 + ${column(j)})`)}
-  }
-  if (params.has_residual != 0u) {
-${each((i, j) => `load4_residual(${at(i, j)})`)}
-  }`;
+    return [
+      ...columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`),
+      each((_, j) => `bias${j}`),
+      ...(shift ? [`  let pixels = params.out_width * params.out_height;`] : []),
+      ...(shift ? [each((i, j) => `load4_shift((${row(i)} / pixels) * n4 + ${column(j)})`)] : []),
+      ...(residual ? [each((i, j) => `load4_residual(${at(i, j)})`)] : []),
+    ].join("\n");
   },
   store: (at, sum) => `store4_y(${at}, ${activate(activation, sum)});`,
 });
@@ -115,10 +119,12 @@ ${each((i, j) => `load4_residual(${at(i, j)})`)}
 export const conv2d: Kernel<Conv2dVariant> = {
   name: "conv2d",
   params,
-  bindings: ({ textures }) => [
+  bindings: ({ textures, shift, residual }) => [
     textures === "xw" ? "texture" : "read",
     textures === "none" ? "read" : "texture",
-    ...(["read", "read", "read", "write"] as const),
+    "read",
+    "write",
+    ...[shift, residual].flatMap((present) => (present ? (["read"] as const) : [])),
   ],
   source: (variant) =>
     variant.by === "plain"

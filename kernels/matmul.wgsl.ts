@@ -16,28 +16,32 @@ export interface MatmulVariant extends TileVariant {
   fma: boolean;
   activation: Activation;
   gated: boolean;
+  bias: boolean;
+  residual: boolean;
   /** Operands that are read through textures. */
   textures: Textures;
 }
 
-const params = u32s("m", "n", "k", "row_start", "row_end", "has_bias", "has_residual");
+const params = u32s("m", "n", "k", "row_start", "row_end");
 
-/** The parts that every variant declares; w and the optional tensors are always bound (any buffer where absent). */
-const header = ({ format, by, textures }: MatmulVariant): string =>
+/** The parts that every variant declares. Optional terms are variants, not branches: they are half of the code of a large tile. */
+const header = ({ format, by, textures, bias, residual }: MatmulVariant): string =>
   enable(format, by === "broadcast") +
   paramsStruct(params) +
   tensor(1, "x", textures === "xw" ? "texture" : "read", format) +
   tensor(2, "w", textures === "none" ? "read" : "texture", format) +
-  tensor(3, "bias", "read", format) +
-  tensor(4, "residual", "read", format) +
-  tensor(5, "y", "write", format) +
+  tensor(3, "y", "write", format) +
+  (bias ? tensor(4, "bias", "read", format) : "") +
+  (residual ? tensor(bias ? 5 : 4, "residual", "read", format) : "") +
   activationFunctions;
 
 const plain = (variant: MatmulVariant): string => wgsl`${header(variant)}
 fn product(row: u32, column: u32) -> f32 {
   var sum = 0.0;
   for (var k = 0u; k < params.k; k++) { sum += load_x(row * params.k + k) * load_w(k * params.n + column); }
-  if (params.has_bias != 0u) { sum += load_bias(column); }
+  #if ${variant.bias}
+  sum += load_bias(column);
+  #endif
   return sum;
 }
 fn element(e: u32) -> f32 {
@@ -49,13 +53,15 @@ fn element(e: u32) -> f32 {
   #else
   let row = min(e / params.n, params.m - 1u);
   var sum = product(row, e % params.n);
-  if (params.has_residual != 0u) { sum += load_residual(row * params.n + e % params.n); }
+  #if ${variant.residual}
+  sum += load_residual(row * params.n + e % params.n);
+  #endif
   return sum;
   #endif
 }
 ${plainEntry(variant.gated ? "(params.n / 2u)" : "params.n", (x) => activate(variant.activation, x))}`;
 
-const productOf = ({ activation, gated }: MatmulVariant): Product => ({
+const productOf = ({ activation, gated, bias, residual }: MatmulVariant): Product => ({
   rows: "params.m",
   setup: (name, row) => `  let x${name} = ${row} * (params.k >> 2u);`,
   loops: (_names, step, body) => `  for (var k = 0u; k < (params.k >> 2u); k += ${step}u) {
@@ -63,18 +69,12 @@ const productOf = ({ activation, gated }: MatmulVariant): Product => ({
 ${body}
   }`,
   load: (name, k) => `load4_x(x${name} + ${k})`,
-  epilogue: ({ rows, columns, sum, at, column }) => `  // Optional terms: one branch each for the whole tile.
-  if (params.has_bias != 0u) {
-${columns.map((j) => `    let bias${j} = load4_bias(${column(j)});`).join("\n")}
-${rows.flatMap((i) => columns.map((j) => `    ${sum(i, j)} += bias${j};`)).join("\n")}
-  }
-${
-  gated
-    ? ""
-    : `  if (params.has_residual != 0u) {
-${rows.flatMap((i) => columns.map((j) => `    ${sum(i, j)} += load4_residual(${at(i, j)});`)).join("\n")}
-  }`
-}`,
+  epilogue: ({ rows, columns, sum, at, column }) =>
+    [
+      ...(bias ? columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`) : []),
+      ...rows.flatMap((i) => columns.map((j) => (bias ? `  ${sum(i, j)} += bias${j};` : ""))),
+      ...rows.flatMap((i) => columns.map((j) => (residual ? `  ${sum(i, j)} += load4_residual(${at(i, j)});` : ""))),
+    ].join("\n"),
   store: (at, sum) => `store4_y(${at}, ${activate(activation, sum)});`,
   storePair: gated ? (at, value, gate) => `store4_y((${at}) >> 1u, ${value} * gelu(${gate}));` : null,
 });
@@ -82,12 +82,11 @@ ${rows.flatMap((i) => columns.map((j) => `    ${sum(i, j)} += load4_residual(${a
 export const matmul: Kernel<MatmulVariant> = {
   name: "matmul",
   params,
-  bindings: ({ textures }) => [
+  bindings: ({ textures, bias, residual }) => [
     textures === "xw" ? "texture" : "read",
     textures === "none" ? "read" : "texture",
-    "read",
-    "read",
     "write",
+    ...[bias, residual].flatMap((present) => (present ? (["read"] as const) : [])),
   ],
   source: (variant) =>
     variant.by === "plain"

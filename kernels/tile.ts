@@ -140,7 +140,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let tile = ${linearWorkgroup};
   let down = (params.row_end - params.row_start + ${tileM * lanes - 1}u) / ${tileM * lanes}u;
   let row = params.row_start + (tile % down) * ${tileM * lanes}u;
-  let column = min((tile / down) * ${lanes * tileN4}u, n4 - ${lanes * tileN4}u) + lane * ${tileN4}u;
+  // Lanes past the last column compute it again, and store the same.
+  let column = min((tile / down) * ${lanes * tileN4}u + lane * ${tileN4}u, n4 - ${tileN4}u);
 ${lines(blocks.map((b) => product.setup(String(b), `min(row + ${b * lanes}u + lane, ${product.rows} - 1u)`)))}
 ${sums(rows, columns)}
 ${product.loops(blocks.map(String), 1, inner)}
@@ -188,10 +189,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let first = workgroup.x * ${perRow}u;
 ${lines(
   loads.map((i) =>
-    product.setup(
-      String(i),
-      `min(row + local / ${SHARED_QUADS}u + ${(64 / SHARED_QUADS) * i}u, ${product.rows} - 1u)`,
-    ),
+    product.setup(String(i), `min(row + local / ${SHARED_QUADS}u + ${(64 / SHARED_QUADS) * i}u, ${product.rows} - 1u)`),
   ),
 )}
 ${sums(rows, columns)}

@@ -26,11 +26,7 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
     isSoftware,
     fusedMultiplyAdd: llvmpipe,
     broadcastLanes: llvmpipe && features.has("subgroups") ? fixedLanes : 0,
-    cheapTextures: llvmpipe || /swiftshader/i.test(name),
-    flopsBudget: llvmpipe
-      ? FLOPS_BUDGET.llvmpipe
-      : isSoftware
-        ? FLOPS_BUDGET.swiftShader
-        : FLOPS_BUDGET.hardware,
+    cheapTextures: /swiftshader/i.test(name),
+    flopsBudget: llvmpipe ? FLOPS_BUDGET.llvmpipe : isSoftware ? FLOPS_BUDGET.swiftShader : FLOPS_BUDGET.hardware,
   };
 }

@@ -42,20 +42,14 @@ export function matmul(
   const format = formatFor("matmul", x, w, bias, residual);
   const y = Tensor.empty(device, shape, x.dtype);
   const tile = options.tile ?? chooseTile(device, { m, n, k, xBytes: x.bytes, wBytes: w.bytes, gated });
+  const flags = { gated, bias: Boolean(bias), residual: Boolean(residual) };
+  const terms = [bias, residual].filter((term) => term != null);
   for (const [start, count] of rowRuns(device, m, 2 * n * k, rowUnit(tile))) {
     device.run({
       kernel,
-      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, activation, gated },
-      values: {
-        m,
-        n,
-        k,
-        row_start: start,
-        row_end: start + count,
-        has_bias: bias ? 1 : 0,
-        has_residual: residual ? 1 : 0,
-      },
-      buffers: [x, w, bias ?? x, residual ?? x, y],
+      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, activation, ...flags },
+      values: { m, n, k, row_start: start, row_end: start + count },
+      buffers: [x, w, y, ...terms],
       grid: tileGrid(device, count, n, tile, gated),
       flops: 2 * count * n * k,
     });

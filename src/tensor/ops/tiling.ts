@@ -14,8 +14,10 @@ export const PLAIN: Tile = { by: "plain", tileM: 0, tileN4: 0 };
 export interface ProductShape {
   m: number;
   n: number;
-  /** Of one run of the inner axis: input channels of one tap. */
+  /** The inner axis. */
   k: number;
+  /** What one run along it must be a multiple of: input channels of one tap. */
+  run?: number;
   xBytes: number;
   wBytes: number;
   /** Columns come in pairs of quads. */
@@ -24,42 +26,40 @@ export interface ProductShape {
 
 /** The tile for a product. */
 export function chooseTile(device: Device, shape: ProductShape): Tile {
-  const { n, k, gated = false } = shape;
-  if (n % 4 !== 0 || k % 4 !== 0 || (gated && n % 8 !== 0)) return PLAIN;
+  const { n, k, run = k, gated = false } = shape;
+  if (n % 4 !== 0 || run % 4 !== 0 || (gated && n % 8 !== 0)) return PLAIN;
   if (!device.isSoftware) return hardwareTile(shape);
   if (device.broadcastLanes > 0) return broadcastTile(device, shape) ?? { tileM: 4, tileN4: n % 8 === 0 ? 2 : 1 };
   return device.cheapTextures ? textureTile(shape) : { tileM: 4, tileN4: n % 8 === 0 ? 2 : 1 };
 }
 
-function hardwareTile({ m, n, k }: ProductShape): Tile {
+function hardwareTile({ m, n, k, run = k }: ProductShape): Tile {
   // Fewer workgroups or threads than this leave compute units idle; smaller tiles then win.
   const tiles = (m / SHARED_TILE) * (n / SHARED_TILE);
-  if (tiles >= 64 && n % 32 === 0 && k % (4 * SHARED_QUADS) === 0) return { by: "workgroup", tileM: 8, tileN4: 2 };
+  if (tiles >= 64 && n % 32 === 0 && run % (4 * SHARED_QUADS) === 0) return { by: "workgroup", tileM: 8, tileN4: 2 };
   const tileN4 = n % 8 === 0 ? 2 : 1;
   const tileM = [8, 4, 2].find((rows) => Math.ceil(m / rows) * (n / (4 * tileN4)) >= 8192) ?? 1;
   return { tileM, tileN4 };
 }
 
-/** llvmpipe. Two quads of columns per lane make 128 registers' worth of sums, which is best; three blocks of rows where only one does. */
-function broadcastTile(device: Device, { m, n, wBytes, gated }: ProductShape): Tile | null {
+/** Work from which a faster kernel is worth the second or so that CPU adapters take to compile it. */
+const LONG = 5e8;
+
+/** llvmpipe. 16 x 64 sums are fastest; 8 x 32 compile in a third of the time at two thirds of the speed. */
+function broadcastTile(device: Device, { m, n, k, gated }: ProductShape): Tile | null {
   const lanes = device.broadcastLanes;
-  const blocks = Math.ceil(m / lanes);
   const by = "broadcast" as const;
-  if (n % (8 * lanes) === 0) {
-    // A copy of w pays off when many rows use it.
-    const textures = m >= 256 && device.cheapTextures && TextureCache.fits(wBytes) ? "w" : "none";
-    return { by, lanes, tileM: Math.min(2, blocks), tileN4: 2, textures };
-  }
-  return n % (4 * lanes) === 0 && !gated ? { by, lanes, tileM: Math.min(3, blocks), tileN4: 1 } : null;
+  if (gated || (2 * m * n * k >= LONG && n % (8 * lanes) === 0))
+    return { by, lanes, tileM: gated || m <= lanes ? 1 : 2, tileN4: 2 };
+  return n >= 2 * lanes ? { by, lanes, tileM: 1, tileN4: 1 } : null;
 }
 
 /** SwiftShader: big tiles, as many numbers as possible per fetched texel. */
-function textureTile({ m, n, xBytes, wBytes }: ProductShape): Tile {
+function textureTile({ m, n, k, xBytes, wBytes }: ProductShape): Tile {
   const tileN4 = n % 16 === 0 ? 4 : n % 8 === 0 ? 2 : 1;
-  const threads = (rows: number): number => (Math.ceil(m / rows) * n) / (4 * tileN4);
-  if (tileN4 < 4 || m < 16 || threads(16) < FLAT_WORKGROUP) return { tileM: 4, tileN4: Math.min(2, tileN4) };
   const fits = TextureCache.fits(xBytes) && TextureCache.fits(wBytes);
-  return { tileM: 16, tileN4, textures: fits ? "xw" : "none" };
+  if (2 * m * n * k < LONG || !fits || tileN4 < 4) return { tileM: 4, tileN4: Math.min(2, tileN4) };
+  return { tileM: 16, tileN4, textures: "xw" };
 }
 
 /** Rows that one tile covers. */
@@ -80,7 +80,7 @@ export function tileGrid(device: Device, rows: number, columns: number, tile: Ti
   const { by, tileM, tileN4, flat, lanes } = tileVariant(device, tile);
   if (by === "plain") return foldedGrid(Math.ceil((rows * columns) / (gated ? 8 : 4) / 64));
   if (by === "workgroup") return [Math.ceil(columns / SHARED_TILE), Math.ceil(rows / SHARED_TILE)];
-  if (by === "broadcast") return foldedGrid(Math.ceil(rows / (tileM * lanes)) * (columns / (4 * tileN4 * lanes)));
+  if (by === "broadcast") return foldedGrid(Math.ceil(rows / (tileM * lanes)) * Math.ceil(columns / (4 * tileN4 * lanes)));
   if (flat) return foldedGrid(Math.ceil((Math.ceil(rows / tileM) * (columns / (4 * tileN4))) / FLAT_WORKGROUP));
   return [Math.ceil(columns / (4 * tileN4 * WORKGROUP)), Math.ceil(rows / (tileM * WORKGROUP))];
 }
