@@ -42,6 +42,12 @@ export interface Product {
   loops(names: readonly string[], step: number, body: string): string;
   /** Quad `k` of a row, an expression. */
   load(name: string, k: string): string;
+  /** Quads of columns, where they are fewer than those of a row of the result (n4). */
+  columns?: string;
+  /** Quad `column` of row r of the four from quad k of the inner axis, where it is not simply `w[base + r·n4 + column]`. */
+  loadColumns?(r: string, column: string): string;
+  /** The index of a quad of the result, where it is not simply `row·n4 + column`. */
+  at?(row: string, column: string): string;
   /** Terms added to the sums before they are stored; `sum(i, j)` and the row's index under `row(i)` are text. */
   epilogue(tile: Epilogue): string;
   /** The text that stores a finished quad. */
@@ -62,6 +68,9 @@ export interface Epilogue {
   column(j: number): string;
 }
 
+const loadColumns = (product: Product, r: string, column: string): string =>
+  product.loadColumns?.(r, column) ?? `load4_w(base + ${r} * n4 + ${column})`;
+
 const lines = (texts: readonly string[]): string => texts.join("\n");
 
 /** The entry point of a tiled kernel. `n4` and `k4` are expressions: quads of a row of the result and of one run of the inner axis. */
@@ -79,16 +88,16 @@ function registersEntry(
   const mad = multiplyAdd(fma);
   const place = flat
     ? `let tile = ${linearWorkgroup} * ${FLAT_WORKGROUP}u + local.x;
-  let across = n4 / ${tileN4}u;
+  let across = columns / ${tileN4}u;
   let row = params.row_start + (tile / across) * ${tileM}u;
   let column = (tile % across) * ${tileN4}u;
   if (row >= params.row_end) { return; }`
     : `let row = params.row_start + (workgroup.y * ${WORKGROUP}u + local.y) * ${tileM}u;
   let column = (workgroup.x * ${WORKGROUP}u + local.x) * ${tileN4}u;
-  if (row >= params.row_end || column >= n4) { return; }`;
+  if (row >= params.row_end || column >= columns) { return; }`;
   const rows = range(tileM);
   const columns = range(tileN4);
-  const inner = `${lines(range(4).flatMap((r) => columns.map((j) => `let w${r}_${j} = load4_w(base + ${r}u * n4 + column + ${j}u);`)))}
+  const inner = `${lines(range(4).flatMap((r) => columns.map((j) => `let w${r}_${j} = ${loadColumns(product, `${r}u`, `column + ${j}u`)};`)))}
 ${lines(
   rows.map(
     (i) => `{ let a = ${product.load(String(i), "k")};
@@ -98,6 +107,8 @@ ${lines(range(4).flatMap((r) => columns.map((j) => `sum${i}_${j} = ${mad(`vec4f(
   return `@compute @workgroup_size(${flat ? FLAT_WORKGROUP : `${WORKGROUP}, ${WORKGROUP}`})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let n4 = ${n4};
+  let columns = ${product.columns ?? "n4"};
+  let slot = workgroup.z;
   ${place}
 ${lines(rows.map((i) => product.setup(String(i), `min(row + ${i}u, ${product.rows} - 1u)`)))}
 ${sums(rows, columns)}
@@ -120,7 +131,7 @@ function broadcastEntry(
   const rows = range(tileM * lanes);
   const columns = range(tileN4);
   // All four steps of a sum in a row: it is loaded from the stack and stored there once, not four times.
-  const inner = `${lines(range(4).flatMap((r) => columns.map((j) => `let w${r}_${j} = load4_w(base + ${r}u * n4 + column + ${j}u);`)))}
+  const inner = `${lines(range(4).flatMap((r) => columns.map((j) => `let w${r}_${j} = ${loadColumns(product, `${r}u`, `column + ${j}u`)};`)))}
 ${lines(
   blocks.map(
     (b) => `{ let quad = ${product.load(String(b), "k")};
@@ -136,12 +147,14 @@ ${lines(columns.map((j) => `sum${i}_${j} = ${range(4).reduce((sum, r) => mad(`ve
   return `@compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let n4 = ${n4};
+  let columns = ${product.columns ?? "n4"};
+  let slot = workgroup.z;
   // Rows first: a panel of w stays in the cache for all of them.
   let tile = ${linearWorkgroup};
   let down = (params.row_end - params.row_start + ${tileM * lanes - 1}u) / ${tileM * lanes}u;
   let row = params.row_start + (tile % down) * ${tileM * lanes}u;
   // Lanes past the last column compute it again, and store the same.
-  let column = min((tile / down) * ${lanes * tileN4}u + lane * ${tileN4}u, n4 - ${tileN4}u);
+  let column = min((tile / down) * ${lanes * tileN4}u + lane * ${tileN4}u, columns - ${tileN4}u);
 ${lines(blocks.map((b) => product.setup(String(b), `min(row + ${b * lanes}u + lane, ${product.rows} - 1u)`)))}
 ${sums(rows, columns)}
 ${product.loops(blocks.map(String), 1, inner)}
@@ -164,7 +177,7 @@ ${lines(loads.map((i) => `shared_a[local + ${64 * i}u] = ${product.load(String(i
 ${lines(
   loads.map(
     (i) =>
-      `shared_w[local + ${64 * i}u] = load4_w(base + (local / ${perRow}u + ${(64 / perRow) * i}u) * n4 + min(first + local % ${perRow}u, n4 - 1u));`,
+      `shared_w[local + ${64 * i}u] = ${loadColumns(product, `(local / ${perRow}u + ${(64 / perRow) * i}u)`, `min(first + local % ${perRow}u, columns - 1u)`)};`,
   ),
 )}
 workgroupBarrier();
@@ -183,6 +196,8 @@ var<workgroup> shared_w: array<vec4f, ${4 * SHARED_QUADS * perRow}>;
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
   let n4 = ${n4};
+  let columns = ${product.columns ?? "n4"};
+  let slot = workgroup.z;
   let x = local % ${WORKGROUP}u;
   let y = local / ${WORKGROUP}u;
   let row = params.row_start + workgroup.y * ${SHARED_TILE}u;
@@ -200,9 +215,9 @@ ${finish(
   product,
   {
     row: (i) => `min(row + y + ${WORKGROUP * i}u, params.row_end - 1u)`,
-    column: (j) => `min(first + x * ${columns.length}u + ${j}u, n4 - 1u)`,
+    column: (j) => `min(first + x * ${columns.length}u + ${j}u, columns - 1u)`,
   },
-  (i, j) => `row + y + ${WORKGROUP * i}u < params.row_end && first + x * ${columns.length}u + ${j}u < n4`,
+  (i, j) => `row + y + ${WORKGROUP * i}u < params.row_end && first + x * ${columns.length}u + ${j}u < columns`,
 )}
 }`;
 }
@@ -227,7 +242,7 @@ function finish(
     columns,
     sum: (i, j) => `sum${i}_${j}`,
     row: (i) => `row${i}`,
-    at: (i, j) => `row${i} * n4 + column${j}`,
+    at: (i, j) => product.at?.(`row${i}`, `column${j}`) ?? `row${i} * n4 + column${j}`,
     column: (j) => `column${j}`,
   };
   const { storePair } = product;

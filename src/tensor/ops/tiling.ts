@@ -43,7 +43,7 @@ function hardwareTile({ m, n, k, run = k }: ProductShape): Tile {
 }
 
 /** Work from which a faster kernel is worth the second or so that CPU adapters take to compile it. */
-const LONG = 5e8;
+export const LONG = 5e8;
 
 /** llvmpipe. 16 x 64 sums are fastest; 8 x 32 compile in a third of the time at two thirds of the speed. */
 function broadcastTile(device: Device, { m, n, k, gated }: ProductShape): Tile | null {
@@ -80,7 +80,8 @@ export function tileGrid(device: Device, rows: number, columns: number, tile: Ti
   const { by, tileM, tileN4, flat, lanes } = tileVariant(device, tile);
   if (by === "plain") return foldedGrid(Math.ceil((rows * columns) / (gated ? 8 : 4) / 64));
   if (by === "workgroup") return [Math.ceil(columns / SHARED_TILE), Math.ceil(rows / SHARED_TILE)];
-  if (by === "broadcast") return foldedGrid(Math.ceil(rows / (tileM * lanes)) * Math.ceil(columns / (4 * tileN4 * lanes)));
+  if (by === "broadcast")
+    return foldedGrid(Math.ceil(rows / (tileM * lanes)) * Math.ceil(columns / (4 * tileN4 * lanes)));
   if (flat) return foldedGrid(Math.ceil((Math.ceil(rows / tileM) * (columns / (4 * tileN4))) / FLAT_WORKGROUP));
   return [Math.ceil(columns / (4 * tileN4 * WORKGROUP)), Math.ceil(rows / (tileM * WORKGROUP))];
 }
