@@ -7,9 +7,11 @@ import { type DeviceLostError, GPUValidationError } from "./errors.js";
 import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";
 import type { Block, Memory, TextureBlock } from "./memory.js";
 import { PARAMS_BYTES, PipelineCache, type Binding, type PipelineEntry } from "./pipeline_cache.js";
+import type { Encoded } from "./plan.js";
+import type { Recording } from "./recording.js";
 import type { CopyCommand } from "./texture_cache.js";
 
-interface Dispatch {
+export interface Dispatch {
   kind: "dispatch";
   entry: PipelineEntry;
   params: Uint32Array;
@@ -17,11 +19,13 @@ interface Dispatch {
   grid: readonly [number, number, number];
   flops: number;
 }
-type Command =
+export type Command =
   | Dispatch
   | CopyCommand
   | { kind: "write"; block: Block; offset: number; data: ArrayBufferView }
   | { kind: "copy"; source: Block; target: GPUBuffer; bytes: number }
+  | { kind: "copyBlock"; source: Block; target: Block; bytes: number }
+  | { kind: "replay"; steps: readonly (Encoded | Command)[] }
   | { kind: "destroy"; blocks: readonly Block[] }
   | { kind: "destroyTextures"; textures: readonly TextureBlock[] };
 
@@ -31,6 +35,8 @@ const EARLY = 32;
 
 export class CommandQueue {
   readonly pipelines: PipelineCache;
+  /** While it is set, commands go there. */
+  recording: Recording | null = null;
   #pending: Command[] = [];
   #uniforms: Block;
   #staging = new Uint32Array((BATCH * PARAMS_BYTES) / 4);
@@ -68,6 +74,7 @@ export class CommandQueue {
 
   push(command: Command): void {
     if (this.#lost) throw this.#lost;
+    if (this.recording) return this.recording.push(command);
     if (command.kind === "write") command.block.version++;
     this.#pending.push(command);
     if (this.#pending.length >= EARLY && !this.#pumping) this.#pump();
@@ -128,15 +135,49 @@ export class CommandQueue {
     if (command.kind === "write") {
       const { data } = command;
       this.gpu.queue.writeBuffer(command.block.buffer, command.offset, data.buffer, data.byteOffset, data.byteLength);
-    } else if (command.kind === "copy") {
+    } else if (command.kind === "copy" || command.kind === "copyBlock") {
       const encoder = this.gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(command.source.buffer, 0, command.target, 0, command.bytes);
+      const target = command.kind === "copy" ? command.target : command.target.buffer;
+      encoder.copyBufferToBuffer(command.source.buffer, 0, target, 0, command.bytes);
       this.gpu.queue.submit([encoder.finish()]);
+    } else if (command.kind === "replay") {
+      this.#replay(command.steps);
     } else {
       if (command.kind === "destroy") for (const block of command.blocks) this.memory.destroy(block);
       else for (const texture of command.textures) this.memory.destroyTexture(texture);
       this.pipelines.forgetBindGroups();
     }
+  }
+
+  /** Encodes a plan's list. Its pipelines are compiled: a run that waited for them was recorded before. */
+  #replay(steps: readonly (Encoded | Command)[]): void {
+    let encoder: GPUCommandEncoder | undefined;
+    let pass: GPUComputePassEncoder | undefined;
+    let current: GPUComputePipeline | undefined;
+    let flops = 0;
+    const submit = (): void => {
+      pass?.end();
+      if (encoder) this.gpu.queue.submit([encoder.finish()]);
+      encoder = pass = current = undefined;
+      flops = 0;
+    };
+    for (const step of steps) {
+      encoder ??= this.gpu.createCommandEncoder();
+      if ("kind" in step) {
+        if (step.kind !== "texture") throw new Error(`A plan cannot hold a command "${step.kind}"`);
+        pass?.end();
+        pass = current = undefined;
+        copyToTexture(encoder, step);
+        continue;
+      }
+      pass ??= encoder.beginComputePass();
+      const { pipeline, grid } = step;
+      if (pipeline !== current) pass.setPipeline((current = pipeline));
+      pass.setBindGroup(0, step.group, step.offset);
+      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+      if ((flops += step.flops) >= this.flopsPerSubmit) submit();
+    }
+    submit();
   }
 
   /** Encodes and submits the run of ready dispatches (and copies to textures) that starts at `from`; returns how many. */

@@ -6,6 +6,7 @@ import { DeviceLostError, NoAdapterError } from "./errors.js";
 import { Memory, type Block, type MemoryUse } from "./memory.js";
 import { packParams, type Binding, type BufferRange } from "./pipeline_cache.js";
 import type { DType } from "./dtype.js";
+import { Recording } from "./recording.js";
 import { Tensor } from "./tensor.js";
 import { TextureCache } from "./texture_cache.js";
 
@@ -204,8 +205,14 @@ export class Device {
     for (const scope of this.#scopes) scope.delete(tensor);
   }
 
+  /** Memory for a short-lived tensor. */
+  take(bytes: number, label: string): Block {
+    return this.queue.recording?.take(bytes) ?? this.memory.take(bytes, label);
+  }
+
   release(block: Block): void {
     if (this.queue.isLost) return;
+    if ("planned" in block) return this.queue.recording?.release(block); // later it is the plan's
     if (block.pooled) this.memory.recycle(block);
     else this.queue.push({ kind: "destroy", blocks: [block] });
   }
@@ -216,6 +223,16 @@ export class Device {
     this.textures.clear();
     const blocks = this.memory.drainPool();
     if (blocks.length > 0) this.queue.push({ kind: "destroy", blocks });
+  }
+
+  /** Opens a recording: until it is stopped, ops record into it. See Plan. */
+  record(): Recording {
+    if (this.queue.recording) throw new Error("Device: a plan is being recorded already");
+    return (this.queue.recording = new Recording(this.memory));
+  }
+
+  stopRecording(): void {
+    this.queue.recording = null;
   }
 
   /** A small tensor to bind where an optional input is absent. */

@@ -56,6 +56,11 @@ export class Memory {
     private readonly onError: (error: Error) => void,
   ) {}
 
+  /** A number that no other block or texture has. */
+  nextId(): number {
+    return this.#nextId++;
+  }
+
   /** A pooled storage block of at least `bytes`. Its content is undefined. */
   take(bytes: number, label: string): Block {
     const size = Math.min(bucket(bytes), Math.max(bytes, this.gpu.limits.maxStorageBufferBindingSize));
@@ -73,7 +78,7 @@ export class Memory {
     const buffer = this.#checked(bytes, label, () =>
       this.gpu.createBuffer({ size: bytes, label, usage: usage ?? STORAGE | COPY_SRC | COPY_DST }),
     );
-    const block: Block = { id: this.#nextId++, buffer, bytes, pooled, version: 0 };
+    const block: Block = { id: this.nextId(), buffer, bytes, pooled, version: 0 };
     this.#live.add(block);
     return block;
   }
@@ -85,7 +90,7 @@ export class Memory {
     const texture = this.#checked(bytes, label, () =>
       this.gpu.createTexture({ size: [TEXTURE_WIDTH, height], format, label, usage: TEXTURE_BINDING | COPY_DST }),
     );
-    const block: TextureBlock = { id: this.#nextId++, texture, view: texture.createView(), format, height, bytes };
+    const block: TextureBlock = { id: this.nextId(), texture, view: texture.createView(), format, height, bytes };
     this.#textures.add(block);
     return block;
   }

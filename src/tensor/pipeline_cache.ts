@@ -58,15 +58,17 @@ export class PipelineCache {
       if ("view" in binding) key += `|${binding.id}`;
       else key += `|${binding.block.id}${binding.offset === undefined ? "" : `:${binding.offset}:${binding.size}`}`;
     let group = this.#groups.get(key);
-    if (!group) {
-      const entries: GPUBindGroupEntry[] = [
-        { binding: 0, resource: { buffer: this.uniforms, size: PARAMS_BYTES } },
-        ...bindings.map((binding, i) => ({ binding: i + 1, resource: resourceOf(binding) })),
-      ];
-      group = this.gpu.createBindGroup({ label: entry.label, layout: entry.layout, entries });
-      this.#groups.set(key, group);
-    }
+    if (!group) this.#groups.set(key, (group = this.makeBindGroup(entry, bindings, this.uniforms)));
     return group;
+  }
+
+  /** A bind group that nobody caches, with params in a buffer of the caller's. */
+  makeBindGroup(entry: PipelineEntry, bindings: readonly Binding[], uniforms: GPUBuffer): GPUBindGroup {
+    const entries: GPUBindGroupEntry[] = [
+      { binding: 0, resource: { buffer: uniforms, size: PARAMS_BYTES } },
+      ...bindings.map((binding, i) => ({ binding: i + 1, resource: resourceOf(binding) })),
+    ];
+    return this.gpu.createBindGroup({ label: entry.label, layout: entry.layout, entries });
   }
 
   /** Bind groups hold their buffers; forget them when buffers are destroyed. */
