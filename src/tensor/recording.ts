@@ -4,7 +4,8 @@
  * they allow: the peak is known before anything is allocated.
  */
 import type { Command } from "./command_queue.js";
-import type { Block, Memory } from "./memory.js";
+import type { Block, Memory, TextureBlock } from "./memory.js";
+import { TextureCache } from "./texture_cache.js";
 
 /** A block of a recording: without a buffer until its place is known. */
 export interface PlannedBlock extends Block {
@@ -20,9 +21,23 @@ export class Recording {
   /** Commands whose results stay the same for every replay. */
   readonly prologue: Command[] = [];
   readonly blocks: PlannedBlock[] = [];
+  /** Copies of its own: what the device has in textures now may be gone at the next replay. */
+  readonly #textures: { own: TextureCache; hoisted: TextureCache };
   #target = this.commands;
 
-  constructor(private readonly memory: Memory) {}
+  constructor(private readonly memory: Memory) {
+    const cache = (): TextureCache => new TextureCache(memory, (command) => this.push(command), true);
+    this.#textures = { own: cache(), hoisted: cache() };
+  }
+
+  get textures(): TextureCache {
+    return this.#target === this.prologue ? this.#textures.hoisted : this.#textures.own;
+  }
+
+  /** All textures that the commands use; the plan destroys them. */
+  drainTextures(): TextureBlock[] {
+    return [...this.#textures.own.drain(), ...this.#textures.hoisted.drain()];
+  }
 
   push(command: Command): void {
     if (command.kind === "write")
