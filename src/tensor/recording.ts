@@ -76,19 +76,28 @@ export class Recording {
     if (planned.first >= 0) planned.last = this.commands.length - 1;
   }
 
-  /** Bytes of the buffers that `place` makes. */
-  get peakBytes(): number {
-    return assign(this.blocks).reduce((sum, { bytes }) => sum + bytes, 0);
-  }
-
-  /** Makes the buffers. @returns them: the plan destroys them */
+  /**
+   * Makes the buffers. @returns them: the plan destroys them
+   * A released block is free after its last use, which may be long before: a caller holds an argument until the call is over.
+   */
   place(label: string): Block[] {
+    const uses = new Map<Block, number>();
+    this.commands.forEach((command, i) => {
+      for (const block of blocksOf(command)) uses.set(block, i);
+    });
+    for (const block of this.blocks) if (block.last < Infinity) block.last = uses.get(block) ?? block.first;
     return assign(this.blocks).map(({ bytes, tenants }) => {
       const block = this.memory.create(bytes, label);
       for (const tenant of tenants) tenant.buffer = block.buffer;
       return block;
     });
   }
+}
+
+function blocksOf(command: Command): Block[] {
+  if (command.kind === "dispatch")
+    return command.buffers.flatMap((binding) => ("block" in binding ? [binding.block] : []));
+  return command.kind === "texture" ? [command.block] : [];
 }
 
 interface Slot {
