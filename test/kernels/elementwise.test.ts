@@ -99,7 +99,7 @@ describe("linearCombination", () => {
 describe("activation", () => {
   gpu.checkLeaks();
 
-  for (const kind of ["silu", "gelu", "quick_gelu"] as const)
+  for (const kind of ["silu", "gelu", "quick_gelu", "mish", "relu"] as const)
     for (const dtype of gpu.DTYPES)
       test(`${kind} ${dtype}, from -30 to 30`, async () => {
         const x = rounded(
@@ -116,7 +116,7 @@ describe("activation", () => {
   test("large numbers give 0 or themselves, not NaN", async () => {
     const x = Float32Array.of(-60000, -1000, -100, 0, 100, 1000, 60000);
     await gpu.withTensors(async (make) => {
-      for (const kind of ["silu", "gelu", "quick_gelu"] as const)
+      for (const kind of ["silu", "gelu", "quick_gelu", "mish", "relu"] as const)
         for (const dtype of gpu.DTYPES) {
           const got = await gpu.take(activation(make(x, [7], dtype), kind));
           const wanted = gpu.want((i) => Math.max(0, x[i]), 7);

@@ -43,7 +43,7 @@ export const add = (x: Tensor, y: Tensor): Tensor =>
     [1, y],
   ]);
 
-/** silu, gelu (exact) or quick_gelu of every element. */
+/** silu, gelu (exact), quick_gelu, mish or relu of every element. */
 export function activation(x: Tensor, kind: Exclude<Activation, "none">): Tensor {
   const format = formatFor(kind, x);
   const y = Tensor.empty(x.device, x.shape, x.dtype);
