@@ -32,7 +32,9 @@ export class AddedKVAttention extends Module {
   constructor(channels: number, { groups, headDim, contextWidth, onlyCross, contextNorm }: AddedKVOptions) {
     super();
     if (channels % headDim !== 0)
-      throw new RangeError(`AddedKVAttention: heads of ${headDim} (attention_head_dim) do not divide ${channels} channels`);
+      throw new RangeError(
+        `AddedKVAttention: heads of ${headDim} (attention_head_dim) do not divide ${channels} channels`,
+      );
     // diffusers gives the norm the width of the image's channels, and applies it to the prompt.
     if (contextNorm === "layer_norm" && channels !== contextWidth)
       throw new RangeError(

@@ -38,10 +38,7 @@ export class Attention extends Module {
    * @param mask of the context's tokens
    * @param residual added to the result
    */
-  forward(
-    x: Tensor,
-    { context, mask, residual }: { context?: Tensor; mask?: Tensor; residual?: Tensor } = {},
-  ): Tensor {
+  forward(x: Tensor, { context, mask, residual }: { context?: Tensor; mask?: Tensor; residual?: Tensor } = {}): Tensor {
     return x.device.scope(() => {
       const q = this.to_q.forward(x);
       const project = (from: Tensor): readonly Tensor[] => [this.to_k.forward(from), this.to_v.forward(from)];

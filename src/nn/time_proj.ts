@@ -36,7 +36,9 @@ export class Timesteps extends Module implements TimeProjection {
   forward(steps: Steps, device: Device): Tensor {
     const { flipSinToCos, freqShift } = this.#frequencies;
     if (!(steps instanceof Tensor))
-      return Tensor.from(timestepEmbedding(steps, this.width, this.#frequencies), [steps.length, this.width], { device });
+      return Tensor.from(timestepEmbedding(steps, this.width, this.#frequencies), [steps.length, this.width], {
+        device,
+      });
     return device.scope(() => {
       const half = this.width >> 1;
       const frequencies = Tensor.from(timestepFrequencies(half, freqShift), [half], { device });

@@ -42,7 +42,11 @@ export function conditionOptions(config: UNet2DConditionConfig): UNetOptions {
     contextWidth: contextWidths[level],
   });
   const crossShape = { linearProjection: config.use_linear_projection, contextNorm: config.cross_attention_norm };
-  const level = (i: number, count: number, depths: number | readonly number[]): Omit<LevelKind, "type" | "headDim"> => ({
+  const level = (
+    i: number,
+    count: number,
+    depths: number | readonly number[],
+  ): Omit<LevelKind, "type" | "headDim"> => ({
     layers: count,
     cross: { ...cross(i), depths: eachLayer(depths, count), onlyCross: onlyCross[i] },
   });

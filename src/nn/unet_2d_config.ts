@@ -59,10 +59,7 @@ export const unet2DSchema: ConfigSchema = {
     ),
     mid_block_type: oneOf(null, "UNetMidBlock2D"),
     up_block_types: listOf(
-      blockTypes(
-        ...["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"],
-        ...["SkipUpBlock2D", "AttnSkipUpBlock2D"],
-      ),
+      blockTypes(...["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"], ...["SkipUpBlock2D", "AttnSkipUpBlock2D"]),
     ),
     block_out_channels: listOf(isCount),
     layers_per_block: isCount,
@@ -162,7 +159,6 @@ function timeProjection(config: UNet2DConfig): TimeProjection {
   if (config.time_embedding_type === "positional") return new Timesteps(width, { flipSinToCos, freqShift });
   if (config.time_embedding_type === "fourier")
     return new GaussianFourierProjection(width, { log: true, flipSinToCos: false });
-  if (steps === null)
-    throw new TypeError(`${MODEL}: config time_embedding_type = "learned" needs num_train_timesteps`);
+  if (steps === null) throw new TypeError(`${MODEL}: config time_embedding_type = "learned" needs num_train_timesteps`);
   return new LearnedTimesteps(steps, width);
 }

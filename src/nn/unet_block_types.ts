@@ -115,9 +115,7 @@ export function upBlock(shape: UNetShape, level: LevelOptions & { skipChannels: 
     return new SkipUpBlock2D({ ...level, resnet: shape.resnet, headDim: type.startsWith("Attn") ? headDim : null });
   const layers = layersOf(shape, level);
   const sampler = (): Upsample2D | ResnetBlock2D =>
-    byResnet(type, shape.upsampleType)
-      ? resampling(layers.resnet, channels, doubleNearest)
-      : new Upsample2D(channels);
+    byResnet(type, shape.upsampleType) ? resampling(layers.resnet, channels, doubleNearest) : new Upsample2D(channels);
   return new UpBlock2D({ ...level, ...layers, upsampler: level.resize ? sampler() : null });
 }
 
@@ -139,7 +137,8 @@ export function midBlock(shape: UNetShape, level: MidLevelOptions): MidBlock2D |
   const groups = shape.resnet.groups ?? Math.min(Math.floor(channels / 4), 32);
   const resnet = { ...shape.resnet, groups, outputScale };
   if (cross && type === "UNetMidBlock2DCrossAttn") {
-    const attention = (): Transformer2DModel => new Transformer2DModel({ ...cross, channels, groups, onlyCross: false });
+    const attention = (): Transformer2DModel =>
+      new Transformer2DModel({ ...cross, channels, groups, onlyCross: false });
     return new MidBlock2D({ resnet, channels, layers: 1, attention });
   }
   if (cross && type === "UNetMidBlock2DSimpleCrossAttn") {

@@ -54,7 +54,12 @@ export function maskedAttention(q: Tensor, k: Tensor, v: Tensor, { heads, mask }
         flops,
       });
       const quads = Math.ceil((batch * count * channels) / 4);
-      device.run({ kernel: maskedScores, variant: { format }, buffers: [q, k, mask, scores], ...across(scores.size / 4) });
+      device.run({
+        kernel: maskedScores,
+        variant: { format },
+        buffers: [q, k, mask, scores],
+        ...across(scores.size / 4),
+      });
       device.run({
         kernel: softmax,
         variant: { format: "f32" },

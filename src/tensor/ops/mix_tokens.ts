@@ -14,7 +14,9 @@ export function mixTokens(x: Tensor, w: Tensor, { dtype = x.dtype }: { dtype?: D
   const { device } = x;
   const [batch, n, channels] = x.shape;
   if (x.shape.length !== 3 || w.shape.length !== 2 || w.shape[0] !== n || w.dtype !== "float32")
-    throw new RangeError(`mixTokens: takes x [batch, n, channels] and float32 w [n, m], got ${String(x)}, ${String(w)}`);
+    throw new RangeError(
+      `mixTokens: takes x [batch, n, channels] and float32 w [n, m], got ${String(x)}, ${String(w)}`,
+    );
   const y = Tensor.empty(device, [batch, w.shape[1], channels], dtype);
   const quads = quadsOf(y);
   const [from, to] = [x.dtype, dtype].map((type) => formatOf(type, device.features.has("shader-f16"), "mixTokens"));

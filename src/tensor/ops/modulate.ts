@@ -8,11 +8,7 @@ import { expectShape, foldedGrid, formatFor, quadsOf } from "./common.js";
  * @param x [batch, …, channels]
  * @param table [batch, 2 * channels]: the scales, then the shifts
  */
-export function modulate(
-  x: Tensor,
-  table: Tensor,
-  { activation = "none" }: { activation?: Activation } = {},
-): Tensor {
+export function modulate(x: Tensor, table: Tensor, { activation = "none" }: { activation?: Activation } = {}): Tensor {
   const batch = x.shape[0];
   const channels = x.shape.at(-1) ?? 0;
   expectShape("modulate", "table", table, [batch, 2 * channels]);

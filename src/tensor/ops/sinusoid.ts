@@ -17,11 +17,7 @@ export interface SinusoidOptions {
  * @param frequencies float32 [half]
  * @returns float32 [n, width]
  */
-export function sinusoid(
-  t: Tensor,
-  frequencies: Tensor,
-  { width, flipSinToCos, factor = 1 }: SinusoidOptions,
-): Tensor {
+export function sinusoid(t: Tensor, frequencies: Tensor, { width, flipSinToCos, factor = 1 }: SinusoidOptions): Tensor {
   const { device } = t;
   const half = width >> 1;
   expectShape("sinusoid", "frequencies", frequencies, [half]);
