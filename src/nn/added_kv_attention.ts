@@ -1,6 +1,6 @@
 /** Attention of DeepFloyd IF's and unCLIP's UNets: pixels attend to the prompt and to each other at once. */
 import { attention } from "../tensor/ops/attention.js";
-import { maskedAttention } from "../tensor/ops/masked_attention.js";
+import { biasedAttention } from "../tensor/ops/biased_attention.js";
 import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Prompt } from "./attention.js";
@@ -68,7 +68,7 @@ export class AddedKVAttention extends Module {
       const v = this.to_v ? concat(contextV, this.to_v.forward(tokens), 1) : contextV;
       const q = this.to_q.forward(tokens);
       const heads = this.#heads;
-      const mixed = mask ? maskedAttention(q, k, v, { heads, mask }) : attention(q, k, v, { heads });
+      const mixed = mask ? biasedAttention(q, k, v, { heads, mask }) : attention(q, k, v, { heads });
       return this.to_out[0].forward(mixed, { residual: x.reshape(pixels) }).reshape(x.shape);
     });
   }

@@ -1,7 +1,7 @@
 /** Attention and transformer blocks, diffusers/models/attention.py, attention_processor.py, transformers/transformer_2d.py. */
 import { attention } from "../tensor/ops/attention.js";
 import { geglu, linearCombination } from "../tensor/ops/elementwise.js";
-import { maskedAttention } from "../tensor/ops/masked_attention.js";
+import { biasedAttention } from "../tensor/ops/biased_attention.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Conv2d, GroupNorm, LayerNorm, Linear } from "./layers.js";
 import { Module } from "./module.js";
@@ -44,7 +44,7 @@ export class Attention extends Module {
       const project = (from: Tensor): readonly Tensor[] => [this.to_k.forward(from), this.to_v.forward(from)];
       const [k, v] = context ? context.memo(this, () => project(context)) : project(x);
       const heads = this.#heads;
-      const mixed = mask ? maskedAttention(q, k, v, { heads, mask }) : attention(q, k, v, { heads });
+      const mixed = mask ? biasedAttention(q, k, v, { heads, mask }) : attention(q, k, v, { heads });
       return this.to_out[0].forward(mixed, { residual });
     });
   }

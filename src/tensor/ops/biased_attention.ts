@@ -1,4 +1,4 @@
-import { maskedScores, maskedValues, WORKGROUP_SIZE } from "../../../kernels/masked_attention.wgsl.js";
+import { biasedScores, biasedValues, WORKGROUP_SIZE } from "../../../kernels/biased_attention.wgsl.js";
 import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
 import { Tensor } from "../tensor.js";
 import { foldedGrid, formatFor } from "./common.js";
@@ -6,7 +6,7 @@ import { foldedGrid, formatFor } from "./common.js";
 /** Scores in memory at a time, at most (16 MiB of them, and as much of weights). */
 const CHUNK_SCORES = 2 ** 22;
 
-export interface MaskedAttentionOptions {
+export interface BiasedAttentionOptions {
   heads: number;
   /** float32 [batch, at most keys]: 1 keeps a key, 0 takes 10000 from its scores; keys beyond the mask are kept. */
   mask: Tensor;
@@ -19,16 +19,16 @@ export interface MaskedAttentionOptions {
  * @param v [batch, keys, heads * d]
  * @returns [batch, queries, heads * d]
  */
-export function maskedAttention(q: Tensor, k: Tensor, v: Tensor, { heads, mask }: MaskedAttentionOptions): Tensor {
+export function biasedAttention(q: Tensor, k: Tensor, v: Tensor, { heads, mask }: BiasedAttentionOptions): Tensor {
   const { device } = q;
   const [batch, queries, channels] = q.shape;
   const keys = k.shape[1];
   const masked = mask.shape[1];
   if (mask.dtype !== "float32" || mask.shape.length !== 2 || mask.shape[0] !== batch || masked > keys)
     throw new RangeError(
-      `maskedAttention: the mask must be float32 [${batch}, at most ${keys} keys], got ${mask.dtype} [${mask.shape.join(", ")}]`,
+      `biasedAttention: the mask must be float32 [${batch}, at most ${keys} keys], got ${mask.dtype} [${mask.shape.join(", ")}]`,
     );
-  const format = formatFor("maskedAttention", q, k, v);
+  const format = formatFor("biasedAttention", q, k, v);
   const headSize = channels / heads;
   const width = Math.ceil(keys / 4) * 4;
   const slots = batch * heads;
@@ -55,7 +55,7 @@ export function maskedAttention(q: Tensor, k: Tensor, v: Tensor, { heads, mask }
       });
       const quads = Math.ceil((batch * count * channels) / 4);
       device.run({
-        kernel: maskedScores,
+        kernel: biasedScores,
         variant: { format },
         buffers: [q, k, mask, scores],
         ...across(scores.size / 4),
@@ -67,7 +67,7 @@ export function maskedAttention(q: Tensor, k: Tensor, v: Tensor, { heads, mask }
         buffers: [scores, weights],
         grid: [Math.ceil(rows / SOFTMAX_SIZE)],
       });
-      device.run({ kernel: maskedValues, variant: { format, aligned }, buffers: [weights, v, y], ...across(quads) });
+      device.run({ kernel: biasedValues, variant: { format, aligned }, buffers: [weights, v, y], ...across(quads) });
     });
   return y;
 }

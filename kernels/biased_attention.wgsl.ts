@@ -24,8 +24,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
 const lanes = (f: (lane: number) => string): string => `vec4f(${range(4).map(f).join(", ")})`;
 
 /** A thread per quad of keys. `masked`: how many keys have a mask; those after them are seen by all. */
-export const maskedScores: Kernel<{ format: Format }> = {
-  name: "masked_scores",
+export const biasedScores: Kernel<{ format: Format }> = {
+  name: "biased_scores",
   params,
   bindings: () => ["read", "read", "read", "write"],
   source({ format }) {
@@ -62,8 +62,8 @@ const ALIGNED_QUAD = `let across = (params.heads * params.head_size) >> 2u;
  * A thread per quad of channels of the result. Runs of some of the queries need channels in whole quads (`aligned`), or
  * two runs would write to one quad.
  */
-export const maskedValues: Kernel<{ format: Format; aligned: boolean }> = {
-  name: "masked_values",
+export const biasedValues: Kernel<{ format: Format; aligned: boolean }> = {
+  name: "biased_values",
   params,
   bindings: () => ["read", "read", "write"],
   source({ format, aligned }) {
