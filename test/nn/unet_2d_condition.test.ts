@@ -16,6 +16,18 @@ const CASES = [
   { golden: "sd21_odd", repo: "sd21", timestep: 10 },
   { golden: "inpaint9", repo: "inpaint", timestep: 777 },
   { golden: "lcm", repo: "lcm", timestep: 759 },
+  { golden: "variants_fp32", repo: "variants", timestep: 100 },
+  { golden: "variants_non_ema", repo: "variants", variant: "non_ema", timestep: 100 },
+  { golden: "variants_fp16_file_fp32_compute", repo: "variants", variant: "fp16", timestep: 100 },
+  { golden: "variants_bf16_file_fp32_compute", repo: "variants", variant: "bf16", timestep: 100 },
+  { golden: "variants_sharded", repo: "variants", subfolder: "unet-sharded", timestep: 100 },
+  {
+    golden: "variants_fp16_file_fp32_compute",
+    repo: "variants",
+    subfolder: "unet-sharded",
+    variant: "fp16",
+    timestep: 100,
+  },
 ] as const;
 
 /** Modules whose result here is that of torch's: elsewhere a residual or an activation is fused in. */
@@ -24,12 +36,13 @@ const COMPARABLE =
 
 describe("UNet2DConditionModel", () => {
   for (const dtype of ["float32", "float16"] as const)
-    for (const { golden, repo, timestep } of CASES)
-      test(`${golden} in ${dtype}`, async () => {
+    for (const { golden, repo, timestep, ...load } of CASES)
+      test(`${golden} in ${dtype} ${Object.values(load).join()}`, async () => {
         const goldens = await readGolden(`models/gold/unet/${golden}.safetensors`);
         const model = await UNet2DConditionModel.fromPretrained(fixturePath(`models/repos/${repo}`), {
           subfolder: "unet",
           dtype,
+          ...load,
         });
         const outputs = recordOutputs(model, (path) => COMPARABLE.test(path) && goldens.has(`mid.${path}`));
         const inputs = [asTensor(goldens, "in.sample"), asTensor(goldens, "in.encoder_hidden_states")] as const;
