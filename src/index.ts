@@ -24,8 +24,11 @@ export { Tensor } from "./tensor/tensor.js";
 export type { TensorOptions } from "./tensor/tensor.js";
 
 export { AutoencoderKL } from "./nn/autoencoder_kl.js";
-export { CLIPTextModel } from "./nn/clip_text_model.js";
-export type { CLIPTextOutput } from "./nn/clip_text_model.js";
+export { AutoencoderTiny } from "./nn/autoencoder_tiny.js";
+export { CLIPTextModel, CLIPTextModelWithProjection } from "./nn/clip_text_model.js";
+export type { CLIPTextOptions, CLIPTextOutput, CLIPTextProjectionOutput } from "./nn/clip_text_model.js";
+export { ControlNetModel } from "./nn/controlnet.js";
+export type { ControlNetOptions, ControlNetOutput } from "./nn/controlnet.js";
 export { DiagonalGaussian } from "./nn/diagonal_gaussian.js";
 export type { FromPretrainedOptions } from "./nn/pretrained.js";
 export type { SaveOptions } from "./nn/save_model.js";

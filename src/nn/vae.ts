@@ -15,6 +15,7 @@ export interface VAEConfig {
   layers_per_block: number;
   latent_channels: number;
   norm_num_groups: number;
+  sample_size: number | number[];
   scaling_factor: number;
   shift_factor: number | null;
   use_quant_conv: boolean;

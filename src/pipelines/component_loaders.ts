@@ -3,7 +3,9 @@ import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { joinPath } from "../loader/paths.js";
 import type { Repository } from "../loader/repository.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
-import { CLIPTextModel } from "../nn/clip_text_model.js";
+import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
+import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
+import { ControlNetModel } from "../nn/controlnet.js";
 import type { FromPretrainedOptions } from "../nn/pretrained.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
@@ -12,29 +14,29 @@ import { schedulerClass, schedulerNames } from "../schedulers/index.js";
 type ModelOptions = Omit<FromPretrainedOptions, "subfolder" | "config">;
 export type ComponentLoader = (repository: Repository, subfolder: string, options: ModelOptions) => Promise<unknown>;
 
+interface Loadable {
+  fromPretrained(repository: Repository, options: FromPretrainedOptions): Promise<unknown>;
+}
+const inSubfolder =
+  (Class: Loadable): ComponentLoader =>
+  (repository, subfolder, options) =>
+    Class.fromPretrained(repository, { ...options, subfolder });
+const tokenizer: ComponentLoader = (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder });
+
 const MODELS: ReadonlyMap<string, ComponentLoader> = new Map<string, ComponentLoader>([
-  [
-    "diffusers.UNet2DConditionModel",
-    (repository, subfolder, options) => UNet2DConditionModel.fromPretrained(repository, { ...options, subfolder }),
-  ],
+  ["diffusers.UNet2DConditionModel", inSubfolder(UNet2DConditionModel)],
   [
     "diffusers.UNet2DModel",
     async (repository, subfolder, options) =>
       UNet2DModel.fromPretrained(repository, { ...options, subfolder: await folderOf(repository, subfolder) }),
   ],
-  [
-    "diffusers.AutoencoderKL",
-    (repository, subfolder, options) => AutoencoderKL.fromPretrained(repository, { ...options, subfolder }),
-  ],
-  [
-    "transformers.CLIPTextModel",
-    (repository, subfolder, options) => CLIPTextModel.fromPretrained(repository, { ...options, subfolder }),
-  ],
-  ["transformers.CLIPTokenizer", (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder })],
-  [
-    "transformers.CLIPTokenizerFast",
-    (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder }),
-  ],
+  ["diffusers.AutoencoderKL", inSubfolder(AutoencoderKL)],
+  ["diffusers.AutoencoderTiny", inSubfolder(AutoencoderTiny)],
+  ["diffusers.ControlNetModel", inSubfolder(ControlNetModel)],
+  ["transformers.CLIPTextModel", inSubfolder(CLIPTextModel)],
+  ["transformers.CLIPTextModelWithProjection", inSubfolder(CLIPTextModelWithProjection)],
+  ["transformers.CLIPTokenizer", tokenizer],
+  ["transformers.CLIPTokenizerFast", tokenizer],
 ]);
 
 /**

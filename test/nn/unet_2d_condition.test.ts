@@ -46,6 +46,13 @@ const CASES: readonly Case[] = [
     timestep: 100,
     half: true,
   },
+  { golden: "unet/variants_fp32", model: "variants/unet", timestep: 100 },
+  {
+    golden: "unet/variants_fp16_file_fp32_compute",
+    model: "variants/unet-sharded",
+    variant: "fp16",
+    timestep: 100,
+  },
   { golden: "unet/variants_non_ema", model: "variants/unet", variant: "non_ema", timestep: 100 },
   { golden: "unet/variants_sharded", model: "variants/unet-sharded", timestep: 100, half: true },
   { golden: "odd/fourier", model: "odd/fourier", timestep: [0.3, 1.7], half: true },
@@ -93,7 +100,7 @@ describe("UNet2DConditionModel", () => {
     for (const { golden, model: folder, variant, timestep, freeU } of CASES.filter(
       ({ half }) => dtype === "float32" || half,
     ))
-      test(`${golden} in ${dtype}`, async () => {
+      test(`${golden} of ${folder} in ${dtype}`, async () => {
         const device = await ensureDevice();
         const goldens = await readGolden(`models/gold/${golden}.safetensors`);
         const model = await load(folder, { dtype, variant });
