@@ -14,21 +14,35 @@ export interface Prompt {
   contextMask?: Tensor;
 }
 
+export interface AttentionShape {
+  /** By default as wide as the queries' tokens: self-attention. */
+  contextWidth?: number;
+  /** Width of all heads, by default that of the tokens. */
+  inner?: number;
+  /** Whether queries, keys and values have biases. */
+  bias?: boolean;
+  /** A layer norm of the context first. */
+  contextNorm?: boolean;
+}
+
 /** Multi-head attention over tokens, self or cross. */
 export class Attention extends Module {
+  readonly norm_cross: LayerNorm | null;
   readonly to_q: Linear;
   readonly to_k: Linear;
   readonly to_v: Linear;
   readonly to_out: readonly [Linear, null];
   readonly #heads: number;
 
-  constructor(width: number, heads: number, contextWidth = width) {
+  constructor(width: number, heads: number, shape: AttentionShape = {}) {
     super();
-    if (width % heads !== 0) throw new RangeError(`Attention: ${heads} heads do not divide ${width} channels`);
-    this.to_q = new Linear(width, width, { bias: false });
-    this.to_k = new Linear(contextWidth, width, { bias: false });
-    this.to_v = new Linear(contextWidth, width, { bias: false });
-    this.to_out = [new Linear(width, width), null];
+    const { contextWidth = width, inner = width, bias = false, contextNorm = false } = shape;
+    if (inner % heads !== 0) throw new RangeError(`Attention: ${heads} heads do not divide ${inner} channels`);
+    this.norm_cross = contextNorm ? new LayerNorm(contextWidth) : null;
+    this.to_q = new Linear(width, inner, { bias });
+    this.to_k = new Linear(contextWidth, inner, { bias });
+    this.to_v = new Linear(contextWidth, inner, { bias });
+    this.to_out = [new Linear(inner, width), null];
     this.#heads = heads;
   }
 
@@ -42,7 +56,9 @@ export class Attention extends Module {
     return x.device.scope(() => {
       const q = this.to_q.forward(x);
       const project = (from: Tensor): readonly Tensor[] => [this.to_k.forward(from), this.to_v.forward(from)];
-      const [k, v] = context ? context.memo(this, () => project(context)) : project(x);
+      const normed = (from: Tensor): readonly Tensor[] =>
+        from.device.scope(() => project(this.norm_cross?.forward(from) ?? from));
+      const [k, v] = context ? context.memo(this, () => normed(context)) : project(x);
       const heads = this.#heads;
       const mixed = mask ? biasedAttention(q, k, v, { heads, mask }) : attention(q, k, v, { heads });
       return this.to_out[0].forward(mixed, { residual });
@@ -138,9 +154,9 @@ export class BasicTransformerBlock extends Module {
     super();
     this.#onlyCross = onlyCross;
     this.norm1 = new LayerNorm(width);
-    this.attn1 = new Attention(width, heads, onlyCross ? contextWidth : width);
+    this.attn1 = new Attention(width, heads, { contextWidth: onlyCross ? contextWidth : width });
     this.norm2 = new LayerNorm(width);
-    this.attn2 = new Attention(width, heads, contextWidth);
+    this.attn2 = new Attention(width, heads, { contextWidth });
     this.norm3 = new LayerNorm(width);
     this.ff = new FeedForward(width);
   }

@@ -157,9 +157,13 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
 
       const start = this.conv_in.forward(as(toNHWC(sample)));
       const results = [this.controlnet_cond_embedding.forward(as(toNHWC(picture)), start)];
-      for (const block of this.down_blocks)
-        results.push(...block.forward(results[results.length - 1], conditioning).skips);
-      const middle = this.mid_block.forward(results[results.length - 1], conditioning);
+      let hidden = results[0];
+      for (const block of this.down_blocks) {
+        const down = block.forward(hidden, conditioning);
+        results.push(...down.skips.filter((skip) => skip !== null));
+        hidden = down.hidden;
+      }
+      const middle = this.mid_block.forward(hidden, conditioning);
 
       const finish = (x: Tensor, layer: Conv2d, i: number): Tensor => {
         const y = layer.forward(x);

@@ -12,7 +12,7 @@ export const averagePool: Resample = (x) => firResample(x, { taps: [0.5, 0.5], d
 export const doubleNearest: Resample = (x) => upsampleNearest(x, [2 * x.shape[1], 2 * x.shape[2]]);
 
 /** (1, 3, 3, 1), normalized. */
-const FIR = [1 / 8, 3 / 8, 3 / 8, 1 / 8];
+export const FIR = [1 / 8, 3 / 8, 3 / 8, 1 / 8];
 
 export const firDown: Resample = (x) => firResample(x, { taps: FIR, down: 2, pad: [1, 1] });
 

@@ -105,7 +105,8 @@ export class SkipUpBlock2D extends Module implements UpBlock {
     this.skip_norm = resize ? new GroupNorm(quarter(outChannels), outChannels, resnet.eps) : null;
   }
 
-  forward(x: Tensor, skips: Tensor[], conditioning: Conditioning, { image }: UpForwardOptions = {}): UpResult {
+  forward(x: Tensor, skips: (Tensor | null)[], conditioning: Conditioning, options: UpForwardOptions = {}): UpResult {
+    const { image } = options;
     return x.device.scope(() => {
       let hidden = x;
       for (const resnet of this.resnets) {

@@ -56,7 +56,8 @@ export class GaussianFourierProjection extends Module implements TimeProjection 
   /** @param size number of frequencies */
   constructor(size: number, { log, flipSinToCos }: { log: boolean; flipSinToCos: boolean }) {
     super();
-    this.weight = new Parameter([size]);
+    // In float32 always: an angle is the frequency times up to 40, and halves would be off by a tenth of a radian.
+    this.weight = new Parameter([size], "none", "float32");
     this.#log = log;
     this.#flipSinToCos = flipSinToCos;
   }
@@ -73,7 +74,7 @@ export class GaussianFourierProjection extends Module implements TimeProjection 
       const level = (t: number): number => (this.#log ? Math.log(Math.fround(t)) : t);
       const t = steps instanceof Tensor ? toFloat(steps) : Tensor.from(steps.map(level), [steps.length], { device });
       const options = { width, flipSinToCos: this.#flipSinToCos, factor: Math.fround(2 * Math.PI) };
-      return sinusoid(t, toFloat(this.weight.value), options);
+      return sinusoid(t, this.weight.value, options);
     });
   }
 }

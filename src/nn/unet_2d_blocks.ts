@@ -29,8 +29,8 @@ export interface BlockOptions {
 export interface DownResult {
   /** For the next block. */
   hidden: Tensor;
-  /** The skip connections: every layer's result and the downsampled one. */
-  skips: Tensor[];
+  /** The skip connections: every layer's result and the downsampled one; null where a block of `k_blocks.ts` makes none. */
+  skips: (Tensor | null)[];
   /** The image, halved with the features, in NCSN++. */
   image?: Tensor;
 }
@@ -114,7 +114,7 @@ export interface UpBlock extends Module {
    * @param skips the skip connections: taken from the end, one per layer, and disposed
    * @param options size: of the upsampled result where it is not simply the double
    */
-  forward(x: Tensor, skips: Tensor[], conditioning: Conditioning, options?: UpForwardOptions): UpResult;
+  forward(x: Tensor, skips: (Tensor | null)[], conditioning: Conditioning, options?: UpForwardOptions): UpResult;
 }
 
 export interface UpForwardOptions {
@@ -158,7 +158,7 @@ export class UpBlock2D extends Module implements UpBlock {
     this.#freeU = stage;
   }
 
-  forward(x: Tensor, skips: Tensor[], conditioning: Conditioning, { size }: UpForwardOptions = {}): UpResult {
+  forward(x: Tensor, skips: (Tensor | null)[], conditioning: Conditioning, options: UpForwardOptions = {}): UpResult {
     return x.device.scope(() => {
       let h = x;
       const advance = (next: Tensor): void => {
@@ -174,13 +174,15 @@ export class UpBlock2D extends Module implements UpBlock {
       });
       const upsampler = this.upsamplers?.[0];
       if (upsampler)
-        advance(upsampler instanceof Upsample2D ? upsampler.forward(h, size) : upsampler.forward(h, conditioning));
+        advance(
+          upsampler instanceof Upsample2D ? upsampler.forward(h, options.size) : upsampler.forward(h, conditioning),
+        );
       return { hidden: h };
     });
   }
 }
 
-export function takeSkip(skips: Tensor[]): Tensor {
+export function takeSkip(skips: (Tensor | null)[]): Tensor {
   const skip = skips.pop();
   if (!skip) throw new Error("UpBlock: fewer skip connections than layers");
   return skip;

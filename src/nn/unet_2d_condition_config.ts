@@ -70,14 +70,14 @@ export const unet2DConditionSchema: ConfigSchema = {
     down_block_types: listOf(
       blockTypes(
         ...["DownBlock2D", "ResnetDownsampleBlock2D", "AttnDownBlock2D"],
-        ...["CrossAttnDownBlock2D", "SimpleCrossAttnDownBlock2D"],
+        ...["CrossAttnDownBlock2D", "SimpleCrossAttnDownBlock2D", "KDownBlock2D", "KCrossAttnDownBlock2D"],
       ),
     ),
     mid_block_type: oneOf(null, "UNetMidBlock2D", "UNetMidBlock2DCrossAttn", "UNetMidBlock2DSimpleCrossAttn"),
     up_block_types: listOf(
       blockTypes(
         ...["UpBlock2D", "ResnetUpsampleBlock2D", "AttnUpBlock2D"],
-        ...["CrossAttnUpBlock2D", "SimpleCrossAttnUpBlock2D"],
+        ...["CrossAttnUpBlock2D", "SimpleCrossAttnUpBlock2D", "KUpBlock2D", "KCrossAttnUpBlock2D"],
       ),
     ),
     only_cross_attention: either(isBoolean, listOf(isBoolean)),
@@ -87,7 +87,7 @@ export const unet2DConditionSchema: ConfigSchema = {
     mid_block_scale_factor: isNumber,
     dropout: anything, // has no effect when drawing
     act_fn: isActivation,
-    norm_num_groups: isCount,
+    norm_num_groups: nullOr(isCount),
     norm_eps: isNumber,
     cross_attention_dim: counts,
     transformer_layers_per_block: either(isCount, listOf(counts)),
@@ -137,7 +137,8 @@ export interface UNet2DConditionConfig {
   downsample_padding: 0 | 1;
   mid_block_scale_factor: number;
   act_fn: string;
-  norm_num_groups: number;
+  /** null: no norm at the end; only blocks of the K kind have norms then. */
+  norm_num_groups: number | null;
   norm_eps: number;
   cross_attention_dim: PerLevel<number>;
   /** Of each level, or of each layer of each level. */

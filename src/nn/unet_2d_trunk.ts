@@ -126,7 +126,7 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
     const [, height, width] = x.shape;
     // 1. down, keeping every result as a skip connection
     let h = this.conv_in.forward(x);
-    let skips = [h];
+    let skips: (Tensor | null)[] = [h];
     let image: Tensor | undefined = x;
     for (const block of this.down_blocks) {
       const result: ReturnType<DownBlock["forward"]> = block.forward(h, conditioning, image);
@@ -155,12 +155,13 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
     return toNCHW(this.conv_out.forward(h, { residual: image }));
   }
 
-  #withResiduals(skips: readonly Tensor[], residuals: readonly Tensor[]): Tensor[] {
+  #withResiduals(skips: readonly (Tensor | null)[], residuals: readonly Tensor[]): (Tensor | null)[] {
     if (residuals.length !== skips.length)
       throw new RangeError(
         `${this.#options.model}: downBlockAdditionalResiduals must be ${skips.length} tensors, got ${residuals.length}`,
       );
     return skips.map((skip, i) => {
+      if (!skip) return null;
       const sum = add(skip, this.as(toNHWC(residuals[i])));
       skip.dispose();
       return sum;

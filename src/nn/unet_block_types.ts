@@ -1,6 +1,7 @@
 /** Which modules a config's block types stand for: get_down_block, get_mid_block, get_up_block of diffusers. */
 import { AddedKVAttention } from "./added_kv_attention.js";
 import { AttentionBlock, Transformer2DModel } from "./attention.js";
+import { KDownBlock2D, KUpBlock2D, type KBlockOptions } from "./k_blocks.js";
 import { averagePool, doubleNearest, type Resample } from "./resample.js";
 import { Downsample2D, ResnetBlock2D, Upsample2D } from "./resnet.js";
 import { SkipDownBlock2D, SkipUpBlock2D } from "./skip_blocks.js";
@@ -87,6 +88,13 @@ function layersOf(shape: UNetShape, level: LevelOptions): { resnet: ResnetShape;
   throw new TypeError(`${shape.model}: block type ${level.type} is not supported`);
 }
 
+/** The options of the blocks of k_blocks.ts. */
+function kOptions({ resnet }: UNetShape, type: string, level: LevelOptions): KBlockOptions {
+  const { eps, activation = "silu", tembChannels } = resnet;
+  const attention = type.startsWith("KCrossAttn") && level.cross ? { ...level.cross, headDim: level.headDim } : null;
+  return { ...level, eps, activation, tembChannels: tembChannels ?? 0, attention };
+}
+
 /** Blocks that are named after it, and Attn blocks where the config says so, resample by a ResNet block. */
 const byResnet = (type: string, attnType: "conv" | "resnet"): boolean =>
   /^(Resnet|SimpleCrossAttn)/.test(type) || (attnType === "resnet" && type.startsWith("Attn"));
@@ -99,6 +107,7 @@ export function downBlock(shape: UNetShape, level: LevelOptions): DownBlock {
   const { outChannels: channels, headDim } = level;
   if (/^(Attn)?SkipDownBlock2D$/.test(type))
     return new SkipDownBlock2D({ ...level, resnet: shape.resnet, headDim: type.startsWith("Attn") ? headDim : null });
+  if (/^K(CrossAttn)?DownBlock2D$/.test(type)) return new KDownBlock2D(kOptions(shape, type, level));
   const layers = layersOf(shape, level);
   const sampler = (): Downsample2D | ResnetBlock2D =>
     byResnet(type, shape.downsampleType)
@@ -113,6 +122,11 @@ export function upBlock(shape: UNetShape, level: LevelOptions & { skipChannels: 
   const { outChannels: channels, headDim } = level;
   if (/^(Attn)?SkipUpBlock2D$/.test(type))
     return new SkipUpBlock2D({ ...level, resnet: shape.resnet, headDim: type.startsWith("Attn") ? headDim : null });
+  if (/^K(CrossAttn)?UpBlock2D$/.test(type)) {
+    const { skipChannels, layers } = level;
+    // One layer less than other blocks of the way up have.
+    return new KUpBlock2D({ ...kOptions(shape, type, level), skipChannels, layers: layers - 1 });
+  }
   const layers = layersOf(shape, level);
   const sampler = (): Upsample2D | ResnetBlock2D =>
     byResnet(type, shape.upsampleType) ? resampling(layers.resnet, channels, doubleNearest) : new Upsample2D(channels);

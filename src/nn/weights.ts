@@ -149,7 +149,7 @@ async function upload(
   { device, dtype }: LoadWeightsOptions,
 ): Promise<void> {
   const value = device.keep(
-    Tensor.empty(device, parameter.packedShape, dtype, { persistent: true, label: entry.name }),
+    Tensor.empty(device, parameter.packedShape, parameter.dtype ?? dtype, { persistent: true, label: entry.name }),
   );
   parameter.assign(value);
   const itemBytes = ITEM_BYTES[entry.dtype];
