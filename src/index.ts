@@ -33,7 +33,11 @@ export { DiagonalGaussian } from "./nn/diagonal_gaussian.js";
 export type { FromPretrainedOptions } from "./nn/pretrained.js";
 export type { SaveOptions } from "./nn/save_model.js";
 export type { SaveTarget } from "./loader/save_target.js";
+export type { AddedCondKwargs } from "./nn/added_embedding.js";
+export type { ClassLabels } from "./nn/class_embedding.js";
+export type { FreeUFactors } from "./nn/freeu.js";
 export { UNet2DModel } from "./nn/unet_2d.js";
+export type { UNet2DForwardOptions } from "./nn/unet_2d.js";
 export { UNet2DConditionModel } from "./nn/unet_2d_condition.js";
 export type { UNetForwardOptions } from "./nn/unet_2d_condition.js";
 

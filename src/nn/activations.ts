@@ -1,11 +1,11 @@
 /** Activation functions by the names that configs use, diffusers/models/activations.py. */
-import type { Activation } from "../../kernels/activation.js";
 import { activation as apply } from "../tensor/ops/elementwise.js";
+import type { MatmulOptions } from "../tensor/ops/matmul.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Rule } from "./config.js";
 import type { GroupNorm } from "./layers.js";
 
-export type { Activation };
+export type Activation = NonNullable<MatmulOptions["activation"]>;
 
 const NAMES: Readonly<Record<string, Activation>> = {
   swish: "silu",

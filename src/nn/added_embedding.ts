@@ -46,7 +46,6 @@ class AttentionPooling extends Module {
   forward(x: Tensor): Tensor {
     return x.device.scope(() => {
       const [batch, tokens, width] = x.shape;
-      const { device } = x;
       const average = Tensor.from(new Float32Array(tokens).fill(1 / tokens), [tokens, 1], { device: x.device });
       const position = this.positional_embedding.value.reshape([1, 1, width]);
       const first = add(mixTokens(x, average), repeatRows(position, batch));

@@ -1,10 +1,7 @@
 /** The config of UNet2DConditionModel: diffusers' constructor arguments, their defaults, and the values that are computed. */
 import { isActivation } from "./activations.js";
+import { isBlockType } from "./unet_block_types.js";
 import { anything, isBoolean, isCount, isNumber, either, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
-
-/** Old configs name the same blocks UNetResDownBlock2D and so on. */
-const blockTypes = (...names: string[]): ReturnType<typeof oneOf> =>
-  oneOf(...names, ...names.map((name) => `UNetRes${name}`));
 
 const counts = either(isCount, listOf(isCount));
 
@@ -68,14 +65,14 @@ export const unet2DConditionSchema: ConfigSchema = {
     flip_sin_to_cos: isBoolean,
     freq_shift: isNumber,
     down_block_types: listOf(
-      blockTypes(
+      isBlockType(
         ...["DownBlock2D", "ResnetDownsampleBlock2D", "AttnDownBlock2D"],
         ...["CrossAttnDownBlock2D", "SimpleCrossAttnDownBlock2D", "KDownBlock2D", "KCrossAttnDownBlock2D"],
       ),
     ),
     mid_block_type: oneOf(null, "UNetMidBlock2D", "UNetMidBlock2DCrossAttn", "UNetMidBlock2DSimpleCrossAttn"),
     up_block_types: listOf(
-      blockTypes(
+      isBlockType(
         ...["UpBlock2D", "ResnetUpsampleBlock2D", "AttnUpBlock2D"],
         ...["CrossAttnUpBlock2D", "SimpleCrossAttnUpBlock2D", "KUpBlock2D", "KCrossAttnUpBlock2D"],
       ),

@@ -3,12 +3,10 @@ import { activationOf, isActivation } from "./activations.js";
 import { anything, isBoolean, isCount, isNumber, either, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
 import { IMAGE_CHANNELS } from "./skip_blocks.js";
 import { GaussianFourierProjection, LearnedTimesteps, Timesteps, type TimeProjection } from "./time_proj.js";
+import { isBlockType } from "./unet_block_types.js";
 import type { LevelKind, UNetOptions } from "./unet_2d_trunk.js";
 
 const MODEL = "UNet2DModel";
-
-const blockTypes = (...names: string[]): ReturnType<typeof oneOf> =>
-  oneOf(...names, ...names.map((name) => `UNetRes${name}`));
 
 export const unet2DSchema: ConfigSchema = {
   name: MODEL,
@@ -52,14 +50,17 @@ export const unet2DSchema: ConfigSchema = {
     freq_shift: isNumber,
     flip_sin_to_cos: isBoolean,
     down_block_types: listOf(
-      blockTypes(
+      isBlockType(
         ...["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"],
         ...["SkipDownBlock2D", "AttnSkipDownBlock2D"],
       ),
     ),
     mid_block_type: oneOf(null, "UNetMidBlock2D"),
     up_block_types: listOf(
-      blockTypes(...["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"], ...["SkipUpBlock2D", "AttnSkipUpBlock2D"]),
+      isBlockType(
+        ...["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"],
+        ...["SkipUpBlock2D", "AttnSkipUpBlock2D"],
+      ),
     ),
     block_out_channels: listOf(isCount),
     layers_per_block: isCount,

@@ -1,6 +1,7 @@
 /** Which modules a config's block types stand for: get_down_block, get_mid_block, get_up_block of diffusers. */
 import { AddedKVAttention } from "./added_kv_attention.js";
 import { AttentionBlock, Transformer2DModel } from "./attention.js";
+import { oneOf, type Rule } from "./config.js";
 import { KDownBlock2D, KUpBlock2D, type KBlockOptions } from "./k_blocks.js";
 import { averagePool, doubleNearest, type Resample } from "./resample.js";
 import { Downsample2D, ResnetBlock2D, Upsample2D } from "./resnet.js";
@@ -54,7 +55,9 @@ export interface LevelOptions {
   };
 }
 
-/** Old configs name the same blocks UNetResDownBlock2D and so on. */
+/** A config's block type. Old configs name the same blocks UNetResDownBlock2D and so on. */
+export const isBlockType = (...names: string[]): Rule => oneOf(...names, ...names.map((name) => `UNetRes${name}`));
+
 const plain = (type: string): string => type.replace(/^UNetRes/, "");
 
 type AttentionMaker = ((layer: number) => SpatialAttention) | null;

@@ -5,7 +5,7 @@ import type { FreeUFactors } from "../../src/nn/freeu.js";
 import { UNet2DModel } from "../../src/nn/unet_2d.js";
 import { UNet2DConditionModel } from "../../src/nn/unet_2d_condition.js";
 import { ensureDevice } from "../../src/tensor/device.js";
-import { Tensor } from "../../src/tensor/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { readFixtureJSON } from "../support/files.js";
 import { memoryFile, readGolden, type Golden } from "../support/goldens.js";
 import { hashOfShapes, madeWeights } from "../support/made_weights.js";
