@@ -16,7 +16,8 @@ export class Attention extends Module {
 
   constructor(width: number, heads: number, contextWidth = width) {
     super();
-    if (width % heads !== 0) throw new RangeError(`Attention: ${heads} heads do not divide ${width} channels`);
+    if (width % heads !== 0)
+      throw new RangeError(`Attention: ${heads} heads (attention_head_dim) do not divide ${width} channels`);
     this.to_q = new Linear(width, width, { bias: false });
     this.to_k = new Linear(contextWidth, width, { bias: false });
     this.to_v = new Linear(contextWidth, width, { bias: false });
