@@ -2,7 +2,6 @@ import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { HubCache, cacheError } from "./cache_node.js";
 import { withLock } from "./cache_lock_node.js";
-import { inTurn } from "./download_turns.js";
 import { DownloadBar } from "./download_bar_node.js";
 import { download } from "./download_node.js";
 import { quote } from "./errors.js";
@@ -22,9 +21,13 @@ import { systemClock, TRIES, type Clock } from "./hub_retry.js";
 import { checkPath } from "./paths.js";
 import { unreadPickle } from "./pickles.js";
 import type { Repository, RepositoryFile } from "./repository.js";
+import { Turns } from "./turns.js";
 
 /** Tries to learn the newest commit when an older one is cached and can be used instead. */
 const TRIES_WITH_CACHE = 2;
+
+/** So many downloads run at once. */
+const downloads = new Turns(4);
 
 /** Downloads that run, by target: callers in one process share them. */
 const running = new Map<string, Promise<void>>();
@@ -90,11 +93,13 @@ interface Parts {
 
 class HubRepository implements Repository {
   readonly name: string;
+  readonly isLocal: boolean;
   readonly #parts: Parts;
   readonly #missing = new Map<string, string>();
 
   constructor(parts: Parts) {
     this.name = parts.name;
+    this.isLocal = parts.offline !== null;
     this.#parts = parts;
   }
 
@@ -146,7 +151,7 @@ class HubRepository implements Repository {
           this.#report("download", path, 0, file.size ?? 0);
           await download({ ...file, hub, url: fileURL(hub, commit, path), where, target, onProgress });
         };
-        await inTurn(() => withLock(lock, work, { isDone: isCached, signal: hub.signal }), hub.signal);
+        await downloads.run(() => withLock(lock, work, { isDone: isCached, signal: hub.signal }), hub.signal);
       });
     }
     await cache.link(file.hash, commit, path);

@@ -22,6 +22,8 @@ export interface RepositoryFile {
 export interface Repository {
   /** What the user called it, for messages. */
   readonly name: string;
+  /** Whether open() costs next to nothing, so that all files can be looked for before one is read: no network. */
+  readonly isLocal?: boolean;
   /** Opens a file by its path inside the repository; null if there is none. Throws for a path that would leave it. */
   open(path: string): Promise<RepositoryFile | null>;
   /** Why the last `open(path)` found nothing, where more is known than "no such file". */

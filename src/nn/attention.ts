@@ -37,7 +37,8 @@ export class Attention extends Module {
   constructor(width: number, heads: number, shape: AttentionShape = {}) {
     super();
     const { contextWidth = width, inner = width, bias = false, contextNorm = false } = shape;
-    if (inner % heads !== 0) throw new RangeError(`Attention: ${heads} heads do not divide ${inner} channels`);
+    if (inner % heads !== 0)
+      throw new RangeError(`Attention: ${heads} heads (attention_head_dim) do not divide ${inner} channels`);
     this.norm_cross = contextNorm ? new LayerNorm(contextWidth) : null;
     this.to_q = new Linear(width, inner, { bias });
     this.to_k = new Linear(contextWidth, inner, { bias });
@@ -197,7 +198,8 @@ export class Transformer2DModel extends Module {
     super();
     const { channels, heads, contextWidth, depth, groups, linearProjection, onlyCross } = options;
     const inner = heads * Math.floor(channels / heads);
-    if (inner === 0) throw new RangeError(`Transformer2DModel: ${heads} heads do not fit ${channels} channels`);
+    if (inner === 0)
+      throw new RangeError(`Transformer2DModel: ${heads} heads (attention_head_dim) do not fit ${channels} channels`);
     const projection = (from: number, to: number): Linear | Conv2d =>
       linearProjection ? new Linear(from, to) : new Conv2d(from, to, { kernel: 1 });
     this.norm = new GroupNorm(groups, channels, 1e-6);

@@ -57,6 +57,7 @@ export interface CLIPTextOutput {
 
 /** What both text encoders have in common. */
 abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
+  static override readonly weightStem = "model";
   readonly text_model: CLIPTextTransformer;
   readonly #name: string;
 
@@ -64,10 +65,6 @@ abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
     super(schemaOf(name), given);
     this.#name = name;
     this.text_model = new CLIPTextTransformer(this.config);
-  }
-
-  protected override get weightStem(): "model" {
-    return "model";
   }
 
   protected async encode(ids: TokenRows, { attentionMask }: CLIPTextOptions): Promise<CLIPTextOutput> {

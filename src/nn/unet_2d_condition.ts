@@ -76,7 +76,11 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     const timesteps = timestepsFor("UNet2DConditionModel", timestep, batch);
     const residuals = this.#residuals(options);
     return sample.device.scope(() => {
-      const prompt = this.as(encoderHiddenStates);
+      // Kept with the prompt, and so are the keys and values that the blocks make of it.
+      const prompt =
+        encoderHiddenStates.dtype === this.dtype
+          ? encoderHiddenStates
+          : encoderHiddenStates.memo(this, () => [cast(encoderHiddenStates, this.dtype)])[0];
       const embedding = this.#embed(sample, timesteps, prompt, options);
       const mask = options.encoderAttentionMask && toFloat(options.encoderAttentionMask);
       const conditioning = {

@@ -6,6 +6,7 @@ import { CLIPTokenizer } from "../../src/loader/clip_tokenizer.js";
 import { DownloadBar } from "../../src/loader/download_bar_node.js";
 import { openRepository, readJSON, type LoadProgress } from "../../src/loader/repository.js";
 import { DDIMScheduler, DiffusionPipeline, UNet2DConditionModel } from "../../src/index.js";
+import { ensureDevice } from "../../src/tensor/device.js";
 import { folderFiles, gitHash, oneCommit, type Files, type Seen } from "../support/fake_hub_node.js";
 import { fixturePath } from "../support/files.js";
 import { COMMIT, CONFIG, filesBelow, ID, sha256, useHub, WEIGHT } from "../support/hub_sandbox_node.js";
@@ -331,6 +332,25 @@ describe("a bar on a terminal", () => {
   });
 });
 
+test("a bar has one line for all files that are downloaded at once", () => {
+  let written = "";
+  const bar = new DownloadBar({ write: (text) => (written += text) });
+  const report = (file: string, loaded: number, now: number): void =>
+    bar.report({ ...{ status: "progress", name: ID, file, loaded, total: 1000 }, progress: loaded / 10 }, now);
+  report("a", 100, 1000);
+  report("b", 200, 1200);
+  report("a", 1000, 1201);
+  report("b", 600, 1400);
+  const lines = written.split("\r").map((line) => line.replace("\x1b[K", "").replace(/\|.*\|/, ""));
+  expect(lines).toEqual([
+    "",
+    "a:  10% 100B/1.0kB",
+    "2 files:  15% 300B/2.0kB",
+    "a: 100% 1.0kB/1.0kB\n",
+    "b:  60% 600B/1.0kB",
+  ]);
+});
+
 describe("fromPretrained", () => {
   test("a pipeline comes from the hub; loaded again, without any file's bytes", async () => {
     const files = new Map(folderFiles(fixturePath("models/repos/sd15")));
@@ -353,6 +373,87 @@ describe("fromPretrained", () => {
     );
     expect(downloaded).toBeGreaterThan(1_000_000);
     expect(at.hub.bytes()).toBe(0);
+  });
+
+  test("offline, all files that are missing are named at once, and nothing is put on the GPU", async () => {
+    at.hub.repositories.set("org/sd", oneCommit(folderFiles(fixturePath("models/repos/sd15"))));
+    const options = { endpoint: at.hub.url, cacheDir: at.cache };
+    const repository = await openRepository("org/sd", options);
+    for (const file of ["model_index.json", "vae/config.json", "tokenizer/vocab.json"]) await repository.open(file);
+    at.hub.seen.length = 0;
+    const device = await ensureDevice();
+    const before = device.memoryUse;
+    await expect(DiffusionPipeline.fromPretrained("org/sd", { ...options, localFilesOnly: true })).rejects.toThrow(
+      new RegExp(
+        "^vae/diffusion_pytorch_model.safetensors, text_encoder/config.json, text_encoder/model.safetensors, " +
+          "tokenizer/merges.txt, unet/config.json, unet/diffusion_pytorch_model.safetensors and " +
+          "scheduler/scheduler_config.json: no such files in org/sd \\(it is not in the cache .*, and localFilesOnly is set\\)$",
+      ),
+    );
+    const unet = { ...options, localFilesOnly: true, subfolder: "unet" };
+    await expect(UNet2DConditionModel.fromPretrained("org/sd", unet)).rejects.toThrow(
+      /^unet\/config.json and unet\/diffusion_pytorch_model.safetensors: no such files in org\/sd/,
+    );
+    await expect(CLIPTokenizer.fromPretrained("org/none", unet)).rejects.toThrow(/revision main is not in the cache/);
+    expect(device.memoryUse).toEqual(before);
+    expect(at.hub.seen).toHaveLength(0);
+  });
+
+  test("the components of a pipeline are downloaded at the same time", async () => {
+    at.hub.repositories.set("org/sd", oneCommit(folderFiles(fixturePath("models/repos/sd15"))));
+    // No timing decides: the hub holds the first weights until it has been asked for those of all three models.
+    const asked = new Set<string>();
+    let release = (): void => undefined;
+    const all = new Promise<void>((resolve) => (release = resolve));
+    at.hub.fault = ({ path: file, method }) => {
+      if (method === "GET" && file.endsWith(".safetensors")) asked.add(file);
+      if (asked.size === 3) release();
+      return undefined;
+    };
+    const waiting: typeof fetch = async (...request) => {
+      const response = await fetch(...request);
+      const url = String(request[0] instanceof Request ? request[0].url : request[0]);
+      if (url.endsWith(".safetensors") && request[1]?.method !== "HEAD" && response.status < 300) await all;
+      return response;
+    };
+    const options = { endpoint: at.hub.url, cacheDir: at.cache, fetch: waiting };
+    const pipeline = await DiffusionPipeline.fromPretrained("org/sd", options);
+    expect(asked.size).toBe(3);
+    pipeline.dispose();
+  });
+
+  test("one component that cannot be loaded stops the others, and nothing stays", async () => {
+    const files = new Map(folderFiles(fixturePath("models/repos/sd15")));
+    at.hub.repositories.set("org/sd", oneCommit(files));
+    const device = await ensureDevice();
+    device.trim();
+    await device.synchronize();
+    const before = device.memoryUse.buffers;
+    at.hub.fault = ({ path: file, at: place }) => {
+      if (file === "text_encoder/model.safetensors" && place === "cdn") return { status: 404 };
+      return place === "cdn" ? { stall: 1000 } : undefined; // the others would wait for ever
+    };
+    const load = DiffusionPipeline.fromPretrained("org/sd", { endpoint: at.hub.url, cacheDir: at.cache });
+    await expect(load).rejects.toThrow(/^text_encoder\/model.safetensors of org\/sd: the server answered 404/);
+    device.trim();
+    await device.synchronize();
+    expect(device.memoryUse.buffers).toBe(before);
+    expect(filesBelow(path.join(at.cache, ".locks"))).toEqual([]);
+  });
+
+  test("the caller's signal stops all components with its reason", async () => {
+    at.hub.repositories.set("org/sd", oneCommit(folderFiles(fixturePath("models/repos/sd15"))));
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    let stalled = 0;
+    at.hub.fault = ({ at: place }) => {
+      if (place !== "cdn") return undefined;
+      if (++stalled === 2) setTimeout(() => controller.abort(reason), 20);
+      return { stall: 100 };
+    };
+    const options = { endpoint: at.hub.url, cacheDir: at.cache, signal: controller.signal };
+    await expect(DiffusionPipeline.fromPretrained("org/sd", options)).rejects.toBe(reason);
+    expect(filesBelow(path.join(at.cache, ".locks"))).toEqual([]);
   });
 
   test("pickles are not even downloaded", async () => {

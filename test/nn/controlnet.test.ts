@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ControlNetModel } from "../../src/nn/controlnet.js";
+import { UNet2DConditionModel } from "../../src/nn/unet_2d_condition.js";
 import { slice } from "../../src/tensor/ops/copy.js";
 import { ensureDevice } from "../../src/tensor/device.js";
 import { Tensor } from "../../src/tensor/tensor.js";
@@ -41,6 +42,21 @@ describe("ControlNetModel", () => {
         expect(compared).toBe(suffix === "" ? down.length : 1);
         for (const tensor of [sample, context, cond, ...down, middle, model]) tensor.dispose();
       });
+
+  test("a UNet takes the results", async () => {
+    const [goldens, sample, context, cond] = await inputs();
+    const [model, unet] = await Promise.all([
+      load(),
+      UNet2DConditionModel.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "unet" }),
+    ]);
+    const { downBlockResSamples: down, midBlockResSample: middle } = model.forward(sample, 321, context, cond);
+    const residuals = { downBlockAdditionalResiduals: down, midBlockAdditionalResidual: middle };
+    const { sample: drawn } = unet.forward(sample, 321, context, residuals);
+    await expectMatches(drawn, goldens.get("out.unet_sample"), "unet_sample", TOLERANCE.float32);
+    const fewer = { ...residuals, downBlockAdditionalResiduals: down.slice(1) };
+    expect(() => unet.forward(sample, 321, context, fewer)).toThrow("must be 9 tensors, got 8");
+    for (const tensor of [sample, context, cond, ...down, middle, drawn, model, unet]) tensor.dispose();
+  });
 
   test("bgr pictures and pooled results", async () => {
     const [goldens, sample, context, cond] = await inputs();
