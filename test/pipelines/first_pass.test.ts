@@ -11,7 +11,7 @@ import {
   type StableDiffusionPipeline,
 } from "../../src/index.js";
 import { warmUp } from "../../src/pipelines/first_pass.js";
-import { fixturePath } from "../support/files.js";
+import { fixturePath, readFixtureJSON } from "../support/files.js";
 
 const repo = (name: string): string => fixturePath(`models/repos/${name}`);
 
@@ -49,6 +49,18 @@ describe("the kernels of the first pass", () => {
     expect(device.queue.pipelines.size).toBe(size);
     for (const tensor of [noise, sample]) tensor.dispose();
     pipeline.dispose();
+  });
+
+  test("also of a UNet that takes sizes and a pooled prompt", async () => {
+    warmUp(new UNet2DConditionModel(await readFixtureJSON("models/repos/sdxl/unet/config.json")), device);
+    const { size } = device.queue.pipelines;
+    const unet = await UNet2DConditionModel.fromPretrained(repo("sdxl"), { subfolder: "unet", device });
+    const inputs = [zeros([2, 4, 8, 8]), zeros([2, 77, 56]), zeros([2, 28]), zeros([2, 6])];
+    const [latents, prompt, textEmbeds, timeIds] = inputs;
+    const { sample } = unet.forward(latents, 1, prompt, { addedCondKwargs: { textEmbeds, timeIds } });
+    await device.synchronize();
+    expect(device.queue.pipelines.size).toBe(size);
+    for (const tensor of [...inputs, sample, unet]) tensor.dispose();
   });
 
   test("take no memory and no work", async () => {
