@@ -5,23 +5,26 @@
  * interpolate + conv. Weights are packed [ky, kx, cin, cout] at load, so the taps are the outer loop: one bounds test
  * per tap and row of the tile.
  *
- * `plain`: one thread per four consecutive elements of y, any sizes; the reference of the tiled variants.
- * `tiled`: one thread per tileM pixels x 4·tileN4 channels in registers; needs cout % (4·tileN4) == 0 and cin % 4 == 0.
+ * `plain`: one thread per four consecutive elements of y, any sizes; the reference of the tiled variants (tile.ts), which
+ * need whole tiles of output channels and cin % 4 == 0.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
-import { plainEntry, tileEntry, type TileVariant } from "./tile.js";
-import { enable, multiplyAdd, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { plainEntry, tiledEntry, type Product, type TileVariant } from "./tile.js";
+import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel, type Textures } from "./wgsl.js";
 
 export interface Conv2dVariant extends TileVariant {
   format: Format;
   fma: boolean;
   activation: Activation;
+  shift: boolean;
+  residual: boolean;
+  /** Operands that are read through textures. */
+  textures: Textures;
 }
 
 const params = {
   ...u32s("height", "width", "cin", "cout", "out_height", "out_width", "kernel_height", "kernel_width"),
   ...u32s("stride", "pad_top", "pad_left", "upsample", "m", "row_start", "row_end"),
-  ...u32s("has_shift", "has_residual"),
 };
 
 const pixelFunctions = /* wgsl */ `
@@ -43,13 +46,16 @@ fn source(p: Pixel, ky: u32, kx: u32) -> i32 {
 }
 `;
 
-const header = (format: Format): string =>
-  `${enable(format)}${paramsStruct(params)}` +
-  `${tensor(1, "x", "read", format)}${tensor(2, "w", "read", format)}${tensor(3, "bias", "read", format)}` +
-  `${tensor(4, "shift", "read", format)}${tensor(5, "residual", "read", format)}${tensor(6, "y", "write", format)}` +
+/** Optional terms are variants, not branches: they are half of the code of a large tile. */
+const header = ({ format, by, textures, shift, residual }: Conv2dVariant): string =>
+  `${enable(format, by === "broadcast")}${paramsStruct(params)}` +
+  `${tensor(1, "x", textures === "xw" ? "texture" : "read", format)}` +
+  `${tensor(2, "w", textures === "none" ? "read" : "texture", format)}${tensor(3, "bias", "read", format)}` +
+  `${tensor(4, "y", "write", format)}${shift ? tensor(5, "shift", "read", format) : ""}` +
+  `${residual ? tensor(shift ? 6 : 5, "residual", "read", format) : ""}` +
   `${activationFunctions}${pixelFunctions}`;
 
-const plain = ({ format, activation }: Conv2dVariant): string => wgsl`${header(format)}
+const plain = (variant: Conv2dVariant): string => wgsl`${header(variant)}
 fn element(e: u32) -> f32 {
   let row = min(e / params.cout, params.m - 1u);
   let o = e % params.cout;
@@ -65,71 +71,63 @@ fn element(e: u32) -> f32 {
     }
   }
   sum += load_bias(o);
-  if (params.has_shift != 0u) { sum += load_shift(p.image * params.cout + o); }
-  if (params.has_residual != 0u) { sum += load_residual(row * params.cout + o); }
+  #if ${variant.shift}
+  sum += load_shift(p.image * params.cout + o);
+  #endif
+  #if ${variant.residual}
+  sum += load_residual(row * params.cout + o);
+  #endif
   return sum;
 }
-${plainEntry("params.cout", (x) => activate(activation, x))}`;
+${plainEntry("params.cout", (x) => activate(variant.activation, x))}`;
 
-const tiled = ({ format, tileM, tileN4, fma, activation, flat }: Conv2dVariant): string => {
-  const mad = multiplyAdd(fma);
-  const rows = range(tileM);
-  const columns = range(tileN4);
-  const each = (f: (i: number, j: number) => string): string =>
-    rows.map((i) => columns.map((j) => f(i, j)).join("\n")).join("\n");
-  const body = wgsl`  let c4 = params.cin >> 2u;
-${rows.map((i) => `  let p${i} = pixel_of(min(row + ${i}u, params.m - 1u));`).join("\n")}
-${each((i, j) => `  var sum${i}_${j} = vec4f();`)}
+const productOf = ({ activation, shift, residual }: Conv2dVariant): Product => ({
+  rows: "params.m",
+  setup: (name, row) => `  let p${name} = pixel_of(${row});`,
+  loops: (names, step, body) => `  let c4 = params.cin >> 2u;
   for (var ky = 0u; ky < params.kernel_height; ky++) {
     for (var kx = 0u; kx < params.kernel_width; kx++) {
-${rows
+${names
   .map(
     (i) => `      let s${i} = source(p${i}, ky, kx);
       let x${i} = u32(max(s${i}, 0)) * c4;
       let inside${i} = vec4f(select(0.0, 1.0, s${i} >= 0));`,
   )
   .join("\n")}
-      let tap = (ky * params.kernel_width + kx) * params.cin * n4 + column;
-      for (var c = 0u; c < c4; c++) {
-        let base = tap + c * 4u * n4;
-${range(4)
-  .map((r) => columns.map((j) => `        let w${r}_${j} = load4_w(base + ${r}u * n4 + ${j}u);`).join("\n"))
-  .join("\n")}
-${rows
-  .map(
-    (i) => `        { let a = load4_x(x${i} + c) * inside${i};
-${range(4)
-  .map((r) =>
-    columns.map((j) => `          sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`).join("\n"),
-  )
-  .join("\n")} }`,
-  )
-  .join("\n")}
+      let tap = (ky * params.kernel_width + kx) * params.cin * n4;
+      for (var k = 0u; k < c4; k += ${step}u) {
+        let base = tap + k * 4u * n4;
+${body}
       }
     }
-  }
-${columns.map((j) => `  let bias${j} = load4_bias(column + ${j}u);`).join("\n")}
-${rows.map((i) => `  let at${i} = min(row + ${i}u, params.m - 1u) * n4 + column;`).join("\n")}
-${each((i, j) => `  sum${i}_${j} += bias${j};`)}
-  // Optional terms: one branch each for the whole tile.
-  if (params.has_shift != 0u) {
-${each((i, j) => `    sum${i}_${j} += load4_shift(p${i}.image * n4 + column + ${j}u);`)}
-  }
-  if (params.has_residual != 0u) {
-${each((i, j) => `    sum${i}_${j} += load4_residual(at${i} + ${j}u);`)}
-  }
-${rows
-  .map(
-    (i) =>
-      `  if (row + ${i}u < params.row_end) {\n${columns.map((j) => `    store4_y(at${i} + ${j}u, ${activate(activation, `sum${i}_${j}`)});`).join("\n")}\n  }`,
-  )
-  .join("\n")}`;
-  return wgsl`${header(format)}${tileEntry({ tileM, tileN4, flat }, "params.cout >> 2u", body)}`;
-};
+  }`,
+  load: (name, k) => `load4_x(x${name} + ${k}) * inside${name}`,
+  epilogue: ({ rows, columns, sum, row, at, column }) => {
+    const each = (term: (i: number, j: number) => string): string =>
+      rows.flatMap((i) => columns.map((j) => `    ${sum(i, j)} += ${term(i, j)};`)).join("\n");
+    return [
+      ...columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`),
+      each((_, j) => `bias${j}`),
+      ...(shift ? [`  let pixels = params.out_width * params.out_height;`] : []),
+      ...(shift ? [each((i, j) => `load4_shift((${row(i)} / pixels) * n4 + ${column(j)})`)] : []),
+      ...(residual ? [each((i, j) => `load4_residual(${at(i, j)})`)] : []),
+    ].join("\n");
+  },
+  store: (at, sum) => `store4_y(${at}, ${activate(activation, sum)});`,
+});
 
 export const conv2d: Kernel<Conv2dVariant> = {
   name: "conv2d",
   params,
-  bindings: () => ["read", "read", "read", "read", "read", "write"],
-  source: (variant) => (variant.tileM === 0 ? plain(variant) : tiled(variant)),
+  bindings: ({ textures, shift, residual }) => [
+    textures === "xw" ? "texture" : "read",
+    textures === "none" ? "read" : "texture",
+    "read",
+    "write",
+    ...[shift, residual].flatMap((present) => (present ? (["read"] as const) : [])),
+  ],
+  source: (variant) =>
+    variant.by === "plain"
+      ? plain(variant)
+      : header(variant) + tiledEntry(variant, "(params.cout >> 2u)", productOf(variant)),
 };

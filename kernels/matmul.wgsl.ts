@@ -1,89 +1,95 @@
 /**
  * y[M, N] = activation(x[M, K] · w[K, N] + bias[N] + residual[M, N]), sums in f32.
  *
- * `plain`: one thread per four consecutive elements of y, any sizes; the reference of the tiled variants.
- * `tiled`: one thread per tileM x 4·tileN4 elements in registers, no workgroup memory (it costs more than it saves on
- * CPU adapters and on Apple GPUs); needs N % (4·tileN4) == 0 and K % 4 == 0. Speed follows FMAs per load.
+ * `plain`: one thread per four consecutive elements of y, any sizes; the reference of the tiled variants (tile.ts), which
+ * need whole tiles of columns and K % 4 == 0.
+ *
+ * With `gated` the columns come in pairs of quads, value and gate, and y[M, N / 2] = value * gelu(gate): the GEGLU of
+ * transformer blocks (Shazeer 2020), whose intermediate result is then never in memory.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
-import { plainEntry, tileEntry, type TileVariant } from "./tile.js";
-import { enable, multiplyAdd, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { plainEntry, tiledEntry, type Product, type TileVariant } from "./tile.js";
+import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel, type Textures } from "./wgsl.js";
 
 export interface MatmulVariant extends TileVariant {
   format: Format;
   fma: boolean;
   activation: Activation;
+  gated: boolean;
+  bias: boolean;
+  residual: boolean;
+  /** Operands that are read through textures. */
+  textures: Textures;
 }
 
-const params = u32s("m", "n", "k", "row_start", "row_end", "has_bias", "has_residual");
+const params = u32s("m", "n", "k", "row_start", "row_end");
 
-/** The parts that every variant declares; w and the optional tensors are always bound (any buffer where absent). */
-const header = (format: Format): string =>
-  `${enable(format)}${paramsStruct(params)}${tensor(1, "x", "read", format)}${tensor(2, "w", "read", format)}${tensor(
-    3,
-    "bias",
-    "read",
-    format,
-  )}${tensor(4, "residual", "read", format)}${tensor(5, "y", "write", format)}${activationFunctions}`;
+/** The parts that every variant declares. Optional terms are variants, not branches: they are half of the code of a large tile. */
+const header = ({ format, by, textures, bias, residual }: MatmulVariant): string =>
+  enable(format, by === "broadcast") +
+  paramsStruct(params) +
+  tensor(1, "x", textures === "xw" ? "texture" : "read", format) +
+  tensor(2, "w", textures === "none" ? "read" : "texture", format) +
+  tensor(3, "y", "write", format) +
+  (bias ? tensor(4, "bias", "read", format) : "") +
+  (residual ? tensor(bias ? 5 : 4, "residual", "read", format) : "") +
+  activationFunctions;
 
-const plain = ({ format, activation }: MatmulVariant): string => wgsl`${header(format)}
-fn element(e: u32) -> f32 {
-  let row = min(e / params.n, params.m - 1u);
-  let column = e % params.n;
+const plain = (variant: MatmulVariant): string => wgsl`${header(variant)}
+fn product(row: u32, column: u32) -> f32 {
   var sum = 0.0;
   for (var k = 0u; k < params.k; k++) { sum += load_x(row * params.k + k) * load_w(k * params.n + column); }
-  if (params.has_bias != 0u) { sum += load_bias(column); }
-  if (params.has_residual != 0u) { sum += load_residual(row * params.n + column); }
+  #if ${variant.bias}
+  sum += load_bias(column);
+  #endif
   return sum;
 }
-${plainEntry("params.n", (x) => activate(activation, x))}`;
+fn element(e: u32) -> f32 {
+  #if ${variant.gated}
+  let half = params.n / 2u;
+  let row = min(e / half, params.m - 1u);
+  let column = 2u * (e % half & ~3u) + (e & 3u);
+  return product(row, column) * gelu(vec4f(product(row, column + 4u))).x;
+  #else
+  let row = min(e / params.n, params.m - 1u);
+  var sum = product(row, e % params.n);
+  #if ${variant.residual}
+  sum += load_residual(row * params.n + e % params.n);
+  #endif
+  return sum;
+  #endif
+}
+${plainEntry(variant.gated ? "(params.n / 2u)" : "params.n", (x) => activate(variant.activation, x))}`;
 
-const tiled = ({ format, tileM, tileN4, fma, activation, flat }: MatmulVariant): string => {
-  const mad = multiplyAdd(fma);
-  const rows = range(tileM);
-  const columns = range(tileN4);
-  const each = (f: (i: number, j: number) => string): string =>
-    rows.map((i) => columns.map((j) => f(i, j)).join("\n")).join("\n");
-  const body = wgsl`  let k4 = params.k >> 2u;
-${rows.map((i) => `  let x${i} = min(row + ${i}u, params.m - 1u) * k4;`).join("\n")}
-${each((i, j) => `  var sum${i}_${j} = vec4f();`)}
-  for (var k = 0u; k < k4; k++) {
-    let base = k * 4u * n4 + column;
-${range(4)
-  .map((r) => columns.map((j) => `    let w${r}_${j} = load4_w(base + ${r}u * n4 + ${j}u);`).join("\n"))
-  .join("\n")}
-${rows
-  .map(
-    (i) => `    { let a = load4_x(x${i} + k);
-${range(4)
-  .map((r) =>
-    columns.map((j) => `      sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`).join("\n"),
-  )
-  .join("\n")} }`,
-  )
-  .join("\n")}
-  }
-${rows.map((i) => `  let at${i} = min(row + ${i}u, params.m - 1u) * n4 + column;`).join("\n")}
-  // Optional terms: one branch each for the whole tile.
-  if (params.has_bias != 0u) {
-${columns.map((j) => `    let bias${j} = load4_bias(column + ${j}u);`).join("\n")}
-${each((i, j) => `    sum${i}_${j} += bias${j};`)}
-  }
-  if (params.has_residual != 0u) {
-${each((i, j) => `    sum${i}_${j} += load4_residual(at${i} + ${j}u);`)}
-  }
-${rows
-  .map(
-    (i) =>
-      `  if (row + ${i}u < params.row_end) {\n${columns.map((j) => `    store4_y(at${i} + ${j}u, ${activate(activation, `sum${i}_${j}`)});`).join("\n")}\n  }`,
-  )
-  .join("\n")}`;
-  return wgsl`${header(format)}${tileEntry({ tileM, tileN4, flat }, "params.n >> 2u", body)}`;
-};
+const productOf = ({ activation, gated, bias, residual }: MatmulVariant): Product => ({
+  rows: "params.m",
+  setup: (name, row) => `  let x${name} = ${row} * (params.k >> 2u);`,
+  loops: (_names, step, body) => `  for (var k = 0u; k < (params.k >> 2u); k += ${step}u) {
+    let base = k * 4u * n4;
+${body}
+  }`,
+  load: (name, k) => `load4_x(x${name} + ${k})`,
+  epilogue: ({ rows, columns, sum, at, column }) =>
+    [
+      ...(bias ? columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`) : []),
+      ...rows.flatMap((i) => columns.map((j) => (bias ? `  ${sum(i, j)} += bias${j};` : ""))),
+      ...rows.flatMap((i) => columns.map((j) => (residual ? `  ${sum(i, j)} += load4_residual(${at(i, j)});` : ""))),
+    ].join("\n"),
+  store: (at, sum) => `store4_y(${at}, ${activate(activation, sum)});`,
+  storePair: gated ? (at, value, gate) => `store4_y((${at}) >> 1u, ${value} * gelu(${gate}));` : null,
+});
 
 export const matmul: Kernel<MatmulVariant> = {
   name: "matmul",
   params,
-  bindings: () => ["read", "read", "read", "read", "write"],
-  source: (variant) => (variant.tileM === 0 ? plain(variant) : tiled(variant)),
+  bindings: ({ textures, bias, residual }) => [
+    textures === "xw" ? "texture" : "read",
+    textures === "none" ? "read" : "texture",
+    "write",
+    ...[bias, residual].flatMap((present) => (present ? (["read"] as const) : [])),
+  ],
+  source: (variant) =>
+    variant.by === "plain"
+      ? plain(variant)
+      : header(variant) + tiledEntry(variant, "(params.n >> 2u)", productOf(variant)),
 };

@@ -8,6 +8,12 @@ import { wgsl as preprocess } from "wgsl-preprocessor/wgsl-preprocessor.js";
  *  `f32`: one word each; `f16`: shader-f16's type; `pack16`: the same bytes read as u32 pairs where shader-f16 is absent. */
 export type Format = "f32" | "f16" | "pack16";
 
+/** How a kernel binds a tensor: a storage buffer, or a texture with the buffer's content (see `tensor`). */
+export type Access = "read" | "write" | "texture";
+
+/** Operands of a product that are read through textures: neither, w, or both. */
+export type Textures = "none" | "w" | "xw";
+
 /** Scalars only: every field is 4 bytes, so field i lives at byte 4*i and no alignment rule applies. */
 export type Params = Readonly<Record<string, "u32" | "i32" | "f32">>;
 
@@ -19,7 +25,7 @@ export interface Kernel<V = Record<string, never>> {
   readonly name: string;
   readonly params: Params;
   /** Storage bindings in order, after the params at binding 0. */
-  bindings(variant: V): readonly ("read" | "write")[];
+  bindings(variant: V): readonly Access[];
   source(variant: V): string;
 }
 
@@ -43,16 +49,26 @@ export function paramsStruct(params: Params): string {
 }
 
 /** `enable` directives of a format; must be the first text of a module. */
-export const enable = (format: Format): string => (format === "f16" ? "enable f16;\n" : "");
+export const enable = (format: Format, subgroups = false): string =>
+  (format === "f16" ? "enable f16;\n" : "") + (subgroups ? "enable subgroups;\n" : "");
+
+/** A tensor in a texture lies there quad after quad in rows of this many texels; one texel is one quad. */
+export const TEXTURE_WIDTH = 2048;
 
 const ELEMENT: Record<Format, string> = { f32: "vec4f", f16: "vec4<f16>", pack16: "vec2u" };
 
 /**
  * Declares a tensor at `binding` and its accessors: `load4_x(quad)` and `load_x(element)` return f32,
  * `store4_x(quad, v)` writes four consecutive elements. Buffers are padded to whole quads, and a thread
- * always writes whole quads: two threads never share a 32-bit word, so f16 needs no atomics.
+ * always writes whole quads: two threads never share a 32-bit word, so f16 needs no atomics. A "texture" holds a copy of the
+ * tensor: CPU adapters fetch a texel for less than they load four numbers, each with its bounds check, for every lane.
  */
-export function tensor(binding: number, name: string, access: "read" | "write", format: Format): string {
+export function tensor(binding: number, name: string, access: Access, format: Format): string {
+  if (access === "texture")
+    return `@group(0) @binding(${binding}) var ${name}: texture_2d<f32>;
+fn load4_${name}(quad: u32) -> vec4f { return textureLoad(${name}, vec2u(quad % ${TEXTURE_WIDTH}u, quad / ${TEXTURE_WIDTH}u), 0); }
+fn load_${name}(element: u32) -> f32 { return load4_${name}(element >> 2u)[element & 3u]; }
+`;
   const mode = access === "read" ? "read" : "read_write";
   const declaration = `@group(0) @binding(${binding}) var<storage, ${mode}> ${name}: array<${ELEMENT[format]}>;\n`;
   if (access === "write")

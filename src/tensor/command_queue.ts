@@ -4,22 +4,30 @@
  * nothing ever blocks on a compiler. What is recorded here is a plain list: replaying it is the planned fast path.
  */
 import { type DeviceLostError, GPUValidationError } from "./errors.js";
-import type { Block, Memory } from "./memory.js";
-import { PARAMS_BYTES, PipelineCache, type BufferRange, type PipelineEntry } from "./pipeline_cache.js";
+import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";
+import type { Block, Memory, TextureBlock } from "./memory.js";
+import { PARAMS_BYTES, PipelineCache, type Binding, type PipelineEntry } from "./pipeline_cache.js";
+import type { Encoded } from "./plan.js";
+import type { Recording } from "./recording.js";
+import type { CopyCommand } from "./texture_cache.js";
 
-interface Dispatch {
+export interface Dispatch {
   kind: "dispatch";
   entry: PipelineEntry;
   params: Uint32Array;
-  buffers: readonly BufferRange[];
+  buffers: readonly Binding[];
   grid: readonly [number, number, number];
   flops: number;
 }
-type Command =
+export type Command =
   | Dispatch
+  | CopyCommand
   | { kind: "write"; block: Block; offset: number; data: ArrayBufferView }
   | { kind: "copy"; source: Block; target: GPUBuffer; bytes: number }
-  | { kind: "destroy"; blocks: readonly Block[] };
+  | { kind: "copyBlock"; source: Block; target: Block; bytes: number }
+  | { kind: "replay"; steps: readonly (Encoded | Command)[] }
+  | { kind: "destroy"; blocks: readonly Block[] }
+  | { kind: "destroyTextures"; textures: readonly TextureBlock[] };
 
 /** Dispatches per submit: enough to hide the cost of a submit, few enough that the GPU starts early. */
 const BATCH = 128;
@@ -27,6 +35,8 @@ const EARLY = 32;
 
 export class CommandQueue {
   readonly pipelines: PipelineCache;
+  /** While it is set, commands go there. */
+  recording: Recording | null = null;
   #pending: Command[] = [];
   #uniforms: Block;
   #staging = new Uint32Array((BATCH * PARAMS_BYTES) / 4);
@@ -64,6 +74,8 @@ export class CommandQueue {
 
   push(command: Command): void {
     if (this.#lost) throw this.#lost;
+    if (this.recording) return this.recording.push(command);
+    if (command.kind === "write") command.block.version++;
     this.#pending.push(command);
     if (this.#pending.length >= EARLY && !this.#pumping) this.#pump();
   }
@@ -86,7 +98,7 @@ export class CommandQueue {
     const fault = this.#fault;
     this.#fault = null;
     if (fault) {
-      this.#pending = this.#pending.filter((command) => command.kind === "destroy");
+      this.#pending = this.#pending.filter((command) => command.kind.startsWith("destroy"));
       throw fault;
     }
   }
@@ -107,7 +119,7 @@ export class CommandQueue {
     let done = 0;
     while (done < this.#pending.length && !this.#lost) {
       const command = this.#pending[done];
-      if (command.kind === "dispatch") {
+      if (command.kind === "dispatch" || command.kind === "texture") {
         const encoded = this.#encodeBatch(done);
         if (encoded === 0) break;
         done += encoded;
@@ -119,21 +131,56 @@ export class CommandQueue {
     if (done > 0) this.#pending.splice(0, done);
   }
 
-  #execute(command: Exclude<Command, Dispatch>): void {
+  #execute(command: Exclude<Command, Dispatch | CopyCommand>): void {
     if (command.kind === "write") {
       const { data } = command;
       this.gpu.queue.writeBuffer(command.block.buffer, command.offset, data.buffer, data.byteOffset, data.byteLength);
-    } else if (command.kind === "copy") {
+    } else if (command.kind === "copy" || command.kind === "copyBlock") {
       const encoder = this.gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(command.source.buffer, 0, command.target, 0, command.bytes);
+      const target = command.kind === "copy" ? command.target : command.target.buffer;
+      encoder.copyBufferToBuffer(command.source.buffer, 0, target, 0, command.bytes);
       this.gpu.queue.submit([encoder.finish()]);
+    } else if (command.kind === "replay") {
+      this.#replay(command.steps);
     } else {
-      for (const block of command.blocks) this.memory.destroy(block);
+      if (command.kind === "destroy") for (const block of command.blocks) this.memory.destroy(block);
+      else for (const texture of command.textures) this.memory.destroyTexture(texture);
       this.pipelines.forgetBindGroups();
     }
   }
 
-  /** Encodes and submits the run of ready dispatches that starts at `from`; returns how many. */
+  /** Encodes a plan's list. Its pipelines are compiled: a run that waited for them was recorded before. */
+  #replay(steps: readonly (Encoded | Command)[]): void {
+    let encoder: GPUCommandEncoder | undefined;
+    let pass: GPUComputePassEncoder | undefined;
+    let current: GPUComputePipeline | undefined;
+    let flops = 0;
+    const submit = (): void => {
+      pass?.end();
+      if (encoder) this.gpu.queue.submit([encoder.finish()]);
+      encoder = pass = current = undefined;
+      flops = 0;
+    };
+    for (const step of steps) {
+      encoder ??= this.gpu.createCommandEncoder();
+      if ("kind" in step) {
+        if (step.kind !== "texture") throw new Error(`A plan cannot hold a command "${step.kind}"`);
+        pass?.end();
+        pass = current = undefined;
+        copyToTexture(encoder, step);
+        continue;
+      }
+      pass ??= encoder.beginComputePass();
+      const { pipeline, grid } = step;
+      if (pipeline !== current) pass.setPipeline((current = pipeline));
+      pass.setBindGroup(0, step.group, step.offset);
+      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+      if ((flops += step.flops) >= this.flopsPerSubmit) submit();
+    }
+    submit();
+  }
+
+  /** Encodes and submits the run of ready dispatches (and copies to textures) that starts at `from`; returns how many. */
   #encodeBatch(from: number): number {
     let count = 0;
     let flops = 0;
@@ -141,6 +188,14 @@ export class CommandQueue {
     let pass: GPUComputePassEncoder | undefined;
     while (from + count < this.#pending.length && count < BATCH && flops < this.flopsPerSubmit) {
       const command = this.#pending[from + count];
+      if (command.kind === "texture") {
+        pass?.end();
+        pass = undefined;
+        encoder ??= this.gpu.createCommandEncoder();
+        copyToTexture(encoder, command);
+        count++;
+        continue;
+      }
       if (command.kind !== "dispatch") break;
       const { entry } = command;
       if (entry.error) this.fail(entry.error);
@@ -156,11 +211,26 @@ export class CommandQueue {
       }
       count++;
     }
-    if (encoder && pass) {
-      pass.end();
+    if (encoder) {
+      pass?.end();
       this.gpu.queue.writeBuffer(this.#uniforms.buffer, 0, this.#staging.buffer, 0, count * PARAMS_BYTES);
       this.gpu.queue.submit([encoder.finish()]);
     }
     return count;
   }
+}
+
+/** Whole rows, and what is left over. */
+function copyToTexture(encoder: GPUCommandEncoder, { block, texture, texels }: CopyCommand): void {
+  const bytesPerRow = TEXTURE_WIDTH * (texture.format === "rgba16float" ? 8 : 16);
+  const rows = Math.floor(texels / TEXTURE_WIDTH);
+  const rest = texels % TEXTURE_WIDTH;
+  const copy = (first: number, width: number, height: number): void =>
+    encoder.copyBufferToTexture(
+      { buffer: block.buffer, offset: first * bytesPerRow, bytesPerRow },
+      { texture: texture.texture, origin: [0, first] },
+      [width, height],
+    );
+  if (rows > 0) copy(0, TEXTURE_WIDTH, rows);
+  if (rest > 0) copy(rows, rest, 1);
 }

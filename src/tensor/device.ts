@@ -1,11 +1,14 @@
 /** A GPU device: its limits and features, its memory, its queue of recorded commands. `navigator.gpu` appears only here. */
 import type { Kernel } from "../../kernels/wgsl.js";
+import { adapterKind } from "./adapter_kind.js";
 import { CommandQueue } from "./command_queue.js";
 import { DeviceLostError, NoAdapterError } from "./errors.js";
 import { Memory, type Block, type MemoryUse } from "./memory.js";
-import { packParams, type BufferRange } from "./pipeline_cache.js";
+import { packParams, type Binding, type BufferRange } from "./pipeline_cache.js";
 import type { DType } from "./dtype.js";
+import { Recording } from "./recording.js";
 import { Tensor } from "./tensor.js";
+import { TextureCache } from "./texture_cache.js";
 
 export interface DeviceOptions {
   powerPreference?: GPUPowerPreference;
@@ -38,9 +41,6 @@ const WANTED_LIMITS = [
   "maxComputeWorkgroupSizeX",
   "maxStorageBuffersPerShaderStage",
 ] as const;
-
-/** Work per dispatch and per submit that stays near 100 ms: at 5 GFLOP/s on a CPU adapter, at 100 GFLOP/s on the slowest GPU. */
-const FLOPS_BUDGET = { software: 5e8, hardware: 1e10 };
 
 let current: Device | undefined;
 let pendingDefault: Promise<Device> | undefined;
@@ -96,11 +96,12 @@ export class Device {
   readonly lost: Promise<GPUDeviceLostInfo>;
   readonly memory: Memory;
   readonly queue: CommandQueue;
-  /** True on CPU adapters (SwiftShader, llvmpipe, WARP), where workgroup memory and barriers cost more than they save. */
+  readonly textures: TextureCache;
+  /** What suits this adapter; see AdapterKind. */
   readonly isSoftware: boolean;
-  /** True where the builtin fma() is faster than a*b+c: lavapipe fuses only the builtin. */
   readonly fusedMultiplyAdd: boolean;
-  /** Operations one dispatch may do; ops split along rows above it. */
+  readonly broadcastLanes: number;
+  readonly cheapTextures: boolean;
   readonly flopsBudget: number;
   #scopes: Set<Tensor>[] = [];
   #dummies = new Map<DType, Tensor>();
@@ -113,13 +114,15 @@ export class Device {
     this.features = gpu.features as ReadonlySet<string>;
     this.limits = gpu.limits;
     this.lost = gpu.lost;
-    const name = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
-    this.isSoftware =
-      /swiftshader|llvmpipe|lavapipe|warp|basic render|microsoft/i.test(name) || info.isFallbackAdapter === true;
-    this.fusedMultiplyAdd = /llvmpipe|lavapipe/i.test(name);
-    this.flopsBudget = this.isSoftware ? FLOPS_BUDGET.software : FLOPS_BUDGET.hardware;
+    const kind = adapterKind(info, this.features);
+    this.isSoftware = kind.isSoftware;
+    this.fusedMultiplyAdd = kind.fusedMultiplyAdd;
+    this.broadcastLanes = kind.broadcastLanes;
+    this.cheapTextures = kind.cheapTextures;
+    this.flopsBudget = kind.flopsBudget;
     this.memory = new Memory(gpu, (error) => this.queue.fail(error));
     this.queue = new CommandQueue(gpu, this.memory, this.flopsBudget);
+    this.textures = new TextureCache(this.memory, (command) => this.queue.push(command));
     this.#lossSignal = gpu.lost.then(({ reason, message }) => {
       const error = new DeviceLostError(reason, message);
       this.queue.lose(error);
@@ -139,25 +142,31 @@ export class Device {
     const entry = this.queue.pipelines.get(kernel, variant);
     const [x = 1, y = 1, z = 1] = grid;
     if (x * y * z === 0) return;
-    const ranges = buffers.map((buffer): BufferRange => {
-      if (!(buffer instanceof Tensor)) return buffer;
-      const limit = this.limits.maxStorageBufferBindingSize;
-      if (buffer.bytes > limit)
-        throw new RangeError(
-          `${kernel.name}: ${String(buffer)} needs a binding of ${buffer.bytes} bytes, got an adapter that binds at most ${limit}. ` +
-            `Use dtype "float16" or a smaller size.`,
-        );
-      const { block } = buffer;
-      return block.bytes > limit ? { block, offset: 0, size: buffer.bytes } : { block };
+    const bindings = buffers.map((buffer, i) => this.#bind(kernel, buffer, entry.access[i] === "texture"));
+    buffers.forEach((buffer, i) => {
+      if (entry.access[i] === "write") buffer.block.version++;
     });
     this.queue.push({
       kind: "dispatch",
       entry,
       params: packParams(entry, values),
-      buffers: ranges,
+      buffers: bindings,
       grid: [x, y, z],
       flops,
     });
+  }
+
+  #bind<V>(kernel: Kernel<V>, buffer: Tensor | BufferRange, asTexture: boolean): Binding {
+    if (!(buffer instanceof Tensor)) return buffer;
+    const { block, bytes } = buffer;
+    if (asTexture) return this.textures.of(block, bytes, buffer.dtype);
+    const limit = this.limits.maxStorageBufferBindingSize;
+    if (bytes > limit)
+      throw new RangeError(
+        `${kernel.name}: ${String(buffer)} needs a binding of ${bytes} bytes, got an adapter that binds at most ${limit}. ` +
+          `Use dtype "float16" or a smaller size.`,
+      );
+    return block.bytes > limit ? { block, offset: 0, size: bytes } : { block };
   }
 
   /**
@@ -196,17 +205,34 @@ export class Device {
     for (const scope of this.#scopes) scope.delete(tensor);
   }
 
+  /** Memory for a short-lived tensor. */
+  take(bytes: number, label: string): Block {
+    return this.queue.recording?.take(bytes) ?? this.memory.take(bytes, label);
+  }
+
   release(block: Block): void {
     if (this.queue.isLost) return;
+    if ("planned" in block) return this.queue.recording?.release(block); // later it is the plan's
     if (block.pooled) this.memory.recycle(block);
     else this.queue.push({ kind: "destroy", blocks: [block] });
   }
 
-  /** Destroys the buffers that wait for reuse. */
+  /** Destroys the buffers that wait for reuse, and the copies in textures. */
   trim(): void {
     if (this.queue.isLost) return;
+    this.textures.clear();
     const blocks = this.memory.drainPool();
     if (blocks.length > 0) this.queue.push({ kind: "destroy", blocks });
+  }
+
+  /** Opens a recording: until it is stopped, ops record into it. See Plan. */
+  record(): Recording {
+    if (this.queue.recording) throw new Error("Device: a plan is being recorded already");
+    return (this.queue.recording = new Recording(this.memory));
+  }
+
+  stopRecording(): void {
+    this.queue.recording = null;
   }
 
   /** A small tensor to bind where an optional input is absent. */

@@ -1,4 +1,5 @@
 /** The only maker of GPU buffers: labelled, counted, error-scoped, and pooled where they are short-lived. */
+import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";
 import { OutOfMemoryError } from "./errors.js";
 
 /** A GPU buffer with the bytes it can hold. `pooled` blocks go back to the pool when released, others are destroyed. */
@@ -7,6 +8,18 @@ export interface Block {
   readonly buffer: GPUBuffer;
   readonly bytes: number;
   readonly pooled: boolean;
+  /** Counts the writes to the buffer, as they are recorded: copies elsewhere are of one version. */
+  version: number;
+}
+
+/** A texture that holds a copy of a tensor, TEXTURE_WIDTH texels wide. */
+export interface TextureBlock {
+  readonly id: number;
+  readonly texture: GPUTexture;
+  readonly view: GPUTextureView;
+  readonly format: "rgba32float" | "rgba16float";
+  readonly height: number;
+  readonly bytes: number;
 }
 
 export interface MemoryUse {
@@ -16,6 +29,8 @@ export interface MemoryUse {
   /** Of these, buffers that wait in the pool for reuse. */
   pooledBuffers: number;
   pooledBytes: number;
+  /** Of the bytes, those in textures: copies of tensors, for adapters that read them faster. */
+  textureBytes: number;
   /** The most bytes ever held at once. */
   peakBytes: number;
 }
@@ -29,6 +44,7 @@ function bucket(bytes: number): number {
 export class Memory {
   #free = new Map<number, Block[]>();
   #live = new Set<Block>();
+  #textures = new Set<TextureBlock>();
   #bytes = 0;
   #peak = 0;
   #nextId = 1;
@@ -39,6 +55,11 @@ export class Memory {
     private readonly gpu: GPUDevice,
     private readonly onError: (error: Error) => void,
   ) {}
+
+  /** A number that no other block or texture has. */
+  nextId(): number {
+    return this.#nextId++;
+  }
 
   /** A pooled storage block of at least `bytes`. Its content is undefined. */
   take(bytes: number, label: string): Block {
@@ -54,9 +75,30 @@ export class Memory {
       throw new RangeError(
         `${label}: needs a buffer of ${bytes} bytes, got an adapter whose largest buffer is ${limit}. Use dtype "float16" or a smaller size.`,
       );
+    const buffer = this.#checked(bytes, label, () =>
+      this.gpu.createBuffer({ size: bytes, label, usage: usage ?? STORAGE | COPY_SRC | COPY_DST }),
+    );
+    const block: Block = { id: this.nextId(), buffer, bytes, pooled, version: 0 };
+    this.#live.add(block);
+    return block;
+  }
+
+  createTexture(height: number, format: TextureBlock["format"]): TextureBlock {
+    const bytes = TEXTURE_WIDTH * height * (format === "rgba16float" ? 8 : 16);
+    const label = `copy ${format} ${TEXTURE_WIDTH}x${height}`;
+    const { TEXTURE_BINDING, COPY_DST } = GPUTextureUsage;
+    const texture = this.#checked(bytes, label, () =>
+      this.gpu.createTexture({ size: [TEXTURE_WIDTH, height], format, label, usage: TEXTURE_BINDING | COPY_DST }),
+    );
+    const block: TextureBlock = { id: this.nextId(), texture, view: texture.createView(), format, height, bytes };
+    this.#textures.add(block);
+    return block;
+  }
+
+  /** Allocates, counts, and reports later if it did not work. */
+  #checked<T>(bytes: number, label: string, allocate: () => T): T {
     this.gpu.pushErrorScope("out-of-memory");
-    const buffer = this.gpu.createBuffer({ size: bytes, label, usage: usage ?? STORAGE | COPY_SRC | COPY_DST });
-    const block: Block = { id: this.#nextId++, buffer, bytes, pooled };
+    const made = allocate();
     const check: Promise<void> = this.gpu
       .popErrorScope()
       .then((error) => {
@@ -65,10 +107,9 @@ export class Memory {
       .catch(() => undefined) // a lost device rejects here; the device reports that itself
       .finally(() => this.#checks.delete(check));
     this.#checks.add(check);
-    this.#live.add(block);
     this.#bytes += bytes;
     this.#peak = Math.max(this.#peak, this.#bytes);
-    return block;
+    return made;
   }
 
   /** Resolves when every allocation so far is known to have worked (or its error has been reported). */
@@ -89,6 +130,12 @@ export class Memory {
     block.buffer.destroy();
   }
 
+  destroyTexture(block: TextureBlock): void {
+    if (!this.#textures.delete(block)) return;
+    this.#bytes -= block.bytes;
+    block.texture.destroy();
+  }
+
   /** Takes every waiting block out of the pool; the caller destroys them once no pending command uses them. */
   drainPool(): Block[] {
     const blocks = [...this.#free.values()].flat();
@@ -99,6 +146,7 @@ export class Memory {
   destroyAll(): void {
     this.#free.clear();
     for (const block of [...this.#live]) this.destroy(block);
+    for (const block of [...this.#textures]) this.destroyTexture(block);
   }
 
   get use(): MemoryUse {
@@ -108,6 +156,7 @@ export class Memory {
       bytes: this.#bytes,
       pooledBuffers: pooled.length,
       pooledBytes: pooled.reduce((sum, block) => sum + block.bytes, 0),
+      textureBytes: [...this.#textures].reduce((sum, block) => sum + block.bytes, 0),
       peakBytes: this.#peak,
     };
   }

@@ -1,7 +1,7 @@
 /** Compute pipelines and bind groups of one device, made once per kernel variant and set of buffers. */
-import type { Kernel, Params } from "../../kernels/wgsl.js";
+import type { Access, Kernel, Params } from "../../kernels/wgsl.js";
 import { GPUValidationError } from "./errors.js";
-import type { Block } from "./memory.js";
+import type { Block, TextureBlock } from "./memory.js";
 
 /** Bytes of one dispatch's params; also WebGPU's default alignment of dynamic uniform offsets. */
 export const PARAMS_BYTES = 256;
@@ -11,6 +11,8 @@ export interface PipelineEntry {
   readonly label: string;
   readonly layout: GPUBindGroupLayout;
   readonly layoutKey: string;
+  /** How each binding after the params is used. */
+  readonly access: readonly Access[];
   /** Names and types of the params, in order. */
   readonly params: readonly (readonly [name: string, type: Params[string]])[];
   /** Resolves when `pipeline` or `error` is set; never rejects. */
@@ -25,6 +27,8 @@ export interface BufferRange {
   readonly offset?: number;
   readonly size?: number;
 }
+
+export type Binding = BufferRange | TextureBlock;
 
 export class PipelineCache {
   #entries = new Map<string, PipelineEntry>();
@@ -48,23 +52,23 @@ export class PipelineCache {
     return entry;
   }
 
-  bindGroup(entry: PipelineEntry, buffers: readonly BufferRange[]): GPUBindGroup {
+  bindGroup(entry: PipelineEntry, bindings: readonly Binding[]): GPUBindGroup {
     let key = entry.layoutKey;
-    for (const { block, offset, size } of buffers)
-      key += `|${block.id}${offset === undefined ? "" : `:${offset}:${size}`}`;
+    for (const binding of bindings)
+      if ("view" in binding) key += `|${binding.id}`;
+      else key += `|${binding.block.id}${binding.offset === undefined ? "" : `:${binding.offset}:${binding.size}`}`;
     let group = this.#groups.get(key);
-    if (!group) {
-      const entries: GPUBindGroupEntry[] = [
-        { binding: 0, resource: { buffer: this.uniforms, size: PARAMS_BYTES } },
-        ...buffers.map(({ block, offset, size }, i) => ({
-          binding: i + 1,
-          resource: { buffer: block.buffer, offset: offset ?? 0, ...(size === undefined ? {} : { size }) },
-        })),
-      ];
-      group = this.gpu.createBindGroup({ label: entry.label, layout: entry.layout, entries });
-      this.#groups.set(key, group);
-    }
+    if (!group) this.#groups.set(key, (group = this.makeBindGroup(entry, bindings, this.uniforms)));
     return group;
+  }
+
+  /** A bind group that nobody caches, with params in a buffer of the caller's. */
+  makeBindGroup(entry: PipelineEntry, bindings: readonly Binding[], uniforms: GPUBuffer): GPUBindGroup {
+    const entries: GPUBindGroupEntry[] = [
+      { binding: 0, resource: { buffer: uniforms, size: PARAMS_BYTES } },
+      ...bindings.map((binding, i) => ({ binding: i + 1, resource: resourceOf(binding) })),
+    ];
+    return this.gpu.createBindGroup({ label: entry.label, layout: entry.layout, entries });
   }
 
   /** Bind groups hold their buffers; forget them when buffers are destroyed. */
@@ -72,7 +76,7 @@ export class PipelineCache {
     this.#groups.clear();
   }
 
-  #layout(key: string, access: readonly ("read" | "write")[]): GPUBindGroupLayout {
+  #layout(key: string, access: readonly Access[]): GPUBindGroupLayout {
     let layout = this.#layouts.get(key);
     if (!layout) {
       layout = this.gpu.createBindGroupLayout({
@@ -84,11 +88,9 @@ export class PipelineCache {
             buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: PARAMS_BYTES },
           },
           ...access.map((mode, i): GPUBindGroupLayoutEntry => {
-            return {
-              binding: i + 1,
-              visibility: 4,
-              buffer: { type: mode === "read" ? "read-only-storage" : "storage" },
-            };
+            const place = { binding: i + 1, visibility: 4 };
+            if (mode === "texture") return { ...place, texture: { sampleType: "unfilterable-float" } };
+            return { ...place, buffer: { type: mode === "read" ? "read-only-storage" : "storage" } };
           }),
         ],
       });
@@ -104,7 +106,7 @@ export class PipelineCache {
     const code = kernel.source(variant);
     const { gpu } = this;
     const entry: { -readonly [K in keyof PipelineEntry]: PipelineEntry[K] } = {
-      ...{ label, layout, layoutKey, params: Object.entries(kernel.params) },
+      ...{ label, layout, layoutKey, access, params: Object.entries(kernel.params) },
       ...{ pipeline: null, error: null, ready: Promise.resolve() },
     };
     entry.ready = compile(gpu, label, code, layout).then(
@@ -113,6 +115,12 @@ export class PipelineCache {
     );
     return entry;
   }
+}
+
+function resourceOf(binding: Binding): GPUBindingResource {
+  if ("view" in binding) return binding.view;
+  const { block, offset = 0, size } = binding;
+  return { buffer: block.buffer, offset, ...(size === undefined ? {} : { size }) };
 }
 
 async function compile(

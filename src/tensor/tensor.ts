@@ -50,7 +50,7 @@ export class Tensor {
   ): Tensor {
     checkSizes(shape);
     const bytes = paddedBytes(product(shape), dtype);
-    const block = persistent ? device.memory.create(bytes, label) : device.memory.take(bytes, label);
+    const block = persistent ? device.memory.create(bytes, label) : device.take(bytes, label);
     return new Tensor(device, shape, dtype, { block, references: 1 });
   }
 
@@ -129,7 +129,9 @@ export class Tensor {
     this.#memos ??= new Map();
     let derived = this.#memos.get(key);
     if (!derived || derived.some((tensor) => tensor.disposed)) {
-      derived = compute().map((tensor) => this.device.keep(tensor));
+      const { recording } = this.device.queue;
+      const derive = (): Tensor[] => compute().map((tensor) => this.device.keep(tensor));
+      derived = recording ? recording.hoist(derive) : derive();
       this.#memos.set(key, derived);
     }
     return derived;

@@ -1,15 +1,11 @@
 import { attention as kernel, WORKGROUP_SIZE } from "../../../kernels/attention.wgsl.js";
-import {
-  attentionScores,
-  attentionValues,
-  QUERIES,
-  type ScoresVariant,
-  WORKGROUP_SIZE as SCORES_WORKGROUP,
-} from "../../../kernels/attention_scores.wgsl.js";
+import { attentionScores, attentionValues, type AttentionTile } from "../../../kernels/attention_scores.wgsl.js";
 import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
 import type { Kernel } from "../../../kernels/wgsl.js";
+import type { Device } from "../device.js";
 import { Tensor } from "../tensor.js";
 import { foldedGrid, formatFor, quadsOf, rowRuns } from "./common.js";
+import { LONG, tileGrid, tileVariant, type Tile } from "./tiling.js";
 
 export interface AttentionOptions {
   heads: number;
@@ -23,6 +19,8 @@ export interface AttentionOptions {
 
 /** Up to this head size a thread can hold a query and its result in registers. */
 const MAX_FLASH_HEAD = 160;
+/** Queries that one pass takes at least, and multiples of it. */
+const ROWS = 16;
 /** Scores in memory at a time, at most (16 MiB of them, and as much of weights). */
 const CHUNK_SCORES = 2 ** 22;
 
@@ -83,24 +81,29 @@ function byScores(q: Tensor, k: Tensor, v: Tensor, heads: number, causal: boolea
   const headSize = channels / heads;
   const width = Math.ceil(keys / 4) * 4;
   const slots = batch * heads;
-  const variant = { format: formatFor("attention", q, k, v), fma: device.fusedMultiplyAdd };
+  const format = formatFor("attention", q, k, v);
   const y = Tensor.empty(device, q.shape, dtype);
   const flopsPerQuery = 2 * slots * keys * headSize;
   const byBudget = Math.floor(device.flopsBudget / flopsPerQuery);
-  const most = Math.max(QUERIES, Math.floor(Math.min(byBudget, CHUNK_SCORES / (slots * width)) / QUERIES) * QUERIES);
+  const most = Math.max(ROWS, Math.floor(Math.min(byBudget, CHUNK_SCORES / (slots * width)) / ROWS) * ROWS);
+  const tiles = attentionTiles(device, { flops: flopsPerQuery * queries, headSize, keys });
   for (let first = 0; first < queries; first += most)
     device.scope(() => {
       const count = Math.min(most, queries - first);
-      const common = { heads, head_size: headSize, queries, keys, width, first, count };
+      const values = { heads, head_size: headSize, queries, keys, width, first, count, row_start: 0, row_end: count };
       const flops = flopsPerQuery * count;
-      const pass = (kernel: Kernel<ScoresVariant>, quadsAcross: number, buffers: Tensor[]): void => {
-        const threads = slots * Math.ceil(count / QUERIES) * quadsAcross;
-        const grid = foldedGrid(Math.ceil(threads / SCORES_WORKGROUP));
-        device.run({ kernel, variant, values: { ...common, threads }, buffers, grid, flops });
+      const pass = (kernel: Kernel<AttentionTile>, tile: Tile, columns: number, buffers: Tensor[]): void => {
+        const variant = { format, fma: device.fusedMultiplyAdd, ...tileVariant(device, tile), flat: true };
+        const [x, folds] = tileGrid(device, count, columns, { ...tile, flat: true });
+        device.run({ kernel, variant, values, buffers, grid: [x, folds, slots], flops });
       };
       const scores = Tensor.empty(device, [slots, count, width], "float32");
-      const weights = Tensor.empty(device, scores.shape, "float32");
-      pass(attentionScores, width / 4, [q, k, scores]);
+      const weights = Tensor.empty(device, [slots, count, width + 4], "float32");
+      pass(attentionScores, tiles.scores, Math.ceil(width / (4 * tiles.scores.tileN4)) * 4 * tiles.scores.tileN4, [
+        q,
+        k,
+        scores,
+      ]);
       const rows = slots * count;
       device.run({
         kernel: softmax,
@@ -109,7 +112,33 @@ function byScores(q: Tensor, k: Tensor, v: Tensor, heads: number, causal: boolea
         buffers: [scores, weights],
         grid: [Math.ceil(rows / SOFTMAX_SIZE)],
       });
-      pass(attentionValues, headSize / 4, [weights, v, y]);
+      pass(attentionValues, tiles.values, headSize, [weights, v, y]);
     });
   return y;
+}
+
+/** Tiles of the two products, by what suits the adapter (see tiling.ts) and what divides the head. */
+function attentionTiles(
+  { broadcastLanes: lanes, cheapTextures }: Device,
+  { flops, headSize, keys }: { flops: number; headSize: number; keys: number },
+): { scores: Tile; values: Tile } {
+  const parts = headSize / 4;
+  const long = flops >= LONG / 4;
+  const by = "broadcast" as const;
+  if (lanes > 0) {
+    const tileM = long ? 2 : 1;
+    // Two quads of keys per lane, unless many of them would lie past the last key.
+    const wide = long && Math.ceil(keys / (8 * lanes)) * 8 * lanes < 1.1 * keys;
+    return {
+      scores: { by, lanes, tileM, tileN4: wide ? 2 : 1 },
+      values: { by, lanes, tileM, tileN4: long && parts % (2 * lanes) === 0 ? 2 : 1 },
+    };
+  }
+  if (!long || !cheapTextures)
+    return { scores: { tileM: 4, tileN4: 1 }, values: { tileM: 4, tileN4: parts % 2 === 0 ? 2 : 1 } };
+  const tileN4 = [5, 4, 3, 2].find((quads) => parts % quads === 0) ?? 1;
+  return {
+    scores: { tileM: 16, tileN4: 2, textures: "xw" },
+    values: { tileM: 16, tileN4, textures: "w" },
+  };
 }

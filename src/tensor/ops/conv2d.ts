@@ -52,18 +52,24 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const y = Tensor.empty(device, shape, x.dtype);
   const m = batch * outHeight * outWidth;
   const flopsPerRow = 2 * cout * cin * kernelHeight * kernelWidth;
-  const tile = options.tile ?? chooseTile(device, m, cout, cin);
+  const tile =
+    options.tile ??
+    chooseTile(device, {
+      ...{ m, n: cout, k: flopsPerRow / 2 / cout, run: cin },
+      ...{ xBytes: x.bytes, wBytes: w.bytes },
+    });
+  const flags = { shift: Boolean(shift), residual: Boolean(residual) };
+  const terms = [shift, residual].filter((term) => term !== undefined);
   for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile))) {
     device.run({
       kernel,
-      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, activation },
+      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, activation, ...flags },
       values: {
         ...{ height, width, cin, cout, out_height: outHeight, out_width: outWidth },
         ...{ kernel_height: kernelHeight, kernel_width: kernelWidth, stride, pad_top: top, pad_left: left },
         ...{ upsample: upsample ? 1 : 0, m, row_start: start, row_end: start + count },
-        ...{ has_shift: shift ? 1 : 0, has_residual: residual ? 1 : 0 },
       },
-      buffers: [x, w, bias, shift ?? x, residual ?? x, y],
+      buffers: [x, w, bias, y, ...terms],
       grid: tileGrid(device, count, cout, tile),
       flops: flopsPerRow * count,
     });

@@ -9,13 +9,15 @@ export interface GroupNormOptions {
   eps: number;
   /** Follow with x * sigmoid(x). */
   silu?: boolean;
-  /** For tests: the number of workgroups that share a group. */
+  /** For tests: into how many runs the pixels of an image are split. */
   splits?: number;
+  /** For tests: the kernels that take any number of channels. */
+  plain?: boolean;
 }
 
-/** Elements of a group that one workgroup or thread reads; more are split, so that the VAE's groups of millions stay short. */
-const SPLIT_ELEMENTS = { workgroup: 16384, thread: 256 };
-const MAX_SPLITS = 256;
+/** Pixels that one thread of the statistics reads at least, and threads that are enough for any adapter. */
+const RUN = 32;
+const THREADS = 16384;
 
 /**
  * torch.nn.functional.group_norm on NHWC, optionally followed by SiLU; statistics in float32.
@@ -27,7 +29,7 @@ export function groupNorm(
   x: Tensor,
   weight: Tensor,
   bias: Tensor,
-  { groups, eps, silu = false, splits }: GroupNormOptions,
+  { groups, eps, silu = false, splits, plain = x.shape.at(-1)! % 4 !== 0 }: GroupNormOptions,
 ): Tensor {
   const { device } = x;
   const batch = x.shape[0];
@@ -40,34 +42,38 @@ export function groupNorm(
   expectShape("groupNorm", "bias", bias, [channels]);
   const format = formatFor("groupNorm", x, weight, bias);
   const spatial = product(x.shape.slice(1, -1));
-  const by = device.isSoftware ? "thread" : "workgroup";
-  const wanted = splits ?? Math.ceil((spatial * channels) / groups / SPLIT_ELEMENTS[by]);
-  const parts = Math.min(spatial, wanted, MAX_SPLITS);
-  const count = batch * groups * parts;
-  let statistics = Tensor.empty(device, [batch * groups, parts, 4], "float32");
+  const columns = Math.ceil(channels / 4);
+  const wanted = splits ?? Math.min(spatial / RUN, THREADS / (batch * columns));
+  const parts = Math.max(1, Math.min(spatial, Math.ceil(wanted)));
+  const blocks = (threads: number): [number, number] => foldedGrid(Math.ceil(threads / group.WORKGROUP_SIZE));
+
+  const runs = Tensor.empty(device, [batch, parts, columns, 8], "float32");
+  const count = batch * parts * columns;
   device.run({
     kernel: group.statistics,
-    variant: { format, by },
-    values: { spatial, channels, groups, splits: parts, count },
-    buffers: [x, statistics],
-    grid: foldedGrid(by === "workgroup" ? count : Math.ceil(count / group.WORKGROUP_SIZE)),
+    variant: { format, plain },
+    values: { spatial, channels, splits: parts, count },
+    buffers: [x, runs],
+    grid: blocks(count),
   });
-  if (parts > 1) {
-    const merged = Tensor.empty(device, [batch * groups, 4], "float32");
-    const values = { count: batch * groups, splits: parts };
-    const grid = [Math.ceil((batch * groups) / group.WORKGROUP_SIZE)];
-    device.run({ kernel: group.merge, variant: {}, values, buffers: [statistics, merged], grid });
-    statistics.dispose();
-    statistics = merged;
-  }
+  const statistics = Tensor.empty(device, [batch * groups, 4], "float32");
+  const sizes = { spatial, channels, groups };
+  device.run({
+    kernel: group.merge,
+    variant: {},
+    values: { ...sizes, splits: parts },
+    buffers: [runs, statistics],
+    grid: [batch * groups],
+  });
+  runs.dispose();
   const y = Tensor.empty(device, x.shape, x.dtype);
-  const quads = quadsOf(y);
+  const threads = plain ? quadsOf(y) : batch * columns * Math.ceil(spatial / group.PIXELS);
   device.run({
     kernel: group.apply,
-    variant: { format, silu, aligned: (channels / groups) % 4 === 0 },
-    values: { quads, size: y.size, spatial, channels, groups, eps },
+    variant: { format, silu, by: plain ? "plain" : (channels / groups) % 4 === 0 ? "aligned" : "straddling" },
+    values: { ...sizes, count: threads, size: y.size, eps },
     buffers: [x, statistics, weight, bias, y],
-    grid: foldedGrid(Math.ceil(quads / group.WORKGROUP_SIZE)),
+    grid: blocks(threads),
   });
   statistics.dispose();
   return y;

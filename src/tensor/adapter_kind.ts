@@ -1,0 +1,32 @@
+/** What is known of adapters by name: which kernels suit them (measured; see PERFORMANCE in the README and `npm run bench`). */
+
+export interface AdapterKind {
+  /** A CPU adapter, where workgroup memory and barriers cost more than they save. */
+  isSoftware: boolean;
+  /** The builtin fma() is faster than a*b+c: llvmpipe fuses only the builtin, SwiftShader runs it as a slow call. */
+  fusedMultiplyAdd: boolean;
+  /** Lanes of every subgroup, for kernels that broadcast among them; 0 where that does not pay or the size varies. */
+  broadcastLanes: number;
+  /** Texels are fetched for less than four numbers are loaded from a buffer: operands of products go through textures. */
+  cheapTextures: boolean;
+  /** Operations one dispatch may do, to stay near 100 ms; ops split along rows above it. */
+  flopsBudget: number;
+}
+
+/** 5 GFLOP/s on SwiftShader, 20 on llvmpipe, 100 on the slowest GPU, for 100 ms. */
+const FLOPS_BUDGET = { swiftShader: 5e8, llvmpipe: 2e9, hardware: 1e10 };
+
+export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>): AdapterKind {
+  const name = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
+  const llvmpipe = /llvmpipe|lavapipe/i.test(name);
+  const isSoftware =
+    llvmpipe || /swiftshader|warp|basic render|microsoft/i.test(name) || info.isFallbackAdapter === true;
+  const fixedLanes = info.subgroupMinSize === info.subgroupMaxSize ? (info.subgroupMinSize ?? 0) : 0;
+  return {
+    isSoftware,
+    fusedMultiplyAdd: llvmpipe,
+    broadcastLanes: llvmpipe && features.has("subgroups") ? fixedLanes : 0,
+    cheapTextures: /swiftshader/i.test(name),
+    flopsBudget: llvmpipe ? FLOPS_BUDGET.llvmpipe : isSoftware ? FLOPS_BUDGET.swiftShader : FLOPS_BUDGET.hardware,
+  };
+}

@@ -1,0 +1,132 @@
+/**
+ * Work that is recorded once and replayed: a step of a denoising loop. A replay checks no shapes, takes no memory and makes no bind
+ * groups; it encodes a list. The values of its input tensors may change between replays, nothing else.
+ */
+import type { Command, Dispatch } from "./command_queue.js";
+import type { Device } from "./device.js";
+import type { Block } from "./memory.js";
+import { PARAMS_BYTES } from "./pipeline_cache.js";
+import { Tensor } from "./tensor.js";
+
+/** One dispatch with everything that WebGPU needs for it. */
+export interface Encoded {
+  pipeline: GPUComputePipeline;
+  group: GPUBindGroup;
+  offset: readonly [number];
+  grid: readonly [number, number, number];
+  flops: number;
+}
+
+export class Plan {
+  readonly #device: Device;
+  readonly #inputs: readonly Tensor[];
+  /** Of the inputs' sources when they were last copied. */
+  readonly #seen: { block: Block; version: number }[] = [];
+  readonly #hoisted: ReadonlySet<number>;
+  readonly #prologue: readonly Command[];
+  readonly #commands: readonly Command[];
+  readonly #buffers: Block[];
+  #encoded: readonly (Encoded | Command)[] | null = null;
+  readonly #output: Tensor;
+  /** Bytes of the buffers that hold the intermediate results. */
+  readonly bytes: number;
+
+  /**
+   * Records `work` on copies of `inputs`. Nothing runs yet.
+   * @param inputs tensors whose values change between runs
+   * @param hoisted indices of inputs that change rarely: what `Tensor.memo` derives from them is computed when they do
+   * @param work must make its result by ops on these tensors and on weights alone
+   */
+  constructor(
+    device: Device,
+    inputs: readonly Tensor[],
+    work: (...inputs: Tensor[]) => Tensor,
+    { hoisted = [] as readonly number[], label = "plan" } = {},
+  ) {
+    this.#device = device;
+    this.#hoisted = new Set(hoisted);
+    this.#inputs = inputs.map(({ shape, dtype }) =>
+      device.keep(Tensor.empty(device, shape, dtype, { persistent: true, label: `${label} input` })),
+    );
+    const recording = device.record();
+    try {
+      this.#output = device.keep(device.scope(() => work(...this.#inputs)));
+    } catch (error) {
+      for (const input of this.#inputs) input.dispose();
+      throw error;
+    } finally {
+      device.stopRecording();
+    }
+    this.#commands = recording.commands;
+    this.#prologue = recording.prologue;
+    this.#buffers = recording.place(label);
+    this.bytes = this.#buffers.reduce((sum, block) => sum + block.bytes, 0);
+  }
+
+  /** Dispatches of a replay. */
+  get dispatches(): number {
+    return this.#commands.filter(({ kind }) => kind === "dispatch").length;
+  }
+
+  /**
+   * Records a run with the values that `inputs` have at this point.
+   * @returns the result, which belongs to the plan: the next run overwrites it, `dispose` frees it
+   */
+  run(inputs: readonly Tensor[]): Tensor {
+    const { queue } = this.#device;
+    const stale = inputs.map((input, i) => this.#refresh(input, i));
+    if (stale.some((isStale, i) => isStale && this.#hoisted.has(i)))
+      for (const command of this.#prologue) queue.push(command);
+    // The first run waits for pipelines; by the next they are compiled.
+    if (!this.#encoded) for (const command of this.#commands) queue.push(command);
+    else queue.push({ kind: "replay", steps: this.#encoded });
+    this.#encoded ??= this.#encode();
+    this.#output.block.version++;
+    return this.#output;
+  }
+
+  dispose(): void {
+    for (const input of this.#inputs) input.dispose();
+    this.#output.dispose();
+    this.#device.queue.push({ kind: "destroy", blocks: this.#buffers.splice(0) });
+  }
+
+  /** Copies an input where it has changed; says whether it had. */
+  #refresh(input: Tensor, i: number): boolean {
+    const own = this.#inputs[i];
+    if (input.shape.join() !== own.shape.join() || input.dtype !== own.dtype)
+      throw new RangeError(`Plan: input ${i} must be ${String(own)}, got ${String(input)}`);
+    const { block } = input;
+    const seen = this.#seen[i];
+    if (seen?.block === block && seen.version === block.version) return false;
+    this.#seen[i] = { block, version: block.version };
+    this.#device.queue.push({ kind: "copyBlock", source: block, target: own.block, bytes: own.bytes });
+    own.block.version++;
+    return true;
+  }
+
+  /** The commands with their params in one buffer, written once. Pipelines are looked up at the first replay. */
+  #encode(): (Encoded | Command)[] {
+    const device = this.#device;
+    const dispatches = this.#commands.filter((command): command is Dispatch => command.kind === "dispatch");
+    const words = new Uint32Array((Math.max(1, dispatches.length) * PARAMS_BYTES) / 4);
+    dispatches.forEach(({ params }, i) => words.set(params, (i * PARAMS_BYTES) / 4));
+    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    const uniforms = device.memory.create(words.byteLength, "plan params", usage);
+    this.#buffers.push(uniforms);
+    device.queue.push({ kind: "write", block: uniforms, offset: 0, data: words });
+    let next = 0;
+    return this.#commands.map((command) => {
+      if (command.kind !== "dispatch") return command;
+      const { entry, buffers, grid, flops } = command;
+      const offset = [PARAMS_BYTES * next++] as const;
+      const group = device.queue.pipelines.makeBindGroup(entry, buffers, uniforms.buffer);
+      return {
+        get pipeline() {
+          return entry.pipeline!;
+        },
+        ...{ group, offset, grid, flops },
+      };
+    });
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Copies of tensors in textures, for kernels that fetch texels (kernels/wgsl.ts, `tensor`). A copy is made once and used until
+ * its block is written again; beyond a budget the copies used longest ago make room.
+ */
+import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";
+import type { DType } from "./dtype.js";
+import type { Block, Memory, TextureBlock } from "./memory.js";
+
+interface Entry {
+  texture: TextureBlock;
+  /** Of the block when the copy was made. */
+  version: number;
+}
+
+/** Bytes that copies may take beside the tensors themselves. */
+const BUDGET = 160 * 2 ** 20;
+/** Heights are rounded up to a quarter of their power of two, so that textures are reused. */
+const roundHeight = (rows: number): number => {
+  const step = Math.max(1, 2 ** (Math.floor(Math.log2(rows)) - 2));
+  return Math.ceil(rows / step) * step;
+};
+
+export interface CopyCommand {
+  kind: "texture";
+  block: Block;
+  texture: TextureBlock;
+  texels: number;
+}
+
+export class TextureCache {
+  /** By block id, in order of use. */
+  #entries = new Map<number, Entry>();
+  #free: TextureBlock[] = [];
+  #bytes = 0;
+
+  constructor(
+    private readonly memory: Memory,
+    private readonly record: (command: CopyCommand | { kind: "destroyTextures"; textures: TextureBlock[] }) => void,
+  ) {}
+
+  /** Whether a tensor of so many bytes can have a copy at all. */
+  static fits(bytes: number): boolean {
+    return bytes <= BUDGET * 0.75;
+  }
+
+  /** The texture with the content of a block at this point of the recorded work. */
+  of(block: Block, bytes: number, dtype: DType): TextureBlock {
+    const known = this.#entries.get(block.id);
+    this.#entries.delete(block.id);
+    if (known?.version === block.version) {
+      this.#entries.set(block.id, known);
+      return known.texture;
+    }
+    if (known) this.#free.push(known.texture);
+    const format = dtype === "float16" ? "rgba16float" : "rgba32float";
+    const texels = bytes / (dtype === "float16" ? 8 : 16);
+    const texture = this.#take(roundHeight(Math.ceil(texels / TEXTURE_WIDTH)), format);
+    this.#entries.set(block.id, { texture, version: block.version });
+    this.record({ kind: "texture", block, texture, texels });
+    return texture;
+  }
+
+  /** Destroys all copies. */
+  clear(): void {
+    const textures = [...[...this.#entries.values()].map(({ texture }) => texture), ...this.#free];
+    this.#entries.clear();
+    this.#free = [];
+    this.#bytes = 0;
+    if (textures.length > 0) this.record({ kind: "destroyTextures", textures });
+  }
+
+  #take(height: number, format: TextureBlock["format"]): TextureBlock {
+    const bytes = TEXTURE_WIDTH * height * (format === "rgba16float" ? 8 : 16);
+    const reuse = (): TextureBlock | undefined => {
+      const i = this.#free.findIndex((texture) => texture.height === height && texture.format === format);
+      return i < 0 ? undefined : this.#free.splice(i, 1)[0];
+    };
+    let found = reuse();
+    // The two newest entries may be operands of the op that asks.
+    while (!found && this.#bytes + bytes > BUDGET && this.#entries.size > 2) {
+      const [[id, { texture }]] = this.#entries;
+      this.#entries.delete(id);
+      this.#free.push(texture);
+      found = reuse();
+    }
+    if (found) return found;
+    const gone: TextureBlock[] = [];
+    while (this.#bytes + bytes > BUDGET && this.#free.length > 0) {
+      const texture = this.#free.shift()!;
+      this.#bytes -= texture.bytes;
+      gone.push(texture);
+    }
+    if (gone.length > 0) this.record({ kind: "destroyTextures", textures: gone });
+    this.#bytes += bytes;
+    return this.memory.createTexture(height, format);
+  }
+}
