@@ -5,7 +5,7 @@ import { withLock } from "./cache_lock_node.js";
 import { DownloadBar } from "./download_bar_node.js";
 import { download } from "./download_node.js";
 import { quote } from "./errors.js";
-import { fileInfo, fileURL, type Hub } from "./hub_api.js";
+import { fileInfo, fileURL, type Hub, type HubFile } from "./hub_api.js";
 import { resolveCommit } from "./hub_commit_node.js";
 import { cacheFolder, hubEndpoint, hubTimeout, hubToken, whyOffline } from "./hub_environment_node.js";
 import { HubError } from "./hub_errors.js";
@@ -96,6 +96,8 @@ class HubRepository implements Repository {
   readonly isLocal: boolean;
   readonly #parts: Parts;
   readonly #missing = new Map<string, string>();
+  /** What has() learnt and open() need not ask again. */
+  readonly #asked = new Map<string, HubFile>();
 
   constructor(parts: Parts) {
     this.name = parts.name;
@@ -125,14 +127,31 @@ class HubRepository implements Repository {
     return this.#fetch(path);
   }
 
+  async has(path: string): Promise<boolean> {
+    const { cache, commit, offline } = this.#parts;
+    checkPath(path);
+    if (await cache.find(commit, path)) return true;
+    if (offline !== null || (await cache.isAbsent(commit, path))) return (await this.open(path)) !== null;
+    const file = await this.#ask(path);
+    if (file) this.#asked.set(path, file);
+    return file !== null;
+  }
+
+  /** Hash and size of a file; null if there is none. */
+  async #ask(path: string): Promise<HubFile | null> {
+    const { hub, cache, commit, name } = this.#parts;
+    const file = await fileInfo(hub, commit, path, `${path} of ${name}`);
+    if (!("missing" in file)) return file;
+    if (file.known) await cache.markAbsent(commit, path);
+    return this.#absent(path);
+  }
+
   async #fetch(path: string): Promise<RepositoryFile | null> {
     const { hub, cache, commit, revision, name } = this.#parts;
     const where = `${path} of ${name}`;
-    const file = await fileInfo(hub, commit, path, where);
-    if ("missing" in file) {
-      if (file.known) await cache.markAbsent(commit, path);
-      return this.#absent(path);
-    }
+    const file = this.#asked.get(path) ?? (await this.#ask(path));
+    if (file === null) return null;
+    this.#asked.delete(path); // another try asks again
     const unread = unreadPickle(path, where, file.size ?? 0);
     if (unread) return unread;
     this.#report("initiate", path, 0, file.size ?? 0);

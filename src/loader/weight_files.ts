@@ -86,18 +86,24 @@ async function openShards(
       `${indexName}: a shard must be the plain name of a .safetensors file, got ${JSON.stringify(shard)}`,
     );
   });
+  const requireAllOf = (found: readonly unknown[]): void => {
+    const missing = paths.filter((_, i) => !found[i]);
+    if (missing.length === 0) return;
+    const note = `, but ${indexName} lists ${missing.length > 1 ? "them" : "it"}`;
+    throw new MissingFilesError(missing, repository.name, repository.whyMissing?.(missing[0]), note);
+  };
+  // Where opening is fetching: all are there, or none is fetched.
+  if (repository.has)
+    requireAllOf(await Promise.all(paths.map((path) => opens.run(async () => repository.has?.(path)))));
   const opened = await Promise.allSettled(paths.map((path) => opens.run(() => repository.open(path))));
   const files = opened.map((result) => (result.status === "fulfilled" ? result.value : null));
-  const broken = opened.find((result) => result.status === "rejected");
-  const missing = paths.filter((_, i) => opened[i].status === "fulfilled" && files[i] === null);
-  if (!broken && missing.length === 0) return files as RepositoryFile[];
-  await Promise.all(files.map((file) => file?.close?.()));
-  if (broken) throw broken.reason as Error;
-  const why = repository.whyMissing?.(missing[0]);
-  throw new MissingFilesError(
-    missing,
-    repository.name,
-    why,
-    `, but ${indexName} lists ${missing.length > 1 ? "them" : "it"}`,
-  );
+  try {
+    const broken = opened.find((result) => result.status === "rejected");
+    if (broken) throw broken.reason;
+    requireAllOf(files);
+  } catch (error) {
+    await Promise.all(files.map((file) => file?.close?.()));
+    throw error;
+  }
+  return files as RepositoryFile[];
 }

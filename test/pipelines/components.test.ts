@@ -61,6 +61,16 @@ describe("components", () => {
     pipeline.dispose();
   });
 
+  test("a repository that has one variant only loads by it", async () => {
+    const options = { variant: "bf16", dtype: "float16" } as const;
+    const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(repo("flax-sd15"), options);
+    expect([pipeline.unet.dtype, pipeline.scheduler.className]).toEqual(["float16", "PNDMScheduler"]);
+    pipeline.dispose();
+    await expect(DiffusionPipeline.fromPretrained(repo("flax-sd15"))).rejects.toThrow(
+      /vae\/diffusion_pytorch_model\.safetensors.*no such file/,
+    );
+  });
+
   test("a repository of a pipeline that is not here is refused by name", async () => {
     await expect(DiffusionPipeline.fromPretrained(repo("sdxl"))).rejects.toThrow(
       /model_index\.json: _class_name is "StableDiffusionXLPipeline", which is not a pipeline of this version\. Known: .*StableDiffusionPipeline/,
