@@ -14,6 +14,10 @@ fn erf(x: vec4f) -> vec4f {
   return sign(x) * (1.0 - p * exp(max(-a * a, vec4f(-80.0))));
 }
 fn gelu(x: vec4f) -> vec4f { return 0.5 * x * (1.0 + erf(x * 0.70710678118654752)); }
+// 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))): jax.nn.gelu's default.
+fn gelu_tanh(x: vec4f) -> vec4f {
+  return x / (1.0 + exp(clamp(-1.5957691216057308 * x * (1.0 + 0.044715 * x * x), vec4f(-80.0), vec4f(80.0))));
+}
 `;
 
 /**

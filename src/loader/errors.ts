@@ -8,6 +8,9 @@ export class ConfigError extends Error {
   override name = "ConfigError";
 }
 
+/** A model whose folder has no weights under the wanted name. */
+export class MissingWeightsError extends ConfigError {}
+
 /** A weight file that is no valid safetensors file. The message begins with the file. */
 export class SafetensorsError extends Error {
   override name = "SafetensorsError";

@@ -1,6 +1,6 @@
 /** Which safetensors files hold a model's weights: diffusers' names for variants and shards. */
 import { readJSON } from "./config.js";
-import { ConfigError } from "./errors.js";
+import { ConfigError, MissingWeightsError } from "./errors.js";
 import { joinPath } from "./paths.js";
 import type { Repository, RepositoryFile } from "./repository.js";
 
@@ -12,7 +12,7 @@ const MAX_SHARDS = 1000;
 /**
  * Opens a model's weight files: the index of a sharded checkpoint first, then the single file, as diffusers does.
  * @param variant e.g. "fp16": `<stem>.fp16.safetensors`
- * @throws ConfigError if there are none; a repository that has only pickles is refused with the way out
+ * @throws MissingWeightsError if there are none; a repository that has only pickles is refused with the way out
  */
 export async function openWeightFiles(
   repository: Repository,
@@ -34,7 +34,7 @@ export async function openWeightFiles(
       );
   const why = repository.whyMissing?.(name);
   const cure = variant ? `; leave out variant "${variant}" to load the default weights` : "";
-  throw new ConfigError(`${name}: no such file in ${repository.name}${why ? ` (${why})` : ""}${cure}`);
+  throw new MissingWeightsError(`${name}: no such file in ${repository.name}${why ? ` (${why})` : ""}${cure}`);
 }
 
 async function exists(repository: Repository, path: string): Promise<boolean> {

@@ -176,7 +176,7 @@ async function upload(
 }
 
 /** GPU writes are of whole 32-bit words. */
-function wholeWords(bytes: Uint8Array): Uint8Array {
+export function wholeWords(bytes: Uint8Array): Uint8Array {
   if (bytes.length % 4 === 0) return bytes;
   const padded = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
   padded.set(bytes);

@@ -75,10 +75,30 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
   return device;
 }
 
+const inNode = (): boolean => typeof process !== "undefined" && Boolean(process.versions?.node);
+
+/** Asks for an adapter; each call gives a new one of the same hardware, as an adapter makes one device only. */
+export type AdapterSource = () => Promise<GPUAdapter | null>;
+
+/** Every adapter that this process can open, some perhaps more than once. */
+export async function adapterSources(): Promise<AdapterSource[]> {
+  const gpu = globalThis.navigator?.gpu as GPU | undefined;
+  if (gpu) {
+    const ask =
+      (options: GPURequestAdapterOptions): AdapterSource =>
+      () =>
+        gpu.requestAdapter(options);
+    const preferences = ["high-performance", "low-power"] as const;
+    return [...preferences.map((powerPreference) => ask({ powerPreference })), ask({ forceFallbackAdapter: true })];
+  }
+  if (!inNode()) return [];
+  const gpus = await (await import("./gpu_node.js")).requestNodeGPUs();
+  return gpus.map((each) => () => each.requestAdapter());
+}
+
 async function requestAdapter({ powerPreference = "high-performance" }: DeviceOptions): Promise<GPUAdapter> {
-  const inNode = typeof process !== "undefined" && Boolean(process.versions?.node);
   let gpu = globalThis.navigator?.gpu as GPU | undefined;
-  if (!gpu && inNode) gpu = await (await import("./gpu_node.js")).requestNodeGPU();
+  if (!gpu && inNode()) gpu = await (await import("./gpu_node.js")).requestNodeGPU();
   const adapter = await gpu?.requestAdapter({ powerPreference });
   if (adapter) return adapter;
   throw new NoAdapterError(
@@ -87,6 +107,15 @@ async function requestAdapter({ powerPreference = "high-performance" }: DeviceOp
       : "This browser has no WebGPU: use Chrome or Edge 113+, Safari 26+ or Firefox 141+, on an https:// or http://localhost page.",
   );
 }
+
+/** What an adapter calls itself. */
+export const adapterName = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
+  `${vendor} ${architecture} ${device} ${description}`;
+
+/** True for CPU adapters: SwiftShader, llvmpipe, WARP. */
+export const isSoftwareAdapter = (info: GPUAdapterInfo): boolean =>
+  /swiftshader|llvmpipe|lavapipe|warp|basic render|microsoft/i.test(adapterName(info)) ||
+  info.isFallbackAdapter === true;
 
 export class Device {
   readonly adapterInfo: GPUAdapterInfo;
@@ -113,10 +142,8 @@ export class Device {
     this.features = gpu.features as ReadonlySet<string>;
     this.limits = gpu.limits;
     this.lost = gpu.lost;
-    const name = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
-    this.isSoftware =
-      /swiftshader|llvmpipe|lavapipe|warp|basic render|microsoft/i.test(name) || info.isFallbackAdapter === true;
-    this.fusedMultiplyAdd = /llvmpipe|lavapipe/i.test(name);
+    this.isSoftware = isSoftwareAdapter(info);
+    this.fusedMultiplyAdd = /llvmpipe|lavapipe/i.test(adapterName(info));
     this.flopsBudget = this.isSoftware ? FLOPS_BUDGET.software : FLOPS_BUDGET.hardware;
     this.memory = new Memory(gpu, (error) => this.queue.fail(error));
     this.queue = new CommandQueue(gpu, this.memory, this.flopsBudget);
@@ -127,6 +154,11 @@ export class Device {
       throw error;
     });
     this.#lossSignal.catch(() => undefined);
+  }
+
+  /** Whether the device can no longer be used. */
+  get isLost(): boolean {
+    return this.queue.isLost !== null;
   }
 
   /** Buffers and bytes held now and at most. */
