@@ -7,6 +7,7 @@ import {
   replicate,
   shard,
   split,
+  type RepositorySource,
 } from "../src/index.js";
 
 const PROMPT = "a red circle on a white background";
@@ -24,10 +25,11 @@ export interface DevicesResult {
 /**
  * Draws the same batch on one device and split over two, and prints the pictures per second of the best of three runs. Two
  * devices are two adapters where there are, else two devices of one, which then share its cores.
+ * @param model a Stable Diffusion repository; a bundle must say where the embedded model lies
  */
-export async function benchDevices(): Promise<DevicesResult[]> {
+export async function benchDevices(model: RepositorySource = EMBEDDED_MODEL): Promise<DevicesResult[]> {
   const results: DevicesResult[] = [];
-  const [pipeline, params] = await FlaxStableDiffusionPipeline.fromPretrained(EMBEDDED_MODEL);
+  const [pipeline, params] = await FlaxStableDiffusionPipeline.fromPretrained(model);
   for (const count of [1, 2]) {
     const list = await devices({ count });
     const replicated = await replicate(params, list);

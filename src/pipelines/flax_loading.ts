@@ -8,12 +8,8 @@ import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { CLIPTextModel } from "../nn/clip_text_model.js";
 import { FlaxUNet2DConditionModel } from "../nn/flax_unet_2d_condition.js";
 import type { FromPretrainedOptions } from "../nn/pretrained.js";
-import {
-  FLAX_KARRAS_SCHEDULERS,
-  FlaxDiffusionScheduler,
-  findFlaxScheduler,
-  type FlaxDiffusionState,
-} from "../schedulers/index.js";
+import type { FlaxDiffusionScheduler } from "../schedulers/index.js";
+import { FLAX_KARRAS_SCHEDULERS, findFlaxScheduler, type FlaxDiffusionState } from "../schedulers/index.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import { FlaxParams } from "./flax_params.js";
 

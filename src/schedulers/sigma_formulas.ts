@@ -1,6 +1,6 @@
 /** Steps along the derivative dx/dσ = (x - x0) / σ (Karras et al. 2022, arXiv 2206.00364; Katherine Crowson's k-diffusion). */
 import type { Tensor } from "../tensor/tensor.js";
-import { Linear } from "./linear.js";
+import type { Linear } from "./linear.js";
 
 /** Derivatives that the linear multistep method uses unless told. */
 export const LMS_ORDER = 4;

@@ -1,13 +1,12 @@
 // Many pictures on many devices: here two devices of one adapter.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { FlaxStableDiffusionPipeline, ReplicatedParams } from "../../src/index.js";
 import {
   deviceCount,
   devices,
-  FlaxStableDiffusionPipeline,
   normal,
   PRNGKey,
   replicate,
-  ReplicatedParams,
   shard,
   split,
   Tensor,

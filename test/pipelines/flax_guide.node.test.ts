@@ -1,6 +1,7 @@
 // The guide's Flax example, as the README has it, on the embedded model: with one device, and with two.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { compileFunction } from "node:vm";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import * as library from "../../src/index.js";
 import type { FlaxParams, RawImage, ReplicatedParams, Tensor } from "../../src/index.js";
@@ -21,8 +22,7 @@ interface Result {
 /** The code of the README, whose imports are the library of the sources. */
 async function runReadme(): Promise<Result> {
   const body = CODE.replace(/import (\{[^}]*\}) from "webgpu-diffusers";/g, "const $1 = library;");
-  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the text is our own README
-  const run = new Function("library", `return (async () => {${body}\nreturn { ${NAMES.join(", ")} };})();`);
+  const run = compileFunction(`return (async () => {${body}\nreturn { ${NAMES.join(", ")} };})();`, ["library"]);
   return (run as (given: typeof library) => Promise<Result>)(library);
 }
 

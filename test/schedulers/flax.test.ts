@@ -88,39 +88,40 @@ const size = (values: readonly number[]): number => values.reduce((most, v) => M
 describe("trajectories of diffusers' Flax classes", () => {
   checkLeaks();
 
-  test.each(goldens.cases)("$scheduler, $steps_n steps, $config", async (golden) => {
-    const device = await testDevice();
-    const scheduler = make(golden.scheduler, golden.config);
-    const created = scheduler.createState();
-    expect(created.initNoiseSigma).toBeCloseTo(golden.initNoiseSigma, 4);
-    expect(created.numInferenceSteps).toBeNull();
-    const state = scheduler.setTimesteps(created, golden.steps_n, SHAPE);
-    expect(state.timesteps).toHaveLength(golden.timesteps.length);
-    // Fractions of jnp.linspace are a float32 step away from torch's.
-    state.timesteps.forEach((t, i) => expect(Math.abs(t - golden.timesteps[i])).toBeLessThan(1e-4));
+  for (const golden of goldens.cases)
+    test(`${golden.scheduler}, ${golden.steps_n} steps, ${JSON.stringify(golden.config)}`, async () => {
+      const device = await testDevice();
+      const scheduler = make(golden.scheduler, golden.config);
+      const created = scheduler.createState();
+      expect(created.initNoiseSigma).toBeCloseTo(golden.initNoiseSigma, 4);
+      expect(created.numInferenceSteps).toBeNull();
+      const state = scheduler.setTimesteps(created, golden.steps_n, SHAPE);
+      expect(state.timesteps).toHaveLength(golden.timesteps.length);
+      // Fractions of jnp.linspace are a float32 step away from torch's.
+      state.timesteps.forEach((t, i) => expect(Math.abs(t - golden.timesteps[i])).toBeLessThan(1e-4));
 
-    const seen: Tensor[] = [];
-    const end = advance(scheduler, state, sample(device, 5, state.initNoiseSigma), 0, state.timesteps.length, seen);
-    const scale = size(golden.steps.flatMap((step) => step.slice(2)));
-    for (const [i, [sum, absolute, ...points]] of golden.steps.entries()) {
-      const data = await take(seen[i]);
-      // float32 in JAX against double coefficients here; sums are over 256 numbers.
-      const got = [0, 100, 191].map((at) => data[at]);
-      got.forEach((v, k) => expect(Math.abs(v - points[k]), `step ${i}`).toBeLessThan(3e-5 * scale));
-      expect(Math.abs(data.reduce((a, b) => a + b, 0) - sum)).toBeLessThan(256 * 2e-5 * scale);
-      expect(Math.abs(data.reduce((a, b) => a + Math.abs(b), 0) - absolute)).toBeLessThan(256 * 2e-5 * scale);
-      if (i === golden.steps.length - 1)
-        golden.last.forEach((v, k) => expect(Math.abs(v - data[k])).toBeLessThan(3e-5 * scale));
-    }
-    disposeState(end.state);
-    // With fewer training timesteps JAX clamps the index.
-    if (!golden.addNoise500 || golden.config.num_train_timesteps !== undefined) return;
-    const [x0, noise] = [sample(device, 5), sample(device, 6)];
-    const noisy = await take(scheduler.addNoise(state, x0, noise, [500]));
-    const got = [noisy.reduce((a, b) => a + b, 0), noisy[0], noisy[100]];
-    golden.addNoise500.forEach((v, k) => expect(Math.abs(got[k] - v)).toBeLessThan(1e-4));
-    for (const tensor of [x0, noise]) tensor.dispose();
-  });
+      const seen: Tensor[] = [];
+      const end = advance(scheduler, state, sample(device, 5, state.initNoiseSigma), 0, state.timesteps.length, seen);
+      const scale = size(golden.steps.flatMap((step) => step.slice(2)));
+      for (const [i, [sum, absolute, ...points]] of golden.steps.entries()) {
+        const data = await take(seen[i]);
+        // float32 in JAX against double coefficients here; sums are over 256 numbers.
+        const got = [0, 100, 191].map((at) => data[at]);
+        got.forEach((v, k) => expect(Math.abs(v - points[k]), `step ${i}`).toBeLessThan(3e-5 * scale));
+        expect(Math.abs(data.reduce((a, b) => a + b, 0) - sum)).toBeLessThan(256 * 2e-5 * scale);
+        expect(Math.abs(data.reduce((a, b) => a + Math.abs(b), 0) - absolute)).toBeLessThan(256 * 2e-5 * scale);
+        if (i === golden.steps.length - 1)
+          golden.last.forEach((v, k) => expect(Math.abs(v - data[k])).toBeLessThan(3e-5 * scale));
+      }
+      disposeState(end.state);
+      // With fewer training timesteps JAX clamps the index.
+      if (!golden.addNoise500 || golden.config.num_train_timesteps !== undefined) return;
+      const [x0, noise] = [sample(device, 5), sample(device, 6)];
+      const noisy = await take(scheduler.addNoise(state, x0, noise, [500]));
+      const got = [noisy.reduce((a, b) => a + b, 0), noisy[0], noisy[100]];
+      golden.addNoise500.forEach((v, k) => expect(Math.abs(got[k] - v)).toBeLessThan(1e-4));
+      for (const tensor of [x0, noise]) tensor.dispose();
+    });
 });
 
 describe("what a state is", () => {
@@ -131,7 +132,7 @@ describe("what a state is", () => {
     for (const name of ["FlaxPNDMScheduler", "FlaxDPMSolverMultistepScheduler", "FlaxLMSDiscreteScheduler"]) {
       const scheduler = make(name, SD15);
       const start = scheduler.setTimesteps(scheduler.createState(), 8, SHAPE);
-      let { state, x } = advance(scheduler, start, sample(device, 5, start.initNoiseSigma), 0, 3);
+      const { state, x } = advance(scheduler, start, sample(device, 5, start.initNoiseSigma), 0, 3);
       const before = JSON.stringify(JSON.parse(await saveState(state)));
       expect(Object.isFrozen(state)).toBe(true);
       expect(Object.isFrozen(state.timesteps)).toBe(true);

@@ -1,5 +1,5 @@
 import { normal, split } from "../../tensor/random_jax.js";
-import { Tensor } from "../../tensor/tensor.js";
+import type { Tensor } from "../../tensor/tensor.js";
 import { at, checkShapes, checkSteps } from "../checks.js";
 import { mixAtTimes } from "../noising.js";
 import { veCorrect, vePredict, veDiscreteSigmas, veSigmas, veTimesteps } from "../sde_ve_formulas.js";
