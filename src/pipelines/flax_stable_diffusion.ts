@@ -66,7 +66,6 @@ export class FlaxStableDiffusionPipeline extends Callable {
     readonly device: Device,
   ) {
     super();
-    Object.assign(this, { tokenizer, scheduler, device });
   }
 
   /**
