@@ -21,6 +21,10 @@ fn mish(x: vec4f) -> vec4f {
   let n = e * (e + 2.0);
   return x * n / (n + 2.0);
 }
+// 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))): jax.nn.gelu's default.
+fn gelu_tanh(x: vec4f) -> vec4f {
+  return x / (1.0 + exp(clamp(-1.5957691216057308 * x * (1.0 + 0.044715 * x * x), vec4f(-80.0), vec4f(80.0))));
+}
 `;
 
 /**

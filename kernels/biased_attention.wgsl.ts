@@ -2,7 +2,7 @@
  * Attention with a mask over the keys, in three passes (the middle one is kernels/softmax.wgsl.ts), for head sizes of
  * any number of channels:
  *   scores = scale q k + (1 - mask[key]) * -10000 (diffusers' bias);  y = softmax(scores) v.
- * Rows of scores are [batch * heads, queries of this run, width], width a multiple of 4.
+ * Rows of scores are [batch * heads, queries of this run, width], width a multiple of 4; those of weights are a quad longer.
  */
 import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
@@ -77,12 +77,12 @@ fn value(element: u32) -> f32 {
   let batch = row / params.queries;
   let query = row % params.queries;
   let slot = batch * params.heads + channel / params.head_size;
+  let weights_row = (slot * params.count + query - params.first) * (params.width + 4u);
   var sum = 0.0;
   for (var key = 0u; key < params.keys; key++) {
-    sum += load_weights((slot * params.count + query - params.first) * params.width + key)
-      * load_v((batch * params.keys + key) * channels + channel);
+    sum += load_weights(weights_row + key) * load_v((batch * params.keys + key) * channels + channel);
   }
-  return sum;
+  return sum * load_weights(weights_row + params.width);
 }
 ${main(`
   ${aligned ? ALIGNED_QUAD : "let quad = i;"}

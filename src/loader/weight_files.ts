@@ -36,7 +36,7 @@ export async function openWeightFiles(repository: Repository, options: WeightFil
   const byDefault = variant && (await orDefault?.(found !== null)) === true;
   const files = found ?? (byDefault ? await find(repository, { ...options, variant: undefined }) : null);
   if (files) return files;
-  const infix = variant ? `.${variant}` : "";
+  const infix = variant && !byDefault ? `.${variant}` : "";
   for (const pickle of [`${stem}${infix}.bin`, stem === "model" ? `pytorch_model${infix}.bin` : ""])
     if (pickle && (await exists(repository, joinPath(subfolder, pickle))))
       throw new ConfigError(
@@ -44,7 +44,7 @@ export async function openWeightFiles(repository: Repository, options: WeightFil
           "Convert it in Python: model.save_pretrained(folder, safe_serialization=True).",
       );
   const name = joinPath(subfolder, `${stem}${infix}.safetensors`);
-  const cure = variant ? `; leave out variant "${variant}" to load the default weights` : "";
+  const cure = infix ? `; leave out variant "${variant}" to load the default weights` : "";
   throw new MissingFilesError([name], repository.name, repository.whyMissing?.(name), cure);
 }
 

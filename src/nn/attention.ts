@@ -1,6 +1,6 @@
 /** Attention and transformer blocks, diffusers/models/attention.py, attention_processor.py, transformers/transformer_2d.py. */
 import { attention } from "../tensor/ops/attention.js";
-import { geglu, linearCombination } from "../tensor/ops/elementwise.js";
+import { geglu, linearCombination, type GELUApproximation } from "../tensor/ops/elementwise.js";
 import { biasedAttention } from "../tensor/ops/biased_attention.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Conv2d, GroupNorm, LayerNorm, Linear } from "./layers.js";
@@ -115,8 +115,10 @@ export class AttentionBlock extends Module {
   }
 }
 
-class GEGLU extends Module {
+export class GEGLU extends Module {
   readonly proj: Linear;
+  /** FlaxUNet2DConditionModel sets "tanh". */
+  approximate: GELUApproximation = "none";
 
   constructor(width: number, inner: number) {
     super();
@@ -134,7 +136,7 @@ class FeedForward extends Module {
   }
 
   forward(x: Tensor, residual: Tensor): Tensor {
-    return x.device.scope(() => this.net[2].forward(geglu(this.net[0].proj.forward(x)), { residual }));
+    return x.device.scope(() => this.net[2].forward(geglu(this.net[0].proj.forward(x), this.net[0]), { residual }));
   }
 }
 

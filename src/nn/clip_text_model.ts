@@ -1,6 +1,5 @@
 /** CLIP's text encoders (Radford et al. 2021), transformers' CLIPTextModel and CLIPTextModelWithProjection. */
 import { slice } from "../tensor/ops/copy.js";
-import type { TokenMask } from "../tensor/ops/masked_attention.js";
 import { concat, embedding } from "../tensor/ops/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import { CLIPTextTransformer, type CLIPTextConfig } from "./clip_text_transformer.js";
@@ -80,14 +79,15 @@ abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
     if (wrong !== undefined)
       throw new RangeError(`${name}: token ids must be integers below vocab_size = ${vocab_size}, got ${wrong}`);
     const marks = attentionMask instanceof Tensor ? await toRows(name, "attentionMask", attentionMask) : attentionMask;
-    const keep = marks && checkMask(name, marks, rows.length, tokens);
+    if (marks) checkMask(name, marks, rows.length, tokens);
     const { token_embedding: table, position_embedding: position } = this.text_model.embeddings;
     const { device } = table.weight.value;
     return device.scope(() => {
       const idTensor = Tensor.from(Int32Array.from(rows.flat()), [rows.length, tokens], { device });
+      const mask = marks && Tensor.from(Float32Array.from(marks.flat()), [rows.length, tokens], { device });
       const hiddenStates = [embedding(idTensor, table.weight.value, position.weight.value)];
       for (const layer of this.text_model.encoder.layers)
-        hiddenStates.push(layer.forward(hiddenStates[hiddenStates.length - 1], keep));
+        hiddenStates.push(layer.forward(hiddenStates[hiddenStates.length - 1], mask));
       const lastHiddenState = this.finalNorm(hiddenStates[hiddenStates.length - 1]);
       return { lastHiddenState, pooledOutput: this.#pool(lastHiddenState, rows), hiddenStates };
     });
@@ -164,7 +164,7 @@ async function toRows(name: string, what: string, ids: Tensor): Promise<number[]
 }
 
 /** @throws RangeError unless there is one mark, 0 or 1, per token, and each text keeps its first token */
-function checkMask(name: string, marks: TokenMask, batch: number, tokens: number): TokenMask {
+function checkMask(name: string, marks: readonly (readonly number[])[], batch: number, tokens: number): void {
   if (marks.length !== batch || marks.some((row) => row.length !== tokens))
     throw new RangeError(
       `${name}: attentionMask must be [${batch}, ${tokens}] as the ids, got lengths [${marks.map((row) => row.length).join(", ")}]`,
@@ -175,5 +175,4 @@ function checkMask(name: string, marks: TokenMask, batch: number, tokens: number
     throw new RangeError(
       `${name}: attentionMask must keep the first token of each text, which would have none to look at; padding comes last`,
     );
-  return marks;
 }

@@ -1,6 +1,6 @@
 /** The transformer of CLIP's text encoders (Radford et al. 2021), transformers' modeling_clip.py. */
 import { attention } from "../tensor/ops/attention.js";
-import { maskedAttention, type TokenMask } from "../tensor/ops/masked_attention.js";
+import { biasedAttention } from "../tensor/ops/biased_attention.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Embedding, LayerNorm, Linear } from "./layers.js";
 import { Module } from "./module.js";
@@ -37,10 +37,10 @@ class CLIPAttention extends Module {
     this.#heads = heads;
   }
 
-  forward(x: Tensor, residual: Tensor, keep?: TokenMask): Tensor {
+  forward(x: Tensor, residual: Tensor, mask?: Tensor): Tensor {
     const [q, k, v] = [this.q_proj, this.k_proj, this.v_proj].map((projection) => projection.forward(x));
     const options = { heads: this.#heads, causal: true };
-    const mixed = keep ? maskedAttention(q, k, v, keep, options) : attention(q, k, v, options);
+    const mixed = mask ? biasedAttention(q, k, v, { ...options, mask }) : attention(q, k, v, options);
     return this.out_proj.forward(mixed, { residual });
   }
 }
@@ -73,10 +73,10 @@ class CLIPEncoderLayer extends Module {
     this.#activation = config.hidden_act;
   }
 
-  /** @param keep of each token, 0 where no other may look at it */
-  forward(x: Tensor, keep?: TokenMask): Tensor {
+  /** @param mask float32 [batch, tokens], 0 where no other may look at a token */
+  forward(x: Tensor, mask?: Tensor): Tensor {
     return x.device.scope(() => {
-      const h = this.self_attn.forward(this.layer_norm1.forward(x), x, keep);
+      const h = this.self_attn.forward(this.layer_norm1.forward(x), x, mask);
       const inner = this.mlp.fc1.forward(this.layer_norm2.forward(h), { activation: this.#activation });
       return this.mlp.fc2.forward(inner, { residual: h });
     });

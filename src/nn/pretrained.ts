@@ -5,6 +5,7 @@ import type { WeightStem } from "../loader/weight_files.js";
 import type { Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
 import { checkConfig, type ConfigSchema } from "./config.js";
+import { copyWeights } from "./copy_weights.js";
 import type { DTypeOptions } from "./dtype.js";
 import { loadModel, type ModelClass } from "./load_model.js";
 import { Module } from "./module.js";
@@ -102,6 +103,24 @@ export abstract class PretrainedModel<C extends object> extends Module {
     let count = 0;
     for (const [, { shape }] of this.parameters()) count += shape.reduce((a, b) => a * b, 1);
     return count;
+  }
+
+  /**
+   * The same model on other devices: weights are read from this one once, piece by piece, and uploaded to all.
+   * @returns a model per device, in order
+   * @throws what a device says of too little memory; nothing stays allocated
+   */
+  async copyTo(devices: readonly Device[]): Promise<this[]> {
+    const Class = this.constructor as unknown as ModelClass<this>;
+    const copies = devices.map(() => new Class(this.config as Readonly<Record<string, unknown>>));
+    try {
+      await copyWeights(this, copies, devices);
+    } catch (error) {
+      for (const copy of copies) copy.dispose();
+      throw error;
+    }
+    copies.forEach((copy, i) => copy.placeOn(devices[i], this.#dtype));
+    return copies;
   }
 
   /** Frees the weights. */

@@ -7,11 +7,18 @@ import type { Block } from "./memory.js";
  * made on it have no memory and cannot be read. Scopes are those of `device`.
  */
 export function dryDevice(device: Device): Device {
-  const block = (bytes: number): Block => ({ id: 0, buffer: null as unknown as GPUBuffer, bytes, pooled: true });
+  const block = (bytes: number): Block => ({
+    id: 0,
+    buffer: null as unknown as GPUBuffer,
+    bytes,
+    pooled: true,
+    version: 0,
+  });
   const ignore = (): void => undefined;
   const { pipelines } = device.queue;
   const own: Record<string | symbol, unknown> = {
-    memory: { take: block, create: block },
+    take: block,
+    memory: { create: block },
     queue: { pipelines, push: ignore },
     run: <V>({ kernel, variant }: Run<V>): void => void pipelines.get(kernel, variant),
     release: ignore,

@@ -142,6 +142,17 @@ describe("geglu", () => {
         });
       });
 
+  test("the approximation by tanh is JAX's gelu, also far from 0", async () => {
+    const inner = 24;
+    const x = Float32Array.from({ length: 2 * inner }, (_, i) => (i < inner ? 1 : (i - inner - inner / 2) * 2.5));
+    const tanhGelu = (v: number): number => 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)));
+    const wanted = gpu.want((i) => tanhGelu(x[inner + i]), inner);
+    await gpu.withTensors(async (make) => {
+      const y = geglu(make(x, [1, 2 * inner], "float32"), { approximate: "tanh" });
+      gpu.expectClose("geglu tanh", await gpu.take(y), wanted, activationTolerance("float32"));
+    });
+  });
+
   test("an odd width is an error", async () => {
     await gpu.withTensors(async (make) => {
       const x = make(new Float32Array(6), [2, 3], "float32");

@@ -8,18 +8,22 @@ const CHUNK_SCORES = 2 ** 22;
 
 export interface BiasedAttentionOptions {
   heads: number;
+  /** Query i sees keys 0 to i only, of those that the mask keeps. */
+  causal?: boolean;
   /** float32 [batch, at most keys]: 1 keeps a key, 0 takes 10000 from its scores; keys beyond the mask are kept. */
   mask: Tensor;
 }
 
 /**
- * scaled_dot_product_attention with the bias that diffusers makes of an encoder_attention_mask; scores in float32.
+ * scaled_dot_product_attention with the bias that diffusers makes of an encoder_attention_mask; scores in float32. Of a text
+ * encoder's attention_mask transformers makes the least float instead: the same, as far as a query has a key left.
  * @param q [batch, queries, heads * d]
  * @param k [batch, keys, heads * d]
  * @param v [batch, keys, heads * d]
  * @returns [batch, queries, heads * d]
  */
-export function biasedAttention(q: Tensor, k: Tensor, v: Tensor, { heads, mask }: BiasedAttentionOptions): Tensor {
+export function biasedAttention(q: Tensor, k: Tensor, v: Tensor, options: BiasedAttentionOptions): Tensor {
+  const { heads, causal = false, mask } = options;
   const { device } = q;
   const [batch, queries, channels] = q.shape;
   const keys = k.shape[1];
@@ -47,7 +51,7 @@ export function biasedAttention(q: Tensor, k: Tensor, v: Tensor, { heads, mask }
       };
       const flops = flopsPerQuery * count;
       const scores = Tensor.empty(device, [slots, count, width], "float32");
-      const weights = Tensor.empty(device, scores.shape, "float32");
+      const weights = Tensor.empty(device, [slots, count, width + 4], "float32");
       const across = (quads: number): { values: typeof values & { quads: number }; grid: number[]; flops: number } => ({
         values: { ...values, quads },
         grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
@@ -63,7 +67,7 @@ export function biasedAttention(q: Tensor, k: Tensor, v: Tensor, { heads, mask }
       device.run({
         kernel: softmax,
         variant: { format: "f32" },
-        values: { rows, width, valid: keys, first: keys, period: count, scale: 1 },
+        values: { rows, width, valid: keys, first: causal ? first + 1 : keys, period: count, scale: 1 },
         buffers: [scores, weights],
         grid: [Math.ceil(rows / SOFTMAX_SIZE)],
       });
