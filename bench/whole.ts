@@ -58,7 +58,7 @@ export async function* measureWhole(probe: Probe, { model, dtype, steps }: Whole
   try {
     for (const batch of [1, 2]) {
       const latents = noise(batch, [batch, in_channels, size, size]);
-      const context = noise(batch + 2, [batch, inputIds[0].length, cross_attention_dim]);
+      const context = noise(batch + 2, [batch, inputIds[0].length, [cross_attention_dim].flat()[0]]);
       const step = (): void => device.scope(() => void unet.forward(latents, 500, context));
       step();
       yield timing(`UNet step, batch ${batch}`, await timer.time(step));

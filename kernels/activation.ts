@@ -1,7 +1,7 @@
 /** Activation functions as WGSL text, used alone and in the epilogues of matmul and conv2d. */
 
 /** torch.nn.functional's names: gelu is the exact one (erf), quick_gelu is CLIP's x * sigmoid(1.702 x). */
-export type Activation = "none" | "silu" | "gelu" | "quick_gelu";
+export type Activation = "none" | "silu" | "gelu" | "quick_gelu" | "mish" | "relu";
 
 // exp's argument is clamped: WGSL may treat infinities as undefined. erf: Abramowitz & Stegun 7.1.26, error below 1.5e-7.
 export const activationFunctions = /* wgsl */ `
@@ -14,6 +14,17 @@ fn erf(x: vec4f) -> vec4f {
   return sign(x) * (1.0 - p * exp(max(-a * a, vec4f(-80.0))));
 }
 fn gelu(x: vec4f) -> vec4f { return 0.5 * x * (1.0 + erf(x * 0.70710678118654752)); }
+fn relu(x: vec4f) -> vec4f { return max(x, vec4f()); }
+/** x * tanh(ln(1 + e^x)), the hyperbolic tangent written out; from 20 on it is 1 in f32. */
+fn mish(x: vec4f) -> vec4f {
+  let e = exp(min(x, vec4f(20.0)));
+  let n = e * (e + 2.0);
+  return x * n / (n + 2.0);
+}
+// 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))): jax.nn.gelu's default.
+fn gelu_tanh(x: vec4f) -> vec4f {
+  return x / (1.0 + exp(clamp(-1.5957691216057308 * x * (1.0 + 0.044715 * x * x), vec4f(-80.0), vec4f(80.0))));
+}
 `;
 
 /**

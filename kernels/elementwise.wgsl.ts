@@ -57,12 +57,15 @@ ${activationFunctions}${overQuads(`  store4_y(i, ${activate(kind, "load4_x(i)")}
   },
 };
 
-/** y = x[:, :inner] * gelu(x[:, inner:]) over rows of 2 * inner (Shazeer 2020, "GLU variants"; diffusers' GEGLU). */
-export const geglu: Kernel<{ format: Format; aligned: boolean }> = {
+/**
+ * y = x[:, :inner] * gelu(x[:, inner:]) over rows of 2 * inner (Shazeer 2020, "GLU variants"; diffusers' GEGLU), with the
+ * exact gelu or, as in diffusers' FlaxGEGLU, its approximation by tanh.
+ */
+export const geglu: Kernel<{ format: Format; aligned: boolean; tanh: boolean }> = {
   name: "geglu",
   params: { quads: "u32", size: "u32", inner: "u32" },
   bindings: () => ["read", "write"],
-  source({ format, aligned }) {
+  source({ format, aligned, tanh }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
 ${activationFunctions}
 fn at(e: u32) -> u32 { return (e / params.inner) * 2u * params.inner + e % params.inner; }
@@ -79,7 +82,7 @@ ${range(4)
   .map((k) => `    { let p = pair(4u * i + ${k}u); value[${k}] = p.x; gate[${k}] = p.y; }`)
   .join("\n")}
   #endif
-  store4_y(i, value * gelu(gate));`)}`;
+  store4_y(i, value * ${tanh ? "gelu_tanh" : "gelu"}(gate));`)}`;
   },
 };
 

@@ -9,6 +9,8 @@ export type { HubOptions, LoadProgress, Repository, RepositoryFile, RepositorySo
 
 export { requestDevice, Device } from "./tensor/device.js";
 export type { DeviceOptions } from "./tensor/device.js";
+export { deviceCount, devices } from "./tensor/devices.js";
+export type { DevicesOptions } from "./tensor/devices.js";
 export type { DType } from "./tensor/dtype.js";
 export {
   DeviceLostError,
@@ -19,18 +21,28 @@ export {
 } from "./tensor/errors.js";
 export type { MemoryUse } from "./tensor/memory.js";
 export { Generator, randnTensor } from "./tensor/random.js";
-export { PRNGKey, split, normal } from "./tensor/random_jax.js";
+export { bits, foldIn, normal, PRNGKey, split, uniform } from "./tensor/random_jax.js";
+export type { JAXKey, JAXOptions } from "./tensor/random_jax.js";
+export { shard } from "./tensor/shard.js";
 export { Tensor } from "./tensor/tensor.js";
 export type { TensorOptions } from "./tensor/tensor.js";
 
 export { AutoencoderKL } from "./nn/autoencoder_kl.js";
-export { CLIPTextModel } from "./nn/clip_text_model.js";
-export type { CLIPTextOutput } from "./nn/clip_text_model.js";
+export { AutoencoderTiny } from "./nn/autoencoder_tiny.js";
+export { CLIPTextModel, CLIPTextModelWithProjection } from "./nn/clip_text_model.js";
+export type { CLIPTextOptions, CLIPTextOutput, CLIPTextProjectionOutput } from "./nn/clip_text_model.js";
+export { ControlNetModel } from "./nn/controlnet.js";
+export type { ControlNetOptions, ControlNetOutput } from "./nn/controlnet.js";
 export { DiagonalGaussian } from "./nn/diagonal_gaussian.js";
 export type { FromPretrainedOptions } from "./nn/pretrained.js";
 export type { SaveOptions } from "./nn/save_model.js";
 export type { SaveTarget } from "./loader/save_target.js";
+export type { AddedCondKwargs } from "./nn/added_embedding.js";
+export type { ClassLabels } from "./nn/class_embedding.js";
+export type { FreeUFactors } from "./nn/freeu.js";
 export { UNet2DModel } from "./nn/unet_2d.js";
+export type { UNet2DForwardOptions } from "./nn/unet_2d.js";
+export { FlaxUNet2DConditionModel } from "./nn/flax_unet_2d_condition.js";
 export { UNet2DConditionModel } from "./nn/unet_2d_condition.js";
 export type { UNetForwardOptions } from "./nn/unet_2d_condition.js";
 
@@ -47,6 +59,13 @@ export { DDIMPipeline, type DDIMOptions } from "./pipelines/ddim.js";
 export { DDPMPipeline } from "./pipelines/ddpm.js";
 export { DiffusionPipeline } from "./pipelines/diffusion_pipeline.js";
 export type { PipelineOptions } from "./pipelines/diffusion_pipeline.js";
+export type { FlaxPipelineOptions } from "./pipelines/flax_loading.js";
+export { FlaxParams, replicate, ReplicatedParams } from "./pipelines/flax_params.js";
+export {
+  FlaxStableDiffusionPipeline,
+  type FlaxCallOptions,
+  type FlaxStableDiffusionOutput,
+} from "./pipelines/flax_stable_diffusion.js";
 export type { ImageOutputType } from "./pipelines/output_images.js";
 export { PNDMPipeline } from "./pipelines/pndm.js";
 export { RawImage } from "./pipelines/raw_image.js";

@@ -1,6 +1,7 @@
 import type { AddedToken } from "./clip_text.js";
-import { decode, readBytes, readJSON } from "./config.js";
+import { decode, openRequired, readBytes, readJSON } from "./config.js";
 import { ConfigError, quote } from "./errors.js";
+import { requireAll } from "./missing_files.js";
 import { joinPath } from "./paths.js";
 import type { Repository } from "./repository.js";
 
@@ -41,6 +42,7 @@ export async function readTokenizerFiles(source: Repository, subfolder?: string)
   // As in transformers: the map is of older files, and ignored where the config says more.
   const attributes: Plain = { ...config, ...(hasDecoder ? {} : await optional("special_tokens_map.json")) };
   const json = await optional("tokenizer.json");
+  if (source.isLocal && !isPlain(json.model)) await requireTokenizerFiles(source, subfolder);
   const { vocab, merges } = isPlain(json.model)
     ? fromTokenizerJSON(json.model, path("tokenizer.json"))
     : {
@@ -74,6 +76,13 @@ export async function readTokenizerFiles(source: Repository, subfolder?: string)
   const unk = special("unk_token", "<|endoftext|>");
   const pad = special("pad_token", "<|endoftext|>");
   return { vocab, merges, added, bos, eos, unk, pad, modelMaxLength: maxLength(config.model_max_length), sources };
+}
+
+/** @throws MissingFilesError naming what readTokenizerFiles() would not find */
+export async function requireTokenizerFiles(repository: Repository, subfolder?: string): Promise<void> {
+  const path = (name: string): string => joinPath(subfolder, name);
+  if (await repository.open(path("tokenizer.json"))) return;
+  await requireAll(["vocab.json", "merges.txt"].map((name) => () => openRequired(repository, path(name))));
 }
 
 /** The repository, with every file that is read whole put into `sources` under its name without folders. */

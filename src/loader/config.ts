@@ -1,5 +1,6 @@
 import { ConfigError } from "./errors.js";
 import { JSONScanner } from "./json.js";
+import { MissingFilesError } from "./missing_files.js";
 import type { Repository, RepositoryFile } from "./repository.js";
 import { sniff } from "./sniff.js";
 
@@ -36,12 +37,11 @@ export function decode(bytes: Uint8Array, file: string): string {
   }
 }
 
-/** Opens a file that must be there. Throws ConfigError naming file and repository. */
+/** Opens a file that must be there. Throws MissingFilesError naming file and repository. */
 export async function openRequired(repository: Repository, path: string): Promise<RepositoryFile> {
   const file = await repository.open(path);
   if (file) return file;
-  const why = repository.whyMissing?.(path);
-  throw new ConfigError(`${path}: no such file in ${repository.name}${why ? ` (${why})` : ""}`);
+  throw new MissingFilesError([path], repository.name, repository.whyMissing?.(path));
 }
 
 /** Reads a whole text file (JSON, merges.txt). Throws ConfigError if it is missing or absurdly large. */

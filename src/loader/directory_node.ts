@@ -32,6 +32,7 @@ export async function openDirectory(source: string | URL): Promise<Repository | 
 
 class DirectoryRepository implements Repository {
   readonly name: string;
+  readonly isLocal = true;
   readonly #root: string;
 
   constructor(path: string) {

@@ -4,10 +4,14 @@ const WIDTH = 20;
 /** Milliseconds between drawings. */
 const PERIOD = 100;
 
-/** Draws downloads on a terminal (stderr), one line a file, as Python's huggingface_hub does. */
+/**
+ * Draws downloads on a terminal (stderr), one line a file, as Python's huggingface_hub does. While several run, the last
+ * line is that of all together.
+ */
 export class DownloadBar {
   readonly #stream: { write(text: string): unknown };
   #drawn = 0;
+  readonly #running = new Map<string, { loaded: number; total: number }>();
 
   constructor(stream: { write(text: string): unknown }) {
     this.#stream = stream;
@@ -19,14 +23,26 @@ export class DownloadBar {
     return process.stderr.isTTY && !off ? new DownloadBar(process.stderr) : null;
   }
 
-  report({ status, file, loaded, total, progress }: LoadProgress, now = performance.now()): void {
+  report({ status, file, loaded, total }: LoadProgress, now = performance.now()): void {
     if (status !== "progress" || total === 0) return; // files that come from the cache need no line
-    const whole = loaded >= total;
-    if (!whole && now - this.#drawn < PERIOD) return;
-    this.#drawn = now;
-    const bar = "█".repeat(Math.round((progress / 100) * WIDTH)).padEnd(WIDTH);
-    const text = `${file}: ${String(Math.floor(progress)).padStart(3)}%|${bar}| ${bytes(loaded)}/${bytes(total)}`;
-    this.#stream.write(`\r${text}\x1b[K${whole ? "\n" : ""}`);
+    const running = this.#running;
+    running.set(file, { loaded, total });
+    if (loaded >= total) {
+      running.delete(file);
+      this.#draw(file, loaded, total, "\n");
+    } else if (now - this.#drawn >= PERIOD) {
+      this.#drawn = now;
+      if (running.size === 1) return this.#draw(file, loaded, total);
+      const sum = (key: "loaded" | "total"): number => [...running.values()].reduce((bytes, of) => bytes + of[key], 0);
+      this.#draw(`${running.size} files`, sum("loaded"), sum("total"));
+    }
+  }
+
+  #draw(name: string, loaded: number, total: number, end = ""): void {
+    const part = loaded / total;
+    const bar = "█".repeat(Math.round(part * WIDTH)).padEnd(WIDTH);
+    const percent = String(Math.floor(100 * part)).padStart(3);
+    this.#stream.write(`\r${name}: ${percent}%|${bar}| ${bytes(loaded)}/${bytes(total)}\x1b[K${end}`);
   }
 }
 

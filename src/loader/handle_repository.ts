@@ -11,6 +11,7 @@ export const isDirectoryHandle = (source: unknown): source is FileSystemDirector
 
 export class HandleRepository implements Repository {
   readonly name: string;
+  readonly isLocal = true;
 
   constructor(private readonly root: FileSystemDirectoryHandle) {
     this.name = root.name || "the picked folder";

@@ -82,11 +82,13 @@ interface Parts {
 
 class BrowserRepository implements Repository {
   readonly name: string;
+  readonly isLocal: boolean;
   readonly #parts: Parts;
   readonly #missing = new Map<string, string>();
 
   constructor(parts: Parts) {
     this.name = parts.hub.id;
+    this.isLocal = parts.offline !== null;
     this.#parts = parts;
   }
 

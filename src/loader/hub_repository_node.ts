@@ -2,11 +2,10 @@ import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { HubCache, cacheError } from "./cache_node.js";
 import { withLock } from "./cache_lock_node.js";
-import { inTurn } from "./download_turns.js";
 import { DownloadBar } from "./download_bar_node.js";
 import { download } from "./download_node.js";
 import { quote } from "./errors.js";
-import { fileInfo, fileURL, type Hub } from "./hub_api.js";
+import { fileInfo, fileURL, type Hub, type HubFile } from "./hub_api.js";
 import { resolveCommit } from "./hub_commit_node.js";
 import { cacheFolder, hubEndpoint, hubTimeout, hubToken, whyOffline } from "./hub_environment_node.js";
 import { HubError } from "./hub_errors.js";
@@ -22,9 +21,13 @@ import { systemClock, TRIES, type Clock } from "./hub_retry.js";
 import { checkPath } from "./paths.js";
 import { unreadPickle } from "./pickles.js";
 import type { Repository, RepositoryFile } from "./repository.js";
+import { Turns } from "./turns.js";
 
 /** Tries to learn the newest commit when an older one is cached and can be used instead. */
 const TRIES_WITH_CACHE = 2;
+
+/** So many downloads run at once. */
+const downloads = new Turns(4);
 
 /** Downloads that run, by target: callers in one process share them. */
 const running = new Map<string, Promise<void>>();
@@ -90,11 +93,15 @@ interface Parts {
 
 class HubRepository implements Repository {
   readonly name: string;
+  readonly isLocal: boolean;
   readonly #parts: Parts;
   readonly #missing = new Map<string, string>();
+  /** What has() learnt and open() need not ask again. */
+  readonly #asked = new Map<string, HubFile>();
 
   constructor(parts: Parts) {
     this.name = parts.name;
+    this.isLocal = parts.offline !== null;
     this.#parts = parts;
   }
 
@@ -120,14 +127,31 @@ class HubRepository implements Repository {
     return this.#fetch(path);
   }
 
+  async has(path: string): Promise<boolean> {
+    const { cache, commit, offline } = this.#parts;
+    checkPath(path);
+    if (await cache.find(commit, path)) return true;
+    if (offline !== null || (await cache.isAbsent(commit, path))) return (await this.open(path)) !== null;
+    const file = await this.#ask(path);
+    if (file) this.#asked.set(path, file);
+    return file !== null;
+  }
+
+  /** Hash and size of a file; null if there is none. */
+  async #ask(path: string): Promise<HubFile | null> {
+    const { hub, cache, commit, name } = this.#parts;
+    const file = await fileInfo(hub, commit, path, `${path} of ${name}`);
+    if (!("missing" in file)) return file;
+    if (file.known) await cache.markAbsent(commit, path);
+    return this.#absent(path);
+  }
+
   async #fetch(path: string): Promise<RepositoryFile | null> {
     const { hub, cache, commit, revision, name } = this.#parts;
     const where = `${path} of ${name}`;
-    const file = await fileInfo(hub, commit, path, where);
-    if ("missing" in file) {
-      if (file.known) await cache.markAbsent(commit, path);
-      return this.#absent(path);
-    }
+    const file = this.#asked.get(path) ?? (await this.#ask(path));
+    if (file === null) return null;
+    this.#asked.delete(path); // another try asks again
     const unread = unreadPickle(path, where, file.size ?? 0);
     if (unread) return unread;
     this.#report("initiate", path, 0, file.size ?? 0);
@@ -146,7 +170,7 @@ class HubRepository implements Repository {
           this.#report("download", path, 0, file.size ?? 0);
           await download({ ...file, hub, url: fileURL(hub, commit, path), where, target, onProgress });
         };
-        await inTurn(() => withLock(lock, work, { isDone: isCached, signal: hub.signal }), hub.signal);
+        await downloads.run(() => withLock(lock, work, { isDone: isCached, signal: hub.signal }), hub.signal);
       });
     }
     await cache.link(file.hash, commit, path);

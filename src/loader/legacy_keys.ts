@@ -1,4 +1,4 @@
-// The three ways in which the keys of real files differ from the module paths of today's classes. Nothing else renames keys.
+// The four ways in which the keys of real files differ from the module paths of today's classes. Nothing else renames keys.
 
 /** Attention blocks of the VAE's middle and of UNet2DModel, before diffusers 0.15 (ModelMixin._convert_deprecated_attention_blocks). */
 const OLD_ATTENTION = /(^|\.)attentions\.(\d+)\.(query|key|value|proj_attn)\.(weight|bias)$/;
@@ -30,9 +30,9 @@ export function mapCLIPKey(key: string): string {
   return BARE_CLIP.test(key) ? `text_model.${key}` : key;
 }
 
-/** Buffers that old transformers saved: a table 0..76 that no module has. */
+/** What no module has: a table 0..76 that old transformers saved, and time_proj.weight's second name in old NCSN++ files. */
 export function isIgnoredKey(key: string): boolean {
-  return /(^|\.)embeddings\.position_ids$/.test(key);
+  return /(^|\.)embeddings\.position_ids$/.test(key) || key === "time_proj.W";
 }
 
 /** The module path that a key of a file stands for; null if the tensor is to be left out. */

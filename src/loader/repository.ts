@@ -22,8 +22,12 @@ export interface RepositoryFile {
 export interface Repository {
   /** What the user called it, for messages. */
   readonly name: string;
+  /** Whether open() costs next to nothing, so that all files can be looked for before one is read: no network. */
+  readonly isLocal?: boolean;
   /** Opens a file by its path inside the repository; null if there is none. Throws for a path that would leave it. */
   open(path: string): Promise<RepositoryFile | null>;
+  /** Whether there is such a file, without fetching it, where open() would; others are opened to find out. */
+  has?(path: string): Promise<boolean>;
   /** Why the last `open(path)` found nothing, where more is known than "no such file". */
   whyMissing?(path: string): string | undefined;
 }

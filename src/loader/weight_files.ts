@@ -1,40 +1,66 @@
 /** Which safetensors files hold a model's weights: diffusers' names for variants and shards. */
 import { readJSON } from "./config.js";
 import { ConfigError } from "./errors.js";
+import { MissingFilesError } from "./missing_files.js";
 import { joinPath } from "./paths.js";
 import type { Repository, RepositoryFile } from "./repository.js";
+import { Turns } from "./turns.js";
 
 /** `diffusion_pytorch_model` for diffusers' classes, `model` for transformers'. */
 export type WeightStem = "diffusion_pytorch_model" | "model";
 
+export interface WeightFilesOptions {
+  subfolder?: string;
+  stem: WeightStem;
+  /** e.g. "fp16": `<stem>.fp16.safetensors` */
+  variant?: string;
+  /**
+   * Told once whether there are files of the variant; says whether those without will do instead. By default they will not.
+   */
+  orDefault?: (found: boolean) => boolean | Promise<boolean>;
+}
+
 const MAX_SHARDS = 1000;
+/** Shards asked for at once. */
+const opens = new Turns(4);
 
 /**
  * Opens a model's weight files: the index of a sharded checkpoint first, then the single file, as diffusers does.
- * @param variant e.g. "fp16": `<stem>.fp16.safetensors`
  * @throws ConfigError if there are none; a repository that has only pickles is refused with the way out
  */
-export async function openWeightFiles(
-  repository: Repository,
-  { subfolder, stem, variant }: { subfolder?: string; stem: WeightStem; variant?: string },
-): Promise<RepositoryFile[]> {
+export async function openWeightFiles(repository: Repository, options: WeightFilesOptions): Promise<RepositoryFile[]> {
+  const { variant, subfolder, stem, orDefault } = options;
   if (variant !== undefined && !/^[\w-]+$/.test(variant))
     throw new ConfigError(`variant: must be a word such as "fp16", got ${JSON.stringify(variant)}`);
-  const infix = variant ? `.${variant}` : "";
-  const indexName = joinPath(subfolder, `${stem}.safetensors.index${infix}.json`);
-  if (await exists(repository, indexName)) return openShards(repository, subfolder, indexName);
-  const name = joinPath(subfolder, `${stem}${infix}.safetensors`);
-  const file = await repository.open(name);
-  if (file) return [file];
+  const found = await find(repository, options);
+  const byDefault = variant && (await orDefault?.(found !== null)) === true;
+  const files = found ?? (byDefault ? await find(repository, { ...options, variant: undefined }) : null);
+  if (files) return files;
+  const infix = variant && !byDefault ? `.${variant}` : "";
   for (const pickle of [`${stem}${infix}.bin`, stem === "model" ? `pytorch_model${infix}.bin` : ""])
     if (pickle && (await exists(repository, joinPath(subfolder, pickle))))
       throw new ConfigError(
         `${joinPath(subfolder, pickle)} in ${repository.name}: is a pickle, which can run code and is not read. ` +
           "Convert it in Python: model.save_pretrained(folder, safe_serialization=True).",
       );
-  const why = repository.whyMissing?.(name);
-  const cure = variant ? `; leave out variant "${variant}" to load the default weights` : "";
-  throw new ConfigError(`${name}: no such file in ${repository.name}${why ? ` (${why})` : ""}${cure}`);
+  const name = joinPath(subfolder, `${stem}${infix}.safetensors`);
+  const cure = infix ? `; leave out variant "${variant}" to load the default weights` : "";
+  throw new MissingFilesError([name], repository.name, repository.whyMissing?.(name), cure);
+}
+
+async function find(
+  repository: Repository,
+  { subfolder, stem, variant }: WeightFilesOptions,
+): Promise<RepositoryFile[] | null> {
+  const infix = variant ? `.${variant}` : "";
+  const index = joinPath(subfolder, `${stem}.safetensors.index${infix}.json`);
+  if (await exists(repository, index)) return openShards(repository, subfolder, index);
+  const file = await repository.open(joinPath(subfolder, `${stem}${infix}.safetensors`));
+  if (file) return [file];
+  if (!variant) return null;
+  // As diffusers called it before 0.29, with shards named <stem>-00001-of-00002.fp16.safetensors.
+  const older = joinPath(subfolder, `${stem}.safetensors${infix}.index.json`);
+  return (await exists(repository, older)) ? openShards(repository, subfolder, older) : null;
 }
 
 async function exists(repository: Repository, path: string): Promise<boolean> {
@@ -51,21 +77,33 @@ async function openShards(
   const { weight_map: map } = await readJSON(repository, indexName);
   if (typeof map !== "object" || map === null || Array.isArray(map))
     throw new ConfigError(`${indexName}: weight_map must be an object`);
-  const names = [...new Set(Object.values(map))].sort();
+  const names = [...new Set(Object.values(map))].sort() as unknown[];
   if (names.length === 0 || names.length > MAX_SHARDS)
     throw new ConfigError(`${indexName}: lists ${names.length} shards, expected 1 to ${MAX_SHARDS}`);
-  const files: RepositoryFile[] = [];
-  for (const shard of names) {
-    if (typeof shard !== "string" || !/^[\w.-]+\.safetensors$/.test(shard))
-      throw new ConfigError(
-        `${indexName}: a shard must be the plain name of a .safetensors file, got ${JSON.stringify(shard)}`,
-      );
-    const file = await repository.open(joinPath(subfolder, shard));
-    if (!file)
-      throw new ConfigError(
-        `${joinPath(subfolder, shard)}: no such file in ${repository.name}, but ${indexName} lists it`,
-      );
-    files.push(file);
+  const paths = names.map((shard) => {
+    if (typeof shard === "string" && /^[\w.-]+\.safetensors$/.test(shard)) return joinPath(subfolder, shard);
+    throw new ConfigError(
+      `${indexName}: a shard must be the plain name of a .safetensors file, got ${JSON.stringify(shard)}`,
+    );
+  });
+  const requireAllOf = (found: readonly unknown[]): void => {
+    const missing = paths.filter((_, i) => !found[i]);
+    if (missing.length === 0) return;
+    const note = `, but ${indexName} lists ${missing.length > 1 ? "them" : "it"}`;
+    throw new MissingFilesError(missing, repository.name, repository.whyMissing?.(missing[0]), note);
+  };
+  // Where opening is fetching: all are there, or none is fetched.
+  if (repository.has)
+    requireAllOf(await Promise.all(paths.map((path) => opens.run(async () => repository.has?.(path)))));
+  const opened = await Promise.allSettled(paths.map((path) => opens.run(() => repository.open(path))));
+  const files = opened.map((result) => (result.status === "fulfilled" ? result.value : null));
+  try {
+    const broken = opened.find((result) => result.status === "rejected");
+    if (broken) throw broken.reason;
+    requireAllOf(files);
+  } catch (error) {
+    await Promise.all(files.map((file) => file?.close?.()));
+    throw error;
   }
-  return files;
+  return files as RepositoryFile[];
 }

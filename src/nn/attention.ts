@@ -1,67 +1,100 @@
 /** Attention and transformer blocks, diffusers/models/attention.py, attention_processor.py, transformers/transformer_2d.py. */
 import { attention } from "../tensor/ops/attention.js";
-import { geglu } from "../tensor/ops/elementwise.js";
-import { product } from "../tensor/dtype.js";
+import { geglu, linearCombination, type GELUApproximation } from "../tensor/ops/elementwise.js";
+import { biasedAttention } from "../tensor/ops/biased_attention.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Conv2d, GroupNorm, LayerNorm, Linear } from "./layers.js";
 import { Module } from "./module.js";
 
+/** The encoded prompt, of models that take one. */
+export interface Prompt {
+  /** [batch, tokens, width] */
+  context?: Tensor;
+  /** float32 [batch, tokens]: 1 for tokens to attend to, 0 for others. */
+  contextMask?: Tensor;
+}
+
+export interface AttentionShape {
+  /** By default as wide as the queries' tokens: self-attention. */
+  contextWidth?: number;
+  /** Width of all heads, by default that of the tokens. */
+  inner?: number;
+  /** Whether queries, keys and values have biases. */
+  bias?: boolean;
+  /** A layer norm of the context first. */
+  contextNorm?: boolean;
+}
+
 /** Multi-head attention over tokens, self or cross. */
 export class Attention extends Module {
+  readonly norm_cross: LayerNorm | null;
   readonly to_q: Linear;
   readonly to_k: Linear;
   readonly to_v: Linear;
   readonly to_out: readonly [Linear, null];
   readonly #heads: number;
 
-  constructor(width: number, heads: number, contextWidth = width) {
+  constructor(width: number, heads: number, shape: AttentionShape = {}) {
     super();
-    if (width % heads !== 0) throw new RangeError(`Attention: ${heads} heads do not divide ${width} channels`);
-    this.to_q = new Linear(width, width, { bias: false });
-    this.to_k = new Linear(contextWidth, width, { bias: false });
-    this.to_v = new Linear(contextWidth, width, { bias: false });
-    this.to_out = [new Linear(width, width), null];
+    const { contextWidth = width, inner = width, bias = false, contextNorm = false } = shape;
+    if (inner % heads !== 0)
+      throw new RangeError(`Attention: ${heads} heads (attention_head_dim) do not divide ${inner} channels`);
+    this.norm_cross = contextNorm ? new LayerNorm(contextWidth) : null;
+    this.to_q = new Linear(width, inner, { bias });
+    this.to_k = new Linear(contextWidth, inner, { bias });
+    this.to_v = new Linear(contextWidth, inner, { bias });
+    this.to_out = [new Linear(inner, width), null];
     this.#heads = heads;
   }
 
   /**
    * @param x [batch, tokens, width]
    * @param context [batch, contextTokens, contextWidth], whose keys and values are kept with it; without, self-attention
+   * @param mask of the context's tokens
    * @param residual added to the result
    */
-  forward(x: Tensor, { context, residual }: { context?: Tensor; residual?: Tensor } = {}): Tensor {
+  forward(x: Tensor, { context, mask, residual }: { context?: Tensor; mask?: Tensor; residual?: Tensor } = {}): Tensor {
     return x.device.scope(() => {
       const q = this.to_q.forward(x);
       const project = (from: Tensor): readonly Tensor[] => [this.to_k.forward(from), this.to_v.forward(from)];
-      const [k, v] = context ? context.memo(this, () => project(context)) : project(x);
-      return this.to_out[0].forward(attention(q, k, v, { heads: this.#heads }), { residual });
+      const normed = (from: Tensor): readonly Tensor[] =>
+        from.device.scope(() => project(this.norm_cross?.forward(from) ?? from));
+      const [k, v] = context ? context.memo(this, () => normed(context)) : project(x);
+      const heads = this.#heads;
+      const mixed = mask ? biasedAttention(q, k, v, { heads, mask }) : attention(q, k, v, { heads });
+      return this.to_out[0].forward(mixed, { residual });
     });
   }
 }
 
 export interface AttentionBlockOptions {
-  groups: number;
+  /** null: no norm. */
+  groups: number | null;
   eps: number;
   /** Channels per head; by default one head of all channels. What remains of the channels has no head, as in diffusers. */
   headDim?: number;
+  /** Divides the sum of attention and residual. */
+  outputScale?: number;
 }
 
 /** Attention among pixels, of the VAE and of UNet2DModel: group norm, biases everywhere, residual. */
 export class AttentionBlock extends Module {
-  readonly group_norm: GroupNorm;
+  readonly group_norm: GroupNorm | null;
   readonly to_q: Linear;
   readonly to_k: Linear;
   readonly to_v: Linear;
   readonly to_out: readonly [Linear, null];
   readonly #heads: number;
+  readonly #outputScale: number;
 
-  constructor(channels: number, { groups, eps, headDim = channels }: AttentionBlockOptions) {
+  constructor(channels: number, { groups, eps, headDim = channels, outputScale = 1 }: AttentionBlockOptions) {
     super();
+    this.#outputScale = outputScale;
     this.#heads = Math.floor(channels / headDim);
     if (this.#heads === 0)
       throw new RangeError(`AttentionBlock: heads of ${headDim} (attention_head_dim) do not fit ${channels} channels`);
     const inner = this.#heads * headDim;
-    this.group_norm = new GroupNorm(groups, channels, eps);
+    this.group_norm = groups === null ? null : new GroupNorm(groups, channels, eps);
     this.to_q = new Linear(channels, inner);
     this.to_k = new Linear(channels, inner);
     this.to_v = new Linear(channels, inner);
@@ -72,17 +105,20 @@ export class AttentionBlock extends Module {
   forward(x: Tensor): Tensor {
     return x.device.scope(() => {
       const [batch, height, width, channels] = x.shape;
-      const tokens = this.group_norm.forward(x).reshape([batch, height * width, channels]);
+      const tokens = (this.group_norm?.forward(x) ?? x).reshape([batch, height * width, channels]);
       const mixed = attention(this.to_q.forward(tokens), this.to_k.forward(tokens), this.to_v.forward(tokens), {
         heads: this.#heads,
       });
-      return this.to_out[0].forward(mixed, { residual: x.reshape(tokens.shape) }).reshape(x.shape);
+      const y = this.to_out[0].forward(mixed, { residual: x.reshape(tokens.shape) }).reshape(x.shape);
+      return this.#outputScale === 1 ? y : linearCombination([[1 / this.#outputScale, y]]);
     });
   }
 }
 
-class GEGLU extends Module {
+export class GEGLU extends Module {
   readonly proj: Linear;
+  /** FlaxUNet2DConditionModel sets "tanh". */
+  approximate: GELUApproximation = "none";
 
   constructor(width: number, inner: number) {
     super();
@@ -100,11 +136,14 @@ class FeedForward extends Module {
   }
 
   forward(x: Tensor, residual: Tensor): Tensor {
-    return x.device.scope(() => this.net[2].forward(geglu(this.net[0].proj.forward(x)), { residual }));
+    return x.device.scope(() => this.net[2].forward(geglu(this.net[0].proj.forward(x), this.net[0]), { residual }));
   }
 }
 
-/** Self-attention, cross-attention, feed-forward, each after a layer norm and with a residual. */
+/**
+ * Self-attention, cross-attention, feed-forward, each after a layer norm and with a residual. With `onlyCross` the first
+ * one attends to the prompt too, and takes no mask, as in diffusers.
+ */
 export class BasicTransformerBlock extends Module {
   readonly norm1: LayerNorm;
   readonly attn1: Attention;
@@ -112,21 +151,26 @@ export class BasicTransformerBlock extends Module {
   readonly attn2: Attention;
   readonly norm3: LayerNorm;
   readonly ff: FeedForward;
+  readonly #onlyCross: boolean;
 
-  constructor(width: number, heads: number, contextWidth: number) {
+  constructor(width: number, heads: number, contextWidth: number, onlyCross = false) {
     super();
+    this.#onlyCross = onlyCross;
     this.norm1 = new LayerNorm(width);
-    this.attn1 = new Attention(width, heads);
+    this.attn1 = new Attention(width, heads, { contextWidth: onlyCross ? contextWidth : width });
     this.norm2 = new LayerNorm(width);
-    this.attn2 = new Attention(width, heads, contextWidth);
+    this.attn2 = new Attention(width, heads, { contextWidth });
     this.norm3 = new LayerNorm(width);
     this.ff = new FeedForward(width);
   }
 
-  forward(x: Tensor, context: Tensor): Tensor {
+  forward(x: Tensor, { context, contextMask }: Prompt): Tensor {
     return x.device.scope(() => {
-      const a = this.attn1.forward(this.norm1.forward(x), { residual: x });
-      const b = this.attn2.forward(this.norm2.forward(a), { context, residual: a });
+      const a = this.attn1.forward(this.norm1.forward(x), {
+        context: this.#onlyCross ? context : undefined,
+        residual: x,
+      });
+      const b = this.attn2.forward(this.norm2.forward(a), { context, mask: contextMask, residual: a });
       return this.ff.forward(this.norm3.forward(b), b);
     });
   }
@@ -134,12 +178,15 @@ export class BasicTransformerBlock extends Module {
 
 export interface TransformerOptions {
   channels: number;
+  /** What remains of the channels after dividing by it has no head, as in diffusers. */
   heads: number;
   contextWidth: number;
   depth: number;
   groups: number;
   /** Projections are linear layers (SD 2) instead of 1x1 convolutions (SD 1): the same product under other shapes. */
   linearProjection: boolean;
+  /** The prompt instead of self-attention. */
+  onlyCross?: boolean;
 }
 
 /** Transformer blocks over the pixels of a feature map, with a residual around all of them. */
@@ -149,33 +196,36 @@ export class Transformer2DModel extends Module {
   readonly transformer_blocks: readonly BasicTransformerBlock[];
   readonly proj_out: Linear | Conv2d;
 
-  constructor({ channels, heads, contextWidth, depth, groups, linearProjection }: TransformerOptions) {
+  constructor(options: TransformerOptions) {
     super();
-    const projection = (): Linear | Conv2d =>
-      linearProjection ? new Linear(channels, channels) : new Conv2d(channels, channels, { kernel: 1 });
+    const { channels, heads, contextWidth, depth, groups, linearProjection, onlyCross } = options;
+    const inner = heads * Math.floor(channels / heads);
+    if (inner === 0)
+      throw new RangeError(`Transformer2DModel: ${heads} heads (attention_head_dim) do not fit ${channels} channels`);
+    const projection = (from: number, to: number): Linear | Conv2d =>
+      linearProjection ? new Linear(from, to) : new Conv2d(from, to, { kernel: 1 });
     this.norm = new GroupNorm(groups, channels, 1e-6);
-    this.proj_in = projection();
+    this.proj_in = projection(channels, inner);
     this.transformer_blocks = Array.from(
       { length: depth },
-      () => new BasicTransformerBlock(channels, heads, contextWidth),
+      () => new BasicTransformerBlock(inner, heads, contextWidth, onlyCross),
     );
-    this.proj_out = projection();
+    this.proj_out = projection(inner, channels);
   }
 
-  /**
-   * @param x [batch, height, width, channels]
-   * @param context [batch, tokens, contextWidth], the encoded prompt
-   */
-  forward(x: Tensor, context: Tensor): Tensor {
+  /** @param x [batch, height, width, channels] */
+  forward(x: Tensor, prompt: Prompt): Tensor {
     return x.device.scope(() => {
-      const [batch, ...rest] = x.shape;
-      let tokens = this.proj_in.forward(this.norm.forward(x)).reshape([batch, product(rest) / x.shape[3], x.shape[3]]);
+      const [batch, height, width] = x.shape;
+      const projected = this.proj_in.forward(this.norm.forward(x));
+      const inner = projected.shape[3];
+      let tokens = projected.reshape([batch, height * width, inner]);
       for (const block of this.transformer_blocks) {
-        const next = block.forward(tokens, context);
+        const next = block.forward(tokens, prompt);
         tokens.dispose();
         tokens = next;
       }
-      return this.proj_out.forward(tokens.reshape(x.shape), { residual: x });
+      return this.proj_out.forward(tokens.reshape([batch, height, width, inner]), { residual: x });
     });
   }
 }

@@ -1,11 +1,12 @@
 /** AutoencoderKL, Stable Diffusion's VAE, diffusers/models/autoencoders/autoencoder_kl.py and vae.py. */
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { anything, isBoolean, isCount, isNumber, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
+import { either, isBoolean, isCount, isNumber, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
 import { DiagonalGaussian } from "./diagonal_gaussian.js";
 import { Conv2d, sequence } from "./layers.js";
 import { PretrainedModel } from "./pretrained.js";
 import { Decoder, Encoder, type VAEConfig } from "./vae.js";
+import { sliced, tiled, type Tiling } from "./vae_tiling.js";
 
 const schema: ConfigSchema = {
   name: "AutoencoderKL",
@@ -38,7 +39,7 @@ const schema: ConfigSchema = {
     layers_per_block: isCount,
     latent_channels: isCount,
     norm_num_groups: isCount,
-    sample_size: anything, // only a hint for tiling
+    sample_size: either(isCount, listOf(isCount)), // the size of tiles
     scaling_factor: isNumber,
     shift_factor: nullOr(isNumber),
     force_upcast: isBoolean, // concerns SDXL's float16 weights; sums are in float32 here always
@@ -54,6 +55,12 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
   readonly decoder: Decoder;
   readonly quant_conv: Conv2d | null;
   readonly post_quant_conv: Conv2d | null;
+  /** Side of a tile in pixels and in latents, and the part of it that neighbours share; see enableTiling(). */
+  tileSampleMinSize: number;
+  tileLatentMinSize: number;
+  tileOverlapFactor = 0.25;
+  #tiling = false;
+  #slicing = false;
 
   constructor(given: Readonly<Record<string, unknown>> = {}) {
     super(schema, given);
@@ -67,11 +74,31 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
     this.decoder = new Decoder(this.config);
     this.quant_conv = this.config.use_quant_conv ? new Conv2d(2 * latent, 2 * latent, { kernel: 1 }) : null;
     this.post_quant_conv = this.config.use_post_quant_conv ? new Conv2d(latent, latent, { kernel: 1 }) : null;
+    this.tileSampleMinSize = [this.config.sample_size].flat()[0];
+    this.tileLatentMinSize = Math.floor(this.tileSampleMinSize / this.scaleFactor);
   }
 
   /** Pixels per latent along each side. */
   get scaleFactor(): number {
     return 2 ** (this.config.block_out_channels.length - 1);
+  }
+
+  /** Pictures larger than config sample_size go through in overlapping tiles, which bounds the memory. */
+  enableTiling(): void {
+    this.#tiling = true;
+  }
+
+  disableTiling(): void {
+    this.#tiling = false;
+  }
+
+  /** The pictures of a batch go through one after another, which bounds the memory. */
+  enableSlicing(): void {
+    this.#slicing = true;
+  }
+
+  disableSlicing(): void {
+    this.#slicing = false;
   }
 
   /**
@@ -80,13 +107,14 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
    */
   encode(x: Tensor): { latentDist: DiagonalGaussian } {
     this.#check("encode", x, this.config.in_channels);
-    const { quant_conv: quant } = this;
-    const moments = x.device.scope(() =>
-      this.#run(x, (h) =>
+    const { quant_conv: quant, tileSampleMinSize: size, tileLatentMinSize: latent, tileOverlapFactor: overlap } = this;
+    const pass = (image: Tensor): Tensor =>
+      this.#run(image, (h) =>
         sequence(h, [(l) => this.encoder.forward(l), ...(quant ? [(l: Tensor) => quant.forward(l)] : [])]),
-      ),
-    );
-    return { latentDist: new DiagonalGaussian(moments) };
+      );
+    const fade = Math.floor(latent * overlap);
+    const tiles = { size, stride: Math.floor(size * (1 - overlap)), fade, kept: latent - fade };
+    return { latentDist: new DiagonalGaussian(this.#inParts(x, tiles, pass)) };
   }
 
   /**
@@ -96,21 +124,39 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
    */
   decode(z: Tensor): { sample: Tensor } {
     this.#check("decode", z, this.config.latent_channels);
-    return z.device.scope(() => {
-      const { post_quant_conv: post } = this;
-      return {
-        sample: this.#run(z, (h) =>
-          sequence(h, [...(post ? [(l: Tensor) => post.forward(l)] : []), (l) => this.decoder.forward(l)]),
-        ),
-      };
-    });
+    const { post_quant_conv: post, tileSampleMinSize, tileLatentMinSize: size, tileOverlapFactor: overlap } = this;
+    const pass = (latents: Tensor): Tensor =>
+      this.#run(latents, (h) =>
+        sequence(h, [...(post ? [(l: Tensor) => post.forward(l)] : []), (l) => this.decoder.forward(l)]),
+      );
+    const fade = Math.floor(tileSampleMinSize * overlap);
+    const tiles = { size, stride: Math.floor(size * (1 - overlap)), fade, kept: tileSampleMinSize - fade };
+    return { sample: this.#inParts(z, tiles, pass) };
+  }
+
+  /** `pass` on x, or on each image and tile of it. */
+  #inParts(x: Tensor, tiles: Tiling, pass: (x: Tensor) => Tensor): Tensor {
+    const one = (image: Tensor): Tensor => {
+      const [, , height, width] = image.shape;
+      if (!this.#tiling || Math.max(height, width) <= tiles.size) return pass(image);
+      for (const [name, value] of Object.entries(tiles))
+        if (!(Number.isInteger(value) && value >= (name === "fade" ? 0 : 1)))
+          throw new RangeError(
+            `AutoencoderKL: tiles of ${this.tileSampleMinSize} pixels and ${this.tileLatentMinSize} latents (config sample_size) ` +
+              `with overlap ${this.tileOverlapFactor} cannot be laid out: ${name} would be ${value}`,
+          );
+      return tiled(image, tiles, pass);
+    };
+    return x.device.scope(() => (this.#slicing && x.shape[0] > 1 ? sliced(x, one) : one(x)));
   }
 
   /** NCHW in the caller's dtype to NHWC in the model's, through `work`, and back. */
   #run(x: Tensor, work: (x: Tensor) => Tensor): Tensor {
-    const h = toNHWC(x);
-    const y = toNCHW(work(h.dtype === this.dtype ? h : cast(h, this.dtype)));
-    return y.dtype === x.dtype ? y : cast(y, x.dtype);
+    return x.device.scope(() => {
+      const h = toNHWC(x);
+      const y = toNCHW(work(h.dtype === this.dtype ? h : cast(h, this.dtype)));
+      return y.dtype === x.dtype ? y : cast(y, x.dtype);
+    });
   }
 
   #check(what: string, x: Tensor, channels: number): void {

@@ -62,6 +62,18 @@ export function checkConfig(schema: ConfigSchema, given: Readonly<Record<string,
   return Object.freeze(config);
 }
 
+/**
+ * A value for each level: a list as it is, anything else for all.
+ * @throws TypeError naming the key unless a list has as many entries as there are levels
+ */
+export function perLevel<T>(model: string, key: string, value: T | readonly T[], levels: number): readonly T[] {
+  if (!Array.isArray(value)) return new Array<T>(levels).fill(value as T);
+  if (value.length === levels) return value as readonly T[];
+  throw new TypeError(
+    `${model}: config ${key} needs ${levels} entries, one per block_out_channels, got ${value.length}`,
+  );
+}
+
 /** Every list of block types has one entry per width. */
 function checkLevels(name: string, config: ModelConfig): void {
   const widths = config.block_out_channels;
@@ -75,10 +87,16 @@ function checkLevels(name: string, config: ModelConfig): void {
 
 /** Refuses a model of absurd size before its modules are built, by a rough count of layers and weights. */
 function checkSize(name: string, config: ModelConfig): void {
-  const most = (key: string): number => Math.max(1, ...[config[key]].flat().filter((n) => typeof n === "number"));
+  const most = (key: string): number => Math.max(1, ...[config[key]].flat(2).filter((n) => typeof n === "number"));
   const levels = Array.isArray(config.block_out_channels) ? config.block_out_channels.length : 1;
-  const depths = ["layers_per_block", "transformer_layers_per_block", "num_hidden_layers"];
-  const widths = ["block_out_channels", "hidden_size", "cross_attention_dim", "latent_channels"];
+  const depths = [
+    ...["layers_per_block", "transformer_layers_per_block", "num_hidden_layers"],
+    ...["num_encoder_blocks", "num_decoder_blocks"],
+  ];
+  const widths = [
+    ...["block_out_channels", "encoder_block_out_channels", "decoder_block_out_channels", "latent_channels"],
+    ...["hidden_size", "cross_attention_dim", "conditioning_embedding_out_channels"],
+  ];
   const layers = depths.reduce((product, key) => product * most(key), levels);
   const width = Math.max(...widths.map(most));
   const weights = width * (layers * width + most("vocab_size") + most("intermediate_size"));

@@ -1,9 +1,15 @@
 /** Timestep embeddings, diffusers/models/embeddings.py. */
 import type { Tensor } from "../tensor/tensor.js";
+import type { Activation } from "./activations.js";
 import { Linear } from "./layers.js";
 import { Module } from "./module.js";
 
 const f = Math.fround;
+
+/** The frequencies of get_timestep_embedding, rounded to float32 after each operation as torch does it. */
+export function timestepFrequencies(half: number, freqShift: number): Float32Array {
+  return Float32Array.from({ length: half }, (_, i) => Math.exp(f(f(f(-Math.log(10000)) * i) / f(half - freqShift))));
+}
 
 /**
  * Sinusoidal embedding of timesteps (Ho et al. 2020, get_timestep_embedding), on the CPU: a few hundred numbers.
@@ -18,37 +24,50 @@ export function timestepEmbedding(
 ): Float32Array {
   const half = dim >> 1;
   const out = new Float32Array(timesteps.length * dim);
-  for (let i = 0; i < half; i++) {
-    const exponent = f(f(f(-Math.log(10000)) * i) / f(half - freqShift));
-    const frequency = f(Math.exp(exponent));
+  timestepFrequencies(half, freqShift).forEach((frequency, i) =>
     timesteps.forEach((t, row) => {
       const angle = f(f(scale) * f(f(t) * frequency));
       const [sin, cos] = [Math.sin(angle), Math.cos(angle)];
       out[row * dim + i] = flipSinToCos ? cos : sin;
       out[row * dim + half + i] = flipSinToCos ? sin : cos;
-    });
-  }
+    }),
+  );
   return out;
 }
 
-/** Two linear layers with SiLU between; `cond_proj` takes the guidance embedding of distilled models (LCM). */
+export interface TimestepEmbeddingOptions {
+  /** Width of the guidance embedding of distilled models (LCM); null without. */
+  condProjDim?: number | null;
+  /** Between the layers, default "silu". */
+  activation?: Activation;
+  /** After them, default "none". */
+  postActivation?: Activation;
+}
+
+/** Two linear layers with an activation between; `cond_proj` takes the guidance embedding of distilled models (LCM). */
 export class TimestepEmbedding extends Module {
   readonly linear_1: Linear;
   readonly cond_proj: Linear | null;
   readonly linear_2: Linear;
+  readonly #activation: Activation;
+  readonly #postActivation: Activation;
 
-  constructor(inChannels: number, width: number, condProjDim: number | null) {
+  constructor(inChannels: number, width: number, options: TimestepEmbeddingOptions = {}) {
     super();
+    const { condProjDim = null, activation = "silu", postActivation = "none" } = options;
     this.linear_1 = new Linear(inChannels, width);
     this.cond_proj = condProjDim === null ? null : new Linear(condProjDim, inChannels, { bias: false });
     this.linear_2 = new Linear(width, width);
+    this.#activation = activation;
+    this.#postActivation = postActivation;
   }
 
-  /** @returns silu(embedding) [batch, width]: every user of the embedding applies SiLU first, so it is done once. */
-  forward(sinusoid: Tensor, condition?: Tensor): Tensor {
-    return sinusoid.device.scope(() => {
-      const x = condition && this.cond_proj ? this.cond_proj.forward(condition, { residual: sinusoid }) : sinusoid;
-      return this.linear_2.forward(this.linear_1.forward(x, { activation: "silu" }), { activation: "silu" });
+  /** @returns [batch, width] */
+  forward(projected: Tensor, condition?: Tensor): Tensor {
+    return projected.device.scope(() => {
+      const x = condition && this.cond_proj ? this.cond_proj.forward(condition, { residual: projected }) : projected;
+      const h = this.linear_1.forward(x, { activation: this.#activation });
+      return this.linear_2.forward(h, { activation: this.#postActivation });
     });
   }
 }

@@ -2,7 +2,7 @@
 import { conv2d, type Conv2dOptions } from "../tensor/ops/conv2d.js";
 import { matmul, type MatmulOptions } from "../tensor/ops/matmul.js";
 import { groupNorm, layerNorm } from "../tensor/ops/norm.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { Tensor } from "../tensor/tensor.js";
 import { Module, Parameter } from "./module.js";
 
 /** torch.nn.Linear: [..., in] to [..., out], with a fused residual and activation. */
@@ -25,12 +25,13 @@ export interface ConvShape {
   kernel?: number;
   stride?: number;
   padding?: Conv2dOptions["padding"];
+  bias?: boolean;
 }
 
 /** torch.nn.Conv2d on NHWC, with fused bias, per-image shift, residual and activation. */
 export class Conv2d extends Module {
   readonly weight: Parameter;
-  readonly bias: Parameter;
+  readonly bias: Parameter | null;
   readonly #stride: number;
   readonly #padding: Conv2dOptions["padding"];
   readonly #pointwise: boolean;
@@ -38,26 +39,33 @@ export class Conv2d extends Module {
   constructor(
     inChannels: number,
     outChannels: number,
-    { kernel = 3, stride = 1, padding = kernel >> 1 }: ConvShape = {},
+    { kernel = 3, stride = 1, padding = kernel >> 1, bias = true }: ConvShape = {},
   ) {
     super();
     this.weight = new Parameter([outChannels, inChannels, kernel, kernel], "conv");
-    this.bias = new Parameter([outChannels]);
+    this.bias = bias ? new Parameter([outChannels]) : null;
     this.#stride = stride;
     this.#padding = padding;
     this.#pointwise = kernel === 1 && stride === 1 && padding === 0;
   }
 
   forward(x: Tensor, options: Omit<Conv2dOptions, "stride" | "padding"> = {}): Tensor {
-    const { weight, bias } = this;
+    const weight = this.weight.value;
+    const bias = this.bias?.value ?? zeros(weight);
     if (!this.#pointwise || options.shift || options.upsample)
-      return conv2d(x, weight.value, bias.value, { ...options, stride: this.#stride, padding: this.#padding });
+      return conv2d(x, weight, bias, { ...options, stride: this.#stride, padding: this.#padding });
     // A 1x1 convolution on NHWC is a matmul over pixels.
-    const matrix = weight.value.reshape(weight.packedShape.slice(2));
-    const y = matmul(x, matrix, { bias: bias.value, residual: options.residual, activation: options.activation });
+    const matrix = weight.reshape(weight.shape.slice(2));
+    const y = matmul(x, matrix, { bias, residual: options.residual, activation: options.activation });
     matrix.dispose();
     return y;
   }
+}
+
+/** The bias of a convolution without one, kept with its weight: the kernel always adds one. */
+function zeros(weight: Tensor): Tensor {
+  const { device, dtype, shape } = weight;
+  return weight.memo(zeros, () => [Tensor.from(new Float32Array(shape[3]), [shape[3]], { dtype, device })])[0];
 }
 
 /** torch.nn.GroupNorm over the last axis, with a fused SiLU. */

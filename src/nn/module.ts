@@ -3,6 +3,7 @@
  * "down_blocks.0.resnets.1.conv1.weight". An absent layer is null; lists keep their positions (`net = [proj, null, out]`).
  * A parameter knows only its shape until it is loaded, so building a model costs nothing and lists every key.
  */
+import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 /** How a weight is laid out for the kernels: a linear layer's [out, in] becomes [in, out], a convolution's
@@ -16,6 +17,8 @@ export class Parameter {
     /** The shape in the file. */
     readonly shape: readonly number[],
     readonly packing: Packing = "none",
+    /** The dtype in memory where it is not that of the model. */
+    readonly dtype?: DType,
   ) {}
 
   /** The shape in memory. */

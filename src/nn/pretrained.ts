@@ -1,22 +1,19 @@
 /** A model with a config and weights that fromPretrained() reads, as diffusers' ModelMixin. */
-import { readJSON } from "../loader/config.js";
-import { ConfigError } from "../loader/errors.js";
-import { joinPath } from "../loader/paths.js";
-import { hubOptions, openRepository, type HubOptions, type RepositorySource } from "../loader/repository.js";
+import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
-import { openWeightFiles, type WeightStem } from "../loader/weight_files.js";
-import { ensureDevice, type Device } from "../tensor/device.js";
+import type { WeightStem } from "../loader/weight_files.js";
+import type { Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
 import { checkConfig, type ConfigSchema } from "./config.js";
+import { copyWeights } from "./copy_weights.js";
+import type { DTypeOptions } from "./dtype.js";
+import { loadModel, type ModelClass } from "./load_model.js";
 import { Module } from "./module.js";
 import { saveModel, type SaveOptions } from "./save_model.js";
-import { loadWeights } from "./weights.js";
 
-export interface FromPretrainedOptions extends HubOptions {
+export interface FromPretrainedOptions extends HubOptions, DTypeOptions {
   /** Folder of the model inside the repository, e.g. "unet"; by default the repository's root. */
   subfolder?: string;
-  /** Storage of weights and activations; sums are always in float32. Default "float32", whatever the file has. */
-  dtype?: "float32" | "float16";
   /** e.g. "fp16": reads `<name>.fp16.safetensors`. A missing variant is an error. */
   variant?: string;
   /** Only safetensors are read, so `false` is refused. */
@@ -27,9 +24,9 @@ export interface FromPretrainedOptions extends HubOptions {
   config?: Readonly<Record<string, unknown>>;
 }
 
-type ModelClass<M> = (new (config: Readonly<Record<string, unknown>>) => M) & { readonly className: string };
-
 export abstract class PretrainedModel<C extends object> extends Module {
+  /** File name of the weights; transformers' models differ. */
+  static readonly weightStem: WeightStem = "diffusion_pytorch_model";
   readonly config: Readonly<C>;
   #dtype: DType = "float32";
   #device: Device | null = null;
@@ -37,11 +34,6 @@ export abstract class PretrainedModel<C extends object> extends Module {
   constructor(schema: ConfigSchema, given: Readonly<Record<string, unknown>>) {
     super();
     this.config = checkConfig(schema, given) as unknown as Readonly<C>;
-  }
-
-  /** File name of the weights; transformers' models differ. */
-  protected get weightStem(): WeightStem {
-    return "diffusion_pytorch_model";
   }
 
   /** The dtype of weights and activations. */
@@ -63,43 +55,13 @@ export abstract class PretrainedModel<C extends object> extends Module {
     source: RepositorySource,
     options: FromPretrainedOptions = {},
   ): Promise<M> {
-    const { subfolder, dtype = "float32", useSafetensors = true, signal } = options;
-    if (dtype !== "float32" && dtype !== "float16")
-      throw new TypeError(
-        `${this.className}: dtype must be "float32" or "float16", got ${JSON.stringify(dtype)} (WebGPU has no bfloat16)`,
-      );
-    if (!useSafetensors)
-      throw new TypeError(`${this.className}: useSafetensors: false asks for pickles (.bin), which are never read`);
-    signal?.throwIfAborted();
-    const repository = await openRepository(source, hubOptions(options));
-    const configPath = joinPath(subfolder, "config.json");
-    const config = { ...(await readJSON(repository, configPath)), _name_or_path: nameOf(source, subfolder) };
-    const model = build(this, { ...config, ...options.config }, `${configPath} of ${repository.name}`);
-    const files = await openWeightFiles(repository, { subfolder, stem: model.weightStem, variant: options.variant });
-    try {
-      const device = options.device ?? (await ensureDevice());
-      const path = files[0].path;
-      const report = options.progressCallback;
-      await loadWeights(this.className, model, files, {
-        device,
-        dtype,
-        signal,
-        onProgress: ({ loaded, total }) =>
-          report?.({
-            status: "progress",
-            name: this.className,
-            file: path,
-            progress: (100 * loaded) / total,
-            loaded,
-            total,
-          }),
-      });
-      model.#device = device;
-      model.#dtype = dtype;
-    } finally {
-      await Promise.all(files.map((file) => file.close?.()));
-    }
-    return model;
+    return loadModel(this, source, options);
+  }
+
+  /** Says where the weights are, or will be, and in which dtype. */
+  placeOn(device: Device, dtype: DType): void {
+    this.#device = device;
+    this.#dtype = dtype;
   }
 
   /**
@@ -110,14 +72,14 @@ export abstract class PretrainedModel<C extends object> extends Module {
    * @throws TypeError, RangeError for wrong options; RepositoryError naming the file that cannot be written
    */
   async savePretrained(destination: string | SaveTarget, options: SaveOptions = {}): Promise<void> {
-    const { className } = this.constructor as unknown as { className: string };
+    const { className } = this.#class;
     await saveInto(destination, `${className}.savePretrained`, (target) => this.saveTo(target, "", options));
   }
 
   /** Writes the files of savePretrained() into a folder of `target`. */
   async saveTo(target: SaveTarget, folder: string, options: SaveOptions = {}): Promise<void> {
-    const { className } = this.constructor as unknown as { className: string };
-    const { config, dtype, weightStem: stem } = this;
+    const { className, weightStem: stem } = this.#class;
+    const { config, dtype } = this;
     await saveModel(
       target,
       folder,
@@ -127,9 +89,13 @@ export abstract class PretrainedModel<C extends object> extends Module {
     this.device?.trim();
   }
 
+  get #class(): ModelClass<this> {
+    return this.constructor as unknown as ModelClass<this>;
+  }
+
   /** The Python library that has the class, as model_index.json names it. */
   get library(): "diffusers" | "transformers" {
-    return this.weightStem === "model" ? "transformers" : "diffusers";
+    return this.#class.weightStem === "model" ? "transformers" : "diffusers";
   }
 
   /** Number of weights. */
@@ -137,6 +103,24 @@ export abstract class PretrainedModel<C extends object> extends Module {
     let count = 0;
     for (const [, { shape }] of this.parameters()) count += shape.reduce((a, b) => a * b, 1);
     return count;
+  }
+
+  /**
+   * The same model on other devices: weights are read from this one once, piece by piece, and uploaded to all.
+   * @returns a model per device, in order
+   * @throws what a device says of too little memory; nothing stays allocated
+   */
+  async copyTo(devices: readonly Device[]): Promise<this[]> {
+    const Class = this.constructor as unknown as ModelClass<this>;
+    const copies = devices.map(() => new Class(this.config as Readonly<Record<string, unknown>>));
+    try {
+      await copyWeights(this, copies, devices);
+    } catch (error) {
+      for (const copy of copies) copy.dispose();
+      throw error;
+    }
+    copies.forEach((copy, i) => copy.placeOn(devices[i], this.#dtype));
+    return copies;
   }
 
   /** Frees the weights. */
@@ -147,20 +131,4 @@ export abstract class PretrainedModel<C extends object> extends Module {
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-/** The modules of a model. Faults of the config get the name of its file. */
-function build<M>(Model: ModelClass<M>, config: Readonly<Record<string, unknown>>, file: string): M {
-  try {
-    return new Model(config);
-  } catch (cause) {
-    throw new ConfigError(`${file}: ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** Where a model came from, as diffusers notes it in its config: components of a pipeline with their folder. */
-function nameOf(source: RepositorySource, subfolder: string | undefined): string {
-  if (typeof source === "string") return source;
-  if (source instanceof URL) return source.href;
-  return subfolder ? `${source.name}/${subfolder}` : source.name;
 }

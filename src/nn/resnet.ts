@@ -1,8 +1,20 @@
 /** ResNet blocks and resampling, diffusers/models/resnet.py, downsampling.py, upsampling.py. */
+import { linearCombination } from "../tensor/ops/elementwise.js";
+import { modulate } from "../tensor/ops/modulate.js";
 import { upsampleNearest } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { normalized, type Activation } from "./activations.js";
 import { Conv2d, GroupNorm, Linear, sequence } from "./layers.js";
 import { Module } from "./module.js";
+import type { Resample } from "./resample.js";
+
+/** The time embedding, [batch, tembChannels]. */
+export interface TimeConditioning {
+  /** activation(embedding): what nearly every block wants, computed once for all. */
+  temb: Tensor;
+  /** The embedding itself, for blocks of `skipTimeAct`. */
+  rawTemb?: Tensor;
+}
 
 export interface ResnetOptions {
   inChannels: number;
@@ -10,10 +22,24 @@ export interface ResnetOptions {
   /** Width of the time embedding; null in the VAE. */
   tembChannels: number | null;
   groups: number;
+  /** Groups of the second norm, by default as many as of the first. */
+  groupsOut?: number;
   eps: number;
+  /** Default "silu". */
+  activation?: Activation;
+  /** The time embedding scales and shifts the second norm's result ("scale_shift"), instead of being added before it. */
+  scaleShift?: boolean;
+  /** The time embedding comes without the activation. */
+  skipTimeAct?: boolean;
+  /** Divides the sum of block and shortcut. */
+  outputScale?: number;
+  /** Applied to both branches, after the first activation. */
+  resample?: Resample;
+  /** Whether the shortcut is a convolution; by default where the channels change. */
+  shortcut?: boolean;
 }
 
-/** h = conv2(silu(norm2(conv1(silu(norm1(x))) + time_emb_proj(temb)))) + shortcut(x). */
+/** h = conv2(act(norm2(conv1(act(norm1(x))) + time_emb_proj(temb)))) + shortcut(x). */
 export class ResnetBlock2D extends Module {
   readonly norm1: GroupNorm;
   readonly conv1: Conv2d;
@@ -21,30 +47,37 @@ export class ResnetBlock2D extends Module {
   readonly norm2: GroupNorm;
   readonly conv2: Conv2d;
   readonly conv_shortcut: Conv2d | null;
+  readonly #options: ResnetOptions;
 
-  constructor({ inChannels, outChannels, tembChannels, groups, eps }: ResnetOptions) {
+  constructor(options: ResnetOptions) {
     super();
+    const { inChannels, outChannels, tembChannels, groups, groupsOut = groups, eps } = options;
+    const { scaleShift = false, shortcut = inChannels !== outChannels } = options;
     this.norm1 = new GroupNorm(groups, inChannels, eps);
     this.conv1 = new Conv2d(inChannels, outChannels);
-    this.time_emb_proj = tembChannels === null ? null : new Linear(tembChannels, outChannels);
-    this.norm2 = new GroupNorm(groups, outChannels, eps);
+    this.time_emb_proj = tembChannels === null ? null : new Linear(tembChannels, (scaleShift ? 2 : 1) * outChannels);
+    this.norm2 = new GroupNorm(groupsOut, outChannels, eps);
     this.conv2 = new Conv2d(outChannels, outChannels);
-    this.conv_shortcut = inChannels === outChannels ? null : new Conv2d(inChannels, outChannels, { kernel: 1 });
+    this.conv_shortcut = shortcut ? new Conv2d(inChannels, outChannels, { kernel: 1 }) : null;
+    this.#options = options;
   }
 
-  /**
-   * @param x [batch, height, width, inChannels]
-   * @param temb silu(time embedding) [batch, tembChannels]
-   */
-  forward(x: Tensor, temb?: Tensor): Tensor {
+  /** @param x [batch, height, width, inChannels] */
+  forward(x: Tensor, conditioning?: TimeConditioning): Tensor {
+    const { activation = "silu", scaleShift = false, skipTimeAct, outputScale = 1, resample } = this.#options;
     return x.device.scope(() => {
-      const shift = temb && this.time_emb_proj?.forward(temb);
-      const residual = this.conv_shortcut?.forward(x) ?? x;
+      const temb = skipTimeAct ? conditioning?.rawTemb : conditioning?.temb;
+      const time = temb && this.time_emb_proj?.forward(temb);
+      const input = resample ? resample(x) : x;
+      const residual = this.conv_shortcut?.forward(input) ?? input;
       return sequence(x, [
-        (h) => this.norm1.forward(h, { silu: true }),
-        (h) => this.conv1.forward(h, { shift }),
-        (h) => this.norm2.forward(h, { silu: true }),
+        (h) => normalized(this.norm1, h, activation),
+        (h) => (resample ? resample(h) : h),
+        (h) => this.conv1.forward(h, { shift: scaleShift ? undefined : time }),
+        (h) => (scaleShift && time ? this.norm2.forward(h) : normalized(this.norm2, h, activation)),
+        (h) => (scaleShift && time ? modulate(h, time, { activation }) : h),
         (h) => this.conv2.forward(h, { residual }),
+        (h) => (outputScale === 1 ? h : linearCombination([[1 / outputScale, h]])),
       ]);
     });
   }

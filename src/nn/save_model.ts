@@ -28,6 +28,7 @@ export interface SavedModel {
 /** Keys that hold floats in Python's configs of models, so that 1 prints as `1.0`. */
 const FLOAT_KEYS: ReadonlySet<string> = new Set([
   ...["dropout", "norm_eps", "resnet_out_scale_factor", "scaling_factor", "shift_factor", "latents_mean"],
+  "latent_shift",
   ...["latents_std", "attention_dropout", "initializer_factor", "initializer_range", "layer_norm_eps"],
 ]);
 

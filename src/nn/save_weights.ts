@@ -60,7 +60,8 @@ export async function* tensorBytes(parameter: Parameter, dtype: SaveDType): Asyn
   }
 }
 
-async function readPiece(
+/** The bytes of one piece of a tensor. */
+export async function readPiece(
   device: Device,
   value: Tensor,
   { shape, strides, offset = 0 }: Gather,
@@ -92,7 +93,7 @@ function unpackedView({ shape, packing }: Parameter): Gather {
 }
 
 /** Cuts a view along its first axes into pieces of at most PIECE elements, in the order of the dense result. */
-function* pieces({ shape, strides, offset = 0 }: Gather): Generator<Gather> {
+export function* pieces({ shape, strides, offset = 0 }: Gather): Generator<Gather> {
   const size = product(shape);
   if (size <= PIECE) {
     if (size > 0) yield { shape, strides, offset };

@@ -1,111 +1,164 @@
 /** The UNets' down, mid and up blocks, diffusers/models/unets/unet_2d_blocks.py. */
 import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
+import type { Prompt } from "./attention.js";
+import { freeU, type FreeUStage } from "./freeu.js";
 import { Module } from "./module.js";
-import { Downsample2D, ResnetBlock2D, Upsample2D } from "./resnet.js";
+import { ResnetBlock2D, Upsample2D, type Downsample2D, type ResnetOptions, type TimeConditioning } from "./resnet.js";
 
-/** What all blocks of one UNet have in common. */
-export interface UNetShape {
-  tembChannels: number;
-  groups: number;
-  eps: number;
-}
+/** The time embedding and, of models that take one, the encoded prompt. */
+export interface Conditioning extends TimeConditioning, Prompt {}
 
 /** What follows a ResNet block: a transformer, or attention among pixels, which has no use for a prompt. */
 export interface SpatialAttention extends Module {
-  forward(x: Tensor, context?: Tensor): Tensor;
+  forward(x: Tensor, prompt: Prompt): Tensor;
 }
 
-export interface BlockOptions extends UNetShape {
+/** Options of a block's ResNet blocks, but for their channels. */
+export type ResnetShape = Omit<ResnetOptions, "inChannels" | "outChannels">;
+
+export interface BlockOptions {
+  resnet: ResnetShape;
   layers: number;
   inChannels: number;
   outChannels: number;
   /** Makes the attention after each ResNet block; null in blocks without. */
+  attention: ((layer: number) => SpatialAttention) | null;
+}
+
+export interface DownResult {
+  /** For the next block. */
+  hidden: Tensor;
+  /** The skip connections: every layer's result and the downsampled one; null where a block of `k_blocks.ts` makes none. */
+  skips: (Tensor | null)[];
+  /** The image, halved with the features, in NCSN++. */
+  image?: Tensor;
+}
+
+export interface DownBlock extends Module {
+  /** @param image the input, or what the block above made of it */
+  forward(x: Tensor, conditioning: Conditioning, image?: Tensor): DownResult;
+}
+
+/** DownBlock2D and its relatives with attention (Attn-, CrossAttn-, SimpleCrossAttn-) and with ResnetDownsampleBlock2D. */
+export class DownBlock2D extends Module implements DownBlock {
+  readonly resnets: readonly ResnetBlock2D[];
+  readonly attentions: readonly SpatialAttention[] | null;
+  readonly downsamplers: readonly [Downsample2D | ResnetBlock2D] | null;
+
+  constructor(options: BlockOptions & { downsampler: Downsample2D | ResnetBlock2D | null }) {
+    super();
+    const { resnet, layers, inChannels, outChannels, attention, downsampler } = options;
+    this.resnets = Array.from(
+      { length: layers },
+      (_, i) => new ResnetBlock2D({ ...resnet, inChannels: i === 0 ? inChannels : outChannels, outChannels }),
+    );
+    this.attentions = attention && this.resnets.map((_, i) => attention(i));
+    this.downsamplers = downsampler && [downsampler];
+  }
+
+  forward(x: Tensor, conditioning: Conditioning): DownResult {
+    const skips: Tensor[] = [];
+    let hidden = x;
+    this.resnets.forEach((resnet, i) => {
+      const attend = this.attentions?.[i];
+      const resolved = resnet.forward(hidden, conditioning);
+      hidden = attend ? attend.forward(resolved, conditioning) : resolved;
+      if (attend) resolved.dispose();
+      skips.push(hidden);
+    });
+    if (this.downsamplers) skips.push((hidden = this.downsamplers[0].forward(hidden, conditioning)));
+    return { hidden, skips };
+  }
+}
+
+export interface MidOptions {
+  resnet: ResnetShape;
+  channels: number;
+  /** 0: one ResNet block and nothing else. */
+  layers: 0 | 1;
   attention: (() => SpatialAttention) | null;
 }
 
-/** silu(time embedding) and, of models that take one, the encoded prompt. */
-export interface Conditioning {
-  temb: Tensor;
-  context?: Tensor;
-}
-
-/** CrossAttnDownBlock2D, AttnDownBlock2D and, without attentions, DownBlock2D. */
-export class DownBlock2D extends Module {
-  readonly resnets: readonly ResnetBlock2D[];
-  readonly attentions: readonly SpatialAttention[] | null;
-  readonly downsamplers: readonly [Downsample2D] | null;
-
-  constructor(options: BlockOptions & { downsample: boolean; downsamplePadding: number }) {
-    super();
-    const { layers, inChannels, outChannels, attention } = options;
-    this.resnets = Array.from(
-      { length: layers },
-      (_, i) => new ResnetBlock2D({ ...options, inChannels: i === 0 ? inChannels : outChannels }),
-    );
-    this.attentions = attention && this.resnets.map(() => attention());
-    this.downsamplers = options.downsample ? [new Downsample2D(outChannels, options.downsamplePadding)] : null;
-  }
-
-  /** @returns every layer's result: all are skip connections, the last goes on to the next block. */
-  forward(x: Tensor, { temb, context }: Conditioning): Tensor[] {
-    const results: Tensor[] = [];
-    let h = x;
-    this.resnets.forEach((resnet, i) => {
-      const attend = this.attentions?.[i];
-      const resolved = resnet.forward(h, temb);
-      h = attend ? attend.forward(resolved, context) : resolved;
-      if (attend) resolved.dispose();
-      results.push(h);
-    });
-    if (this.downsamplers) results.push(this.downsamplers[0].forward(h));
-    return results;
-  }
-}
-
-/** UNetMidBlock2DCrossAttn and UNetMidBlock2D: ResNet block, attention where there is one, ResNet block. */
+/** UNetMidBlock2D and its relatives: ResNet block, attention where there is one, ResNet block. */
 export class MidBlock2D extends Module {
-  readonly attentions: readonly [SpatialAttention | null];
-  readonly resnets: readonly [ResnetBlock2D, ResnetBlock2D];
+  readonly attentions: readonly (SpatialAttention | null)[];
+  readonly resnets: readonly ResnetBlock2D[];
 
-  constructor(options: Omit<BlockOptions, "layers">) {
+  constructor({ resnet, channels, layers, attention }: MidOptions) {
     super();
-    this.attentions = [options.attention && options.attention()];
-    this.resnets = [new ResnetBlock2D(options), new ResnetBlock2D(options)];
+    const block = (): ResnetBlock2D => new ResnetBlock2D({ ...resnet, inChannels: channels, outChannels: channels });
+    this.attentions = layers === 0 ? [] : [attention && attention()];
+    this.resnets = layers === 0 ? [block()] : [block(), block()];
   }
 
-  forward(x: Tensor, { temb, context }: Conditioning): Tensor {
+  forward(x: Tensor, conditioning: Conditioning): Tensor {
     return x.device.scope(() => {
-      const first = this.resnets[0].forward(x, temb);
-      return this.resnets[1].forward(this.attentions[0]?.forward(first, context) ?? first, temb);
+      const [first, second] = this.resnets;
+      const h = first.forward(x, conditioning);
+      const attended = this.attentions[0]?.forward(h, conditioning) ?? h;
+      return second ? second.forward(attended, conditioning) : attended;
     });
   }
 }
 
-/** CrossAttnUpBlock2D, AttnUpBlock2D and, without attentions, UpBlock2D. Each layer takes one skip connection. */
-export class UpBlock2D extends Module {
+export interface UpResult {
+  hidden: Tensor;
+  /** The image so far, of NCSN++; absent before its first block and in other models. */
+  image?: Tensor;
+}
+
+export interface UpBlock extends Module {
+  readonly resnets: readonly Module[];
+  /**
+   * @param skips the skip connections: taken from the end, one per layer, and disposed
+   * @param options size: of the upsampled result where it is not simply the double
+   */
+  forward(x: Tensor, skips: (Tensor | null)[], conditioning: Conditioning, options?: UpForwardOptions): UpResult;
+}
+
+export interface UpForwardOptions {
+  size?: readonly [height: number, width: number];
+  image?: Tensor;
+}
+
+export interface UpOptions extends BlockOptions {
+  /** Channels of the skip connection of the last layer. */
+  skipChannels: number;
+}
+
+/** The ResNet blocks of an up block: each layer takes one skip connection beside what comes from below. */
+export const upResnets = (
+  { layers, inChannels, outChannels, skipChannels }: Omit<UpOptions, "resnet" | "attention">,
+  make: (from: number, skip: number, outChannels: number) => ResnetBlock2D,
+): ResnetBlock2D[] =>
+  Array.from({ length: layers }, (_, i) =>
+    make(i === 0 ? inChannels : outChannels, i === layers - 1 ? skipChannels : outChannels, outChannels),
+  );
+
+/** UpBlock2D and its relatives with attention and with ResnetUpsampleBlock2D. */
+export class UpBlock2D extends Module implements UpBlock {
   readonly resnets: readonly ResnetBlock2D[];
   readonly attentions: readonly SpatialAttention[] | null;
-  readonly upsamplers: readonly [Upsample2D] | null;
+  readonly upsamplers: readonly [Upsample2D | ResnetBlock2D] | null;
+  #freeU: FreeUStage | null = null;
 
-  /** @param options inChannels: of the block below; skipChannels: of the skip connection of the last layer */
-  constructor(options: BlockOptions & { skipChannels: number; upsample: boolean }) {
+  constructor(options: UpOptions & { upsampler: Upsample2D | ResnetBlock2D | null }) {
     super();
-    const { layers, inChannels, outChannels, skipChannels, attention } = options;
-    this.resnets = Array.from({ length: layers }, (_, i) => {
-      const from = i === 0 ? inChannels : outChannels;
-      const skip = i === layers - 1 ? skipChannels : outChannels;
-      return new ResnetBlock2D({ ...options, inChannels: from + skip });
-    });
-    this.attentions = attention && this.resnets.map(() => attention());
-    this.upsamplers = options.upsample ? [new Upsample2D(outChannels)] : null;
+    const { resnet, attention, upsampler } = options;
+    this.resnets = upResnets(
+      options,
+      (from, skip, outChannels) => new ResnetBlock2D({ ...resnet, inChannels: from + skip, outChannels }),
+    );
+    this.attentions = attention && this.resnets.map((_, i) => attention(i));
+    this.upsamplers = upsampler && [upsampler];
   }
 
-  /**
-   * @param skips taken from the end, one per layer, and disposed
-   * @param size of the upsampled result where it is not simply the double
-   */
-  forward(x: Tensor, skips: Tensor[], { temb, context }: Conditioning, size?: readonly [number, number]): Tensor {
+  setFreeU(stage: FreeUStage | null): void {
+    this.#freeU = stage;
+  }
+
+  forward(x: Tensor, skips: (Tensor | null)[], conditioning: Conditioning, options: UpForwardOptions = {}): UpResult {
     return x.device.scope(() => {
       let h = x;
       const advance = (next: Tensor): void => {
@@ -113,15 +166,24 @@ export class UpBlock2D extends Module {
         h = next;
       };
       this.resnets.forEach((resnet, i) => {
-        const skip = skips.pop();
-        if (!skip) throw new Error("UpBlock2D: fewer skip connections than layers");
-        advance(concat(h, skip, 3));
+        const skip = takeSkip(skips);
+        advance(this.#freeU ? x.device.scope(() => concat(...freeU(h, skip, this.#freeU!), 3)) : concat(h, skip, 3));
         skip.dispose();
-        advance(resnet.forward(h, temb));
-        if (this.attentions) advance(this.attentions[i].forward(h, context));
+        advance(resnet.forward(h, conditioning));
+        if (this.attentions) advance(this.attentions[i].forward(h, conditioning));
       });
-      if (this.upsamplers) advance(this.upsamplers[0].forward(h, size));
-      return h;
+      const upsampler = this.upsamplers?.[0];
+      if (upsampler)
+        advance(
+          upsampler instanceof Upsample2D ? upsampler.forward(h, options.size) : upsampler.forward(h, conditioning),
+        );
+      return { hidden: h };
     });
   }
+}
+
+export function takeSkip(skips: (Tensor | null)[]): Tensor {
+  const skip = skips.pop();
+  if (!skip) throw new Error("UpBlock: fewer skip connections than layers");
+  return skip;
 }

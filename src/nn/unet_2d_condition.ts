@@ -1,189 +1,67 @@
-/** UNet2DConditionModel of Stable Diffusion 1 and 2, diffusers/models/unets/unet_2d_condition.py. */
-import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
+/** UNet2DConditionModel of Stable Diffusion, diffusers/models/unets/unet_2d_condition.py. */
+import { cast } from "../tensor/ops/copy.js";
+import { add } from "../tensor/ops/elementwise.js";
+import { concat } from "../tensor/ops/shape.js";
+import { toFloat } from "../tensor/ops/to_float.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { Transformer2DModel } from "./attention.js";
-import { anything, isBoolean, isCount, isNumber, either, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
-import { TimestepEmbedding } from "./embeddings.js";
-import { Conv2d, GroupNorm } from "./layers.js";
-import { PretrainedModel } from "./pretrained.js";
-import type { DownBlock2D, MidBlock2D, UpBlock2D } from "./unet_2d_blocks.js";
-import { runUNet, sinusoids, timestepsFor, unetBlocks } from "./unet_2d_trunk.js";
-
-const schema: ConfigSchema = {
-  name: "UNet2DConditionModel",
-  defaults: {
-    sample_size: null,
-    in_channels: 4,
-    out_channels: 4,
-    center_input_sample: false,
-    flip_sin_to_cos: true,
-    freq_shift: 0,
-    down_block_types: ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-    mid_block_type: "UNetMidBlock2DCrossAttn",
-    up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
-    only_cross_attention: false,
-    block_out_channels: [320, 640, 1280, 1280],
-    layers_per_block: 2,
-    downsample_padding: 1,
-    mid_block_scale_factor: 1,
-    dropout: 0,
-    act_fn: "silu",
-    norm_num_groups: 32,
-    norm_eps: 1e-5,
-    cross_attention_dim: 1280,
-    transformer_layers_per_block: 1,
-    reverse_transformer_layers_per_block: null,
-    encoder_hid_dim: null,
-    encoder_hid_dim_type: null,
-    attention_head_dim: 8,
-    num_attention_heads: null,
-    dual_cross_attention: false,
-    use_linear_projection: false,
-    class_embed_type: null,
-    addition_embed_type: null,
-    addition_time_embed_dim: null,
-    num_class_embeds: null,
-    upcast_attention: false,
-    resnet_time_scale_shift: "default",
-    resnet_skip_time_act: false,
-    resnet_out_scale_factor: 1,
-    time_embedding_type: "positional",
-    time_embedding_dim: null,
-    time_embedding_act_fn: null,
-    timestep_post_act: null,
-    time_cond_proj_dim: null,
-    conv_in_kernel: 3,
-    conv_out_kernel: 3,
-    projection_class_embeddings_input_dim: null,
-    attention_type: "default",
-    class_embeddings_concat: false,
-    mid_block_only_cross_attention: null,
-    cross_attention_norm: null,
-    addition_embed_type_num_heads: 64,
-  },
-  rules: {
-    sample_size: nullOr(either(isCount, listOf(isCount))),
-    in_channels: isCount,
-    out_channels: isCount,
-    flip_sin_to_cos: isBoolean,
-    freq_shift: isNumber,
-    down_block_types: listOf(oneOf("CrossAttnDownBlock2D", "DownBlock2D")),
-    up_block_types: listOf(oneOf("CrossAttnUpBlock2D", "UpBlock2D")),
-    block_out_channels: listOf(isCount),
-    layers_per_block: isCount,
-    downsample_padding: oneOf(0, 1),
-    dropout: anything, // has no effect when drawing
-    norm_num_groups: isCount,
-    norm_eps: isNumber,
-    cross_attention_dim: isCount,
-    transformer_layers_per_block: either(isCount, listOf(isCount)),
-    attention_head_dim: either(isCount, listOf(isCount)),
-    num_attention_heads: nullOr(either(isCount, listOf(isCount))),
-    use_linear_projection: isBoolean,
-    upcast_attention: isBoolean, // attention is in float32 here always
-    time_cond_proj_dim: nullOr(isCount),
-    addition_embed_type_num_heads: anything, // read only with an addition_embed_type
-    resnet_out_scale_factor: oneOf(1),
-    mid_block_scale_factor: oneOf(1),
-  },
-};
-
-interface UNetConfig {
-  sample_size: number | number[] | null;
-  in_channels: number;
-  out_channels: number;
-  flip_sin_to_cos: boolean;
-  freq_shift: number;
-  down_block_types: string[];
-  up_block_types: string[];
-  block_out_channels: number[];
-  layers_per_block: number;
-  downsample_padding: 0 | 1;
-  norm_num_groups: number;
-  norm_eps: number;
-  cross_attention_dim: number;
-  transformer_layers_per_block: number | number[];
-  attention_head_dim: number | number[];
-  num_attention_heads: number | number[] | null;
-  use_linear_projection: boolean;
-  time_cond_proj_dim: number | null;
-}
+import { activate, activationOf } from "./activations.js";
+import { addedEmbedding, type AddedCondKwargs, type AddedEmbedding } from "./added_embedding.js";
+import { embedClasses, type ClassLabels } from "./class_embedding.js";
+import type { FreeUFactors } from "./freeu.js";
+import { Linear } from "./layers.js";
+import { UpBlock2D } from "./unet_2d_blocks.js";
+import { unet2DConditionSchema, type UNet2DConditionConfig } from "./unet_2d_condition_config.js";
+import { conditionOptions, frequenciesOf, promptWidth, timeWidth } from "./unet_2d_condition_options.js";
+import { checkSample, timestepsFor, UNetTrunk, type AdditionalResiduals } from "./unet_2d_trunk.js";
 
 export interface UNetForwardOptions {
   /** [batch, time_cond_proj_dim]: the guidance embedding of distilled models. */
   timestepCond?: Tensor;
-  /** Of models with an addition_embed_type (SDXL), which this version does not load; refused. */
-  addedCondKwargs?: undefined;
-  /** Of class-conditional models, which this version does not load; refused. */
-  classLabels?: undefined;
+  /** Of models with addition_embed_type "text_time" (SDXL): the pooled prompt and the sizes. */
+  addedCondKwargs?: AddedCondKwargs;
+  /** Of class-conditional models: numbers or int32 [batch], or vectors [batch, width], as class_embed_type says. */
+  classLabels?: ClassLabels;
+  /** [batch, tokens]: 1 for tokens of the prompt to attend to, 0 for others. */
+  encoderAttentionMask?: Tensor;
+  /** Of a ControlNet, NCHW: added to the skip connections; needs the next one too. */
+  downBlockAdditionalResiduals?: readonly Tensor[];
+  /** Of a ControlNet, NCHW: added to the result of the middle block. */
+  midBlockAdditionalResidual?: Tensor;
 }
 
-export class UNet2DConditionModel extends PretrainedModel<UNetConfig> {
+/** Other arguments of diffusers' forward() are refused by name. */
+const KNOWN: Readonly<Record<keyof Required<UNetForwardOptions>, true>> = {
+  ...{ timestepCond: true, addedCondKwargs: true, classLabels: true, encoderAttentionMask: true },
+  ...{ downBlockAdditionalResiduals: true, midBlockAdditionalResidual: true },
+};
+
+export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   static readonly className = "UNet2DConditionModel";
-  readonly conv_in: Conv2d;
-  readonly time_embedding: TimestepEmbedding;
-  readonly down_blocks: readonly DownBlock2D[];
-  readonly mid_block: MidBlock2D;
-  readonly up_blocks: readonly UpBlock2D[];
-  readonly conv_norm_out: GroupNorm;
-  readonly conv_out: Conv2d;
+  readonly encoder_hid_proj: Linear | null;
+  readonly add_embedding: AddedEmbedding | null;
 
   constructor(given: Readonly<Record<string, unknown>> = {}) {
-    super(schema, given);
-    const config = this.config;
-    const widths = config.block_out_channels;
-    const levels = widths.length;
-    const perLevel = (value: number | number[], key: string): number[] => {
-      const list = Array.isArray(value) ? value : widths.map(() => value);
-      if (list.length === levels) return list;
-      throw new TypeError(
-        `UNet2DConditionModel: config ${key} needs ${levels} entries, one per block_out_channels, got ${list.length}`,
-      );
-    };
-    perLevel(
-      config.down_block_types.map(() => 1),
-      "down_block_types",
-    );
-    perLevel(
-      config.up_block_types.map(() => 1),
-      "up_block_types",
-    );
-    // attention_head_dim is the number of heads: a misnomer of SD 1 that diffusers keeps for compatibility.
-    const heads = perLevel(config.num_attention_heads ?? config.attention_head_dim, "attention_head_dim");
-    const depths = perLevel(config.transformer_layers_per_block, "transformer_layers_per_block");
-    const tembChannels = 4 * widths[0];
-    const last = levels - 1;
-    const transformer = (level: number) => (): Transformer2DModel =>
-      new Transformer2DModel({
-        ...{ channels: widths[level], heads: heads[level], depth: depths[level] },
-        ...{ groups: config.norm_num_groups, contextWidth: config.cross_attention_dim },
-        linearProjection: config.use_linear_projection,
-      });
-
-    this.conv_in = new Conv2d(config.in_channels, widths[0]);
-    this.time_embedding = new TimestepEmbedding(widths[0], tembChannels, config.time_cond_proj_dim);
-    const blocks = unetBlocks({
-      ...{ widths, tembChannels, groups: config.norm_num_groups, eps: config.norm_eps },
-      ...{ layers: config.layers_per_block, downsamplePadding: config.downsample_padding },
-      attention: {
-        down: config.down_block_types.map((type, i) => (type === "CrossAttnDownBlock2D" ? transformer(i) : null)),
-        mid: transformer(last),
-        up: config.up_block_types.map((type, i) => (type === "CrossAttnUpBlock2D" ? transformer(last - i) : null)),
-      },
+    super(unet2DConditionSchema, given, conditionOptions);
+    const { config } = this;
+    const { encoder_hid_dim: hidden, encoder_hid_dim_type: type } = config;
+    if (hidden === null && type !== null)
+      throw new TypeError(`UNet2DConditionModel: config encoder_hid_dim_type = "${type}" needs encoder_hid_dim`);
+    const width = promptWidth(config);
+    this.encoder_hid_proj = hidden === null ? null : new Linear(hidden, width);
+    this.add_embedding = addedEmbedding("UNet2DConditionModel", {
+      ...{ type: config.addition_embed_type, width: timeWidth(config), encoderWidth: hidden ?? width },
+      ...{ heads: config.addition_embed_type_num_heads, timeWidth: config.addition_time_embed_dim },
+      ...{ inputWidth: config.projection_class_embeddings_input_dim, frequencies: frequenciesOf(config) },
     });
-    this.down_blocks = blocks.down_blocks;
-    this.mid_block = blocks.mid_block;
-    this.up_blocks = blocks.up_blocks;
-    this.conv_norm_out = new GroupNorm(config.norm_num_groups, widths[0], config.norm_eps);
-    this.conv_out = new Conv2d(widths[0], config.out_channels);
   }
 
   /**
    * Predicts the noise (or v, or the sample: the scheduler's prediction_type says which).
    * @param sample [batch, in_channels, height, width]
    * @param timestep one for the batch, or one per image
-   * @param encoderHiddenStates the encoded prompt, [batch, tokens, cross_attention_dim]
+   * @param encoderHiddenStates the encoded prompt, [batch, tokens, encoder_hid_dim or cross_attention_dim]
    * @returns sample [batch, out_channels, height, width] in the dtype of `sample`
+   * @throws RangeError for other shapes; TypeError for conditions that the config has no use for, or that it lacks
    */
   forward(
     sample: Tensor,
@@ -191,35 +69,105 @@ export class UNet2DConditionModel extends PretrainedModel<UNetConfig> {
     encoderHiddenStates: Tensor,
     options: UNetForwardOptions = {},
   ): { sample: Tensor } {
-    const { config, dtype } = this;
-    const [batch, channels] = sample.shape;
-    if (sample.shape.length !== 4 || channels !== config.in_channels)
-      throw new RangeError(
-        `UNet2DConditionModel: sample must be [batch, ${config.in_channels}, height, width], got [${sample.shape.join(", ")}]`,
-      );
-    const [contextBatch, , contextWidth] = encoderHiddenStates.shape;
-    if (contextBatch !== batch || contextWidth !== config.cross_attention_dim)
-      throw new RangeError(
-        `UNet2DConditionModel: encoderHiddenStates must be [${batch}, tokens, ${config.cross_attention_dim}], got [${encoderHiddenStates.shape.join(", ")}]`,
-      );
-    for (const name of ["addedCondKwargs", "classLabels"] as const)
-      if (options[name] != null)
-        throw new TypeError(`UNet2DConditionModel: ${name} was given, but the config has no use for it`);
+    const { config } = this;
+    checkSample("UNet2DConditionModel", sample, config.in_channels);
+    const batch = sample.shape[0];
+    this.#checkPrompt(encoderHiddenStates, batch, options.encoderAttentionMask);
     const timesteps = timestepsFor("UNet2DConditionModel", timestep, batch);
+    const residuals = this.#residuals(options);
     return sample.device.scope(() => {
-      const as = (x: Tensor): Tensor => (x.dtype === dtype ? x : cast(x, dtype));
-      const temb = this.#embedTime(sample, timesteps, options.timestepCond && as(options.timestepCond));
-      const conditioning = { temb, context: as(encoderHiddenStates) };
-      const y = toNCHW(runUNet(this, as(toNHWC(sample)), conditioning));
+      // Kept with the prompt, and so are the keys and values that the blocks make of it.
+      const prompt =
+        encoderHiddenStates.dtype === this.dtype
+          ? encoderHiddenStates
+          : encoderHiddenStates.memo(this, () => [cast(encoderHiddenStates, this.dtype)])[0];
+      const embedding = this.#embed(sample, timesteps, prompt, options);
+      const mask = options.encoderAttentionMask && toFloat(options.encoderAttentionMask);
+      const conditioning = {
+        ...this.timeConditioning(embedding),
+        ...{ context: this.#context(encoderHiddenStates, prompt), contextMask: mask },
+      };
+      const y = this.run(sample, conditioning, config.center_input_sample, residuals);
       return { sample: y.dtype === sample.dtype ? y : cast(y, sample.dtype) };
     });
   }
 
-  /** silu(time embedding), [batch, 4 * block_out_channels[0]]. */
-  #embedTime(sample: Tensor, timesteps: readonly number[], condition?: Tensor): Tensor {
-    const { config, dtype } = this;
+  /**
+   * FreeU (arXiv 2309.11497): from now on the two coarsest up blocks amplify what comes from below by `b1` and `b2`, and
+   * scale the low frequencies of their skip connections by `s1` and `s2`. A factor of 0 turns it off, as in diffusers.
+   */
+  enableFreeu({ s1, s2, b1, b2 }: FreeUFactors): void {
+    for (const [name, factor] of Object.entries({ s1, s2, b1, b2 }))
+      if (!Number.isFinite(factor))
+        throw new TypeError(`UNet2DConditionModel.enableFreeu: ${name} must be a number, got ${String(factor)}`);
+    const stages = [
+      { b: b1, s: s1 },
+      { b: b2, s: s2 },
+    ];
+    this.disableFreeu();
+    if (!(s1 && s2 && b1 && b2)) return;
+    stages.forEach((stage, i) => {
+      const block = this.up_blocks[i];
+      // Of the kinds of block, diffusers has it in two.
+      const type = this.config.up_block_types[i]?.replace(/^UNetRes/, "") ?? "";
+      if (block instanceof UpBlock2D && ["UpBlock2D", "CrossAttnUpBlock2D"].includes(type)) block.setFreeU(stage);
+    });
+  }
+
+  disableFreeu(): void {
+    for (const block of this.up_blocks) if (block instanceof UpBlock2D) block.setFreeU(null);
+  }
+
+  #checkPrompt(prompt: Tensor, batch: number, mask: Tensor | undefined): void {
+    const width = this.config.encoder_hid_dim ?? promptWidth(this.config);
+    const [rows, tokens, given] = prompt.shape;
+    if (rows !== batch || given !== width || prompt.shape.length !== 3)
+      throw new RangeError(
+        `UNet2DConditionModel: encoderHiddenStates must be [${batch}, tokens, ${width}], got [${prompt.shape.join(", ")}]`,
+      );
+    if (mask && mask.shape.join() !== [batch, tokens].join())
+      throw new RangeError(
+        `UNet2DConditionModel: encoderAttentionMask must be [${batch}, ${tokens}], got [${mask.shape.join(", ")}]`,
+      );
+  }
+
+  #residuals(options: UNetForwardOptions): AdditionalResiduals | undefined {
+    for (const [name, value] of Object.entries(options))
+      if (value != null && !(name in KNOWN))
+        throw new TypeError(`UNet2DConditionModel: ${name} was given, but nothing here computes it`);
+    const { downBlockAdditionalResiduals: down, midBlockAdditionalResidual: mid } = options;
+    if (!down && !mid) return undefined;
+    if (down && mid) return { down, mid };
+    throw new TypeError(
+      "UNet2DConditionModel: downBlockAdditionalResiduals and midBlockAdditionalResidual must be given together",
+    );
+  }
+
+  /** The time embedding with all that is added to it, [batch, width]. */
+  #embed(sample: Tensor, timesteps: readonly number[], prompt: Tensor, options: UNetForwardOptions): Tensor {
+    const { timestepCond: condition, addedCondKwargs: added } = options;
+    const { config } = this;
     if (condition && !this.time_embedding.cond_proj)
       throw new TypeError("UNet2DConditionModel: timestepCond was given, but config time_cond_proj_dim is null");
-    return this.time_embedding.forward(sinusoids(sample, dtype, timesteps, config), condition);
+    if (added && !this.add_embedding)
+      throw new TypeError("UNet2DConditionModel: addedCondKwargs was given, but config addition_embed_type is null");
+    let embedding = this.embedTime(timesteps, sample, condition && this.as(condition));
+    const classes = embedClasses(
+      "UNet2DConditionModel",
+      this.class_embedding,
+      options.classLabels,
+      this.embedContext(sample),
+    );
+    if (classes) embedding = config.class_embeddings_concat ? concat(embedding, classes, 1) : add(embedding, classes);
+    const addition = this.add_embedding?.embed(prompt, this.dtype, added);
+    if (addition) embedding = add(embedding, addition);
+    const last = config.time_embedding_act_fn;
+    return last === null ? embedding : activate(embedding, activationOf(last));
+  }
+
+  /** The prompt as the blocks take it; a projection is kept with the prompt. */
+  #context(given: Tensor, prompt: Tensor): Tensor {
+    const projection = this.encoder_hid_proj;
+    return projection ? given.memo(projection, () => [projection.forward(prompt)])[0] : prompt;
   }
 }

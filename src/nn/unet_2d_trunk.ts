@@ -1,102 +1,172 @@
-/** What both UNets have in common: the blocks of every level, and the way down, through the middle and up again. */
-import { Tensor } from "../tensor/tensor.js";
-import { timestepEmbedding, type TimestepEmbedding } from "./embeddings.js";
-import type { Conv2d, GroupNorm } from "./layers.js";
+/** What both UNets have in common: the modules, and the way down, through the middle and up again. */
+import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
+import { add, linearCombination } from "../tensor/ops/elementwise.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { activate, normalized, type Activation } from "./activations.js";
+import { classEmbedding, type ClassEmbedding, type EmbedContext } from "./class_embedding.js";
+import type { ConfigSchema } from "./config.js";
+import { TimestepEmbedding } from "./embeddings.js";
+import { Conv2d, GroupNorm } from "./layers.js";
+import { PretrainedModel } from "./pretrained.js";
+import type { TimeProjection } from "./time_proj.js";
+import type { Conditioning, DownBlock, MidBlock2D, UpBlock } from "./unet_2d_blocks.js";
 import {
-  DownBlock2D,
-  MidBlock2D,
-  UpBlock2D,
-  type Conditioning,
-  type SpatialAttention,
+  downBlock,
+  midBlock,
+  upBlock,
+  type LevelOptions,
+  type MidLevelOptions,
   type UNetShape,
-} from "./unet_2d_blocks.js";
+} from "./unet_block_types.js";
 
-type AttentionMaker = (() => SpatialAttention) | null;
-
+/** A UNet as its config describes it. */
 export interface UNetOptions extends UNetShape {
+  inChannels: number;
+  outChannels: number;
+  /** Kernel sizes of the first and the last convolution. */
+  kernels: { in: number; out: number };
   /** Channels of each level, from the finest. */
   widths: readonly number[];
-  /** ResNet blocks per level on the way down; there is one more on the way up. */
-  layers: number;
-  downsamplePadding: 0 | 1;
-  /** What makes the attention of each block, in the order of the blocks; null for those without. */
-  attention: { down: readonly AttentionMaker[]; mid: AttentionMaker; up: readonly AttentionMaker[] };
-}
-
-export interface UNetBlocks {
-  readonly down_blocks: readonly DownBlock2D[];
-  readonly mid_block: MidBlock2D;
-  readonly up_blocks: readonly UpBlock2D[];
-}
-
-/** The blocks in the order of diffusers: up_blocks begin with the coarsest level. */
-export function unetBlocks({ widths, layers, downsamplePadding, attention, ...shape }: UNetOptions): UNetBlocks {
-  const last = widths.length - 1;
-  return {
-    down_blocks: widths.map(
-      (width, level) =>
-        new DownBlock2D({
-          ...shape,
-          layers,
-          inChannels: widths[Math.max(0, level - 1)],
-          outChannels: width,
-          attention: attention.down[level],
-          downsample: level < last,
-          downsamplePadding,
-        }),
-    ),
-    mid_block: new MidBlock2D({
-      ...shape,
-      inChannels: widths[last],
-      outChannels: widths[last],
-      attention: attention.mid,
-    }),
-    up_blocks: widths.map((_, i) => {
-      const level = last - i;
-      return new UpBlock2D({
-        ...shape,
-        layers: layers + 1,
-        inChannels: widths[Math.min(last, level + 1)],
-        outChannels: widths[level],
-        skipChannels: widths[Math.max(0, level - 1)],
-        attention: attention.up[i],
-        upsample: i < last,
-      });
-    }),
+  time: {
+    projection: TimeProjection;
+    /** Width of the embedding; blocks take `blockWidth`. */
+    width: number;
+    activation: Activation;
+    postActivation: Activation;
+    condProjDim: number | null;
   };
+  classes: { type: string | null; count: number | null; inputWidth: number | null; activation: Activation };
+  /** The options of each block, but for what follows from its place; `up` in the order of up_blocks. */
+  down: readonly LevelKind[];
+  mid: Omit<MidLevelOptions, "channels">;
+  up: readonly LevelKind[];
+  /** The norm and the activation before the last convolution; no groups: neither. */
+  out: { groups: number | null; activation: Activation };
 }
 
-interface UNet extends UNetBlocks {
+export type LevelKind = Omit<LevelOptions, "inChannels" | "outChannels" | "resize">;
+
+/** Results of other networks that are added (ControlNet): to the skip connections, and to the result of the middle. */
+export interface AdditionalResiduals {
+  /** NCHW, from conv_in's to the last of the coarsest level. */
+  down: readonly Tensor[];
+  mid: Tensor;
+}
+
+export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
   readonly conv_in: Conv2d;
+  readonly time_proj: TimeProjection;
   readonly time_embedding: TimestepEmbedding;
-  readonly conv_norm_out: GroupNorm;
+  readonly class_embedding: ClassEmbedding | null;
+  readonly down_blocks: readonly DownBlock[];
+  readonly mid_block: MidBlock2D | null;
+  readonly up_blocks: readonly UpBlock[];
+  readonly conv_norm_out: GroupNorm | null;
   readonly conv_out: Conv2d;
-}
+  readonly #options: UNetOptions;
 
-/** @param x [batch, height, width, in_channels]; the caller's scope frees what is made on the way */
-export function runUNet(unet: UNet, x: Tensor, conditioning: Conditioning): Tensor {
-  const [, height, width] = x.shape;
-  // 1. down, keeping every result as a skip connection
-  let h = unet.conv_in.forward(x);
-  const skips = [h];
-  for (const block of unet.down_blocks) {
-    skips.push(...block.forward(h, conditioning));
-    h = skips[skips.length - 1];
+  constructor(schema: ConfigSchema, given: Readonly<Record<string, unknown>>, describe: (config: C) => UNetOptions) {
+    super(schema, given);
+    const options = (this.#options = describe(this.config));
+    const { widths, kernels, time, classes, down, mid, up, out } = options;
+    const last = widths.length - 1;
+    this.conv_in = new Conv2d(options.inChannels, widths[0], { kernel: kernels.in, padding: (kernels.in - 1) >> 1 });
+    this.time_proj = time.projection;
+    this.time_embedding = new TimestepEmbedding(time.projection.width, time.width, time);
+    const projectedWidth = time.projection.width;
+    this.class_embedding = classEmbedding(options.model, { ...classes, width: time.width, projectedWidth });
+    this.down_blocks = down.map((kind, i) =>
+      downBlock(options, {
+        ...kind,
+        ...{ inChannels: widths[Math.max(0, i - 1)], outChannels: widths[i], resize: i < last },
+      }),
+    );
+    this.mid_block = midBlock(options, { ...mid, channels: widths[last] });
+    this.up_blocks = up.map((kind, i) => {
+      const level = last - i;
+      return upBlock(options, {
+        ...{ ...kind, inChannels: widths[Math.min(last, level + 1)], outChannels: widths[level] },
+        ...{ skipChannels: widths[Math.max(0, level - 1)], resize: i < last },
+      });
+    });
+    this.conv_norm_out = out.groups === null ? null : new GroupNorm(out.groups, widths[0], options.resnet.eps);
+    this.conv_out = new Conv2d(widths[0], options.outChannels, {
+      kernel: kernels.out,
+      padding: (kernels.out - 1) >> 1,
+    });
   }
-  // 2. mid
-  h = unet.mid_block.forward(h, conditioning);
-  // 3. up; where a size was rounded up on the way down, the way up must return to it
-  const zoom = 2 ** (unet.up_blocks.length - 1);
-  const odd = height % zoom !== 0 || width % zoom !== 0;
-  for (const block of unet.up_blocks) {
-    const next = skips[skips.length - 1 - block.resnets.length];
-    const size = odd && next ? ([next.shape[1], next.shape[2]] as const) : undefined;
-    const result = block.forward(h, skips, conditioning, size);
-    h.dispose();
-    h = result;
+
+  /** A copy of x in the dtype of the weights, or x. */
+  protected as(x: Tensor): Tensor {
+    return x.dtype === this.dtype ? x : cast(x, this.dtype);
   }
-  // 4. out
-  return unet.conv_out.forward(unet.conv_norm_out.forward(h, { silu: true }));
+
+  protected embedContext({ device, shape: [batch] }: Tensor): EmbedContext {
+    return { device, dtype: this.dtype, batch, timeProj: this.time_proj };
+  }
+
+  /** The sinusoids of timesteps through time_embedding, [batch, width]. */
+  protected embedTime(timesteps: readonly number[], { device }: Tensor, condition?: Tensor): Tensor {
+    return this.time_embedding.forward(this.as(this.time_proj.forward(timesteps, device)), condition);
+  }
+
+  /** The time embedding for the blocks, with and without the activation. */
+  protected timeConditioning(embedding: Tensor): { temb: Tensor; rawTemb: Tensor } {
+    return { temb: activate(embedding, this.#options.resnet.activation ?? "silu"), rawTemb: embedding };
+  }
+
+  /**
+   * @param sample NCHW
+   * @param center whether to take it from 0..1 to -1..1 first
+   * @returns NCHW in the dtype of the weights; the caller's scope frees what is made on the way
+   */
+  protected run(sample: Tensor, conditioning: Conditioning, center: boolean, added?: AdditionalResiduals): Tensor {
+    let x = this.as(toNHWC(sample));
+    if (center) x = linearCombination([[2, x]], { offset: -1 });
+    const [, height, width] = x.shape;
+    // 1. down, keeping every result as a skip connection
+    let h = this.conv_in.forward(x);
+    let skips: (Tensor | null)[] = [h];
+    let image: Tensor | undefined = x;
+    for (const block of this.down_blocks) {
+      const result: ReturnType<DownBlock["forward"]> = block.forward(h, conditioning, image);
+      skips.push(...result.skips);
+      ({ hidden: h, image } = { image, ...result });
+    }
+    // 2. mid
+    if (this.mid_block) h = this.mid_block.forward(h, conditioning);
+    if (added) {
+      h = add(h, this.as(toNHWC(added.mid)));
+      skips = this.#withResiduals(skips, added.down);
+    }
+    // 3. up; where a size was rounded up on the way down, the way up must return to it
+    const zoom = 2 ** (this.up_blocks.length - 1);
+    const odd = height % zoom !== 0 || width % zoom !== 0;
+    image = undefined;
+    for (const block of this.up_blocks) {
+      const next = skips[skips.length - 1 - block.resnets.length];
+      const size = odd && next ? ([next.shape[1], next.shape[2]] as const) : undefined;
+      const result: ReturnType<UpBlock["forward"]> = block.forward(h, skips, conditioning, { size, image });
+      h.dispose();
+      ({ hidden: h, image } = { image: undefined, ...result });
+    }
+    // 4. out
+    if (this.conv_norm_out) h = normalized(this.conv_norm_out, h, this.#options.out.activation);
+    return toNCHW(this.conv_out.forward(h, { residual: image }));
+  }
+
+  #withResiduals(skips: readonly (Tensor | null)[], residuals: readonly Tensor[]): (Tensor | null)[] {
+    if (residuals.length !== skips.length)
+      throw new RangeError(
+        `${this.#options.model}: downBlockAdditionalResiduals must be ${skips.length} tensors, got ${residuals.length}`,
+      );
+    return skips.map((skip, i) => {
+      if (!skip) return null;
+      const sum = add(skip, this.as(toNHWC(residuals[i])));
+      skip.dispose();
+      return sum;
+    });
+  }
 }
 
 /** One timestep per image. @throws RangeError if there are several, and not as many as images */
@@ -106,22 +176,10 @@ export function timestepsFor(model: string, timestep: number | readonly number[]
   throw new RangeError(`${model}: takes one timestep or one per image (${batch}), got ${timesteps.length}`);
 }
 
-/** The keys of both models' configs that say what the sinusoid of a timestep is. */
-export interface SinusoidConfig {
-  block_out_channels: readonly number[];
-  flip_sin_to_cos: boolean;
-  freq_shift: number;
-}
-
-/** The sinusoids of timesteps, [timesteps.length, block_out_channels[0]], beside `sample` and in the model's dtype. */
-export function sinusoids(
-  { device }: Tensor,
-  dtype: Tensor["dtype"],
-  timesteps: readonly number[],
-  config: SinusoidConfig,
-): Tensor {
-  const dim = config.block_out_channels[0];
-  const { flip_sin_to_cos: flipSinToCos, freq_shift: freqShift } = config;
-  const values = timestepEmbedding(timesteps, dim, { flipSinToCos, freqShift });
-  return Tensor.from(values, [timesteps.length, dim], { dtype, device });
+/** @throws RangeError unless sample is [batch, channels, height, width] */
+export function checkSample(model: string, sample: Tensor, channels: number): void {
+  if (sample.shape.length === 4 && sample.shape[1] === channels) return;
+  throw new RangeError(
+    `${model}: sample must be [batch, ${channels}, height, width], got [${sample.shape.join(", ")}]`,
+  );
 }

@@ -15,6 +15,7 @@ export interface VAEConfig {
   layers_per_block: number;
   latent_channels: number;
   norm_num_groups: number;
+  sample_size: number | number[];
   scaling_factor: number;
   shift_factor: number | null;
   use_quant_conv: boolean;
@@ -27,51 +28,54 @@ const EPS = 1e-6;
 const resnet = (inChannels: number, outChannels: number, groups: number): ResnetBlock2D =>
   new ResnetBlock2D({ inChannels, outChannels, tembChannels: null, groups, eps: EPS });
 
-class DownEncoderBlock2D extends Module {
+/** The ResNet blocks of a level, and what changes the size after them. */
+abstract class LevelBlock extends Module {
   readonly resnets: readonly ResnetBlock2D[];
+
+  constructor(inChannels: number, outChannels: number, { layers, groups }: { layers: number; groups: number }) {
+    super();
+    this.resnets = Array.from({ length: layers }, (_, i) =>
+      resnet(i === 0 ? inChannels : outChannels, outChannels, groups),
+    );
+  }
+
+  protected abstract get samplers(): readonly (Downsample2D | Upsample2D)[] | null;
+
+  forward(x: Tensor): Tensor {
+    return sequence(
+      x,
+      [...this.resnets, ...(this.samplers ?? [])].map((layer) => (h) => layer.forward(h)),
+    );
+  }
+}
+
+class DownEncoderBlock2D extends LevelBlock {
   readonly downsamplers: readonly [Downsample2D] | null;
 
   constructor(
     inChannels: number,
     outChannels: number,
-    { layers, groups, downsample }: { layers: number; groups: number; downsample: boolean },
+    options: { layers: number; groups: number; downsample: boolean },
   ) {
-    super();
-    this.resnets = Array.from({ length: layers }, (_, i) =>
-      resnet(i === 0 ? inChannels : outChannels, outChannels, groups),
-    );
-    this.downsamplers = downsample ? [new Downsample2D(outChannels, 0)] : null;
+    super(inChannels, outChannels, options);
+    this.downsamplers = options.downsample ? [new Downsample2D(outChannels, 0)] : null;
   }
 
-  forward(x: Tensor): Tensor {
-    return sequence(
-      x,
-      [...this.resnets, ...(this.downsamplers ?? [])].map((layer) => (h) => layer.forward(h)),
-    );
+  protected get samplers(): readonly [Downsample2D] | null {
+    return this.downsamplers;
   }
 }
 
-class UpDecoderBlock2D extends Module {
-  readonly resnets: readonly ResnetBlock2D[];
+class UpDecoderBlock2D extends LevelBlock {
   readonly upsamplers: readonly [Upsample2D] | null;
 
-  constructor(
-    inChannels: number,
-    outChannels: number,
-    { layers, groups, upsample }: { layers: number; groups: number; upsample: boolean },
-  ) {
-    super();
-    this.resnets = Array.from({ length: layers }, (_, i) =>
-      resnet(i === 0 ? inChannels : outChannels, outChannels, groups),
-    );
-    this.upsamplers = upsample ? [new Upsample2D(outChannels)] : null;
+  constructor(inChannels: number, outChannels: number, options: { layers: number; groups: number; upsample: boolean }) {
+    super(inChannels, outChannels, options);
+    this.upsamplers = options.upsample ? [new Upsample2D(outChannels)] : null;
   }
 
-  forward(x: Tensor): Tensor {
-    return sequence(
-      x,
-      [...this.resnets, ...(this.upsamplers ?? [])].map((layer) => (h) => layer.forward(h)),
-    );
+  protected get samplers(): readonly [Upsample2D] | null {
+    return this.upsamplers;
   }
 }
 

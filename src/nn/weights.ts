@@ -149,7 +149,7 @@ async function upload(
   { device, dtype }: LoadWeightsOptions,
 ): Promise<void> {
   const value = device.keep(
-    Tensor.empty(device, parameter.packedShape, dtype, { persistent: true, label: entry.name }),
+    Tensor.empty(device, parameter.packedShape, parameter.dtype ?? dtype, { persistent: true, label: entry.name }),
   );
   parameter.assign(value);
   const itemBytes = ITEM_BYTES[entry.dtype];
@@ -158,7 +158,7 @@ async function upload(
   const piece = parameter.packing === "none" ? Math.min(size, WINDOW / 4) : size;
   for (let start = 0; start < size; start += piece) {
     const count = Math.min(piece, size - start);
-    const staging = device.memory.take(Math.ceil((count * itemBytes) / 16) * 16, "weights");
+    const staging = device.take(Math.ceil((count * itemBytes) / 16) * 16, "weights");
     const from = entry.start + start * itemBytes;
     for (let offset = 0; offset < count * itemBytes; offset += WINDOW) {
       const bytes = await read(from + offset, from + Math.min(offset + WINDOW, count * itemBytes));
@@ -176,7 +176,7 @@ async function upload(
 }
 
 /** GPU writes are of whole 32-bit words. */
-function wholeWords(bytes: Uint8Array): Uint8Array {
+export function wholeWords(bytes: Uint8Array): Uint8Array {
   if (bytes.length % 4 === 0) return bytes;
   const padded = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
   padded.set(bytes);

@@ -1,40 +1,71 @@
 /** How each class that model_index.json may name is loaded. Names are looked up here and never imported. */
 import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import { requireTokenizerFiles } from "../loader/clip_tokenizer_files.js";
+import { openRequired } from "../loader/config.js";
 import { joinPath } from "../loader/paths.js";
 import type { Repository } from "../loader/repository.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
-import { CLIPTextModel } from "../nn/clip_text_model.js";
-import type { FromPretrainedOptions } from "../nn/pretrained.js";
+import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
+import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
+import { ControlNetModel } from "../nn/controlnet.js";
+import { loadModel, requireModelFiles, type LoadHooks, type ModelClass } from "../nn/load_model.js";
+import type { FromPretrainedOptions, PretrainedModel } from "../nn/pretrained.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import { schedulerClass, schedulerNames } from "../schedulers/index.js";
 
-type ModelOptions = Omit<FromPretrainedOptions, "subfolder" | "config">;
-export type ComponentLoader = (repository: Repository, subfolder: string, options: ModelOptions) => Promise<unknown>;
+export type ModelOptions = Omit<FromPretrainedOptions, "subfolder" | "config">;
 
-const MODELS: ReadonlyMap<string, ComponentLoader> = new Map<string, ComponentLoader>([
-  [
-    "diffusers.UNet2DConditionModel",
-    (repository, subfolder, options) => UNet2DConditionModel.fromPretrained(repository, { ...options, subfolder }),
-  ],
-  [
-    "diffusers.UNet2DModel",
-    async (repository, subfolder, options) =>
-      UNet2DModel.fromPretrained(repository, { ...options, subfolder: await folderOf(repository, subfolder) }),
-  ],
-  [
-    "diffusers.AutoencoderKL",
-    (repository, subfolder, options) => AutoencoderKL.fromPretrained(repository, { ...options, subfolder }),
-  ],
-  [
-    "transformers.CLIPTextModel",
-    (repository, subfolder, options) => CLIPTextModel.fromPretrained(repository, { ...options, subfolder }),
-  ],
-  ["transformers.CLIPTokenizer", (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder })],
-  [
-    "transformers.CLIPTokenizerFast",
-    (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder }),
-  ],
+export interface ComponentLoader {
+  /** Models have weights, variants of them, and kernels; other components have not. */
+  readonly isModel: boolean;
+  load(repository: Repository, folder: string, options: ModelOptions, hooks: LoadHooks): Promise<unknown>;
+  /** @throws MissingFilesError naming all files that load() would not find */
+  require(repository: Repository, folder: string, options: ModelOptions, hooks: LoadHooks): Promise<unknown>;
+}
+
+/** @param place the folder of the model, by default that of the component */
+function model<M extends PretrainedModel<object>>(
+  Class: ModelClass<M>,
+  place = async (_: Repository, folder: string): Promise<string> => folder,
+): ComponentLoader {
+  return {
+    isModel: true,
+    async load(repository, folder, options, hooks) {
+      return loadModel(Class, repository, { ...options, subfolder: await place(repository, folder) }, hooks);
+    },
+    async require(repository, folder, { variant }, hooks) {
+      const subfolder = await place(repository, folder);
+      await requireModelFiles(repository, { subfolder, stem: Class.weightStem, variant }, hooks);
+    },
+  };
+}
+
+const tokenizer: ComponentLoader = {
+  isModel: false,
+  load: (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder }),
+  require: requireTokenizerFiles,
+};
+
+const scheduler = (className: string): ComponentLoader => ({
+  isModel: false,
+  load: (repository, subfolder) => schedulerClass(className).fromPretrained(repository, { subfolder }),
+  async require(repository, subfolder) {
+    const name = "scheduler_config.json";
+    if (!(await repository.open(name))) await openRequired(repository, joinPath(subfolder, name));
+  },
+});
+
+const COMPONENTS: ReadonlyMap<string, ComponentLoader> = new Map<string, ComponentLoader>([
+  ["diffusers.UNet2DConditionModel", model(UNet2DConditionModel)],
+  ["diffusers.UNet2DModel", model(UNet2DModel, folderOf)],
+  ["diffusers.AutoencoderKL", model(AutoencoderKL)],
+  ["diffusers.AutoencoderTiny", model(AutoencoderTiny)],
+  ["diffusers.ControlNetModel", model(ControlNetModel)],
+  ["transformers.CLIPTextModel", model(CLIPTextModel)],
+  ["transformers.CLIPTextModelWithProjection", model(CLIPTextModelWithProjection)],
+  ["transformers.CLIPTokenizer", tokenizer],
+  ["transformers.CLIPTokenizerFast", tokenizer],
 ]);
 
 /**
@@ -64,13 +95,10 @@ const OPTIONAL: ReadonlySet<string> = new Set([
 export function componentLoader(component: string, library: string, className: string): ComponentLoader | null {
   const name = `${library}.${className}`;
   if (OPTIONAL.has(name)) return null;
-  const model = MODELS.get(name);
-  if (model) return model;
-  if (library === "diffusers" && schedulerNames().includes(className)) {
-    const Class = schedulerClass(className);
-    return (repository, subfolder) => Class.fromPretrained(repository, { subfolder });
-  }
-  const known = [...MODELS.keys(), ...schedulerNames().map((scheduler) => `diffusers.${scheduler}`)];
+  const loader = COMPONENTS.get(name);
+  if (loader) return loader;
+  if (library === "diffusers" && schedulerNames().includes(className)) return scheduler(className);
+  const known = [...COMPONENTS.keys(), ...schedulerNames().map((scheduler) => `diffusers.${scheduler}`)];
   throw new TypeError(
     `model_index.json: ${component} is a ${name}, which this version does not have. Known: ${known.join(", ")}.`,
   );

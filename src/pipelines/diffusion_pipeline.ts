@@ -10,21 +10,20 @@ import {
   type RepositorySource,
 } from "../loader/repository.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
+import { givenDType, type DTypeOptions } from "../nn/dtype.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
 import type { SaveOptions } from "../nn/save_model.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import { componentLoader } from "./component_loaders.js";
+import { loadComponents, type PipelineDType } from "./load_components.js";
 import type { ProgressBarConfig } from "./progress_bar.js";
 import { savePipeline } from "./save_pipeline.js";
 
 /** What `fromPretrained` takes besides components. */
-export interface PipelineOptions extends Pick<
-  FromPretrainedOptions,
-  "variant" | "useSafetensors" | "device" | keyof HubOptions
-> {
-  /** Storage of all models, or by component, e.g. { unet: "float16", default: "float32" }. Default "float32". */
-  dtype?: FromPretrainedOptions["dtype"] | Readonly<Record<string, "float32" | "float16">>;
-}
+export interface PipelineOptions
+  extends
+    DTypeOptions<PipelineDType>,
+    Pick<FromPretrainedOptions, "variant" | "useSafetensors" | "device" | keyof HubOptions> {}
 
 export type Components = Record<string, unknown>;
 
@@ -43,7 +42,10 @@ export function registerPipeline(pipeline: PipelineClass): void {
   registry.set(pipeline.className, pipeline);
 }
 
-const OPTION_NAMES = new Set(["dtype", "variant", "useSafetensors", "device", ...HUB_OPTION_NAMES]);
+const OPTION_NAMES = new Set([
+  ...["dtype", "torchDtype", "torch_dtype", "variant", "useSafetensors", "device"],
+  ...HUB_OPTION_NAMES,
+]);
 
 export abstract class DiffusionPipeline extends Callable {
   static readonly className: string = "DiffusionPipeline";
@@ -73,40 +75,20 @@ export abstract class DiffusionPipeline extends Callable {
     options: PipelineOptions & Components = {},
   ): Promise<P & AnyCall> {
     options.signal?.throwIfAborted();
-    const repository = await openRepository(source, hubOptions(options));
-    const index = await readJSON(repository, "model_index.json");
-    const Class = pipelineClass(this.className, index._class_name);
-    const given = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name)));
-    const unexpected = Object.keys(given).filter((name) => !Class.componentNames.includes(name));
-    if (unexpected.length > 0)
-      console.warn(
-        `Keyword arguments ${JSON.stringify(unexpected)} are not expected by ${Class.className} and will be ignored.`,
-      );
-
-    // Every class is looked up before anything is loaded.
-    const loaders = Class.componentNames.map((name) => [name, name in given ? null : plan(name, index[name])] as const);
-    const device = options.device ?? (await ensureDevice());
-    const loaded: Components = {};
+    // One component that fails stops the others, as the caller's signal does.
+    const controller = new AbortController();
+    const stop = (): void => controller.abort(options.signal?.reason);
+    options.signal?.addEventListener("abort", stop, { once: true });
     try {
-      for (const [name, load] of loaders) {
-        const dtype =
-          typeof options.dtype === "object" ? (options.dtype[name] ?? options.dtype.default) : options.dtype;
-        const { variant, useSafetensors, progressCallback, signal } = options;
-        loaded[name] =
-          name in given
-            ? given[name]
-            : await load?.(repository, name, { dtype, variant, useSafetensors, progressCallback, signal, device });
-      }
-      const pipeline = new Class({ ...loaded, requires_safety_checker: index.requires_safety_checker });
-      const known = Object.keys(Class.initArguments).filter((key) => key in index);
-      pipeline.#entries = Object.fromEntries(known.map((key) => [key, index[key]]));
-      pipeline.#entries._name_or_path = typeof source === "string" ? source : repository.name;
-      return pipeline as P & AnyCall;
-    } catch (error) {
-      for (const [name, component] of Object.entries(loaded))
-        if (!(name in given) && component instanceof PretrainedModel) component.dispose();
-      throw error;
+      return (await load(this.className, source, options, controller)) as P & AnyCall;
+    } finally {
+      options.signal?.removeEventListener("abort", stop);
     }
+  }
+
+  /** Takes what model_index.json says besides components, for saving. */
+  remember(entries: Components): void {
+    this.#entries = entries;
   }
 
   /** The components by name, as model_index.json calls them. */
@@ -172,6 +154,47 @@ export abstract class DiffusionPipeline extends Callable {
 /** A pipeline whose class is known only at run time can still be called. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- the arguments and results are those of the class in the file
 export type AnyCall = (...args: any[]) => Promise<any>;
+
+async function load(
+  calledOn: string,
+  source: RepositorySource,
+  options: PipelineOptions & Components,
+  controller: AbortController,
+): Promise<DiffusionPipeline> {
+  const repository = await openRepository(source, { ...hubOptions(options), signal: controller.signal });
+  const index = await readJSON(repository, "model_index.json");
+  const Class = pipelineClass(calledOn, index._class_name);
+  const given = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name)));
+  const unexpected = Object.keys(given).filter((name) => !Class.componentNames.includes(name));
+  if (unexpected.length > 0)
+    console.warn(
+      `Keyword arguments ${JSON.stringify(unexpected)} are not expected by ${Class.className} and will be ignored.`,
+    );
+
+  // Every class is looked up before anything is loaded.
+  const loaders = Class.componentNames.flatMap((name) => {
+    const loader = name in given ? null : plan(name, index[name]);
+    return loader ? [[name, loader] as const] : [];
+  });
+  const device = options.device ?? (await ensureDevice());
+  const { variant, useSafetensors, progressCallback } = options;
+  const loaded = await loadComponents(Class.className, repository, loaders, {
+    ...{ variant, useSafetensors, progressCallback, device, controller },
+    dtype: givenDType(options),
+  });
+  try {
+    const pipeline = new Class({ ...given, ...loaded, requires_safety_checker: index.requires_safety_checker });
+    const known = Object.keys(Class.initArguments).filter((key) => key in index);
+    pipeline.remember({
+      ...Object.fromEntries(known.map((key) => [key, index[key]])),
+      _name_or_path: typeof source === "string" ? source : repository.name,
+    });
+    return pipeline;
+  } catch (error) {
+    for (const component of Object.values(loaded)) if (component instanceof PretrainedModel) component.dispose();
+    throw error;
+  }
+}
 
 function pipelineClass(calledOn: string, inFile: unknown): PipelineClass {
   const name = calledOn === DiffusionPipeline.className ? inFile : calledOn;

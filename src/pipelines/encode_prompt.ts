@@ -51,12 +51,20 @@ export async function encodePrompt(
 }
 
 /** The text encoder's last hidden state, or an earlier one under the final norm. */
-async function encode(
+function encode(
   { tokenizer, text_encoder: model }: TextComponents,
   texts: readonly string[],
   clipSkip?: number,
 ): Promise<Tensor> {
-  const { inputIds } = tokenizer(texts, { padding: "max_length", truncation: true });
+  return encodeIds(model, tokenizer(texts, { padding: "max_length", truncation: true }).inputIds, clipSkip);
+}
+
+/** The same from ids. @returns [batch, tokens, width], which the caller disposes */
+export async function encodeIds(
+  model: CLIPTextModel,
+  inputIds: readonly (readonly number[])[],
+  clipSkip?: number,
+): Promise<Tensor> {
   const { lastHiddenState, pooledOutput, hiddenStates } = await model.forward(inputIds);
   let result: Tensor | undefined;
   try {

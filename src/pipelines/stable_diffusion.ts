@@ -39,6 +39,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     ...["safety_checker", "feature_extractor", "image_encoder"],
   ];
   static override readonly initArguments = { requires_safety_checker: true };
+  /** An AutoencoderTiny decodes, too. */
   vae: AutoencoderKL;
   text_encoder: CLIPTextModel;
   tokenizer: CLIPTokenizer;
@@ -201,6 +202,24 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
       if (guided) context.dispose();
       timestepCond?.dispose();
     }
+  }
+
+  /** Large pictures are decoded in tiles, see AutoencoderKL.enableTiling(). */
+  enableVaeTiling(): void {
+    this.vae.enableTiling();
+  }
+
+  disableVaeTiling(): void {
+    this.vae.disableTiling();
+  }
+
+  /** The pictures of a batch are decoded one after another. */
+  enableVaeSlicing(): void {
+    this.vae.enableSlicing();
+  }
+
+  disableVaeSlicing(): void {
+    this.vae.disableSlicing();
   }
 
   /** The guidance scale as distilled models (LCM) take it. */

@@ -17,6 +17,11 @@ export function patchLegacyConfigs(scheduler: Scheduler, unet: UNet2DConditionMo
     );
     patch(scheduler, { clip_sample: false });
   }
+  patchSampleSize(unet);
+}
+
+/** The picture size of UNet configs that diffusers before 0.9 wrote. */
+export function patchSampleSize(unet: UNet2DConditionModel): void {
   const { sample_size: size, _diffusers_version: version } = unet.config as {
     sample_size: unknown;
     _diffusers_version?: unknown;

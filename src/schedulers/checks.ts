@@ -56,7 +56,7 @@ export function checkShapes(className: string, modelOutput: Tensor, sample: Tens
 }
 
 /** Value `i` of a table over the training timesteps. */
-export function at(className: string, table: Float32Array, i: number): number {
+export function at(className: string, table: ArrayLike<number>, i: number): number {
   if (Number.isInteger(i) && i >= 0 && i < table.length) return table[i];
   throw new RangeError(
     `${className}: timesteps must be whole numbers from 0 to ${table.length - 1}, got ${i}; take them from scheduler.timesteps`,

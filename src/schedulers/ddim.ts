@@ -2,8 +2,8 @@ import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { ddimUpdate } from "./ddim_formulas.js";
 import { drawNoise } from "./noise.js";
-import { boundedX0, isBounded, linear, predictEpsilon, predictX0 } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
 import { spacedTimesteps } from "./spacing.js";
 
@@ -51,27 +51,15 @@ export class DDIMScheduler extends AlphasScheduler<DDIMConfig> {
     if (eta > 0 && generator && varianceNoise)
       throw new Error(`${className}.step: takes generator or varianceNoise, got both`);
     const previous = timestep - Math.floor(config.num_train_timesteps / n);
-    const alpha = this.alphaAt(timestep);
-    const alphaPrevious = previous >= 0 ? this.alphaAt(previous) : this.finalAlphaCumprod;
-    const variance = ((1 - alphaPrevious) / (1 - alpha)) * (1 - alpha / alphaPrevious);
-    const std = eta * Math.sqrt(variance);
-    const rates = { alpha: Math.sqrt(alpha), sigma: Math.sqrt(1 - alpha), bounded: isBounded(config) };
-
-    return sample.device.scope(() => {
-      const x0 = predictX0(className, config.prediction_type, modelOutput, sample, rates);
-      const predOriginalSample = boundedX0(x0, config);
-      const used = isBounded(config) ? linear(predOriginalSample) : x0;
-      const epsilon = useClippedModelOutput
-        ? linear(sample)
-            .plus(used, -rates.alpha)
-            .times(1 / rates.sigma)
-        : predictEpsilon(className, config.prediction_type, modelOutput, sample, rates);
-      let previousSample = used
-        .times(Math.sqrt(alphaPrevious))
-        .plus(epsilon, Math.sqrt(Math.max(0, 1 - alphaPrevious - std ** 2)));
-      if (eta > 0) previousSample = previousSample.plus(varianceNoise ?? drawNoise(modelOutput, generator), std);
-      return { prevSample: previousSample.toTensor(), predOriginalSample };
-    });
+    const update = {
+      alpha: this.alphaAt(timestep),
+      alphaPrevious: previous >= 0 ? this.alphaAt(previous) : this.finalAlphaCumprod,
+      predictionType: config.prediction_type,
+      clip: config,
+      ...{ eta, useClippedModelOutput },
+      noise: () => varianceNoise ?? drawNoise(modelOutput, generator),
+    };
+    return sample.device.scope(() => ddimUpdate(className, update, modelOutput, sample));
   }
 
   /** What a model of `v_prediction` is to say of the sample that `addNoise` makes. */

@@ -1,8 +1,7 @@
 /** The update formulas of DPM-Solver (Lu et al. 2022, arXiv 2206.00927) and DPM-Solver++ (arXiv 2211.01095). */
 import type { Tensor } from "../tensor/tensor.js";
-import type { History } from "./history.js";
 import { Linear } from "./linear.js";
-import type { Level } from "./solver_scheduler.js";
+import type { Level } from "./levels.js";
 
 export const DPM_ALGORITHMS = ["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"] as const;
 export type DPMAlgorithm = (typeof DPM_ALGORITHMS)[number];
@@ -92,24 +91,24 @@ export function multistepOrder(
 /**
  * A multistep update of order 1 to 3.
  * @param levels the level to go to, the present one, and the earlier ones as far as the order needs them
- * @param outputs converted outputs of the model, that of the present level last
+ * @param outputs converted outputs of the model, that of the present level first
  */
 export function multistepUpdate(
   method: { algorithm: DPMAlgorithm; solver: DPMSolver; order: number },
   [to, from, before, earlier]: readonly Level[],
-  outputs: History,
+  [m0, m1, m2]: readonly Tensor[],
   { x, noise }: { x: Tensor; noise: Tensor | null },
 ): Linear {
   const { algorithm, solver, order } = method;
   const h = to.lambda - from.lambda;
-  const d0 = Linear.of(outputs.at(-1));
+  const d0 = Linear.of(m0);
   if (order === 1) return dpmUpdate(algorithm, { from, to }, { x, d0, noise });
   const r0 = (from.lambda - before.lambda) / h;
-  const slope0 = d0.minus(outputs.at(-2)).times(1 / r0);
+  const slope0 = d0.minus(m1).times(1 / r0);
   if (order === 2) return dpmUpdate(algorithm, { from, to, solver }, { x, d0, d1: slope0, noise });
   const r1 = (before.lambda - earlier.lambda) / h;
-  const slope1 = Linear.of(outputs.at(-2))
-    .minus(outputs.at(-3))
+  const slope1 = Linear.of(m1)
+    .minus(m2)
     .times(1 / r1);
   const bend = slope0.minus(slope1).times(1 / (r0 + r1));
   return dpmUpdate(algorithm, { from, to, solver: "heun" }, { x, d0, d1: slope0.plus(bend, r0), d2: bend, noise });

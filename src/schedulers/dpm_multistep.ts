@@ -33,7 +33,10 @@ export abstract class DPMMultistep<C extends DPMMultistepConfig = DPMMultistepCo
       this.#outputs.push(this.convert(mean, sample, index));
       const noise = this.noiseFor(mean, options);
       const levels = Array.from({ length: order + 1 }, (_, k) => this.level(index + 1 - k));
-      const update = multistepUpdate({ algorithm, solver, order }, levels, this.#outputs, { x: sample, noise });
+      const update = multistepUpdate({ algorithm, solver, order }, levels, this.#outputs.newestFirst, {
+        x: sample,
+        noise,
+      });
       return { prevSample: update.toTensor() };
     });
     this.advance();

@@ -16,7 +16,7 @@ import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import { boundedX0, linear } from "./prediction.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
-import type { Level } from "./solver_scheduler.js";
+import type { Level } from "./levels.js";
 
 const defaults = {
   ...EDM_DEFAULTS,
@@ -87,7 +87,10 @@ export class EDMDPMSolverMultistepScheduler extends EDMScheduler<EDMDPMSolverMul
       this.#outputs.push(config.thresholding ? linear(boundedX0(guess, config)) : guess);
       const noise = isStochastic(algorithm) ? (varianceNoise ?? drawNoise(modelOutput, generator)) : null;
       const levels = Array.from({ length: order + 1 }, (_, k) => this.#level(index + 1 - k));
-      const update = multistepUpdate({ algorithm, solver, order }, levels, this.#outputs, { x: sample, noise });
+      const update = multistepUpdate({ algorithm, solver, order }, levels, this.#outputs.newestFirst, {
+        x: sample,
+        noise,
+      });
       return { prevSample: update.toTensor() };
     });
     this.advance();

@@ -8,6 +8,7 @@ import { drawNoise } from "./noise.js";
 import { velocityAt } from "./noising.js";
 import { sigmaPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { eulerUpdate } from "./sigma_formulas.js";
 import { sigmaToTimestep } from "./sigmas.js";
 
 const defaults = {
@@ -102,8 +103,7 @@ export class EulerDiscreteScheduler extends DiscreteScheduler<EulerDiscreteConfi
         sigmaHat,
         known: PREDICTIONS,
       });
-      const derivative = x.minus(x0).times(1 / sigmaHat);
-      const prevSample = x.plus(derivative, sigmas[index + 1] - sigmaHat).toTensor();
+      const prevSample = eulerUpdate(x, x0, { from: sigmaHat, to: sigmas[index + 1] }).toTensor();
       return { prevSample, predOriginalSample: x0.toTensor() };
     });
     this.advance();

@@ -21,6 +21,11 @@ export class History {
     return item;
   }
 
+  /** All of them, for the formulas of multistep methods. */
+  get newestFirst(): readonly Tensor[] {
+    return this.#items.slice().reverse();
+  }
+
   /** Remembers a copy of `x`, and forgets the oldest entry beyond the capacity. */
   push(x: Tensor | Linear): Tensor {
     const copy = (x instanceof Linear ? x : Linear.of(x)).toTensor();

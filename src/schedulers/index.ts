@@ -96,3 +96,4 @@ export { FlowMatchHeunDiscreteScheduler, type FlowMatchHeunDiscreteConfig } from
 export { FlowMatchLCMScheduler, type FlowMatchLCMConfig } from "./flow_match_lcm.js";
 export { UnCLIPScheduler, type UnCLIPConfig } from "./unclip.js";
 export { ScoreSdeVeScheduler, type ScoreSdeVeConfig } from "./sde_ve.js";
+export * from "./flax/index.js";

@@ -58,7 +58,7 @@ export class IPNDMScheduler extends IndexedScheduler<IPNDMConfig> {
     const [alpha, beta] = [this.alphas[index], this.betas[index]];
     const result = sample.device.scope(() => {
       this.#outputs.push(Linear.of(sample, beta).plus(modelOutput, alpha));
-      const output = adamsBashforth(this.#outputs);
+      const output = adamsBashforth(this.#outputs.newestFirst);
       // Where alpha is 0 the sample cancels: it must do so before the difference is scaled up by 1e8.
       const difference = Linear.of(sample).plus(output, -beta).toTensor();
       const scale = this.alphas[index + 1] / Math.max(alpha, 1e-8);

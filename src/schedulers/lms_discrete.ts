@@ -6,6 +6,7 @@ import { History } from "./history.js";
 import { Linear } from "./linear.js";
 import { sigmaPrediction, USUAL_PREDICTIONS } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkOrder, derivative, LMS_ORDER, lmsCoefficient, lmsUpdate } from "./sigma_formulas.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
@@ -49,30 +50,16 @@ export class LMSDiscreteScheduler extends DiscreteScheduler<LMSDiscreteConfig> {
    * @param index of the step
    */
   getLmsCoefficient(order: number, index: number, current: number): number {
-    const { sigmas } = this;
-    const start = sigmas[index];
-    // Coefficients of the polynomial in σ - start, lowest first.
-    let polynomial = [1];
-    for (let k = 0; k < order; k++) {
-      if (k === current) continue;
-      const root = sigmas[index - k] - start;
-      const scale = 1 / (sigmas[index - current] - sigmas[index - k]);
-      const shifted = [0, ...polynomial];
-      polynomial = shifted.map((c, i) => (c - root * (polynomial[i] ?? 0)) * scale);
-    }
-    const h = sigmas[index + 1] - start;
-    return polynomial.reduceRight((sum, c, i) => (sum + c / (i + 1)) * h, 0);
+    return lmsCoefficient(this.sigmas, order, index, current);
   }
 
   /** @param options `order`: how many derivatives to use, 4 unless told */
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, { order = 4 }: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, { order = LMS_ORDER }: StepOptions = {}): StepResult {
     const { className, config, sigmas } = this;
     checkShapes(className, modelOutput, sample);
-    if (!Number.isInteger(order) || order < 1)
-      throw new RangeError(`${className}.step: order must be a whole number of at least 1, got ${order}`);
+    checkOrder(className, order);
     const index = this.indexOfStep(timestep);
     const sigma = sigmas[index];
-    const used = Math.min(index + 1, order);
     const derivatives = this.#derivatives;
     const result = sample.device.scope(() => {
       const x = Linear.of(sample);
@@ -80,13 +67,10 @@ export class LMSDiscreteScheduler extends DiscreteScheduler<LMSDiscreteConfig> {
         sigma,
         known: USUAL_PREDICTIONS,
       });
-      derivatives.push(x.minus(x0).times(1 / sigma));
+      derivatives.push(derivative(x, x0, sigma));
       derivatives.keep(order);
-      let previous = x;
-      // A run that began in the middle has fewer derivatives than its index says.
-      for (let k = 0; k < Math.min(used, derivatives.length); k++)
-        previous = previous.plus(derivatives.at(-1 - k), this.getLmsCoefficient(used, index, k));
-      return { prevSample: previous.toTensor(), predOriginalSample: x0.toTensor() };
+      const prevSample = lmsUpdate({ sigmas, index, order }, x, derivatives.newestFirst).toTensor();
+      return { prevSample, predOriginalSample: x0.toTensor() };
     });
     this.advance();
     return result;

@@ -1,15 +1,30 @@
 /** Scheduler classes by name. The names are explicit strings: `Class.name` does not survive a minifier. */
+import type { ConfiguredClass } from "./configured_scheduler.js";
+import type { FlaxSchedulerClass } from "./flax/flax_scheduler.js";
 import type { SchedulerClass } from "./scheduler.js";
 
 const classes = new Map<string, SchedulerClass>();
+const flaxClasses = new Map<string, FlaxSchedulerClass>();
 
 /** Makes classes known by their `className`, to configs and to `schedulerClass`. */
 export function registerSchedulers(...added: readonly SchedulerClass[]): void {
   for (const scheduler of added) classes.set(scheduler.className, scheduler);
 }
 
-/** The class of that name, or undefined. */
-export const findScheduler = (className: string): SchedulerClass | undefined => classes.get(className);
+/** Makes stateless classes known to configs. They are no schedulers of `schedulerClass`: their surface is another. */
+export function registerFlaxSchedulers(...added: readonly FlaxSchedulerClass[]): void {
+  for (const scheduler of added) flaxClasses.set(scheduler.className, scheduler);
+}
+
+/** The stateless class of that name (`"FlaxDDIMScheduler"`), or undefined. */
+export const findFlaxScheduler = (className: string): FlaxSchedulerClass | undefined => flaxClasses.get(className);
+
+/** Names of the stateless classes. */
+export const flaxSchedulerNames = (): string[] => [...flaxClasses.keys()];
+
+/** Whatever has a config of that class name, or undefined. */
+export const findConfigured = (className: string): ConfiguredClass | undefined =>
+  classes.get(className) ?? flaxClasses.get(className);
 
 /** Names of all schedulers of this library, sorted. */
 export const schedulerNames = (): string[] => [...classes.keys()].sort();

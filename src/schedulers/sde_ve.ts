@@ -1,10 +1,8 @@
-import { langevin } from "../tensor/ops/langevin.js";
-import { Tensor } from "../tensor/tensor.js";
-import { linspace } from "./betas.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { at, checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
-import { Linear } from "./linear.js";
 import { drawNoise, drawNoiseData } from "./noise.js";
 import { mixAtTimes } from "./noising.js";
+import { veCorrect, vePredict, veDiscreteSigmas, veSigmas, veTimesteps } from "./sde_ve_formulas.js";
 import { Scheduler, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
 
 const defaults = {
@@ -16,8 +14,6 @@ const defaults = {
   correct_steps: 1,
 };
 export type ScoreSdeVeConfig = typeof defaults;
-
-const f32 = Math.fround;
 
 /**
  * Variance-exploding SDE with predictor and corrector (Song et al. 2021, arXiv 2011.13456). Each timestep takes
@@ -48,7 +44,7 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
     const { samplingEps = this.config.sampling_eps, ...others } = options;
     checkScheduleOptions(this.className, ScoreSdeVeScheduler.customSchedules, others);
     const n = checkSteps(this.className, numInferenceSteps);
-    this.timesteps = Array.from(linspace(1, samplingEps, n));
+    this.timesteps = veTimesteps(n, samplingEps);
     this.numInferenceSteps = n;
   }
 
@@ -58,8 +54,8 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
     { sigmaMin = this.config.sigma_min, sigmaMax = this.config.sigma_max } = {},
   ): void {
     const n = checkSteps(this.className, numInferenceSteps);
-    this.discreteSigmas = linspace(Math.log(sigmaMin), Math.log(sigmaMax), n).map(Math.exp);
-    this.sigmas = this.timesteps.map((t) => f32(sigmaMin * f32(f32(sigmaMax / sigmaMin) ** t)));
+    this.discreteSigmas = veDiscreteSigmas(n, sigmaMin, sigmaMax);
+    this.sigmas = veSigmas(this.timesteps, sigmaMin, sigmaMax);
   }
 
   /** The sample itself. */
@@ -86,32 +82,18 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
   ): StepResult {
     this.#checkReady("stepPred");
     checkShapes(this.className, modelOutput, sample);
-    const index = Math.trunc(f32(f32(timestep) * (this.timesteps.length - 1)));
-    const sigma = at(this.className, this.discreteSigmas, index);
-    const below = index === 0 ? 0 : this.discreteSigmas[index - 1];
-    const variance = sigma ** 2 - below ** 2;
-    return sample.device.scope(() => {
-      const mean = Linear.of(sample).plus(modelOutput, variance);
-      const noise = varianceNoise ?? drawNoise(sample, generator);
-      return { prevSample: mean.plus(noise, Math.sqrt(variance)).toTensor(), prevSampleMean: mean.toTensor() };
-    });
+    const at = { sigmas: this.discreteSigmas, steps: this.timesteps.length, timestep };
+    return sample.device.scope(() =>
+      vePredict(this.className, at, modelOutput, sample, varianceNoise ?? drawNoise(sample, generator)),
+    );
   }
 
   /** Langevin dynamics at one level: the signal-to-noise ratio `snr` fixes the size of the step. */
   stepCorrect(modelOutput: Tensor, sample: Tensor, { generator }: StepOptions = {}): StepResult {
     this.#checkReady("stepCorrect");
     checkShapes(this.className, modelOutput, sample);
-    const data = drawNoiseData(sample, generator);
-    const batch = sample.shape[0];
-    const width = data.length / batch;
-    const norms = Array.from({ length: batch }, (_, b) =>
-      Math.sqrt(data.subarray(b * width, (b + 1) * width).reduce((sum, v) => sum + v * v, 0)),
-    );
-    const strength = (this.config.snr * norms.reduce((a, b) => a + b, 0)) / batch;
-    return sample.device.scope(() => {
-      const noise = Tensor.from(data, sample.shape, { device: sample.device });
-      return { prevSample: langevin(sample, modelOutput, noise, strength) };
-    });
+    const noise = drawNoiseData(sample, generator);
+    return sample.device.scope(() => ({ prevSample: veCorrect(this.config.snr, modelOutput, sample, noise) }));
   }
 
   /**

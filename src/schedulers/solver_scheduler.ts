@@ -3,9 +3,10 @@ import { slice } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { makeSchedule, type BetaConfig } from "./betas.js";
 import { given } from "./checks.js";
-import { Linear } from "./linear.js";
+import { convertToEpsilon, convertToX0, levelAt, levelOf, type Conversion, type Level } from "./levels.js";
+import type { Linear } from "./linear.js";
 import { mixAtTimes } from "./noising.js";
-import { boundedX0, linear, predictEpsilon, predictX0, type Prediction } from "./prediction.js";
+import type { Prediction } from "./prediction.js";
 import {
   interpolate,
   logFloat32,
@@ -16,7 +17,7 @@ import {
   type SigmaShapeConfig,
 } from "./sigmas.js";
 import { SigmasScheduler } from "./sigmas_scheduler.js";
-import { linspace64, spacedTimesteps, type SpacingConfig } from "./spacing.js";
+import { linspace64, spacedBelow, type SpacingConfig } from "./spacing.js";
 
 const f32 = Math.fround;
 
@@ -33,15 +34,7 @@ export interface SolverConfig extends BetaConfig, SigmaShapeConfig {
   readonly variance_type?: string | null;
 }
 
-/** A point of the schedule: x = alpha x0 + sigma noise, lambda = ln(alpha / sigma). */
-export interface Level {
-  alpha: number;
-  sigma: number;
-  lambda: number;
-}
-
 export const X0_PREDICTIONS = ["epsilon", "sample", "v_prediction", "flow_prediction"] as const;
-const NOISE_PREDICTIONS = ["epsilon", "sample", "v_prediction"] as const;
 
 export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> extends SigmasScheduler<C> {
   readonly betas: Float32Array;
@@ -69,30 +62,20 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
     return this.levelOf(this.sigmas[index]);
   }
 
-  /**
-   * In float32 as in diffusers: where two levels are next to equal, their distance is nothing but rounding, and an SDE
-   * solver would make noise of it.
-   */
   protected levelOf(level: number): Level {
-    const flow = this.config.use_flow_sigmas;
-    const alpha = f32(flow ? 1 - level : 1 / f32(Math.sqrt(f32(f32(level * level) + 1))));
-    const sigma = f32(flow ? level : level * alpha);
-    return { alpha, sigma, lambda: f32(f32(Math.log(alpha)) - f32(Math.log(sigma))) };
+    if (this.config.use_flow_sigmas) return levelOf(1 - level, level);
+    const alpha = f32(1 / f32(Math.sqrt(f32(f32(level * level) + 1))));
+    return levelOf(alpha, level * alpha);
   }
 
-  /** n whole timesteps without the last one of n + 1, as these classes space them. */
-  protected spacedBelow(config: SpacingConfig, n: number, last = config.num_train_timesteps): number[] {
-    const bounded = { ...config, num_train_timesteps: last };
-    if (config.timestep_spacing !== "trailing") return spacedTimesteps(this.className, bounded, n + 1).slice(0, -1);
-    // The stride is that of all training timesteps, also where the noisiest ones are clipped away.
-    return spacedTimesteps(this.className, config, n, { last });
+  /** n whole timesteps, as these classes space them. */
+  protected spacedBelow(config: SpacingConfig, n: number, last?: number): number[] {
+    return spacedBelow(this.className, config, n, last);
   }
 
   /** Number of training timesteps left when those with λ below the config's bound are clipped. */
   protected clippedLength(bound: number): number {
-    const below = this.alphasCumprod.filter(
-      (a) => f32(f32(Math.log(f32(Math.sqrt(a)))) - f32(Math.log(f32(Math.sqrt(f32(1 - a)))))) < bound,
-    );
+    const below = this.alphasCumprod.filter((alpha) => levelAt(alpha).lambda < bound);
     return this.alphasCumprod.length - below.length;
   }
 
@@ -154,38 +137,20 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
     index: number,
     known: readonly Prediction[] = X0_PREDICTIONS,
   ): Linear {
-    const guess = predictX0(this.className, this.config.prediction_type, modelOutput, sample, {
-      ...this.#rates(index),
-      known,
-    });
-    return this.config.thresholding ? linear(boundedX0(guess, this.config)) : guess;
+    return convertToX0(this.className, { ...this.#conversion(index), known }, modelOutput, sample);
   }
 
   /** The noise at a point of the schedule; with thresholding, that which goes with the thresholded x0. */
   protected epsilon(modelOutput: Tensor, sample: Tensor, index: number): Linear {
-    const { alpha, sigma } = this.#rates(index);
-    const known = NOISE_PREDICTIONS;
-    const guess = predictEpsilon(this.className, this.config.prediction_type, modelOutput, sample, {
-      alpha,
-      sigma,
-      known,
-    });
-    if (!this.config.thresholding) return guess;
-    const x0 = boundedX0(
-      Linear.of(sample)
-        .plus(guess, -sigma)
-        .times(1 / alpha),
-      this.config,
-    );
-    return Linear.of(sample)
-      .plus(x0, -alpha)
-      .times(1 / sigma);
+    return convertToEpsilon(this.className, this.#conversion(index), modelOutput, sample);
   }
 
   /** A flow model's sigma is the level itself, whatever the schedule. */
-  #rates(index: number): { alpha: number; sigma: number } {
-    const { alpha, sigma } = this.level(index);
-    return { alpha, sigma: this.config.prediction_type === "flow_prediction" ? this.sigmas[index] : sigma };
+  #conversion(index: number): Conversion {
+    const { alpha, sigma: level } = this.level(index);
+    const { prediction_type: predictionType } = this.config;
+    const sigma = predictionType === "flow_prediction" ? this.sigmas[index] : level;
+    return { predictionType, alpha, sigma, clip: this.config };
   }
 
   /** The sample itself: these models see it unscaled. */

@@ -59,3 +59,19 @@ export function spacedTimesteps(
       return arange64(last, 0, -train / n).map((x) => roundHalfEven(x) - 1);
   }
 }
+
+/**
+ * n whole timesteps without the last one of n + 1, as the exponential integrators space them.
+ * @param last where they end, if not at the end of the training timesteps
+ */
+export function spacedBelow(
+  className: string,
+  config: SpacingConfig,
+  n: number,
+  last = config.num_train_timesteps,
+): number[] {
+  const bounded = { ...config, num_train_timesteps: last };
+  if (config.timestep_spacing !== "trailing") return spacedTimesteps(className, bounded, n + 1).slice(0, -1);
+  // The stride is that of all training timesteps, also where the noisiest ones are clipped away.
+  return spacedTimesteps(className, config, n, { last });
+}

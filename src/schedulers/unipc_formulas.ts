@@ -1,7 +1,7 @@
 /** The update formulas of UniPC (Zhao et al. 2023, arXiv 2302.04867). */
 import type { Tensor } from "../tensor/tensor.js";
 import { Linear } from "./linear.js";
-import type { Level } from "./solver_scheduler.js";
+import type { Level } from "./levels.js";
 
 /** One step from a level to the next, with what earlier steps left behind. */
 export interface UniStep {

@@ -16,11 +16,19 @@ export interface AdapterKind {
 /** 5 GFLOP/s on SwiftShader, 20 on llvmpipe, 100 on the slowest GPU, for 100 ms. */
 const FLOPS_BUDGET = { swiftShader: 5e8, llvmpipe: 2e9, hardware: 1e10 };
 
+/** What an adapter calls itself. */
+export const adapterName = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
+  `${vendor} ${architecture} ${device} ${description}`;
+
+/** True for CPU adapters: SwiftShader, llvmpipe, WARP. */
+export const isSoftwareAdapter = (info: GPUAdapterInfo): boolean =>
+  /swiftshader|llvmpipe|lavapipe|warp|basic render|microsoft/i.test(adapterName(info)) ||
+  info.isFallbackAdapter === true;
+
 export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>): AdapterKind {
-  const name = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
+  const name = adapterName(info);
   const llvmpipe = /llvmpipe|lavapipe/i.test(name);
-  const isSoftware =
-    llvmpipe || /swiftshader|warp|basic render|microsoft/i.test(name) || info.isFallbackAdapter === true;
+  const isSoftware = isSoftwareAdapter(info);
   const fixedLanes = info.subgroupMinSize === info.subgroupMaxSize ? (info.subgroupMinSize ?? 0) : 0;
   return {
     isSoftware,

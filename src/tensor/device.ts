@@ -75,10 +75,30 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
   return device;
 }
 
+const inNode = (): boolean => typeof process !== "undefined" && Boolean(process.versions?.node);
+
+/** Asks for an adapter; each call gives a new one of the same hardware, as an adapter makes one device only. */
+export type AdapterSource = () => Promise<GPUAdapter | null>;
+
+/** Every adapter that this process can open, some perhaps more than once. */
+export async function adapterSources(): Promise<AdapterSource[]> {
+  const gpu = globalThis.navigator?.gpu as GPU | undefined;
+  if (gpu) {
+    const ask =
+      (options: GPURequestAdapterOptions): AdapterSource =>
+      () =>
+        gpu.requestAdapter(options);
+    const preferences = ["high-performance", "low-power"] as const;
+    return [...preferences.map((powerPreference) => ask({ powerPreference })), ask({ forceFallbackAdapter: true })];
+  }
+  if (!inNode()) return [];
+  const gpus = await (await import("./gpu_node.js")).requestNodeGPUs();
+  return gpus.map((each) => () => each.requestAdapter());
+}
+
 async function requestAdapter({ powerPreference = "high-performance" }: DeviceOptions): Promise<GPUAdapter> {
-  const inNode = typeof process !== "undefined" && Boolean(process.versions?.node);
   let gpu = globalThis.navigator?.gpu as GPU | undefined;
-  if (!gpu && inNode) gpu = await (await import("./gpu_node.js")).requestNodeGPU();
+  if (!gpu && inNode()) gpu = await (await import("./gpu_node.js")).requestNodeGPU();
   const adapter = await gpu?.requestAdapter({ powerPreference });
   if (adapter) return adapter;
   throw new NoAdapterError(
@@ -130,6 +150,11 @@ export class Device {
       throw error;
     });
     this.#lossSignal.catch(() => undefined);
+  }
+
+  /** Whether the device can no longer be used. */
+  get isLost(): boolean {
+    return this.queue.isLost !== null;
   }
 
   /** Buffers and bytes held now and at most. */

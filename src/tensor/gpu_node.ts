@@ -5,6 +5,8 @@ import { findChromiumPackage, privateTempFolder, unpackSwiftShader } from "./sof
 // does not exit by itself; so exactly one module variable holds it, from requestNodeGPU() to releaseNodeGPU().
 let held: GPU | undefined;
 let pending: Promise<GPU> | undefined;
+/** The same for the further objects that requestNodeGPUs() makes, by the adapter that each gives. */
+let heldByName = new Map<string, GPU>();
 
 /**
  * WebGPU in Node, from the optional npm package `webgpu` (Dawn). The first call loads it, later calls share the result.
@@ -26,10 +28,34 @@ export function requestNodeGPU(): Promise<GPU> {
   return pending;
 }
 
+/**
+ * An object per adapter that Dawn finds; each gives its adapter as often as asked. `WEBGPU_DIFFUSERS_ADAPTER` leaves the one
+ * that it names. Of several cards of one name Dawn gives the first only.
+ */
+export async function requestNodeGPUs(): Promise<GPU[]> {
+  const first = await requestNodeGPU();
+  if (process.env.WEBGPU_DIFFUSERS_ADAPTER?.trim()) return [first];
+  const { create } = await importDawn();
+  const names = await adapterNames(create([...dawnFlags(), `adapter=${NOBODY}`]));
+  if (names.length < 2) return [first];
+  for (const name of names)
+    if (!heldByName.has(name)) heldByName.set(name, create([...dawnFlags(), `adapter=${name}`]));
+  return [first, ...names.map((name) => heldByName.get(name) as GPU)];
+}
+
+const NOBODY = "no adapter has this name";
+
+/** Dawn lists the adapters that it has when none has the wanted name. */
+async function adapterNames(gpu: GPU): Promise<string[]> {
+  const answer = await gpu.requestAdapter().then(() => "", String);
+  return [...new Set([...answer.matchAll(/name: '(.*)'/g)].map(([, name]) => name))];
+}
+
 /** Lets go of Dawn, so that the process can exit. Destroy every device first: a device without its GPU aborts. */
 export function releaseNodeGPU(): void {
   held = undefined;
   pending = undefined;
+  heldByName = new Map();
 }
 
 /**
@@ -38,6 +64,9 @@ export function releaseNodeGPU(): void {
  */
 const DEFAULT_FLAGS = "enable-dawn-features=disable_robustness";
 
+const dawnFlags = (): string[] =>
+  (process.env.WEBGPU_DIFFUSERS_DAWN_FLAGS ?? DEFAULT_FLAGS).split(",").filter((flag) => flag !== "");
+
 async function findGPU(): Promise<GPU> {
   const { create, globals } = await importDawn();
   for (const [name, value] of Object.entries(globals))
@@ -45,7 +74,7 @@ async function findGPU(): Promise<GPU> {
   quietVulkanLoader();
 
   const wanted = process.env.WEBGPU_DIFFUSERS_ADAPTER?.trim() ?? "";
-  const flags = (process.env.WEBGPU_DIFFUSERS_DAWN_FLAGS ?? DEFAULT_FLAGS).split(",").filter((flag) => flag !== "");
+  const flags = dawnFlags();
   if (wanted) flags.push(`adapter=${wanted.toLowerCase() === "swiftshader" ? "SwiftShader" : wanted}`);
   const tried: string[] = [];
   const attempt = async (what: string): Promise<GPU | null> => {

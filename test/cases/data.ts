@@ -66,6 +66,8 @@ export const activations = {
   silu: (x: number): number => x / (1 + Math.exp(-x)),
   quick_gelu: (x: number): number => x / (1 + Math.exp(-1.702 * x)),
   gelu: (x: number): number => 0.5 * x * erfc(-x * Math.SQRT1_2),
+  mish: (x: number): number => x * Math.tanh(Math.log1p(Math.exp(x))),
+  relu: (x: number): number => Math.max(0, x),
 };
 
 function erfc(x: number): number {

@@ -99,7 +99,7 @@ describe("linearCombination", () => {
 describe("activation", () => {
   gpu.checkLeaks();
 
-  for (const kind of ["silu", "gelu", "quick_gelu"] as const)
+  for (const kind of ["silu", "gelu", "quick_gelu", "mish", "relu"] as const)
     for (const dtype of gpu.DTYPES)
       test(`${kind} ${dtype}, from -30 to 30`, async () => {
         const x = rounded(
@@ -116,7 +116,7 @@ describe("activation", () => {
   test("large numbers give 0 or themselves, not NaN", async () => {
     const x = Float32Array.of(-60000, -1000, -100, 0, 100, 1000, 60000);
     await gpu.withTensors(async (make) => {
-      for (const kind of ["silu", "gelu", "quick_gelu"] as const)
+      for (const kind of ["silu", "gelu", "quick_gelu", "mish", "relu"] as const)
         for (const dtype of gpu.DTYPES) {
           const got = await gpu.take(activation(make(x, [7], dtype), kind));
           const wanted = gpu.want((i) => Math.max(0, x[i]), 7);
@@ -141,6 +141,17 @@ describe("geglu", () => {
           gpu.expectClose("geglu", await gpu.take(y), wanted, { ...tolerance, absolute: 4e-6 });
         });
       });
+
+  test("the approximation by tanh is JAX's gelu, also far from 0", async () => {
+    const inner = 24;
+    const x = Float32Array.from({ length: 2 * inner }, (_, i) => (i < inner ? 1 : (i - inner - inner / 2) * 2.5));
+    const tanhGelu = (v: number): number => 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)));
+    const wanted = gpu.want((i) => tanhGelu(x[inner + i]), inner);
+    await gpu.withTensors(async (make) => {
+      const y = geglu(make(x, [1, 2 * inner], "float32"), { approximate: "tanh" });
+      gpu.expectClose("geglu tanh", await gpu.take(y), wanted, activationTolerance("float32"));
+    });
+  });
 
   test("an odd width is an error", async () => {
     await gpu.withTensors(async (make) => {

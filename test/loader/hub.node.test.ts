@@ -2,12 +2,9 @@
 import { chmodSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { CLIPTokenizer } from "../../src/loader/clip_tokenizer.js";
 import { DownloadBar } from "../../src/loader/download_bar_node.js";
 import { openRepository, readJSON, type LoadProgress } from "../../src/loader/repository.js";
-import { DDIMScheduler, DiffusionPipeline, UNet2DConditionModel } from "../../src/index.js";
-import { folderFiles, gitHash, oneCommit, type Files, type Seen } from "../support/fake_hub_node.js";
-import { fixturePath } from "../support/files.js";
+import { gitHash, oneCommit, type Seen } from "../support/fake_hub_node.js";
 import { COMMIT, CONFIG, filesBelow, ID, sha256, useHub, WEIGHT } from "../support/hub_sandbox_node.js";
 
 const at = useHub(3_000_000);
@@ -331,56 +328,21 @@ describe("a bar on a terminal", () => {
   });
 });
 
-describe("fromPretrained", () => {
-  test("a pipeline comes from the hub; loaded again, without any file's bytes", async () => {
-    const files = new Map(folderFiles(fixturePath("models/repos/sd15")));
-    files.set("unet/diffusion_pytorch_model.bin", new Uint8Array(99_999));
-    at.hub.repositories.set("org/sd", oneCommit(files));
-    const options = { endpoint: at.hub.url, cacheDir: at.cache, revision: "main" };
-    const first = await DiffusionPipeline.fromPretrained("org/sd", options);
-    expect(first.constructor.name).toBe("StableDiffusionPipeline");
-    expect(at.hub.seen.some(({ path: file }) => file.endsWith(".bin"))).toBe(false);
-    const downloaded = at.hub.bytes();
-    first.dispose();
-    at.hub.seen.length = 0;
-    const second = await DiffusionPipeline.fromPretrained("org/sd", options);
-    expect(at.hub.seen.map(said)).toEqual(["api GET"]);
-    second.dispose();
-    at.hub.seen.length = 0;
-    const files16 = { ...options, variant: "fp16", subfolder: "unet" };
-    await expect(UNet2DConditionModel.fromPretrained("org/sd", files16)).rejects.toThrow(
-      /diffusion_pytorch_model.fp16.safetensors: no such file in org\/sd \(commit a{40} has no such file\)/,
-    );
-    expect(downloaded).toBeGreaterThan(1_000_000);
-    expect(at.hub.bytes()).toBe(0);
-  });
-
-  test("pickles are not even downloaded", async () => {
-    const config = readFileSync(path.join(fixturePath("models/repos/sd15"), CONFIG));
-    const pickle = new Map([[CONFIG, config] as const, ["unet/diffusion_pytorch_model.bin", new Uint8Array(99_999)]]);
-    at.hub.repositories.set("org/old", oneCommit(pickle as Files));
-    const options = { endpoint: at.hub.url, cacheDir: at.cache, subfolder: "unet" };
-    await expect(UNet2DConditionModel.fromPretrained("org/old", options)).rejects.toThrow(
-      /diffusion_pytorch_model.bin in org\/old: is a pickle/,
-    );
-    expect(at.hub.bytes()).toBe(config.length);
-    const file = await (await openRepository("org/old", options)).open("unet/diffusion_pytorch_model.bin");
-    expect(file?.size).toBe(99_999);
-    await expect(file!.read()).rejects.toThrow(/is a pickle, which can run code/);
-  });
-
-  test("tokenizers and schedulers come from the hub, with their folder's files only", async () => {
-    at.hub.repositories.set("org/sd", oneCommit(folderFiles(fixturePath("models/repos/sd15"))));
-    const options = { endpoint: at.hub.url, cacheDir: at.cache };
-    const tokenizer = await CLIPTokenizer.fromPretrained("org/sd", { subfolder: "tokenizer", ...options });
-    expect(tokenizer("a cat").inputIds[0].length).toBeGreaterThan(3);
-    const scheduler = await DDIMScheduler.fromPretrained("org/sd", {
-      ...{ subfolder: "scheduler", clip_sample: true },
-      ...options,
-    });
-    expect(scheduler.config.clip_sample).toBe(true);
-    expect(scheduler.toJSONString()).not.toContain(at.cache);
-    expect(scheduler.toJSONString()).not.toContain("endpoint");
-    expect(at.hub.seen.every(({ path: file }) => /^$|^tokenizer\/|^scheduler\//.test(file))).toBe(true);
-  });
+test("a bar has one line for all files that are downloaded at once", () => {
+  let written = "";
+  const bar = new DownloadBar({ write: (text) => (written += text) });
+  const report = (file: string, loaded: number, now: number): void =>
+    bar.report({ ...{ status: "progress", name: ID, file, loaded, total: 1000 }, progress: loaded / 10 }, now);
+  report("a", 100, 1000);
+  report("b", 200, 1200);
+  report("a", 1000, 1201);
+  report("b", 600, 1400);
+  const lines = written.split("\r").map((line) => line.replace("\x1b[K", "").replace(/\|.*\|/, ""));
+  expect(lines).toEqual([
+    "",
+    "a:  10% 100B/1.0kB",
+    "2 files:  15% 300B/2.0kB",
+    "a: 100% 1.0kB/1.0kB\n",
+    "b:  60% 600B/1.0kB",
+  ]);
 });

@@ -9,7 +9,7 @@ import { bundleChild, runChild, type Child, type ChildResult } from "../support/
 import { COMMIT, CONFIG, filesBelow, ID, sha256, useHub, WEIGHT } from "../support/hub_sandbox_node.js";
 
 const SIZE = 4 << 20;
-const POINTS = 48;
+const POINTS = 64;
 const SOCKET_BYTES = 128 * 1024; // a process may die before it has read what it was sent
 const at = useHub(SIZE);
 const FOLDER = "models--org--tiny";

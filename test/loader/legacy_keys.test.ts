@@ -50,7 +50,8 @@ test("bare keys of a CLIP text encoder get the prefix", () => {
   }
 });
 
-test("position_ids are left out", () => {
+test("position_ids and the second name of NCSN++'s frequencies are left out", () => {
+  expect([mapKey("time_proj.W"), mapKey("time_proj.weight")]).toEqual([null, "time_proj.weight"]);
   for (const key of ["text_model.embeddings.position_ids", "embeddings.position_ids"]) {
     expect(isIgnoredKey(key)).toBe(true);
     expect(mapKey(key)).toBeNull();

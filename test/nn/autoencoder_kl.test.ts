@@ -14,6 +14,8 @@ const CASES = [
   { golden: "sd15_nonsquare_b2", repo: "sd15", subfolder: "vae" },
   { golden: "sd15_oddsize", repo: "sd15", subfolder: "vae" },
   { golden: "sd21", repo: "sd21", subfolder: "vae" },
+  { golden: "sdxl", repo: "sdxl", subfolder: "vae" },
+  { golden: "sd15_tiled", repo: "sd15", subfolder: "vae" }, // larger than the tiles of 64 pixels
   { golden: "noquant", repo: "vae-noquant", subfolder: "" },
 ] as const;
 
@@ -38,6 +40,7 @@ describe("AutoencoderKL", () => {
         const bound = TOLERANCE[dtype];
         const goldens = await readGolden(`models/gold/vae/${golden}.safetensors`);
         const model = await AutoencoderKL.fromPretrained(await sourceOf(repo), { subfolder, dtype });
+        if (golden === "sd15_tiled") model.enableTiling();
         const outputs = recordOutputs(model, (path) => COMPARABLE.test(path) && goldens.has(`mid.${path}`));
 
         const image = asTensor(goldens, "in.image");
@@ -56,6 +59,30 @@ describe("AutoencoderKL", () => {
 
         for (const tensor of [image, latentDist, drawn, latents, sample, model]) tensor.dispose();
       });
+
+  test("slicing changes nothing, and tiles are undone", async () => {
+    const model = await AutoencoderKL.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "vae" });
+    const goldens = await readGolden("models/gold/vae/sd15_nonsquare_b2.safetensors");
+    const latents = asTensor(goldens, "in.latents");
+    const expected = goldens.get("out.decoded");
+    model.enableSlicing();
+    const one = model.decode(latents);
+    await expectMatches(one.sample, expected, "slices", TOLERANCE.float32);
+    model.disableSlicing();
+    model.enableTiling();
+    model.tileLatentMinSize = 4; // two tiles across the 5 columns
+    model.tileSampleMinSize = 32;
+    const two = model.decode(latents);
+    expect(two.sample.shape).toEqual(one.sample.shape);
+    await expect(expectMatches(two.sample, expected, "tiles", TOLERANCE.float32)).rejects.toThrow("differs by");
+    model.disableTiling();
+    const three = model.decode(latents);
+    await expectMatches(three.sample, expected, "whole again", TOLERANCE.float32);
+    model.enableTiling();
+    model.tileOverlapFactor = 1;
+    expect(() => model.decode(latents)).toThrow("overlap 1 cannot be laid out: stride would be 0");
+    for (const tensor of [latents, one.sample, two.sample, three.sample, model]) tensor.dispose();
+  });
 
   test("refuses wrong shapes", async () => {
     const model = await AutoencoderKL.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "vae" });

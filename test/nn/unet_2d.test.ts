@@ -5,39 +5,47 @@ import { Tensor } from "../../src/tensor/tensor.js";
 import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
 import { readGolden } from "../support/goldens.js";
 import { asTensor, expectIntermediates, expectMatches, recordOutputs, TOLERANCE } from "../support/models.js";
-import { changed, parseSafetensors, writeSafetensors, type RawTensor } from "../support/repositories.js";
+import { changed, parseSafetensors, writeSafetensors, type Changes, type RawTensor } from "../support/repositories.js";
 
 const REPO = "models/repos/ddpm-cifar";
 const WEIGHTS = "diffusion_pytorch_model.safetensors";
 
+const ODD = "models/repos/odd";
 /** Timesteps as in fixtures/models/manifest.json. */
 const CASES = [
-  { golden: "ddpm_cifar", config: REPO, timestep: 999 },
-  { golden: "ddpm_cifar_b3", config: REPO, timestep: [0, 13, 500] },
+  { golden: "unet2d/ddpm_cifar", repo: REPO, timestep: 999 },
+  { golden: "unet2d/ddpm_cifar_b3", repo: REPO, timestep: [0, 13, 500] },
   // The same weights without attention_head_dim: heads of 8 channels.
-  { golden: "ddpm_cifar_nohead", config: `${REPO}-nohead`, timestep: 999 },
+  { golden: "unet2d/ddpm_cifar_nohead", repo: REPO, config: `${REPO}-nohead`, timestep: 999 },
+  { golden: "odd/u2d_learned_nomid", repo: `${ODD}/u2d_learned_nomid`, timestep: [49, 0, 7] },
+  { golden: "odd/u2d_noattn_pad1", repo: `${ODD}/u2d_noattn_pad1`, timestep: 123 },
+  { golden: "odd/u2d_resnet_sampling", repo: `${ODD}/u2d_resnet_sampling`, timestep: [4, 40, 400] },
 ] as const;
 
 /** Modules whose result here is that of torch's: elsewhere an activation is fused in. */
-const COMPARABLE = /(resnets\.\d|attentions\.\d|samplers\.0|conv_in|conv_out|mid_block|up_blocks\.\d)$/;
+const COMPARABLE =
+  /(resnets\.\d|attentions\.\d|samplers\.0|conv_in|conv_out|mid_block|(down|up)_blocks\.\d|embedding)$/;
 
 describe("UNet2DModel", () => {
   const config = (path = REPO): Promise<Record<string, unknown>> => readFixtureJSON(`${path}/config.json`);
   const refused = async (change: object): Promise<unknown> => new UNet2DModel({ ...(await config()), ...change });
 
   for (const dtype of ["float32", "float16"] as const)
-    for (const { golden, config: path, timestep } of CASES)
+    for (const { golden, repo, timestep, ...other } of CASES)
       test(`${golden} in ${dtype}`, async () => {
-        const goldens = await readGolden(`models/gold/unet2d/${golden}.safetensors`);
-        const source = await changed(fixturePath(REPO), { "config.json": await config(path) });
+        const goldens = await readGolden(`models/gold/${golden}.safetensors`);
+        const changes: Changes = "config" in other ? { "config.json": await config(other.config) } : {};
+        const source = await changed(fixturePath(repo), changes);
         const model = await UNet2DModel.fromPretrained(source, { dtype });
         const outputs = recordOutputs(model, (name) => COMPARABLE.test(name) && goldens.has(`mid.${name}`));
         const input = asTensor(goldens, "in.sample");
-        const { sample } = model.forward(input, timestep);
+        const classLabels = goldens.has("in.class_labels") ? asTensor(goldens, "in.class_labels") : undefined;
+        const { sample } = model.forward(input, timestep, { classLabels });
         await expectMatches(sample, goldens.get("out.sample"), "out.sample", TOLERANCE[dtype]);
         const compared = await expectIntermediates(outputs, goldens, TOLERANCE[dtype]);
-        if (golden === "ddpm_cifar_b3") expect(compared).toBeGreaterThan(30);
-        for (const tensor of [input, sample, model]) tensor.dispose();
+        if (golden.endsWith("ddpm_cifar_b3")) expect(compared).toBeGreaterThan(30);
+        if (golden.startsWith("odd/")) expect(compared).toBeGreaterThan(6);
+        for (const tensor of [input, classLabels, sample, model]) tensor?.dispose();
       });
 
   test("loads from the root of a folder and frees everything", async () => {
@@ -98,14 +106,19 @@ describe("UNet2DModel", () => {
   });
 
   const WRONG: [object, string][] = [
-    [{ class_embed_type: "timestep" }, 'UNet2DModel: config class_embed_type = "timestep" is not supported'],
-    [{ num_class_embeds: 10 }, "config num_class_embeds = 10 is not supported (supported: null)"],
-    [{ time_embedding_type: "fourier" }, 'config time_embedding_type = "fourier" is not supported'],
-    [{ center_input_sample: true }, "config center_input_sample = true is not supported"],
-    [{ resnet_time_scale_shift: "scale_shift" }, 'config resnet_time_scale_shift = "scale_shift" is not supported'],
-    [{ down_block_types: ["SkipDownBlock2D"] }, 'config down_block_types = ["SkipDownBlock2D"] is not supported'],
+    [{ class_embed_type: "projection" }, 'UNet2DModel: config class_embed_type = "projection" is not supported'],
+    [{ time_embedding_type: "cosine" }, 'config time_embedding_type = "cosine" is not supported'],
+    [{ time_embedding_type: "learned" }, 'time_embedding_type = "learned" needs num_train_timesteps'],
+    [{ resnet_time_scale_shift: "spatial" }, 'config resnet_time_scale_shift = "spatial" is not supported'],
+    [{ downsample_type: "fir" }, 'config downsample_type = "fir" is not supported'],
+    [{ down_block_types: ["DownEncoderBlock2D"] }, 'config down_block_types = ["DownEncoderBlock2D"] is not supported'],
     [{ up_block_types: ["UpBlock2D"] }, "config up_block_types needs 4 entries, one per block_out_channels, got 1"],
     [{ norm_num_groups: 5 }, "5 groups (norm_num_groups) do not divide 8 channels"],
+    [{ norm_num_groups: null }, "config norm_num_groups = null is not supported with blocks of type DownBlock2D"],
+    [
+      { in_channels: 4, down_block_types: ["DownBlock2D", "SkipDownBlock2D", "DownBlock2D", "DownBlock2D"] },
+      "config in_channels = 4 is not supported with down_block_types",
+    ],
   ];
   for (const [change, message] of WRONG)
     test(`refuses ${JSON.stringify(change)}`, async () => {

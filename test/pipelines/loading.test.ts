@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline } from "../../src/index.js";
-import { fixturePath, readFixtureJSON } from "../support/files.js";
-import { changed, type Changes } from "../support/repositories.js";
+import { AutoencoderKL, DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline } from "../../src/index.js";
+import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
+import { changed, parseSafetensors, writeSafetensors, type Changes } from "../support/repositories.js";
 
 const REPO = "models/repos/sd15";
 
@@ -51,6 +51,41 @@ describe("DiffusionPipeline.fromPretrained", () => {
     pipeline!.dispose();
   });
 
+  test("dtypes by component, and under Python's names", async () => {
+    const dtypes = async (options: object): Promise<string[]> => {
+      const pipeline = await load({}, options);
+      const { unet, vae, text_encoder } = pipeline;
+      pipeline.dispose();
+      return [unet.dtype, vae.dtype, text_encoder.dtype];
+    };
+    expect(await dtypes({})).toEqual(["float32", "float32", "float32"]);
+    for (const name of ["dtype", "torchDtype", "torch_dtype"])
+      expect(await dtypes({ [name]: "float16" })).toEqual(["float16", "float16", "float16"]);
+    expect(await dtypes({ dtype: { unet: "float16", vae: "float32", default: "float16" } })).toEqual([
+      ...["float16", "float32", "float16"],
+    ]);
+    expect(await dtypes({ torch_dtype: { unet: "float16" } })).toEqual(["float16", "float32", "float32"]);
+    const seen = await warnings(() => dtypes({ dtype: { transformer: "float16" } }));
+    expect(seen.join()).toContain('dtype names ["transformer"], which are no models to load (vae, text_encoder, unet)');
+  });
+
+  const DTYPES: [unknown, string][] = [
+    ["float64", 'dtype must be "float32" or "float16", got "float64" (WebGPU has no float64)'],
+    ["bfloat16", 'got "bfloat16" (WebGPU has no bfloat16; files in it are read all the same)'],
+    ["torch.bfloat16", 'got "torch.bfloat16" (WebGPU has no bfloat16'],
+    ["fp16", 'dtype must be "float32" or "float16", got "fp16"'],
+    [16, 'dtype must be "float32" or "float16", got 16'],
+    [{ unet: "float16", vae: "float64" }, 'dtype.vae must be "float32" or "float16", got "float64"'],
+    [{ default: "int8" }, 'dtype.default must be "float32" or "float16", got "int8"'],
+    [{ vae: null }, "dtype.vae must be"],
+  ];
+  for (const [dtype, message] of DTYPES)
+    test(`refuses dtype ${JSON.stringify(dtype)}`, async () => {
+      const refused = load({}, { dtype });
+      await expect(refused).rejects.toThrow("StableDiffusionPipeline: dtype");
+      await expect(refused).rejects.toThrow(message);
+    });
+
   test("leaves out the safety checker with a warning", async () => {
     const changes = await index({ safety_checker: ["stable_diffusion", "StableDiffusionSafetyChecker"] });
     const seen = await warnings(async () => (await load(changes)).dispose());
@@ -89,6 +124,48 @@ describe("DiffusionPipeline.fromPretrained", () => {
     test(`refuses ${name}`, async () => {
       await expect(index(change).then((changes) => load(changes))).rejects.toThrow(message);
     });
+
+  test("a variant that some models lack is mixed with the default, with a warning; one that none has is refused", async () => {
+    const weights = "vae/diffusion_pytorch_model.safetensors";
+    const vae = await readFixture(`${REPO}/${weights}`);
+    const changes = { "vae/diffusion_pytorch_model.fp16.safetensors": vae, [weights]: null };
+    let pipeline: StableDiffusionPipeline | undefined;
+    const seen = await warnings(async () => (pipeline = await load(changes, { variant: "fp16" })));
+    expect(seen).toEqual([
+      "A mixture of fp16 and non-fp16 filenames will be loaded: text_encoder, unet have no fp16 weights.",
+    ]);
+    pipeline!.dispose();
+    await expect(load({}, { variant: "fp16" })).rejects.toThrow(
+      'variant "fp16": none of vae, text_encoder, unet has weights of it; leave it out to load the default weights',
+    );
+    await expect(
+      load({ ...changes, "unet/diffusion_pytorch_model.safetensors": null }, { variant: "fp16" }),
+    ).rejects.toThrow("unet/diffusion_pytorch_model.fp16.safetensors: no such file");
+    await expect(load({ "unet/config.json": null }, { variant: "fp16" })).rejects.toThrow(
+      "unet/config.json: no such file",
+    );
+  });
+
+  test("shards with the names that diffusers gave them before 0.29", async () => {
+    const tensors = [...parseSafetensors(await readFixture(`${REPO}/vae/diffusion_pytorch_model.safetensors`))];
+    const names = [1, 2].map((i) => `diffusion_pytorch_model-0000${i}-of-00002.fp16.safetensors`);
+    const halves = [tensors.slice(0, 60), tensors.slice(60)];
+    const weight_map = Object.fromEntries(halves.flatMap((half, i) => half.map(([key]) => [key, names[i]])));
+    const repository = await changed(fixturePath(REPO), {
+      "vae/diffusion_pytorch_model.safetensors.fp16.index.json": { weight_map },
+      ...Object.fromEntries(halves.map((half, i) => [`vae/${names[i]}`, writeSafetensors(new Map(half))])),
+    });
+    (await AutoencoderKL.fromPretrained(repository, { subfolder: "vae", variant: "fp16" })).dispose();
+  });
+
+  test("names all files that a folder lacks", async () => {
+    const { open, name } = await changed(fixturePath(REPO), {
+      ...{ "unet/config.json": null, "vae/diffusion_pytorch_model.safetensors": null, "tokenizer/merges.txt": null },
+    });
+    await expect(DiffusionPipeline.fromPretrained({ open, name, isLocal: true })).rejects.toThrow(
+      "vae/diffusion_pytorch_model.safetensors, tokenizer/merges.txt and unet/config.json: no such files in",
+    );
+  });
 
   test("names a missing model_index.json and a missing folder", async () => {
     await expect(load({ "model_index.json": null })).rejects.toThrow("model_index.json: no such file");

@@ -13,8 +13,9 @@ export function fixturePath(path: string): string {
   return decodeURIComponent(pathname).replace(/^\/([A-Za-z]:)/, "$1");
 }
 
-/** Kept as .gz, so that the fixtures stay below 12 MB; only models and what folders are opened on lie there plain. */
-const COMPRESSED = /^(schedulers\/trajectories\/|models\/gold\/|clip-vocab\/(vocab|merges)\.)/;
+/** Kept as .gz, so that the fixtures stay below 24 MB; only models and what folders are opened on lie there plain. */
+const COMPRESSED =
+  /^(schedulers\/trajectories\/|models\/gold\/|models\/zoo\/zoo\.safetensors|clip-vocab\/(vocab|merges)\.)/;
 
 /** The bytes of a file below test/fixtures. */
 export async function readFixture(path: string): Promise<Uint8Array<ArrayBuffer>> {

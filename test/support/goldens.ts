@@ -23,7 +23,11 @@ export function memoryFile(bytes: Uint8Array, path = "memory"): RepositoryFile {
 
 /** Every tensor of a small safetensors file below test/fixtures. */
 export async function readGolden(path: string): Promise<Map<string, Golden>> {
-  const bytes = await readFixture(path);
+  return parseGoldens(await readFixture(path), path);
+}
+
+/** Every tensor of a safetensors file. */
+export async function parseGoldens(bytes: Uint8Array<ArrayBuffer>, path: string): Promise<Map<string, Golden>> {
   const { entries } = await readSafetensorsHeader(memoryFile(bytes, path));
   const goldens = new Map<string, Golden>();
   for (const entry of entries.values()) {

@@ -50,8 +50,10 @@ export function recordOutputs(model: Module, wanted: (path: string) => boolean):
     if (!original || !wanted(path)) continue;
     const recording = (...args: unknown[]): unknown => {
       const result = original(...args);
-      if (result instanceof Tensor && !outputs.has(path))
-        outputs.set(path, result.device.keep(linearCombination([[1, result]])));
+      // Blocks of UNets return more than the next block's input.
+      const output = result instanceof Tensor ? result : (result as { hidden?: unknown } | undefined)?.hidden;
+      if (output instanceof Tensor && !outputs.has(path))
+        outputs.set(path, output.device.keep(linearCombination([[1, output]])));
       return result;
     };
     Object.defineProperty(target, "forward", { value: recording, enumerable: false });

@@ -43,7 +43,7 @@ export const add = (x: Tensor, y: Tensor): Tensor =>
     [1, y],
   ]);
 
-/** silu, gelu (exact) or quick_gelu of every element. */
+/** silu, gelu (exact), quick_gelu, mish or relu of every element. */
 export function activation(x: Tensor, kind: Exclude<Activation, "none">): Tensor {
   const format = formatFor(kind, x);
   const y = Tensor.empty(x.device, x.shape, x.dtype);
@@ -58,8 +58,11 @@ export function activation(x: Tensor, kind: Exclude<Activation, "none">): Tensor
   return y;
 }
 
+/** torch.nn.functional.gelu's argument: "none" is exact, "tanh" what JAX takes. */
+export type GELUApproximation = "none" | "tanh";
+
 /** x[…, :inner] * gelu(x[…, inner:]), halving the last axis. */
-export function geglu(x: Tensor): Tensor {
+export function geglu(x: Tensor, { approximate = "none" }: { approximate?: GELUApproximation } = {}): Tensor {
   const width = x.shape.at(-1) ?? 0;
   if (width % 2 !== 0 || width === 0)
     throw new RangeError(`geglu: the last axis must be even, got [${x.shape.join(", ")}]`);
@@ -68,7 +71,7 @@ export function geglu(x: Tensor): Tensor {
   const quads = quadsOf(y);
   x.device.run({
     kernel: kernels.geglu,
-    variant: { format, aligned: width % 8 === 0 },
+    variant: { format, aligned: width % 8 === 0, tanh: approximate === "tanh" },
     values: { quads, size: y.size, inner: width / 2 },
     buffers: [x, y],
     grid: grid(quads),

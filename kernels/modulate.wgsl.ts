@@ -1,0 +1,42 @@
+/**
+ * y = activation(x * (1 + scale) + shift) on NHWC, with a scale and a shift per image and channel: the table's row b holds
+ * the scales of all channels, then their shifts (FiLM; "scale_shift" of diffusers' ResNet blocks).
+ */
+import { activate, activationFunctions, type Activation } from "./activation.js";
+import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+
+export const WORKGROUP_SIZE = 64;
+
+export const modulate: Kernel<{ format: Format; aligned: boolean; activation: Activation }> = {
+  name: "modulate",
+  /** `spatial`: pixels of one image. */
+  params: u32s("quads", "size", "spatial", "channels"),
+  bindings: () => ["read", "read", "write"],
+  source({ format, aligned, activation }) {
+    const lanes = (load: string, element: (lane: number) => string): string =>
+      `vec4f(${range(4)
+        .map((lane) => `${load}(${element(lane)})`)
+        .join(", ")})`;
+    const at = (lane: number): string => `at(4u * i + ${lane}u)`;
+    return wgsl`${enable(format)}${paramsStruct(this.params)}${activationFunctions}
+${tensor(1, "x", "read", format)}${tensor(2, "table", "read", format)}${tensor(3, "y", "write", format)}
+/** Where the table has the scale of an element of x. */
+fn at(element: u32) -> u32 {
+  let e = min(element, params.size - 1u);
+  return e / (params.channels * params.spatial) * 2u * params.channels + e % params.channels;
+}
+@compute @workgroup_size(${WORKGROUP_SIZE})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
+  if (i >= params.quads) { return; }
+  #if ${aligned}
+  let scale = load4_table(at(4u * i) >> 2u);
+  let shift = load4_table((at(4u * i) + params.channels) >> 2u);
+  #else
+  let scale = ${lanes("load_table", at)};
+  let shift = ${lanes("load_table", (lane) => `${at(lane)} + params.channels`)};
+  #endif
+  store4_y(i, ${activate(activation, "load4_x(i) * (1.0 + scale) + shift")});
+}`;
+  },
+};

@@ -1,0 +1,44 @@
+/**
+ * Sines and cosines of angles = t * frequency * factor, in that order of roundings. WGSL's own sin and cos are only
+ * good near zero, and angles reach thousands: the argument is reduced by multiples of pi/2 in three parts (Cody and
+ * Waite), then Cephes' polynomials (sinf, cosf) give 1e-7.
+ */
+import { linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Kernel } from "./wgsl.js";
+
+export const WORKGROUP_SIZE = 64;
+
+export const sinusoid: Kernel = {
+  name: "sinusoid",
+  /** `width`: of a row, 2 * half or one more, which is 0; `flip`: cosines first. */
+  params: { ...u32s("quads", "size", "width", "half", "flip"), factor: "f32" },
+  bindings: () => ["read", "read", "write"],
+  source() {
+    return wgsl`${paramsStruct(this.params)}
+${tensor(1, "t", "read", "f32")}${tensor(2, "frequency", "read", "f32")}${tensor(3, "y", "write", "f32")}
+fn wave(angle: f32, cosine: bool) -> f32 {
+  let turns = round(angle * 0.63661977236758134);
+  let r = ((angle - turns * 1.5703125) - turns * 4.83751296997070312e-4) - turns * 7.54978995489188216e-8;
+  let quadrant = (i32(turns) + select(0, 1, cosine)) & 3;
+  let z = r * r;
+  let sine = ((-1.9515295891e-4 * z + 8.3321608736e-3) * z - 1.6666654611e-1) * z * r + r;
+  let cosinus = ((2.443315711809948e-5 * z - 1.388731625493765e-3) * z + 4.166664568298827e-2) * z * z - 0.5 * z + 1.0;
+  let value = select(sine, cosinus, (quadrant & 1) == 1);
+  return select(value, -value, quadrant > 1);
+}
+fn at(element: u32) -> f32 {
+  let e = min(element, params.size - 1u);
+  let column = e % params.width;
+  if (column >= 2u * params.half) { return 0.0; }
+  let angle = load_t(e / params.width) * load_frequency(column % params.half) * params.factor;
+  return wave(angle, (column < params.half) == (params.flip == 1u));
+}
+@compute @workgroup_size(${WORKGROUP_SIZE})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
+  if (i >= params.quads) { return; }
+  store4_y(i, vec4f(${range(4)
+    .map((lane) => `at(4u * i + ${lane}u)`)
+    .join(", ")}));
+}`;
+  },
+};

@@ -1,0 +1,202 @@
+/** ControlNetModel (Zhang et al. 2023), diffusers/models/controlnets/controlnet.py. */
+import { attention } from "../tensor/ops/attention.js";
+import { cast, slice, toNCHW, toNHWC } from "../tensor/ops/copy.js";
+import { linearCombination } from "../tensor/ops/elementwise.js";
+import { concat } from "../tensor/ops/shape.js";
+import { Tensor } from "../tensor/tensor.js";
+import { activate } from "./activations.js";
+import { controlNetSchema, type ControlNetConfig } from "./controlnet_config.js";
+import { TimestepEmbedding } from "./embeddings.js";
+import { Conv2d } from "./layers.js";
+import { Module } from "./module.js";
+import { PretrainedModel } from "./pretrained.js";
+import { Timesteps } from "./time_proj.js";
+import type { DownBlock, MidBlock2D } from "./unet_2d_blocks.js";
+import { timestepsFor } from "./unet_2d_trunk.js";
+import { downBlock, midBlock, type CrossAttentionOptions, type UNetShape } from "./unet_block_types.js";
+
+export interface ControlNetOptions {
+  /** Multiplies every result; 1 by default. */
+  conditioningScale?: number;
+  /** Scales the results from 0.1 (the finest) to 1 (the middle), so that the picture guides without a prompt. */
+  guessMode?: boolean;
+}
+
+export interface ControlNetOutput {
+  /** To be added to the UNet's skip connections, in their order: [batch, channels, height, width] each. */
+  downBlockResSamples: Tensor[];
+  /** To be added to the result of the UNet's middle. */
+  midBlockResSample: Tensor;
+}
+
+/** From a picture to features of the latents' size: convolutions with SiLU, every other one of stride 2. */
+class ControlNetConditioningEmbedding extends Module {
+  readonly conv_in: Conv2d;
+  readonly blocks: readonly Conv2d[];
+  readonly conv_out: Conv2d;
+
+  constructor(inChannels: number, widths: readonly number[], outChannels: number) {
+    super();
+    this.conv_in = new Conv2d(inChannels, widths[0]);
+    this.blocks = widths
+      .slice(0, -1)
+      .flatMap((width, i) => [new Conv2d(width, width), new Conv2d(width, widths[i + 1], { stride: 2 })]);
+    this.conv_out = new Conv2d(widths[widths.length - 1], outChannels);
+  }
+
+  /** @param residual added to the result */
+  forward(x: Tensor, residual: Tensor): Tensor {
+    return x.device.scope(() => {
+      let h = this.conv_in.forward(x, { activation: "silu" });
+      for (const block of this.blocks) {
+        const next = block.forward(h, { activation: "silu" });
+        h.dispose();
+        h = next;
+      }
+      const expected = residual.shape.slice(1, 3);
+      if (h.shape.slice(1, 3).join() !== expected.join())
+        throw new RangeError(
+          `ControlNetModel: controlnetCond [${x.shape[1]}, ${x.shape[2]}] becomes [${h.shape.slice(1, 3).join(", ")}], but the sample has [${expected.join(", ")}]`,
+        );
+      return this.conv_out.forward(h, { residual });
+    });
+  }
+}
+
+export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
+  static readonly className = "ControlNetModel";
+  readonly conv_in: Conv2d;
+  readonly time_proj: Timesteps;
+  readonly time_embedding: TimestepEmbedding;
+  readonly controlnet_cond_embedding: ControlNetConditioningEmbedding;
+  readonly down_blocks: readonly DownBlock[];
+  readonly controlnet_down_blocks: readonly Conv2d[];
+  readonly controlnet_mid_block: Conv2d;
+  readonly mid_block: MidBlock2D;
+
+  constructor(given: Readonly<Record<string, unknown>> = {}) {
+    super(controlNetSchema, given);
+    const { config } = this;
+    const widths = config.block_out_channels;
+    const last = widths.length - 1;
+    const perLevel = (key: string, value: number | number[]): number[] => {
+      const list = Array.isArray(value) ? value : widths.map(() => value);
+      if (list.length === widths.length) return list;
+      throw new TypeError(
+        `ControlNetModel: config ${key} needs ${widths.length} entries, one per block_out_channels, got ${list.length}`,
+      );
+    };
+    // attention_head_dim is the number of heads: a misnomer of SD 1 that diffusers keeps for compatibility.
+    const heads = perLevel("attention_head_dim", config.num_attention_heads ?? config.attention_head_dim);
+    const depths = perLevel("transformer_layers_per_block", config.transformer_layers_per_block);
+    const tembChannels = 4 * widths[0];
+    const { layers_per_block: layers, use_linear_projection: linearProjection } = config;
+    const shape: UNetShape = {
+      model: "ControlNetModel",
+      resnet: { tembChannels, groups: config.norm_num_groups, eps: config.norm_eps },
+      ...{ downsamplePadding: config.downsample_padding, downsampleType: "conv", upsampleType: "conv" },
+    };
+    const cross = (level: number): CrossAttentionOptions & { depth: number; onlyCross: boolean } => ({
+      ...{ heads: heads[level], depth: depths[level], contextWidth: config.cross_attention_dim },
+      ...{ linearProjection, contextNorm: null, onlyCross: false },
+    });
+
+    this.conv_in = new Conv2d(config.in_channels, widths[0]);
+    this.time_proj = new Timesteps(widths[0], { flipSinToCos: config.flip_sin_to_cos, freqShift: config.freq_shift });
+    this.time_embedding = new TimestepEmbedding(widths[0], tembChannels);
+    this.controlnet_cond_embedding = new ControlNetConditioningEmbedding(
+      config.conditioning_channels,
+      config.conditioning_embedding_out_channels,
+      widths[0],
+    );
+    this.down_blocks = widths.map((outChannels, level) =>
+      downBlock(shape, {
+        ...{ type: config.down_block_types[level], layers, headDim: heads[level], resize: level < last },
+        ...{ inChannels: widths[Math.max(0, level - 1)], outChannels },
+        cross: { ...cross(level), depths: new Array<number>(layers).fill(depths[level]) },
+      }),
+    );
+    // One 1x1 convolution per result of the way down: conv_in's, then each layer's and each downsampling's.
+    const results = widths.flatMap((width, level) =>
+      new Array<number>(config.layers_per_block + (level < last ? 1 : 0)).fill(width),
+    );
+    this.controlnet_down_blocks = [widths[0], ...results].map((width) => new Conv2d(width, width, { kernel: 1 }));
+    this.controlnet_mid_block = new Conv2d(widths[last], widths[last], { kernel: 1 });
+    this.mid_block = midBlock(shape, {
+      ...{ type: "UNetMidBlock2DCrossAttn", channels: widths[last], outputScale: 1, headDim: heads[last] },
+      cross: cross(last),
+    })!;
+  }
+
+  /**
+   * What is to be added to a UNet's activations, so that its picture follows `controlnetCond`. The caller disposes it.
+   * @param sample latents [batch, in_channels, height, width]
+   * @param timestep one for the batch, or one per image
+   * @param encoderHiddenStates the encoded prompt, [batch, tokens, cross_attention_dim]
+   * @param controlnetCond the guiding picture [batch, conditioning_channels, pixels, pixels] in [0, 1]; its sides are those of
+   *   the sample times 2 ** (conditioning_embedding_out_channels.length - 1)
+   */
+  forward(
+    sample: Tensor,
+    timestep: number | readonly number[],
+    encoderHiddenStates: Tensor,
+    controlnetCond: Tensor,
+    { conditioningScale = 1, guessMode = false }: ControlNetOptions = {},
+  ): ControlNetOutput {
+    const { config, dtype } = this;
+    const [batch] = sample.shape;
+    this.#check("sample", sample, [batch, config.in_channels, "height", "width"]);
+    this.#check("encoderHiddenStates", encoderHiddenStates, [batch, "tokens", config.cross_attention_dim]);
+    this.#check("controlnetCond", controlnetCond, [batch, config.conditioning_channels, "height", "width"]);
+    const timesteps = timestepsFor("ControlNetModel", timestep, batch);
+    return sample.device.scope(() => {
+      const as = (x: Tensor): Tensor => (x.dtype === dtype ? x : cast(x, dtype));
+      const rawTemb = this.time_embedding.forward(as(this.time_proj.forward(timesteps, sample.device)));
+      const conditioning = { temb: activate(rawTemb, "silu"), rawTemb, context: as(encoderHiddenStates) };
+      const picture = config.controlnet_conditioning_channel_order === "bgr" ? flip(controlnetCond) : controlnetCond;
+
+      const start = this.conv_in.forward(as(toNHWC(sample)));
+      const results = [this.controlnet_cond_embedding.forward(as(toNHWC(picture)), start)];
+      let hidden = results[0];
+      for (const block of this.down_blocks) {
+        const down = block.forward(hidden, conditioning);
+        results.push(...down.skips.filter((skip) => skip !== null));
+        hidden = down.hidden;
+      }
+      const middle = this.mid_block.forward(hidden, conditioning);
+
+      const finish = (x: Tensor, layer: Conv2d, i: number): Tensor => {
+        const y = layer.forward(x);
+        // From 0.1 to 1 by equal factors; the middle is the last.
+        const guess = guessMode && !config.global_pool_conditions ? 10 ** (i / results.length - 1) : 1;
+        const scaled = linearCombination([[conditioningScale * guess, y]]);
+        const nchw = toNCHW(config.global_pool_conditions ? meanOfPixels(scaled) : scaled);
+        return nchw.dtype === sample.dtype ? nchw : cast(nchw, sample.dtype);
+      };
+      return {
+        downBlockResSamples: results.map((x, i) => finish(x, this.controlnet_down_blocks[i], i)),
+        midBlockResSample: finish(middle, this.controlnet_mid_block, results.length),
+      };
+    });
+  }
+
+  #check(name: string, { shape }: Tensor, wanted: readonly (number | string)[]): void {
+    if (shape.length === wanted.length && wanted.every((n, i) => typeof n === "string" || n === shape[i])) return;
+    throw new RangeError(`ControlNetModel: ${name} must be [${wanted.join(", ")}], got [${shape.join(", ")}]`);
+  }
+}
+
+/** Channels in the opposite order. */
+function flip(x: Tensor): Tensor {
+  const channels = Array.from({ length: x.shape[1] }, (_, i) => slice(x, 1, i, 1));
+  return channels.reduce((all, channel) => concat(channel, all, 1));
+}
+
+/** [batch, height, width, channels] to [batch, 1, 1, channels]: what attention gives a query that likes all pixels equally. */
+function meanOfPixels(x: Tensor): Tensor {
+  const [batch, height, width, channels] = x.shape;
+  const { device, dtype } = x;
+  const query = Tensor.from(new Float32Array(batch * channels), [batch, 1, channels], { device, dtype });
+  const pixels = x.reshape([batch, height * width, channels]);
+  return attention(query, pixels, pixels, { heads: 1 }).reshape([batch, 1, 1, channels]);
+}

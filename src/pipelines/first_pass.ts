@@ -1,0 +1,81 @@
+/** Compiling the kernels of a model's first pass while its weights are still on their way. */
+import type { AddedCondKwargs } from "../nn/added_embedding.js";
+import { AutoencoderKL } from "../nn/autoencoder_kl.js";
+import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
+import { CLIPTextModel } from "../nn/clip_text_model.js";
+import type { PretrainedModel } from "../nn/pretrained.js";
+import { UNet2DModel } from "../nn/unet_2d.js";
+import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import type { Device } from "../tensor/device.js";
+import { dryDevice } from "../tensor/dry_device.js";
+import { Tensor } from "../tensor/tensor.js";
+
+/** Latents of SDXL. Beyond it a config says nothing that can be relied on. */
+const MAX_SIDE = 128;
+/** CLIP's tokens. */
+const TOKENS = 77;
+
+/**
+ * Runs the model without weights on a device that only compiles. Kernels depend on widths, dtypes and roughly on sizes, so
+ * the sizes that the config calls for are a good guess; a wrong one costs a kernel or two that nobody needs, and the pass
+ * itself compiles what is missing.
+ */
+export function warmUp(model: PretrainedModel<object>, device: Device): void {
+  const dry = dryDevice(device);
+  const parameters = [...model.parameters()].map(([, parameter]) => parameter);
+  try {
+    device.scope(() => {
+      for (const parameter of parameters)
+        parameter.assign(device.keep(Tensor.empty(dry, parameter.packedShape, parameter.dtype ?? model.dtype)));
+      firstPass(model, (...shape) => Tensor.empty(dry, shape, "float32"));
+    });
+  } catch {
+    // A pass that fails here fails again, and says why, when it is wanted.
+  } finally {
+    for (const parameter of parameters) parameter.dispose();
+  }
+}
+
+function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) => Tensor): void {
+  if (model instanceof UNet2DConditionModel) {
+    const { in_channels, cross_attention_dim, encoder_hid_dim, time_cond_proj_dim, sample_size } = model.config;
+    const batch = time_cond_proj_dim === null ? 2 : 1; // with guidance, or distilled
+    const timestepCond = time_cond_proj_dim === null ? undefined : input(batch, time_cond_proj_dim);
+    const context = input(batch, TOKENS, encoder_hid_dim ?? [cross_attention_dim].flat()[0]);
+    const addedCondKwargs = sizeConditions(model, (width) => input(batch, width));
+    model.forward(input(batch, in_channels, ...sides(sample_size, 64)), 1, context, { timestepCond, addedCondKwargs });
+  } else if (model instanceof UNet2DModel) {
+    model.forward(input(1, model.config.in_channels, ...sides(model.config.sample_size, 32)), 1);
+  } else if (model instanceof AutoencoderKL) {
+    const [height, width] = sides(model.config.sample_size, 512, model.scaleFactor);
+    model.decode(input(1, model.config.latent_channels, height, width));
+  } else if (model instanceof AutoencoderTiny) {
+    model.decode(input(1, model.config.latent_channels, 64, 64));
+  } else if (model instanceof CLIPTextModel) {
+    const tokens = Math.min(TOKENS, model.config.max_position_embeddings);
+    model.forward([new Array<number>(tokens).fill(0)]).catch(() => undefined); // nothing in it waits
+  }
+}
+
+/** Numbers of Stable Diffusion XL's time_ids: original size, crop, target size. */
+const TIME_IDS = 6;
+
+function sizeConditions(
+  { config }: UNet2DConditionModel,
+  input: (width: number) => Tensor,
+): AddedCondKwargs | undefined {
+  const {
+    addition_embed_type: type,
+    addition_time_embed_dim: perId,
+    projection_class_embeddings_input_dim: all,
+  } = config;
+  if (type !== "text_time" || perId === null || all === null) return undefined;
+  return { textEmbeds: input(all - TIME_IDS * perId), timeIds: input(TIME_IDS) };
+}
+
+/** @param scale pixels per latent where `size` is in pixels */
+function sides(size: number | readonly number[] | null, fallback: number, scale = 1): [height: number, width: number] {
+  const [height, width = height] = [size ?? fallback].flat();
+  const side = (n: number): number => Math.min(MAX_SIDE, Math.max(1, Math.floor(n / scale)));
+  return [side(height), side(width)];
+}

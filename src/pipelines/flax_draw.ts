@@ -1,0 +1,112 @@
+/** The denoising loop of FlaxStableDiffusionPipeline on one device, diffusers' `_generate`. */
+import {
+  disposeState,
+  type FlaxDiffusionScheduler,
+  type FlaxDiffusionState,
+  type FlaxStepResult,
+} from "../schedulers/index.js";
+import { linearCombination } from "../tensor/ops/elementwise.js";
+import { guide } from "../tensor/ops/guidance.js";
+import { concat } from "../tensor/ops/shape.js";
+import { foldIn, normal, type JAXKey } from "../tensor/random_jax.js";
+import { Tensor } from "../tensor/tensor.js";
+import { encodeIds } from "./encode_prompt.js";
+import type { FlaxParams } from "./flax_params.js";
+import { outputImages } from "./output_images.js";
+import { Pace } from "./pace.js";
+
+/** What is drawn: the pictures of one device. */
+export interface FlaxShard {
+  /** One row per picture. */
+  promptIds: readonly (readonly number[])[];
+  negPromptIds: readonly (readonly number[])[];
+  key: JAXKey;
+  /** Initial noise instead of that of the key, as many numbers as `shape` holds. */
+  latents: Float32Array | null;
+}
+
+/** How it is drawn. */
+export interface FlaxRun {
+  scheduler: FlaxDiffusionScheduler;
+  state: FlaxDiffusionState;
+  steps: number;
+  guidanceScale: number;
+  /** Of the latents, [batch, channels, height, width]. */
+  shape: readonly number[];
+  partitionable: boolean;
+  signals: readonly (AbortSignal | undefined)[];
+}
+
+/** @returns pictures [batch, height, width, 3] in [0, 1] on the device of `params`; the caller disposes them */
+export async function drawShard(params: FlaxParams, shard: FlaxShard, run: FlaxRun): Promise<Tensor> {
+  const { device, vae } = params;
+  let context: Tensor | undefined;
+  let latents: Tensor | undefined;
+  try {
+    context = await encodeContext(params, shard);
+    // The noise is scaled by what the state says before setTimesteps, as in diffusers.
+    const noise = shard.latents ?? normal(shard.key, run.shape, { partitionable: run.partitionable });
+    const initial = device.scope(() =>
+      linearCombination([[run.state.initNoiseSigma, Tensor.from(noise, run.shape, { device })]]),
+    );
+    latents = await denoise(params, initial, context, shard.key, run);
+    const drawn = latents;
+    const draw = (): Tensor => vae.decode(linearCombination([[1 / vae.config.scaling_factor, drawn]])).sample;
+    return (await outputImages(device, draw, "np")) as Tensor;
+  } finally {
+    latents?.dispose();
+    context?.dispose();
+    device.trim();
+    await device.flush();
+  }
+}
+
+/** Disposes `initial`. */
+async function denoise(
+  { device, unet }: FlaxParams,
+  initial: Tensor,
+  context: Tensor,
+  key: JAXKey,
+  { scheduler, steps, guidanceScale, shape, partitionable, signals, state: created }: FlaxRun,
+): Promise<Tensor> {
+  let latents = initial;
+  let state = scheduler.setTimesteps(created, steps, shape);
+  const pace = new Pace(device);
+  try {
+    // As many steps as were asked for, whatever the schedule has: of FlaxPNDM's N + 1 timesteps the last is not run.
+    for (const [i, t] of state.timesteps.slice(0, steps).entries()) {
+      for (const signal of signals) signal?.throwIfAborted();
+      const [x, before] = [latents, state];
+      const after: FlaxStepResult<FlaxDiffusionState> = device.scope(() => {
+        const input = scheduler.scaleModelInput(before, concat(x, x, 0), t);
+        const { sample: prediction } = unet.forward(input, t, context);
+        const guided = guide(prediction, { scale: guidanceScale });
+        return scheduler.step(before, guided, t, x, { key: foldIn(key, i), partitionable });
+      });
+      latents = after.prevSample;
+      state = after.state;
+      x.dispose();
+      disposeState(before, state);
+      await pace.step();
+    }
+    return latents;
+  } catch (error) {
+    latents.dispose();
+    throw error;
+  } finally {
+    disposeState(state);
+  }
+}
+
+/** [2 * batch, tokens, width]: negative prompts first. */
+async function encodeContext({ text_encoder }: FlaxParams, { promptIds, negPromptIds }: FlaxShard): Promise<Tensor> {
+  const positive = await encodeIds(text_encoder, promptIds);
+  try {
+    const negative = await encodeIds(text_encoder, negPromptIds);
+    const context = concat(negative, positive, 0);
+    negative.dispose();
+    return context;
+  } finally {
+    positive.dispose();
+  }
+}

@@ -1,0 +1,228 @@
+/** Text to picture without state, on one device or many: diffusers/pipelines/stable_diffusion/pipeline_flax_stable_diffusion.py. */
+import { Callable } from "../loader/callable.js";
+import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import { HUB_OPTION_NAMES, hubOptions, openRepository, type RepositorySource } from "../loader/repository.js";
+import { FLAX_KARRAS_SCHEDULERS, FlaxDiffusionScheduler, type FlaxDiffusionState } from "../schedulers/index.js";
+import type { Device } from "../tensor/device.js";
+import type { JAXKey } from "../tensor/random_jax.js";
+import { Tensor } from "../tensor/tensor.js";
+import { drawShard, type FlaxRun, type FlaxShard } from "./flax_draw.js";
+import { makeShards, pictureNames, type FlaxInputs } from "./flax_inputs.js";
+import { loadFlaxParts, type FlaxPipelineOptions } from "./flax_loading.js";
+import { FlaxParams, ReplicatedParams } from "./flax_params.js";
+import { onDevices } from "./flax_shards.js";
+import { RawImage } from "./raw_image.js";
+import { patchSampleSize, unetSampleSize } from "./stable_diffusion_config.js";
+
+/** Arguments of a call; names and defaults as in diffusers. */
+export interface FlaxCallOptions {
+  /** Default 7.5. Guidance is computed whatever this is. */
+  guidanceScale?: number;
+  /** Every device at once: params are replicated, prompts sharded, and there is a key per device. Default false. */
+  jit?: boolean;
+  /** Pixels, multiples of 8; by default the size that the model was trained for. */
+  height?: number;
+  width?: number;
+  /** Initial noise instead of that of the key, shaped [batch, channels, height / 8, width / 8] ([devices, batch, …]). */
+  latents?: Tensor;
+  /** From `prepareInputs`, shaped as the prompts' ids; by default empty texts. */
+  negPromptIds?: Tensor;
+  /** Which of JAX's streams keys draw from (`jax_threefry_partitionable`). Default false, as in diffusers' time. */
+  partitionable?: boolean;
+  /** Stops within one step and frees everything; the call rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface FlaxStableDiffusionOutput {
+  /** [batch, height, width, 3] in [0, 1], with `jit` [devices, batch, height, width, 3]. The caller disposes it. */
+  images: Tensor;
+  /** Always null: there is no safety checker in this version. */
+  nsfwContentDetected: null;
+}
+
+type Params = FlaxParams | ReplicatedParams;
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
+export interface FlaxStableDiffusionPipeline {
+  (
+    promptIds: Tensor,
+    params: Params,
+    prngSeed: JAXKey | readonly JAXKey[],
+    numInferenceSteps?: number,
+    options?: FlaxCallOptions,
+  ): Promise<FlaxStableDiffusionOutput>;
+}
+
+const OPTION_NAMES = new Set(["scheduler", "variant", "dtype", "device", "safety_checker", ...HUB_OPTION_NAMES]);
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export class FlaxStableDiffusionPipeline extends Callable {
+  static readonly className = "FlaxStableDiffusionPipeline";
+
+  /** @param device where `prepareInputs` puts ids */
+  constructor(
+    readonly tokenizer: CLIPTokenizer,
+    readonly scheduler: FlaxDiffusionScheduler,
+    readonly device: Device,
+  ) {
+    super();
+  }
+
+  /**
+   * Loads a Stable Diffusion repository in the layout of diffusers from its safetensors files.
+   * @param source a local folder (Node), an id on the hub ("owner/name"), a base URL, or EMBEDDED_MODEL
+   * @returns the pipeline, and the params that it is called with; `params.dispose()` frees the weights
+   * @throws Error naming file, key and fault; nothing stays allocated
+   */
+  static async fromPretrained(
+    source: RepositorySource,
+    options: FlaxPipelineOptions & Record<string, unknown> = {},
+  ): Promise<[pipeline: FlaxStableDiffusionPipeline, params: FlaxParams]> {
+    const { dtype = "float32", scheduler, signal } = options;
+    if (!["float32", "float16", "bfloat16"].includes(dtype))
+      throw new TypeError(
+        `${this.className}: dtype must be "float32", "float16" or "bfloat16", got ${JSON.stringify(dtype)}`,
+      );
+    if (scheduler !== undefined && !(scheduler instanceof FlaxDiffusionScheduler))
+      throw new TypeError(
+        `${this.className}: the scheduler must be one of ${FLAX_KARRAS_SCHEDULERS.join(", ")}, without its state`,
+      );
+    const unexpected = Object.keys(options).filter((name) => !OPTION_NAMES.has(name));
+    if (unexpected.length > 0)
+      console.warn(
+        `Keyword arguments ${JSON.stringify(unexpected)} are not expected by ${this.className} and will be ignored.`,
+      );
+    signal?.throwIfAborted();
+    const parts = await loadFlaxParts(await openRepository(source, hubOptions(options)), options);
+    patchSampleSize(parts.params.unet);
+    return [new this(parts.tokenizer, parts.scheduler, parts.params.device), parts.params];
+  }
+
+  /**
+   * Texts to ids.
+   * @returns an int32 tensor [texts, 77]
+   * @throws TypeError for anything but a string or a list of strings
+   */
+  prepareInputs(prompt: string | readonly string[]): Tensor {
+    const texts = typeof prompt === "string" ? [prompt] : prompt;
+    if (!Array.isArray(texts) || texts.length === 0 || !texts.every((text) => typeof text === "string"))
+      throw new TypeError(
+        `\`prompt\` has to be a string or a list of strings but is ${JSON.stringify(prompt)?.slice(0, 100) ?? String(prompt)}`,
+      );
+    const { inputIds } = this.tokenizer(texts as string[], { padding: "max_length", truncation: true });
+    return Tensor.from(Int32Array.from(inputIds.flat()), [inputIds.length, inputIds[0].length], {
+      device: this.device,
+    });
+  }
+
+  /**
+   * Draws pictures; a pipeline is called like a function. The same key gives the same picture, whatever the device. A device
+   * that is lost on the way is replaced by another one.
+   * @param promptIds from `prepareInputs`; with `jit` through `shard`
+   * @param params with `jit` through `replicate`
+   * @param prngSeed a key; with `jit` one per device, from `split`
+   * @throws RangeError, TypeError for wrong arguments; the signal's reason when aborted; an Error that says which pictures are
+   *   missing when all devices are lost
+   */
+  override async call(
+    promptIds: Tensor,
+    params: Params,
+    prngSeed: JAXKey | readonly JAXKey[],
+    numInferenceSteps = 50,
+    options: FlaxCallOptions = {},
+  ): Promise<FlaxStableDiffusionOutput> {
+    // Python's replicate and shard are no coroutines: what was not awaited is awaited here.
+    const inputs: FlaxInputs = {
+      ...{ promptIds: await promptIds, prngSeed: await prngSeed, jit: options.jit ?? false },
+      ...{ latents: await options.latents, negPromptIds: await options.negPromptIds },
+    };
+    const given = await params;
+    if (!Number.isSafeInteger(numInferenceSteps) || numInferenceSteps < 1)
+      throw new RangeError(`\`numInferenceSteps\` must be a positive integer, got ${String(numInferenceSteps)}`);
+    const replicas = replicasOf(given, inputs.jit);
+    const run = this.#prepareRun(given, replicas[0], numInferenceSteps, options);
+    const { shards, shape } = await makeShards(inputs, replicas.length, run.shape, this.tokenizer);
+
+    const drawn = await this.#draw(replicas, shards, { ...run, shape });
+    const home = [this.device, ...replicas.map(({ device }) => device)].find((device) => !device.isLost) as Device;
+    const [{ shape: each }] = drawn;
+    const data = new Float32Array(drawn.length * drawn[0].data.length);
+    drawn.forEach((shard, i) => data.set(shard.data, i * shard.data.length));
+    const images = Tensor.from(data, inputs.jit ? [drawn.length, ...each] : each, { device: home });
+    await home.flush();
+    return { images, nsfwContentDetected: null };
+  }
+
+  #prepareRun(params: Params, { unet, vae }: FlaxParams, steps: number, options: FlaxCallOptions): FlaxRun {
+    const [defaultHeight, defaultWidth] = unetSampleSize(unet).map((n) => n * vae.scaleFactor);
+    const {
+      height = defaultHeight,
+      width = defaultWidth,
+      guidanceScale = 7.5,
+      partitionable = false,
+      signal,
+    } = options;
+    for (const [name, value] of Object.entries({ height, width }))
+      if (!Number.isSafeInteger(value) || value <= 0)
+        throw new RangeError(`\`${name}\` must be a positive integer, got ${value}`);
+    if (height % 8 !== 0 || width % 8 !== 0)
+      throw new RangeError(`\`height\` and \`width\` have to be divisible by 8 but are ${height} and ${width}.`);
+    if (!Number.isFinite(guidanceScale))
+      throw new RangeError(`\`guidanceScale\` must be a finite number, got ${String(guidanceScale)}`);
+    signal?.throwIfAborted();
+    return {
+      ...{ scheduler: this.scheduler, state: this.#state(params), steps, guidanceScale, partitionable },
+      shape: [unet.config.in_channels, height / vae.scaleFactor, width / vae.scaleFactor],
+      signals: [signal],
+    };
+  }
+
+  #state({ scheduler: state }: Params): FlaxDiffusionState {
+    if (state) return state;
+    throw new Error(
+      `FlaxStableDiffusionPipeline: params.scheduler is missing. The pipeline was given a scheduler, so its state must be set: ` +
+        `const [scheduler, state] = await ${this.scheduler.className}.fromPretrained(…); params.scheduler = state`,
+    );
+  }
+
+  async #draw(
+    replicas: readonly FlaxParams[],
+    shards: readonly FlaxShard[],
+    run: FlaxRun,
+  ): Promise<{ data: Float32Array; shape: readonly number[] }[]> {
+    const work = async (job: number, device: number, signal?: AbortSignal) => {
+      const images = await drawShard(replicas[device], shards[job], { ...run, signals: [...run.signals, signal] });
+      try {
+        return { data: (await images.data()) as Float32Array, shape: images.shape };
+      } finally {
+        images.dispose();
+      }
+    };
+    if (replicas.length === 1) return [await work(0, 0)];
+    const devices = replicas.map(({ device }) => device);
+    return onDevices(devices, work, (jobs) => pictureNames(jobs, run.shape[0]));
+  }
+
+  /**
+   * Pictures from numbers in [0, 1]: times 255, rounded half to even.
+   * @param images [batch, height, width, 3] or [height, width, 3]; of a call with `jit` the reshaped result
+   */
+  async numpyToPil(images: Tensor): Promise<RawImage[]> {
+    const { shape } = images;
+    if (shape.length !== 3 && shape.length !== 4)
+      throw new RangeError(
+        `numpyToPil: takes [batch, height, width, 3], got [${shape.join(", ")}]; reshape what jit: true returns`,
+      );
+    return RawImage.fromUnit(await images.data(), shape.length === 3 ? [1, ...shape] : shape);
+  }
+}
+
+function replicasOf(params: Params, jit: boolean): readonly FlaxParams[] {
+  if (params instanceof ReplicatedParams && jit) return params.replicas;
+  if (params instanceof FlaxParams && !jit) return [params];
+  throw new TypeError(
+    jit
+      ? "FlaxStableDiffusionPipeline: jit: true draws on every device, so params must be `await replicate(params)`"
+      : "FlaxStableDiffusionPipeline: takes the params of fromPretrained(); replicated ones go with jit: true",
+  );
+}

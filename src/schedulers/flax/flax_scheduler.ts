@@ -1,0 +1,70 @@
+/** Stateless schedulers as diffusers' Flax classes: what they know is a config, what changes is a state that they return. */
+import type { RepositorySource } from "../../loader/repository.js";
+import type { Config } from "../config.js";
+import { ConfiguredScheduler, loadConfig, type ConfiguredClass, type LoadOptions } from "../configured_scheduler.js";
+import type { Tensor } from "../../tensor/tensor.js";
+
+/** What every state has. Frozen plain data. */
+export interface FlaxState {
+  /** Times that the model is called at, in order. */
+  readonly timesteps: readonly number[] | null;
+}
+
+/** The class side of a stateless scheduler. */
+export interface FlaxSchedulerClass<F extends FlaxScheduler = FlaxScheduler> extends ConfiguredClass<F> {
+  fromConfig(config: object, overrides?: object): F;
+  fromPretrained(
+    source: RepositorySource,
+    options?: LoadOptions & Record<string, unknown>,
+  ): Promise<[scheduler: F, state: StateOf<F>]>;
+}
+
+/** The state that a scheduler makes. */
+export type StateOf<F> = F extends { createState(): infer S } ? S : never;
+
+/**
+ * Nothing here mutates: every method that changes something returns a new state, and the old one stays good.
+ * @typeParam C the config keys of the class
+ * @typeParam S its state
+ */
+export abstract class FlaxScheduler<
+  C extends object = object,
+  S extends FlaxState = FlaxState,
+> extends ConfiguredScheduler<C> {
+  readonly hasState = true;
+
+  /**
+   * Reads `scheduler_config.json` from a repository, in `subfolder` first, then at the root; the file may be of a stateful
+   * class.
+   * @returns the scheduler and its first state
+   * @throws RepositoryError, ConfigError
+   */
+  static async fromPretrained<F extends FlaxScheduler>(
+    this: ConfiguredClass<F>,
+    source: RepositorySource,
+    options: LoadOptions & Partial<F["config"]> & Config = {},
+  ): Promise<[scheduler: F, state: StateOf<F>]> {
+    const { config, overrides } = await loadConfig(this.className, source, options);
+    const scheduler = (this as FlaxSchedulerClass<F>).fromConfig(config, overrides);
+    return [scheduler, scheduler.createState() as StateOf<F>];
+  }
+
+  /** Classes that can take this scheduler's config, itself included, in diffusers' order. */
+  get compatibles(): FlaxSchedulerClass[] {
+    return this.compatibleClasses as FlaxSchedulerClass[];
+  }
+
+  /** The state before `setTimesteps`. */
+  abstract createState(): S;
+
+  /**
+   * The state at the start of a run of `numInferenceSteps` steps.
+   * @param shape of the samples; taken as in diffusers, but not needed: memory is made by the first step
+   */
+  abstract setTimesteps(state: S, numInferenceSteps: number, shape?: readonly number[]): S;
+
+  /** What the model is to see of `sample` at `timestep`. May be `sample` itself. */
+  scaleModelInput(_state: S, sample: Tensor, _timestep?: number): Tensor {
+    return sample;
+  }
+}

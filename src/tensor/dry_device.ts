@@ -1,0 +1,35 @@
+/** A stand-in for a device on which a model runs without memory and without work, to learn which kernels it needs. */
+import type { Device, Run } from "./device.js";
+import type { Block } from "./memory.js";
+
+/**
+ * Whatever is run on it only starts the compilation of its kernel on `device`, which goes on in the background. Tensors
+ * made on it have no memory and cannot be read. Scopes are those of `device`.
+ */
+export function dryDevice(device: Device): Device {
+  const block = (bytes: number): Block => ({
+    id: 0,
+    buffer: null as unknown as GPUBuffer,
+    bytes,
+    pooled: true,
+    version: 0,
+  });
+  const ignore = (): void => undefined;
+  const { pipelines } = device.queue;
+  const own: Record<string | symbol, unknown> = {
+    take: block,
+    memory: { create: block },
+    queue: { pipelines, push: ignore },
+    run: <V>({ kernel, variant }: Run<V>): void => void pipelines.get(kernel, variant),
+    release: ignore,
+    trim: ignore,
+    flopsBudget: Infinity, // one run per op, however long it would take
+  };
+  return new Proxy(device, {
+    get(target, key) {
+      if (key in own) return own[key];
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === "function" ? (value as (...args: unknown[]) => unknown).bind(target) : value;
+    },
+  });
+}

@@ -1,0 +1,77 @@
+import { biasedScores, biasedValues, WORKGROUP_SIZE } from "../../../kernels/biased_attention.wgsl.js";
+import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
+import { Tensor } from "../tensor.js";
+import { foldedGrid, formatFor } from "./common.js";
+
+/** Scores in memory at a time, at most (16 MiB of them, and as much of weights). */
+const CHUNK_SCORES = 2 ** 22;
+
+export interface BiasedAttentionOptions {
+  heads: number;
+  /** Query i sees keys 0 to i only, of those that the mask keeps. */
+  causal?: boolean;
+  /** float32 [batch, at most keys]: 1 keeps a key, 0 takes 10000 from its scores; keys beyond the mask are kept. */
+  mask: Tensor;
+}
+
+/**
+ * scaled_dot_product_attention with the bias that diffusers makes of an encoder_attention_mask; scores in float32. Of a text
+ * encoder's attention_mask transformers makes the least float instead: the same, as far as a query has a key left.
+ * @param q [batch, queries, heads * d]
+ * @param k [batch, keys, heads * d]
+ * @param v [batch, keys, heads * d]
+ * @returns [batch, queries, heads * d]
+ */
+export function biasedAttention(q: Tensor, k: Tensor, v: Tensor, options: BiasedAttentionOptions): Tensor {
+  const { heads, causal = false, mask } = options;
+  const { device } = q;
+  const [batch, queries, channels] = q.shape;
+  const keys = k.shape[1];
+  const masked = mask.shape[1];
+  if (mask.dtype !== "float32" || mask.shape.length !== 2 || mask.shape[0] !== batch || masked > keys)
+    throw new RangeError(
+      `biasedAttention: the mask must be float32 [${batch}, at most ${keys} keys], got ${mask.dtype} [${mask.shape.join(", ")}]`,
+    );
+  const format = formatFor("biasedAttention", q, k, v);
+  const headSize = channels / heads;
+  const width = Math.ceil(keys / 4) * 4;
+  const slots = batch * heads;
+  const aligned = channels % 4 === 0;
+  const flopsPerQuery = 2 * slots * width * headSize;
+  const most = Math.min(device.flopsBudget / flopsPerQuery, CHUNK_SCORES / (slots * width));
+  const step = aligned ? Math.max(1, Math.floor(most)) : queries;
+  const y = Tensor.empty(device, q.shape, q.dtype);
+  for (let first = 0; first < queries; first += step)
+    device.scope(() => {
+      const count = Math.min(step, queries - first);
+      const rows = slots * count;
+      const values = {
+        ...{ heads, head_size: headSize, queries, keys, width, first, count, masked, size: y.size },
+        scale: 1 / Math.sqrt(headSize),
+      };
+      const flops = flopsPerQuery * count;
+      const scores = Tensor.empty(device, [slots, count, width], "float32");
+      const weights = Tensor.empty(device, [slots, count, width + 4], "float32");
+      const across = (quads: number): { values: typeof values & { quads: number }; grid: number[]; flops: number } => ({
+        values: { ...values, quads },
+        grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
+        flops,
+      });
+      const quads = Math.ceil((batch * count * channels) / 4);
+      device.run({
+        kernel: biasedScores,
+        variant: { format },
+        buffers: [q, k, mask, scores],
+        ...across(scores.size / 4),
+      });
+      device.run({
+        kernel: softmax,
+        variant: { format: "f32" },
+        values: { rows, width, valid: keys, first: causal ? first + 1 : keys, period: count, scale: 1 },
+        buffers: [scores, weights],
+        grid: [Math.ceil(rows / SOFTMAX_SIZE)],
+      });
+      device.run({ kernel: biasedValues, variant: { format, aligned }, buffers: [weights, v, y], ...across(quads) });
+    });
+  return y;
+}

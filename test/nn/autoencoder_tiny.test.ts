@@ -1,0 +1,59 @@
+import { describe, expect, test } from "vitest";
+import { AutoencoderTiny } from "../../src/nn/autoencoder_tiny.js";
+import { Tensor } from "../../src/tensor/tensor.js";
+import { fixturePath } from "../support/files.js";
+import { readGolden } from "../support/goldens.js";
+import { asTensor, expectMatches, TOLERANCE } from "../support/models.js";
+
+const load = (options = {}): Promise<AutoencoderTiny> =>
+  AutoencoderTiny.fromPretrained(fixturePath("models/repos/taesd"), options);
+
+describe("AutoencoderTiny", () => {
+  for (const dtype of ["float32", "float16"] as const)
+    for (const slices of [false, true])
+      test(`taesd in ${dtype}${slices ? ", image by image" : ""}`, async () => {
+        const goldens = await readGolden("models/gold/vae/taesd.safetensors");
+        const model = await load({ dtype });
+        if (slices) model.enableSlicing();
+        const [image, given] = [asTensor(goldens, "in.image"), asTensor(goldens, "in.latents")];
+        const { latents } = model.encode(image);
+        await expectMatches(latents, goldens.get("out.latents"), "out.latents", TOLERANCE[dtype]);
+        const { sample } = model.decode(given);
+        await expectMatches(sample, goldens.get("out.decoded"), "out.decoded", TOLERANCE[dtype]);
+        expect(model.scaleFactor).toBe(image.shape[2] / latents.shape[2]);
+        for (const tensor of [image, given, latents, sample, model]) tensor.dispose();
+      });
+
+  test("latents are scaled to [0, 1] and back", async () => {
+    const model = await load();
+    const x = Tensor.from([-9, -3, -1.5, 0, 2.25, 3, 4], [7]);
+    const scaled = model.scaleLatents(x);
+    expect([...(await scaled.data())]).toEqual([0, 0, 0.25, 0.5, 0.875, 1, 1]);
+    const back = model.unscaleLatents(scaled);
+    expect([...(await back.data())]).toEqual([-3, -3, -1.5, 0, 2.25, 3, 3]);
+    for (const tensor of [x, scaled, back, model]) tensor.dispose();
+  });
+
+  test("the sides of odd pictures are rounded up, and other zooms than 2 are drawn", async () => {
+    const model = await load();
+    const image = Tensor.from(new Float32Array(3 * 17 * 9).fill(0.5), [1, 3, 17, 9]);
+    const { latents } = model.encode(image);
+    expect(latents.shape).toEqual([1, 4, 3, 2]);
+    for (const tensor of [image, latents, model]) tensor.dispose();
+    const other = await load({ config: { upsampling_scaling_factor: 3 } });
+    const z = Tensor.from(new Float32Array(4 * 2), [1, 4, 2, 1]);
+    const { sample } = other.decode(z);
+    expect(sample.shape).toEqual([1, 3, 54, 27]);
+    for (const tensor of [z, sample, other]) tensor.dispose();
+  });
+
+  test("names what it cannot compute", () => {
+    expect(() => new AutoencoderTiny({ act_fn: "silu" })).toThrow('config act_fn = "silu" is not supported');
+    expect(() => new AutoencoderTiny({ encoder_block_out_channels: [64, 64, 32, 64] })).toThrow(
+      "encoder_block_out_channels = [64,64,32,64] must be one width throughout",
+    );
+    expect(() => new AutoencoderTiny({ num_decoder_blocks: [1] })).toThrow(
+      "decoder_block_out_channels and num_decoder_blocks need as many entries, got 4 and 1",
+    );
+  });
+});

@@ -1,0 +1,60 @@
+// Each key of each model's config, with each kind of wrong value: a model, or an error that names class and key, soon.
+import { describe, expect, test } from "vitest";
+import {
+  AutoencoderKL,
+  AutoencoderTiny,
+  CLIPTextModel,
+  CLIPTextModelWithProjection,
+  ControlNetModel,
+  UNet2DConditionModel,
+  UNet2DModel,
+} from "../../src/index.js";
+import { readFixtureJSON } from "../support/files.js";
+
+type Config = Record<string, unknown>;
+const CASES: [Class: (new (config: Config) => unknown) & { className: string }, file: string][] = [
+  [AutoencoderKL, "sd15/vae"],
+  [AutoencoderTiny, "taesd"],
+  [CLIPTextModel, "sd15/text_encoder"],
+  [CLIPTextModelWithProjection, "sdxl/text_encoder_2"],
+  [ControlNetModel, "controlnet"],
+  [UNet2DConditionModel, "sd15/unet"],
+  [UNet2DModel, "ddpm-cifar"],
+];
+
+/** What stands in a damaged or hostile config. */
+const VALUES: unknown[] = [
+  ...[undefined, null, "", "x", "../x", "constructor", "__proto__", true, -1, 0, 0.5, NaN, Infinity, 1e308, 2 ** 53],
+  ...[1 << 20, [], [1], [-1, 2], [null], ["x"], [1e308], new Array(65).fill(1), new Array(4).fill(1 << 20), {}, [[]]],
+];
+/** Notes of the file that no code reads. */
+const NOTES = /^_|^architectures$|^torch_dtype$|version$|^model_type$/;
+/** An error may name another key that takes part: sizes that do not go together. */
+const KEYS =
+  /(block_types|block_out_channels|_channels|_heads|head_dim|_groups|layers|_blocks|hidden_size|_dim|weights|_class_name)/;
+const MAX_MS = 1000;
+
+describe("configs with one wrong value", () => {
+  for (const [Class, folder] of CASES)
+    test(Class.className, async () => {
+      const config = await readFixtureJSON<Config>(`models/repos/${folder}/config.json`);
+      expect(() => new Class(config)).not.toThrow();
+      let refused = 0;
+      for (const key of Object.keys(config).filter((name) => !NOTES.test(name)))
+        for (const value of VALUES) {
+          const start = performance.now();
+          try {
+            new Class({ ...config, [key]: value });
+          } catch (error) {
+            refused++;
+            const { message } = error as Error;
+            const where = `${Class.className} ${key} = ${JSON.stringify(value)}`;
+            expect(error, where).not.toBeInstanceOf(SyntaxError);
+            expect(message.includes(key) || KEYS.test(message), `${where}: ${message}`).toBe(true);
+            expect(message.length, where).toBeLessThan(1200);
+          }
+          expect(performance.now() - start, `${key} = ${JSON.stringify(value)}`).toBeLessThan(MAX_MS);
+        }
+      expect(refused).toBeGreaterThan(100);
+    });
+});

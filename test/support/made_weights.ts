@@ -1,0 +1,51 @@
+/** Weights that are made and not stored: scripts/make_unet_zoo.py makes the same, bit for bit. */
+import { writeSafetensors, type RawTensor } from "./repositories.js";
+
+/** FNV-1a of an ASCII text, 32 bits. */
+export function fnv(text: string): number {
+  let hash = 2166136261;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 16777619) >>> 0;
+  return hash;
+}
+
+/** In [-1, 1): a hash of the key and the position. */
+function uniform(seed: number, i: number): number {
+  let x = (Math.imul(i, 0x9e3779b9) + seed) >>> 0;
+  x = Math.imul(x ^ (x >>> 16), 0x7feb352d) >>> 0;
+  x = Math.imul(x ^ (x >>> 15), 0x846ca68b) >>> 0;
+  x = (x ^ (x >>> 16)) >>> 0;
+  return x / 2 ** 31 - 1;
+}
+
+const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+function made(key: string, shape: readonly number[]): Float32Array<ArrayBuffer> {
+  const seed = fnv(key);
+  const isMatrix = shape.length >= 2 && !key.includes("positional");
+  const [offset, scale] =
+    key === "time_proj.weight" && shape.length === 1
+      ? [0, 8]
+      : isMatrix
+        ? [0, Math.sqrt(3 / product(shape.slice(1)))]
+        : key.endsWith("weight")
+          ? [1, 0.3]
+          : [0, 0.2];
+  return Float32Array.from({ length: product(shape) }, (_, i) => offset + scale * uniform(seed, i));
+}
+
+/** A safetensors file of the given keys and shapes. */
+export function madeWeights(shapes: ReadonlyMap<string, readonly number[]>): Uint8Array {
+  const tensors = new Map<string, RawTensor>();
+  for (const [key, shape] of shapes)
+    tensors.set(key, { dtype: "F32", shape: [...shape], bytes: new Uint8Array(made(key, shape).buffer) });
+  return writeSafetensors(tensors);
+}
+
+/** What zoo.json knows of a model's keys and shapes. */
+export const hashOfShapes = (shapes: ReadonlyMap<string, readonly number[]>): number =>
+  fnv(
+    [...shapes]
+      .map(([key, shape]) => `${key} ${shape.join()}`)
+      .sort()
+      .join("\n"),
+  );
