@@ -256,6 +256,19 @@ export class Device {
     return (this.queue.recording = new Recording(this.memory));
   }
 
+  /** Computes what is kept with the tensor of a block: while a plan is recorded, outside of what it replays. */
+  derive<T>(block: Block, compute: () => T): T {
+    const { recording } = this.queue;
+    if (!recording) return compute();
+    if (recording.covers(block)) return recording.hoist(compute);
+    this.queue.recording = null;
+    try {
+      return compute();
+    } finally {
+      this.queue.recording = recording;
+    }
+  }
+
   stopRecording(): void {
     this.queue.recording = null;
   }

@@ -6,6 +6,7 @@ import type { Command, Dispatch } from "./command_queue.js";
 import type { Device } from "./device.js";
 import type { Block, TextureBlock } from "./memory.js";
 import { PARAMS_BYTES } from "./pipeline_cache.js";
+import { UploadInPlanError, type Recording } from "./recording.js";
 import { Tensor } from "./tensor.js";
 
 /** One dispatch with everything that WebGPU needs for it. */
@@ -51,6 +52,7 @@ export class Plan {
     this.#inputs = inputs.map(({ shape, dtype }) =>
       device.keep(Tensor.empty(device, shape, dtype, { persistent: true, label: `${label} input` })),
     );
+    for (const { block } of this.#inputs) recording.inputs.add(block);
     try {
       this.#output = device.keep(device.scope(() => work(...this.#inputs)));
       device.stopRecording();
@@ -60,12 +62,22 @@ export class Plan {
       throw error;
     }
     this.#textures = recording.drainTextures();
-    const once = constantCopies(recording.commands, new Set(this.#inputs.map(({ block }) => block)));
+    const once = constantCopies(recording);
     this.#commands = recording.commands.filter((command) => !once.has(command));
     this.#prologue = recording.prologue;
     this.#once = [...once];
     this.#buffers = recording.place(label);
     this.bytes = this.#buffers.reduce((sum, block) => sum + block.bytes, 0);
+  }
+
+  /** A plan, or null if the work makes tensors from numbers on its way (see UploadInPlanError). */
+  static attempt(...args: ConstructorParameters<typeof Plan>): Plan | null {
+    try {
+      return new Plan(...args);
+    } catch (error) {
+      if (error instanceof UploadInPlanError) return null;
+      throw error;
+    }
   }
 
   /** Dispatches of a replay. */
@@ -139,13 +151,12 @@ export class Plan {
 }
 
 /** Copies of weights to textures that hold nothing else: they last for all replays. */
-function constantCopies(commands: readonly Command[], inputs: ReadonlySet<Block>): Set<Command> {
+function constantCopies(recording: Recording): Set<Command> {
+  const { commands } = recording;
   const uses = new Map<TextureBlock, number>();
   for (const command of commands)
     if (command.kind === "texture") uses.set(command.texture, (uses.get(command.texture) ?? 0) + 1);
   const constant = (command: Command): boolean =>
-    command.kind === "texture" &&
-    !("planned" in command.block || inputs.has(command.block)) &&
-    uses.get(command.texture) === 1;
+    command.kind === "texture" && !recording.covers(command.block) && uses.get(command.texture) === 1;
   return new Set(commands.filter(constant));
 }

@@ -16,11 +16,21 @@ export interface PlannedBlock extends Block {
   last: number;
 }
 
+/** Work that is to be recorded made a tensor from numbers: replays would not see other numbers. */
+export class UploadInPlanError extends Error {
+  constructor() {
+    super("Plan: numbers were uploaded while recording; make every input of the work a tensor outside of it.");
+    this.name = "UploadInPlanError";
+  }
+}
+
 export class Recording {
   readonly commands: Command[] = [];
   /** Commands whose results stay the same for every replay. */
   readonly prologue: Command[] = [];
   readonly blocks: PlannedBlock[] = [];
+  /** The plan's copies of its inputs. */
+  readonly inputs = new Set<Block>();
   /** Copies of its own: what the device has in textures now may be gone at the next replay. */
   readonly #textures: { own: TextureCache; hoisted: TextureCache };
   #target = this.commands;
@@ -40,21 +50,24 @@ export class Recording {
   }
 
   push(command: Command): void {
-    if (command.kind === "write")
-      throw new Error(
-        "Plan: numbers were uploaded while recording; make every input of the work a tensor outside of it.",
-      );
+    if (command.kind === "write") throw new UploadInPlanError();
     this.#target.push(command);
   }
 
   /** What `work` records is done once per input set, not in every replay; its memory lives as long as the plan. */
   hoist<T>(work: () => T): T {
+    const target = this.#target;
     this.#target = this.prologue;
     try {
       return work();
     } finally {
-      this.#target = this.commands;
+      this.#target = target;
     }
+  }
+
+  /** Whether what is derived from a block is part of the plan; from others (weights) it is made at once, and once. */
+  covers(block: Block): boolean {
+    return "planned" in block || this.inputs.has(block);
   }
 
   take(bytes: number): PlannedBlock {
