@@ -1,5 +1,6 @@
 /** The package's model from loading to pictures, on a device that has compiled nothing yet. */
 import { DiffusionPipeline } from "../src/pipelines/diffusion_pipeline.js";
+import { UNetSteps } from "../src/nn/unet_steps.js";
 import "../src/pipelines/stable_diffusion.js";
 import type { StableDiffusionPipeline } from "../src/pipelines/stable_diffusion.js";
 import { Generator } from "../src/tensor/random.js";
@@ -12,7 +13,7 @@ import { cpuTime } from "./roofline.js";
 import { summarize, type Summary } from "./statistics.js";
 
 const PROMPT = "a red circle on a white background";
-const REPEATS = 5;
+const REPEATS = 7;
 
 export interface WholeOptions {
   /** Folder or URL of a Stable Diffusion model. */
@@ -63,10 +64,20 @@ export async function* measureWhole(probe: Probe, { model, dtype, steps }: Whole
       step();
       yield timing(`UNet step, batch ${batch}`, await timer.time(step));
       if (batch === 1) continue;
-      const cpu: number[] = [];
-      for (let i = 0; i < REPEATS; i++) cpu.push(await cpuTime(timer, step));
-      yield timing("CPU per UNet step, batch 2 (record and submit)", summarize(cpu));
-      yield result("dispatches per UNet step", (await probe.watch(step)).dispatches, "dispatches");
+      const steps = new UNetSteps(unet, device);
+      const replay = (): void => device.scope(() => void steps.predict(latents, 500, context));
+      for (const [name, run] of [
+        ["record and submit", step],
+        ["replay of the recorded step", replay],
+      ] as const) {
+        run();
+        const cpu: number[] = [];
+        for (let i = 0; i < REPEATS; i++) cpu.push(await cpuTime(timer, run));
+        yield timing(`CPU per UNet step, batch 2 (${name})`, summarize(cpu));
+      }
+      yield result("dispatches per UNet step", (await probe.watch(replay)).dispatches, "dispatches");
+      yield result("planned memory of the UNet step", steps.plannedBytes / 2 ** 20, "MiB");
+      steps.dispose();
     }
     const z = noise(9, [1, vae.config.latent_channels, size, size]);
     const decode = (): void => device.scope(() => void vae.decode(z));

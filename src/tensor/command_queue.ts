@@ -173,7 +173,7 @@ export class CommandQueue {
       pass ??= encoder.beginComputePass();
       const { pipeline, grid } = step;
       if (pipeline !== current) pass.setPipeline((current = pipeline));
-      pass.setBindGroup(0, step.group, step.offset);
+      pass.setBindGroup(0, step.group, step.offsets, step.at, 1);
       pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
       if ((flops += step.flops) >= this.flopsPerSubmit) submit();
     }

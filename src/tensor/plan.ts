@@ -13,7 +13,9 @@ import { Tensor } from "./tensor.js";
 export interface Encoded {
   pipeline: GPUComputePipeline;
   group: GPUBindGroup;
-  offset: readonly [number];
+  /** Its params: `offsets[at]` in the plan's buffer of them. */
+  offsets: Uint32Array<ArrayBuffer>;
+  at: number;
   grid: readonly [number, number, number];
   flops: number;
 }
@@ -134,17 +136,17 @@ export class Plan {
     const uniforms = device.memory.create(words.byteLength, "plan params", usage);
     this.#buffers.push(uniforms);
     device.queue.push({ kind: "write", block: uniforms, offset: 0, data: words });
+    const offsets = Uint32Array.from(dispatches, (_, i) => PARAMS_BYTES * i);
     let next = 0;
     return this.#commands.map((command) => {
       if (command.kind !== "dispatch") return command;
       const { entry, buffers, grid, flops } = command;
-      const offset = [PARAMS_BYTES * next++] as const;
       const group = device.queue.pipelines.makeBindGroup(entry, buffers, uniforms.buffer);
       return {
         get pipeline() {
           return entry.pipeline!;
         },
-        ...{ group, offset, grid, flops },
+        ...{ group, offsets, at: next++, grid, flops },
       };
     });
   }
