@@ -76,20 +76,44 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     const timesteps = timestepsFor("UNet2DConditionModel", timestep, batch);
     const residuals = this.#residuals(options);
     return sample.device.scope(() => {
-      // Kept with the prompt, and so are the keys and values that the blocks make of it.
-      const prompt =
-        encoderHiddenStates.dtype === this.dtype
-          ? encoderHiddenStates
-          : encoderHiddenStates.memo(this, () => [cast(encoderHiddenStates, this.dtype)])[0];
-      const embedding = this.#embed(sample, timesteps, prompt, options);
-      const mask = options.encoderAttentionMask && toFloat(options.encoderAttentionMask);
-      const conditioning = {
-        ...this.timeConditioning(embedding),
-        ...{ context: this.#context(encoderHiddenStates, prompt), contextMask: mask },
-      };
-      const y = this.run(sample, conditioning, config.center_input_sample, residuals);
-      return { sample: y.dtype === sample.dtype ? y : cast(y, sample.dtype) };
+      const embedding = this.#embed(sample, timesteps, this.#prompt(encoderHiddenStates), options);
+      return { sample: this.#predict(sample, embedding, encoderHiddenStates, options, residuals) };
     });
+  }
+
+  /**
+   * The two halves of `forward`, for loops that record the second (UNetSteps): what depends on the timestep and on conditions
+   * that come as numbers, [batch, width] …
+   */
+  embedConditions(
+    sample: Tensor,
+    timestep: number | readonly number[],
+    encoderHiddenStates: Tensor,
+    options: UNetForwardOptions = {},
+  ): Tensor {
+    const timesteps = timestepsFor("UNet2DConditionModel", timestep, sample.shape[0]);
+    return sample.device.scope(() => this.#embed(sample, timesteps, this.#prompt(encoderHiddenStates), options));
+  }
+
+  /** … and the way through the network. @returns the predicted sample */
+  predict(sample: Tensor, embedding: Tensor, encoderHiddenStates: Tensor): Tensor {
+    return sample.device.scope(() => this.#predict(sample, embedding, encoderHiddenStates, {}));
+  }
+
+  #predict(
+    sample: Tensor,
+    embedding: Tensor,
+    encoderHiddenStates: Tensor,
+    { encoderAttentionMask }: UNetForwardOptions,
+    residuals?: AdditionalResiduals,
+  ): Tensor {
+    const mask = encoderAttentionMask && toFloat(encoderAttentionMask);
+    const conditioning = {
+      ...this.timeConditioning(embedding),
+      ...{ context: this.#context(encoderHiddenStates), contextMask: mask },
+    };
+    const y = this.run(sample, conditioning, this.config.center_input_sample, residuals);
+    return y.dtype === sample.dtype ? y : cast(y, sample.dtype);
   }
 
   /**
@@ -165,9 +189,15 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     return last === null ? embedding : activate(embedding, activationOf(last));
   }
 
+  /** The prompt in the dtype of the weights. Kept with it, and so are the keys and values that the blocks make of it. */
+  #prompt(given: Tensor): Tensor {
+    return given.dtype === this.dtype ? given : given.memo(this, () => [cast(given, this.dtype)])[0];
+  }
+
   /** The prompt as the blocks take it; a projection is kept with the prompt. */
-  #context(given: Tensor, prompt: Tensor): Tensor {
+  #context(given: Tensor): Tensor {
     const projection = this.encoder_hid_proj;
+    const prompt = this.#prompt(given);
     return projection ? given.memo(projection, () => [projection.forward(prompt)])[0] : prompt;
   }
 }

@@ -4,10 +4,12 @@ import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import type { CLIPTextModel } from "../nn/clip_text_model.js";
 import { guidanceScaleEmbedding } from "../nn/embeddings.js";
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import { UNetSteps } from "../nn/unet_steps.js";
 import type { Scheduler } from "../schedulers/index.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { guide } from "../tensor/ops/guidance.js";
 import { concat } from "../tensor/ops/shape.js";
+import { Plan } from "../tensor/plan.js";
 import { Tensor } from "../tensor/tensor.js";
 import { checkInputs } from "./check_inputs.js";
 import { DiffusionPipeline, registerPipeline, type Components } from "./diffusion_pipeline.js";
@@ -157,6 +159,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     const timestepCond = this.#guidanceEmbedding(latents, guidanceScale);
     const bar = new ProgressBar(Math.ceil(timesteps.length / scheduler.order), this.progressBarConfig);
     const pace = new Pace(device);
+    const steps = new UNetSteps(unet, device);
     try {
       for (const [i, t] of timesteps.entries()) {
         signal?.throwIfAborted();
@@ -166,7 +169,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
           // expand the latents if we are doing classifier free guidance
           const input = scheduler.scaleModelInput(guided ? concat(current, current, 0) : current, t);
           // predict the noise residual
-          const { sample: prediction } = unet.forward(input, t, context, { timestepCond });
+          const prediction = steps.predict(input, t, context, { timestepCond });
           // perform guidance
           const noise = guided ? guide(prediction, { scale: guidanceScale, rescale: guidanceRescale }) : prediction;
           // compute the previous noisy sample x_t -> x_t-1
@@ -199,6 +202,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
       throw error;
     } finally {
       bar.close();
+      steps.dispose();
       if (guided) context.dispose();
       timestepCond?.dispose();
     }
@@ -231,11 +235,20 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     return Tensor.from(values, [batch, dim], { device: this.device });
   }
 
-  #decode(latents: Tensor, outputType: ImageOutputType): Promise<RawImage[] | Tensor> {
+  /** Recorded though it runs once: the largest activations are here, and planned memory is the tightest. */
+  async #decode(latents: Tensor, outputType: ImageOutputType): Promise<RawImage[] | Tensor> {
     const { device, vae } = this;
     const { scaling_factor, shift_factor } = vae.config;
-    const scaled = (): Tensor => linearCombination([[1 / scaling_factor, latents]], { offset: shift_factor ?? 0 });
-    return outputImages(device, () => vae.decode(scaled()).sample, outputType);
+    const scaled = linearCombination([[1 / scaling_factor, latents]], { offset: shift_factor ?? 0 });
+    let plan: Plan | null = null;
+    try {
+      plan = Plan.attempt(device, [scaled], (z) => vae.decode(z).sample, { label: "vae decode" });
+      const draw = (): Tensor => plan?.run([scaled]) ?? vae.decode(scaled).sample;
+      return await outputImages(device, draw, outputType);
+    } finally {
+      plan?.dispose();
+      scaled.dispose();
+    }
   }
 }
 registerPipeline(StableDiffusionPipeline);

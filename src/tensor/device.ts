@@ -116,7 +116,7 @@ export class Device {
   readonly lost: Promise<GPUDeviceLostInfo>;
   readonly memory: Memory;
   readonly queue: CommandQueue;
-  readonly textures: TextureCache;
+  readonly #textures: TextureCache;
   /** What suits this adapter; see AdapterKind. */
   readonly isSoftware: boolean;
   readonly fusedMultiplyAdd: boolean;
@@ -142,7 +142,7 @@ export class Device {
     this.flopsBudget = kind.flopsBudget;
     this.memory = new Memory(gpu, (error) => this.queue.fail(error));
     this.queue = new CommandQueue(gpu, this.memory, this.flopsBudget);
-    this.textures = new TextureCache(this.memory, (command) => this.queue.push(command));
+    this.#textures = new TextureCache(this.memory, (command) => this.queue.push(command));
     this.#lossSignal = gpu.lost.then(({ reason, message }) => {
       const error = new DeviceLostError(reason, message);
       this.queue.lose(error);
@@ -184,7 +184,7 @@ export class Device {
   #bind<V>(kernel: Kernel<V>, buffer: Tensor | BufferRange, asTexture: boolean): Binding {
     if (!(buffer instanceof Tensor)) return buffer;
     const { block, bytes } = buffer;
-    if (asTexture) return this.textures.of(block, bytes, buffer.dtype);
+    if (asTexture) return (this.queue.recording?.textures ?? this.#textures).of(block, bytes, buffer.dtype);
     const limit = this.limits.maxStorageBufferBindingSize;
     if (bytes > limit)
       throw new RangeError(
@@ -245,7 +245,7 @@ export class Device {
   /** Destroys the buffers that wait for reuse, and the copies in textures. */
   trim(): void {
     if (this.queue.isLost) return;
-    this.textures.clear();
+    this.#textures.clear();
     const blocks = this.memory.drainPool();
     if (blocks.length > 0) this.queue.push({ kind: "destroy", blocks });
   }
@@ -254,6 +254,19 @@ export class Device {
   record(): Recording {
     if (this.queue.recording) throw new Error("Device: a plan is being recorded already");
     return (this.queue.recording = new Recording(this.memory));
+  }
+
+  /** Computes what is kept with the tensor of a block: while a plan is recorded, outside of what it replays. */
+  derive<T>(block: Block, compute: () => T): T {
+    const { recording } = this.queue;
+    if (!recording) return compute();
+    if (recording.covers(block)) return recording.hoist(compute);
+    this.queue.recording = null;
+    try {
+      return compute();
+    } finally {
+      this.queue.recording = recording;
+    }
   }
 
   stopRecording(): void {

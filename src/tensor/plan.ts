@@ -4,8 +4,9 @@
  */
 import type { Command, Dispatch } from "./command_queue.js";
 import type { Device } from "./device.js";
-import type { Block } from "./memory.js";
+import type { Block, TextureBlock } from "./memory.js";
 import { PARAMS_BYTES } from "./pipeline_cache.js";
+import { UploadInPlanError, type Recording } from "./recording.js";
 import { Tensor } from "./tensor.js";
 
 /** One dispatch with everything that WebGPU needs for it. */
@@ -25,6 +26,8 @@ export class Plan {
   readonly #hoisted: ReadonlySet<number>;
   readonly #prologue: readonly Command[];
   readonly #commands: readonly Command[];
+  readonly #once: readonly Command[];
+  readonly #textures: readonly TextureBlock[];
   readonly #buffers: Block[];
   #encoded: readonly (Encoded | Command)[] | null = null;
   readonly #output: Tensor;
@@ -43,24 +46,38 @@ export class Plan {
     work: (...inputs: Tensor[]) => Tensor,
     { hoisted = [] as readonly number[], label = "plan" } = {},
   ) {
+    const recording = device.record();
     this.#device = device;
     this.#hoisted = new Set(hoisted);
     this.#inputs = inputs.map(({ shape, dtype }) =>
       device.keep(Tensor.empty(device, shape, dtype, { persistent: true, label: `${label} input` })),
     );
-    const recording = device.record();
+    for (const { block } of this.#inputs) recording.inputs.add(block);
     try {
       this.#output = device.keep(device.scope(() => work(...this.#inputs)));
+      device.stopRecording();
     } catch (error) {
+      device.stopRecording();
       for (const input of this.#inputs) input.dispose();
       throw error;
-    } finally {
-      device.stopRecording();
     }
-    this.#commands = recording.commands;
+    this.#textures = recording.drainTextures();
+    const once = constantCopies(recording);
+    this.#commands = recording.commands.filter((command) => !once.has(command));
     this.#prologue = recording.prologue;
+    this.#once = [...once];
     this.#buffers = recording.place(label);
     this.bytes = this.#buffers.reduce((sum, block) => sum + block.bytes, 0);
+  }
+
+  /** A plan, or null if the work makes tensors from numbers on its way (see UploadInPlanError). */
+  static attempt(...args: ConstructorParameters<typeof Plan>): Plan | null {
+    try {
+      return new Plan(...args);
+    } catch (error) {
+      if (error instanceof UploadInPlanError) return null;
+      throw error;
+    }
   }
 
   /** Dispatches of a replay. */
@@ -78,7 +95,7 @@ export class Plan {
     if (stale.some((isStale, i) => isStale && this.#hoisted.has(i)))
       for (const command of this.#prologue) queue.push(command);
     // The first run waits for pipelines; by the next they are compiled.
-    if (!this.#encoded) for (const command of this.#commands) queue.push(command);
+    if (!this.#encoded) for (const command of [...this.#once, ...this.#commands]) queue.push(command);
     else queue.push({ kind: "replay", steps: this.#encoded });
     this.#encoded ??= this.#encode();
     this.#output.block.version++;
@@ -88,7 +105,9 @@ export class Plan {
   dispose(): void {
     for (const input of this.#inputs) input.dispose();
     this.#output.dispose();
-    this.#device.queue.push({ kind: "destroy", blocks: this.#buffers.splice(0) });
+    const { queue } = this.#device;
+    queue.push({ kind: "destroy", blocks: this.#buffers.splice(0) });
+    if (this.#textures.length > 0) queue.push({ kind: "destroyTextures", textures: this.#textures });
   }
 
   /** Copies an input where it has changed; says whether it had. */
@@ -129,4 +148,15 @@ export class Plan {
       };
     });
   }
+}
+
+/** Copies of weights to textures that hold nothing else: they last for all replays. */
+function constantCopies(recording: Recording): Set<Command> {
+  const { commands } = recording;
+  const uses = new Map<TextureBlock, number>();
+  for (const command of commands)
+    if (command.kind === "texture") uses.set(command.texture, (uses.get(command.texture) ?? 0) + 1);
+  const constant = (command: Command): boolean =>
+    command.kind === "texture" && !recording.covers(command.block) && uses.get(command.texture) === 1;
+  return new Set(commands.filter(constant));
 }

@@ -4,7 +4,8 @@
  * they allow: the peak is known before anything is allocated.
  */
 import type { Command } from "./command_queue.js";
-import type { Block, Memory } from "./memory.js";
+import type { Block, Memory, TextureBlock } from "./memory.js";
+import { TextureCache } from "./texture_cache.js";
 
 /** A block of a recording: without a buffer until its place is known. */
 export interface PlannedBlock extends Block {
@@ -15,31 +16,58 @@ export interface PlannedBlock extends Block {
   last: number;
 }
 
+/** Work that is to be recorded made a tensor from numbers: replays would not see other numbers. */
+export class UploadInPlanError extends Error {
+  constructor() {
+    super("Plan: numbers were uploaded while recording; make every input of the work a tensor outside of it.");
+    this.name = "UploadInPlanError";
+  }
+}
+
 export class Recording {
   readonly commands: Command[] = [];
   /** Commands whose results stay the same for every replay. */
   readonly prologue: Command[] = [];
   readonly blocks: PlannedBlock[] = [];
+  /** The plan's copies of its inputs. */
+  readonly inputs = new Set<Block>();
+  /** Copies of its own: what the device has in textures now may be gone at the next replay. */
+  readonly #textures: { own: TextureCache; hoisted: TextureCache };
   #target = this.commands;
 
-  constructor(private readonly memory: Memory) {}
+  constructor(private readonly memory: Memory) {
+    const cache = (): TextureCache => new TextureCache(memory, (command) => this.push(command), true);
+    this.#textures = { own: cache(), hoisted: cache() };
+  }
+
+  get textures(): TextureCache {
+    return this.#target === this.prologue ? this.#textures.hoisted : this.#textures.own;
+  }
+
+  /** All textures that the commands use; the plan destroys them. */
+  drainTextures(): TextureBlock[] {
+    return [...this.#textures.own.drain(), ...this.#textures.hoisted.drain()];
+  }
 
   push(command: Command): void {
-    if (command.kind === "write")
-      throw new Error(
-        "Plan: numbers were uploaded while recording; make every input of the work a tensor outside of it.",
-      );
+    if (command.kind === "write") throw new UploadInPlanError();
     this.#target.push(command);
   }
 
   /** What `work` records is done once per input set, not in every replay; its memory lives as long as the plan. */
   hoist<T>(work: () => T): T {
+    const target = this.#target;
     this.#target = this.prologue;
     try {
       return work();
     } finally {
-      this.#target = this.commands;
+      this.#target = target;
     }
+  }
+
+  /** Whether what is derived from a block is part of the plan; from others (weights) it is made at once, and once. */
+  covers(block: Block): boolean {
+    return "planned" in block || this.inputs.has(block);
   }
 
   take(bytes: number): PlannedBlock {
@@ -61,19 +89,28 @@ export class Recording {
     if (planned.first >= 0) planned.last = this.commands.length - 1;
   }
 
-  /** Bytes of the buffers that `place` makes. */
-  get peakBytes(): number {
-    return assign(this.blocks).reduce((sum, { bytes }) => sum + bytes, 0);
-  }
-
-  /** Makes the buffers. @returns them: the plan destroys them */
+  /**
+   * Makes the buffers. @returns them: the plan destroys them
+   * A released block is free after its last use, which may be long before: a caller holds an argument until the call is over.
+   */
   place(label: string): Block[] {
+    const uses = new Map<Block, number>();
+    this.commands.forEach((command, i) => {
+      for (const block of blocksOf(command)) uses.set(block, i);
+    });
+    for (const block of this.blocks) if (block.last < Infinity) block.last = uses.get(block) ?? block.first;
     return assign(this.blocks).map(({ bytes, tenants }) => {
       const block = this.memory.create(bytes, label);
       for (const tenant of tenants) tenant.buffer = block.buffer;
       return block;
     });
   }
+}
+
+function blocksOf(command: Command): Block[] {
+  if (command.kind === "dispatch")
+    return command.buffers.flatMap((binding) => ("block" in binding ? [binding.block] : []));
+  return command.kind === "texture" ? [command.block] : [];
 }
 
 interface Slot {

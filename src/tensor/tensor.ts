@@ -129,9 +129,7 @@ export class Tensor {
     this.#memos ??= new Map();
     let derived = this.#memos.get(key);
     if (!derived || derived.some((tensor) => tensor.disposed)) {
-      const { recording } = this.device.queue;
-      const derive = (): Tensor[] => compute().map((tensor) => this.device.keep(tensor));
-      derived = recording ? recording.hoist(derive) : derive();
+      derived = this.device.derive(this.block, () => compute().map((tensor) => this.device.keep(tensor)));
       this.#memos.set(key, derived);
     }
     return derived;

@@ -33,9 +33,11 @@ export class TextureCache {
   #free: TextureBlock[] = [];
   #bytes = 0;
 
+  /** @param forReplay the commands will run again and again: textures change hands, but none is destroyed */
   constructor(
     private readonly memory: Memory,
     private readonly record: (command: CopyCommand | { kind: "destroyTextures"; textures: TextureBlock[] }) => void,
+    private readonly forReplay = false,
   ) {}
 
   /** Whether a tensor of so many bytes can have a copy at all. */
@@ -62,11 +64,17 @@ export class TextureCache {
 
   /** Destroys all copies. */
   clear(): void {
+    const textures = this.drain();
+    if (textures.length > 0) this.record({ kind: "destroyTextures", textures });
+  }
+
+  /** Takes all textures out; the caller destroys them. */
+  drain(): TextureBlock[] {
     const textures = [...[...this.#entries.values()].map(({ texture }) => texture), ...this.#free];
     this.#entries.clear();
     this.#free = [];
     this.#bytes = 0;
-    if (textures.length > 0) this.record({ kind: "destroyTextures", textures });
+    return textures;
   }
 
   #take(height: number, format: TextureBlock["format"]): TextureBlock {
@@ -85,7 +93,7 @@ export class TextureCache {
     }
     if (found) return found;
     const gone: TextureBlock[] = [];
-    while (this.#bytes + bytes > BUDGET && this.#free.length > 0) {
+    while (!this.forReplay && this.#bytes + bytes > BUDGET && this.#free.length > 0) {
       const texture = this.#free.shift()!;
       this.#bytes -= texture.bytes;
       gone.push(texture);

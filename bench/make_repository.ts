@@ -1,0 +1,103 @@
+/**
+ * Writes a repository of Stable Diffusion 1.5's size (2.13 GB): its configs, and float16 weights drawn at random, scaled so that
+ * activations stay near one. For memory and speed; the pictures are noise. The tokenizer is the embedded model's.
+ */
+import { cp, mkdir, open, rename, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { AutoencoderKL } from "../src/nn/autoencoder_kl.js";
+import { CLIPTextModel } from "../src/nn/clip_text_model.js";
+import type { Module } from "../src/nn/module.js";
+import { layoutWeights } from "../src/nn/save_layout.js";
+import { UNet2DConditionModel } from "../src/nn/unet_2d_condition.js";
+import { float32ToFloat16, product } from "../src/tensor/dtype.js";
+import { Generator } from "../src/tensor/random.js";
+
+const UNET = {
+  _class_name: "UNet2DConditionModel",
+  ...{ sample_size: 64, in_channels: 4, out_channels: 4, block_out_channels: [320, 640, 1280, 1280] },
+  ...{ layers_per_block: 2, cross_attention_dim: 768, attention_head_dim: 8, norm_num_groups: 32, norm_eps: 1e-5 },
+  down_block_types: ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+  up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+};
+const VAE = {
+  _class_name: "AutoencoderKL",
+  ...{ sample_size: 512, in_channels: 3, out_channels: 3, latent_channels: 4, layers_per_block: 2 },
+  ...{ block_out_channels: [128, 256, 512, 512], norm_num_groups: 32, scaling_factor: 0.18215 },
+  down_block_types: new Array<string>(4).fill("DownEncoderBlock2D"),
+  up_block_types: new Array<string>(4).fill("UpDecoderBlock2D"),
+};
+const TEXT = {
+  architectures: ["CLIPTextModel"],
+  ...{ vocab_size: 49408, hidden_size: 768, intermediate_size: 3072, num_hidden_layers: 12, num_attention_heads: 12 },
+  ...{ max_position_embeddings: 77, hidden_act: "quick_gelu", layer_norm_eps: 1e-5, projection_dim: 768 },
+  ...{ model_type: "clip_text_model", bos_token_id: 1114, eos_token_id: 1115, pad_token_id: 1 },
+};
+const INDEX = {
+  _class_name: "StableDiffusionPipeline",
+  _diffusers_version: "0.42.1",
+  ...{ scheduler: ["diffusers", "PNDMScheduler"], text_encoder: ["transformers", "CLIPTextModel"] },
+  ...{ tokenizer: ["transformers", "CLIPTokenizer"], unet: ["diffusers", "UNet2DConditionModel"] },
+  ...{ vae: ["diffusers", "AutoencoderKL"], safety_checker: [null, null], feature_extractor: [null, null] },
+};
+
+/** Numbers drawn; tensors take them from changing places. */
+const TABLE = 2 ** 18;
+
+/** @param folder must not exist yet; @param embedded the folder of the package's model */
+export async function makeRepository(folder: string, embedded: string): Promise<void> {
+  const work = `${folder}.incomplete`;
+  await mkdir(work, { recursive: true });
+  await writeFile(path.join(work, "model_index.json"), JSON.stringify(INDEX, null, 2));
+  for (const name of ["tokenizer", "scheduler"])
+    await cp(path.join(embedded, name), path.join(work, name), { recursive: true });
+  const models = [
+    ["unet", "diffusion_pytorch_model", UNET, new UNet2DConditionModel(UNET)],
+    ["vae", "diffusion_pytorch_model", VAE, new AutoencoderKL(VAE)],
+    ["text_encoder", "model", TEXT, new CLIPTextModel(TEXT)],
+  ] as const;
+  for (const [name, stem, config, model] of models) {
+    await mkdir(path.join(work, name), { recursive: true });
+    await writeFile(path.join(work, name, "config.json"), JSON.stringify(config, null, 2));
+    await writeWeights(path.join(work, name), stem, model);
+  }
+  await rename(work, folder);
+}
+
+async function writeWeights(folder: string, stem: string, model: Module): Promise<void> {
+  const shapes = new Map([...model.parameters()].map(([key, { shape }]) => [key, shape]));
+  const tensors = [...shapes].map(([key, shape]) => ({ key, shape }));
+  const { files } = layoutWeights(tensors, { stem, dtype: "float16", maxShardSize: "10GB" });
+  const normals = new Generator().manualSeed(0).randn([TABLE]);
+  const scaled = new Map<number, Buffer>();
+  let place = 0;
+  for (const { name, header, keys } of files) {
+    const file = await open(path.join(folder, name), "w");
+    try {
+      await file.write(header);
+      for (const key of keys) {
+        const shape = shapes.get(key)!;
+        const { mean, std } = distribution(key, shape);
+        const id = mean + std;
+        let table = scaled.get(id);
+        if (!table) {
+          const bits = float32ToFloat16(normals.map((x) => mean + std * x));
+          scaled.set(id, (table = Buffer.from(bits.buffer)));
+        }
+        for (let left = 2 * product(shape); left > 0;) {
+          place = (place + 2 * 7919) % table.length;
+          const piece = table.subarray(place, place + left);
+          left -= (await file.write(piece)).bytesWritten;
+        }
+      }
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+/** Norms near one, biases near zero, and products that keep the variance. */
+function distribution(key: string, shape: readonly number[]): { mean: number; std: number } {
+  if (shape.length === 1) return key.endsWith(".bias") ? { mean: 0, std: 0.01 } : { mean: 1, std: 0.02 };
+  if (key.includes("embedding")) return { mean: 0, std: 0.02 };
+  return { mean: 0, std: 1 / Math.sqrt(product(shape.slice(1))) };
+}

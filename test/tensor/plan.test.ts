@@ -1,0 +1,131 @@
+import { describe, expect, test } from "vitest";
+import { attention } from "../../src/tensor/ops/attention.js";
+import { linearCombination } from "../../src/tensor/ops/elementwise.js";
+import { matmul } from "../../src/tensor/ops/matmul.js";
+import type { Tile } from "../../src/tensor/ops/tiling.js";
+import { Plan } from "../../src/tensor/plan.js";
+import { Tensor } from "../../src/tensor/tensor.js";
+import { Random } from "../cases/data.js";
+import * as gpu from "../support/gpu.js";
+
+const [TOKENS, WIDTH] = [40, 64];
+
+/** A bit of a transformer: x + attention(x w, memo of the context) through several intermediate results. */
+function work(w: Tensor, x: Tensor, context: Tensor, derived: { count: number }, tile?: Tile): Tensor {
+  const keys = context.memo(w, () => {
+    derived.count++;
+    return [matmul(context, w, { tile })];
+  })[0];
+  let h = x;
+  for (let i = 0; i < 3; i++) {
+    const q = matmul(h, w, { activation: "silu", tile });
+    h = attention(q.reshape([1, TOKENS, WIDTH]), keys, keys, { heads: 2 }).reshape([TOKENS, WIDTH]);
+  }
+  return linearCombination([
+    [1, x],
+    [0.5, h],
+  ]);
+}
+
+async function withInputs(body: (make: (seed: number, shape: number[]) => Tensor) => Promise<void>): Promise<void> {
+  await gpu.withTensors(async (make) =>
+    body((seed, shape) => {
+      const size = shape.reduce((a, b) => a * b);
+      return make(new Random(seed).normal(size, { std: 0.3 }), shape, "float32");
+    }),
+  );
+}
+
+describe("Plan", () => {
+  gpu.checkLeaks();
+
+  const replays = (tile?: Tile): Promise<void> =>
+    withInputs(async (make) => {
+      const device = await gpu.testDevice();
+      const w = make(1, [WIDTH, WIDTH]);
+      const xs = [2, 3, 4].map((seed) => make(seed, [TOKENS, WIDTH]));
+      const contexts = [5, 6].map((seed) => make(seed, [1, 12, WIDTH]));
+      const wanted: Float32Array[] = [];
+      for (const context of contexts)
+        for (const x of xs) wanted.push(await gpu.take(device.scope(() => work(w, x, context, { count: 0 }, tile))));
+
+      const derived = { count: 0 };
+      const plan = new Plan(device, [xs[0], contexts[0]], (x, context) => work(w, x, context, derived, tile), {
+        hoisted: [1],
+      });
+      const got: Float32Array[] = [];
+      for (const context of contexts)
+        for (const x of xs) got.push((await plan.run([x, context]).data()) as Float32Array);
+      expect(derived.count).toBe(1);
+      plan.dispose();
+      expect(got).toEqual(wanted);
+    });
+
+  test("replays give bit for bit what the ops give, with other inputs and other hoisted inputs", () => replays());
+  test("also where operands go through textures", () => replays({ tileM: 4, tileN4: 2, textures: "xw" }));
+
+  test("replays allocate nothing and make no bind groups", () =>
+    withInputs(async (make) => {
+      const device = await gpu.testDevice();
+      const w = make(1, [WIDTH, WIDTH]);
+      const [x, context] = [make(2, [TOKENS, WIDTH]), make(3, [1, 12, WIDTH])];
+      const plan = new Plan(device, [x, context], (a, b) => work(w, a, b, { count: 0 }), { hoisted: [1] });
+      plan.run([x, context]);
+      await device.synchronize();
+      const { pipelines } = device.queue;
+      const before = device.memoryUse;
+      const made: unknown[] = [];
+      const original = pipelines.makeBindGroup.bind(pipelines);
+      pipelines.makeBindGroup = (...args) => (made.push(args), original(...args));
+      for (let i = 0; i < 3; i++) plan.run([x, context]);
+      await device.synchronize();
+      pipelines.makeBindGroup = original;
+      expect(made).toEqual([]);
+      expect(device.memoryUse).toEqual(before);
+      expect(plan.bytes).toBeLessThan(before.bytes);
+      plan.dispose();
+    }));
+
+  test("blocks whose lives do not meet share memory", () =>
+    withInputs(async (make) => {
+      const device = await gpu.testDevice();
+      const x = make(1, [256, 256]);
+      const chain = (a: Tensor): Tensor => {
+        let h = a;
+        for (let i = 0; i < 20; i++) {
+          const next = linearCombination([[0.9, h]]);
+          if (h !== a) h.dispose();
+          h = next;
+        }
+        return h;
+      };
+      const plan = new Plan(device, [x], chain);
+      // Two results at a time, and the params.
+      expect(plan.bytes).toBe(2 * x.bytes);
+      plan.run([x]);
+      await device.synchronize();
+      plan.dispose();
+    }));
+
+  test("numbers uploaded while recording, inputs of another shape, and a second recording are errors", () =>
+    withInputs(async (make) => {
+      const device = await gpu.testDevice();
+      const x = make(1, [4, 4]);
+      expect(
+        () =>
+          new Plan(device, [x], (a) =>
+            linearCombination([
+              [1, a],
+              [1, Tensor.from([1, 2, 3, 4], [4, 1], { device })],
+            ]),
+          ),
+      ).toThrow("numbers were uploaded while recording");
+      expect(() => new Plan(device, [x], () => new Plan(device, [x], (a) => a) as never)).toThrow("recorded already");
+      const plan = new Plan(device, [x], (a) => linearCombination([[2, a]]));
+      const other = make(2, [2, 8]);
+      expect(() => plan.run([other])).toThrow(
+        "Plan: input 0 must be Tensor(float32 [4, 4]), got Tensor(float32 [2, 8])",
+      );
+      plan.dispose();
+    }));
+});
