@@ -26,7 +26,7 @@ const opens = new Turns(4);
 
 /**
  * Opens a model's weight files: the index of a sharded checkpoint first, then the single file, as diffusers does.
- * @throws ConfigError if there are none; a repository that has only pickles is refused with the way out
+ * @throws MissingFilesError if there are none; ConfigError, with the way out, if there are only pickles
  */
 export async function openWeightFiles(repository: Repository, options: WeightFilesOptions): Promise<RepositoryFile[]> {
   const { variant, subfolder, stem, orDefault } = options;
@@ -36,16 +36,20 @@ export async function openWeightFiles(repository: Repository, options: WeightFil
   const byDefault = variant && (await orDefault?.(found !== null)) === true;
   const files = found ?? (byDefault ? await find(repository, { ...options, variant: undefined }) : null);
   if (files) return files;
-  const infix = variant && !byDefault ? `.${variant}` : "";
-  for (const pickle of [`${stem}${infix}.bin`, stem === "model" ? `pytorch_model${infix}.bin` : ""])
-    if (pickle && (await exists(repository, joinPath(subfolder, pickle))))
+  const infixes = [...(byDefault ? [""] : []), variant ? `.${variant}` : ""];
+  const pickles = infixes.flatMap((infix) => [
+    `${stem}${infix}.bin`,
+    ...(stem === "model" ? [`pytorch_model${infix}.bin`] : []),
+  ]);
+  for (const pickle of pickles)
+    if (await exists(repository, joinPath(subfolder, pickle)))
       throw new ConfigError(
         `${joinPath(subfolder, pickle)} in ${repository.name}: is a pickle, which can run code and is not read. ` +
           "Convert it in Python: model.save_pretrained(folder, safe_serialization=True).",
       );
-  const name = joinPath(subfolder, `${stem}${infix}.safetensors`);
-  const cure = infix ? `; leave out variant "${variant}" to load the default weights` : "";
-  throw new MissingFilesError([name], repository.name, repository.whyMissing?.(name), cure);
+  const names = infixes.map((infix) => joinPath(subfolder, `${stem}${infix}.safetensors`));
+  const cure = variant && !byDefault ? `; leave out variant "${variant}" to load the default weights` : "";
+  throw new MissingFilesError(names, repository.name, repository.whyMissing?.(names[0]), cure);
 }
 
 async function find(

@@ -201,7 +201,7 @@ function pipelineClass(calledOn: string, inFile: unknown): PipelineClass {
   const Class = typeof name === "string" ? registry.get(name) : undefined;
   if (Class) return Class;
   throw new ConfigError(
-    `model_index.json: _class_name is ${JSON.stringify(name)?.slice(0, 200)}, which is not a pipeline of this version. Known: ${[...registry.keys()].join(", ")}.`,
+    `model_index.json: _class_name is ${JSON.stringify(name)?.slice(0, 200)}, which is not a pipeline of this version. Known: ${[...registry.keys()].sort().join(", ")}.`,
   );
 }
 

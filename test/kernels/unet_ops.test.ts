@@ -187,11 +187,12 @@ describe("biasedAttention", () => {
     { batch: 2, queries: 5, keys: 7, heads: 2, size: 4, masked: 7 },
     { batch: 1, queries: 3, keys: 6, heads: 3, size: 5, masked: 4 },
     { batch: 2, queries: 9, keys: 4, heads: 1, size: 8, masked: 2 },
+    { batch: 2, queries: 6, keys: 6, heads: 2, size: 4, masked: 6, causal: true },
   ];
-  for (const { batch, queries, keys, heads, size, masked } of CASES)
+  for (const { batch, queries, keys, heads, size, masked, causal = false } of CASES)
     for (const dtype of gpu.DTYPES)
       for (const chunked of [false, true])
-        test(`${batch} x ${queries} x ${keys}, ${heads} heads of ${size}, ${masked} masked, ${dtype}${chunked ? ", in runs" : ""}`, async () => {
+        test(`${batch} x ${queries} x ${keys}, ${heads} heads of ${size}, ${masked} masked, ${causal ? "causal, " : ""}${dtype}${chunked ? ", in runs" : ""}`, async () => {
           const width = heads * size;
           const [q, k, v] = [queries, keys, keys].map((n, i) => normal(6 + i, [batch, n, width], dtype));
           const mask = Float32Array.from({ length: batch * masked }, (_, i) => (i % 3 === 1 ? 0 : 1));
@@ -204,7 +205,7 @@ describe("biasedAttention", () => {
                 for (let d = 0; d < size; d++)
                   sum += q[(b * queries + i) * width + head + d] * k[(b * keys + j) * width + head + d];
                 const bias = j < masked ? (1 - mask[b * masked + j]) * -10000 : 0;
-                return sum / Math.sqrt(size) + bias;
+                return causal && j > i ? -Infinity : sum / Math.sqrt(size) + bias;
               });
               const top = Math.max(...scores);
               const weights = scores.map((score) => Math.exp(score - top));
@@ -222,7 +223,7 @@ describe("biasedAttention", () => {
                 make(k, [batch, keys, width], dtype),
                 make(v, [batch, keys, width], dtype),
               ] as const;
-              const y = biasedAttention(...tensors, { heads, mask: make(mask, [batch, masked], "float32") });
+              const y = biasedAttention(...tensors, { heads, causal, mask: make(mask, [batch, masked], "float32") });
               gpu.expectClose("attended", await gpu.take(y), wanted, {
                 ...tolerance(dtype),
                 ofScale: 32 * gpu.EPSILON,

@@ -75,7 +75,7 @@ describe("repositories without the variant or without safetensors", () => {
     );
     const nothing = await changed(FLAX_REPO, { [`${VAE}.bf16.safetensors`]: null });
     await expect(FlaxStableDiffusionPipeline.fromPretrained(nothing, { variant: "bf16" })).rejects.toThrow(
-      /vae\/diffusion_pytorch_model\.safetensors: no such file/,
+      /vae\/diffusion_pytorch_model\.safetensors and vae\/diffusion_pytorch_model\.bf16\.safetensors: no such files/,
     );
   });
 
