@@ -11,11 +11,14 @@ import { activate, activationFunctions, type Activation } from "./activation.js"
 import { plainEntry, tiledEntry, type Product, type TileVariant } from "./tile.js";
 import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel, type Textures } from "./wgsl.js";
 
+/** What the gates of pairs of quads go through; none: columns are no pairs. */
+export type Gate = "none" | "gelu" | "gelu_tanh";
+
 export interface MatmulVariant extends TileVariant {
   format: Format;
   fma: boolean;
   activation: Activation;
-  gated: boolean;
+  gated: Gate;
   bias: boolean;
   residual: boolean;
   /** Operands that are read through textures. */
@@ -45,11 +48,11 @@ fn product(row: u32, column: u32) -> f32 {
   return sum;
 }
 fn element(e: u32) -> f32 {
-  #if ${variant.gated}
+  #if ${variant.gated !== "none"}
   let half = params.n / 2u;
   let row = min(e / half, params.m - 1u);
-  let column = 2u * (e % half & ~3u) + (e & 3u);
-  return product(row, column) * gelu(vec4f(product(row, column + 4u))).x;
+  let column = 2u * ((e % half) & ~3u) + (e & 3u);
+  return product(row, column) * ${variant.gated}(vec4f(product(row, column + 4u))).x;
   #else
   let row = min(e / params.n, params.m - 1u);
   var sum = product(row, e % params.n);
@@ -59,7 +62,7 @@ fn element(e: u32) -> f32 {
   return sum;
   #endif
 }
-${plainEntry(variant.gated ? "(params.n / 2u)" : "params.n", (x) => activate(variant.activation, x))}`;
+${plainEntry(variant.gated !== "none" ? "(params.n / 2u)" : "params.n", (x) => activate(variant.activation, x))}`;
 
 const productOf = ({ activation, gated, bias, residual }: MatmulVariant): Product => ({
   rows: "params.m",
@@ -76,7 +79,7 @@ ${body}
       ...rows.flatMap((i) => columns.map((j) => (residual ? `  ${sum(i, j)} += load4_residual(${at(i, j)});` : ""))),
     ].join("\n"),
   store: (at, sum) => `store4_y(${at}, ${activate(activation, sum)});`,
-  storePair: gated ? (at, value, gate) => `store4_y((${at}) >> 1u, ${value} * gelu(${gate}));` : null,
+  storePair: gated === "none" ? null : (at, value, gate) => `store4_y((${at}) >> 1u, ${value} * ${gated}(${gate}));`,
 });
 
 export const matmul: Kernel<MatmulVariant> = {

@@ -122,7 +122,15 @@ export class GEGLU extends Module {
 
   constructor(width: number, inner: number) {
     super();
-    this.proj = new Linear(width, 2 * inner);
+    this.proj = new Linear(width, 2 * inner, { gated: inner % 4 === 0 });
+  }
+
+  /** value * gelu(gate): in one kernel, where values and gates fill quads. */
+  forward(x: Tensor): Tensor {
+    const { proj, approximate } = this;
+    if (proj.weight.packing === "gated")
+      return proj.forward(x, { gated: approximate === "tanh" ? "gelu_tanh" : "gelu" });
+    return x.device.scope(() => geglu(proj.forward(x), this));
   }
 }
 
@@ -136,7 +144,7 @@ class FeedForward extends Module {
   }
 
   forward(x: Tensor, residual: Tensor): Tensor {
-    return x.device.scope(() => this.net[2].forward(geglu(this.net[0].proj.forward(x), this.net[0]), { residual }));
+    return x.device.scope(() => this.net[2].forward(this.net[0].forward(x), { residual }));
   }
 }
 

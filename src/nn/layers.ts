@@ -10,10 +10,11 @@ export class Linear extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
 
-  constructor(inFeatures: number, outFeatures: number, { bias = true } = {}) {
+  /** @param options gated: outputs are values and gates, and forward takes matmul's `gated` */
+  constructor(inFeatures: number, outFeatures: number, { bias = true, gated = false } = {}) {
     super();
-    this.weight = new Parameter([outFeatures, inFeatures], "linear");
-    this.bias = bias ? new Parameter([outFeatures]) : null;
+    this.weight = new Parameter([outFeatures, inFeatures], gated ? "gated" : "linear");
+    this.bias = bias ? new Parameter([outFeatures], gated ? "gated" : "none") : null;
   }
 
   forward(x: Tensor, options: Omit<MatmulOptions, "bias"> = {}): Tensor {

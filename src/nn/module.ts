@@ -7,8 +7,9 @@ import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 /** How a weight is laid out for the kernels: a linear layer's [out, in] becomes [in, out], a convolution's
- *  [out, in, kh, kw] becomes [kh, kw, in, out]. */
-export type Packing = "none" | "linear" | "conv";
+ *  [out, in, kh, kw] becomes [kh, kw, in, out]. "gated" is GEGLU's projection: a linear layer (or its bias) whose outputs are
+ *  values and then gates, [2, inner]; they are interleaved by quads, [inner / 4, 2, 4], for matmul's option of that name. */
+export type Packing = "none" | "linear" | "conv" | "gated";
 
 export class Parameter {
   #value: Tensor | null = null;
@@ -24,7 +25,7 @@ export class Parameter {
   /** The shape in memory. */
   get packedShape(): number[] {
     const s = this.shape;
-    if (this.packing === "linear") return [s[1], s[0]];
+    if (s.length === 2 && this.packing !== "none") return [s[1], s[0]];
     return this.packing === "conv" ? [s[2], s[3], s[1], s[0]] : [...s];
   }
 

@@ -83,10 +83,11 @@ export async function readPiece(
   }
 }
 
-/** The inverse of the packing on load: [in, out] -> [out, in], [kh, kw, in, out] -> [out, in, kh, kw]. */
+/** The inverse of the packing on load, see Packing: [in, out] -> [out, in], [kh, kw, in, out] -> [out, in, kh, kw]. */
 function unpackedView({ shape, packing }: Parameter): Gather {
   if (packing === "none") return { shape: [product(shape)], strides: [1] };
   const [outputs, inputs, , kernelWidth] = shape;
+  if (packing === "gated") return { shape: [2, outputs / 8, 4, inputs ?? 1], strides: [4, 8, 1, outputs] };
   if (packing === "linear") return { shape, strides: [1, outputs] };
   const area = inputs * outputs;
   return { shape, strides: [1, outputs, kernelWidth * area, area] };

@@ -183,8 +183,13 @@ export function wholeWords(bytes: Uint8Array): Uint8Array {
   return padded;
 }
 
-/** The file's tensor as the kernels want it: [out, in] -> [in, out], [out, in, kh, kw] -> [kh, kw, in, out]. */
+/** The file's tensor as the kernels want it: see Packing. */
 function packedView({ shape, packing, packedShape }: Parameter): { shape: number[]; strides: number[] } {
+  if (packing === "gated") {
+    const [outputs, inputs = 1] = shape;
+    const inner = outputs / 2;
+    return { shape: [inputs, inner / 4, 2, 4], strides: [1, 4 * inputs, inner * inputs, inputs] };
+  }
   if (packing === "linear") return { shape: packedShape, strides: [1, shape[1]] };
   const [, inputs, kernelHeight, kernelWidth] = shape;
   const area = kernelHeight * kernelWidth;

@@ -62,6 +62,7 @@ export function sample(size: number, most: number): number[] {
 
 /** Activations as torch defines them, in float64; erf by its Taylor series and, far out, its continued fraction. */
 export const activations = {
+  gelu_tanh: (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
   none: (x: number): number => x,
   silu: (x: number): number => x / (1 + Math.exp(-x)),
   quick_gelu: (x: number): number => x / (1 + Math.exp(-1.702 * x)),

@@ -10,6 +10,8 @@ export interface MatmulCase {
   bias?: boolean;
   residual?: boolean;
   activation?: Activation;
+  /** Columns are pairs of quads; the result has half as many. */
+  gated?: "gelu" | "gelu_tanh";
   flops: number;
 }
 
@@ -20,7 +22,7 @@ export interface MatmulData extends Record<string, Float32Array | undefined> {
   residual?: Float32Array;
 }
 
-type Options = Pick<MatmulCase, "bias" | "residual" | "activation">;
+type Options = Pick<MatmulCase, "bias" | "residual" | "activation" | "gated">;
 
 const make = (name: string, m: number, n: number, k: number, options: Options = {}): MatmulCase => ({
   name: `${name} [${m}, ${k}] x [${k}, ${n}]`,
@@ -36,6 +38,9 @@ export const matmulCases: readonly MatmulCase[] = [
   make("N 30", 4, 30, 12, { bias: true }),
   make("one quad", 1, 4, 4),
   make("rows that fill no tile", 13, 24, 20, { bias: true, residual: true }),
+  make("pairs of quads", 13, 40, 12, { bias: true, gated: "gelu" }),
+  make("pairs of quads", 9, 8, 7, { gated: "gelu_tanh" }),
+  make("GEGLU of level 1, 33 of 8192 rows", 33, 2560, 320, { bias: true, gated: "gelu" }),
   make("several workgroups, none full", 77, 136, 36, { bias: true, residual: true }),
   make("no rows", 0, 8, 8),
   make("time embedding", 2, 1280, 320, { bias: true, activation: "silu" }),
@@ -59,14 +64,23 @@ export function matmulData({ m, n, k, bias, residual }: MatmulCase): MatmulData 
   };
 }
 
-/** torch: activation(x @ w + bias + residual). */
-export function matmulReference({ n, k, activation = "none" }: MatmulCase, data: MatmulData): Reference {
+/** Columns of the result. */
+export const columnsOf = ({ n, gated }: MatmulCase): number => (gated ? n / 2 : n);
+
+/** torch: activation(x @ w + bias + residual), or value * gelu(gate) of such products. */
+export function matmulReference(item: MatmulCase, data: MatmulData): Reference {
+  const { n, k, activation = "none" } = item;
   const { x, w, bias, residual } = data;
-  return (index) => {
-    const row = Math.floor(index / n);
-    const column = index % n;
-    let sum = (bias?.[column] ?? 0) + (residual?.[index] ?? 0);
+  const product = (row: number, column: number): number => {
+    let sum = (bias?.[column] ?? 0) + (residual?.[row * n + column] ?? 0);
     for (let i = 0; i < k; i++) sum += x[row * k + i] * w[i * n + column];
-    return activations[activation](sum);
+    return sum;
+  };
+  return (index) => {
+    const columns = columnsOf(item);
+    const [row, column] = [Math.floor(index / columns), index % columns];
+    if (!item.gated) return activations[activation](product(row, column));
+    const value = 8 * (column >> 2) + (column & 3);
+    return product(row, value) * activations[item.gated](product(row, value + 4));
   };
 }

@@ -54,6 +54,12 @@ const without = { shift: undefined, residual: undefined, activation: undefined }
 describe("conv2d", () => {
   gpu.checkLeaks();
 
+  for (const dtype of gpu.DTYPES)
+    test(`every kind of tile gives what the plain kernel gives, ${dtype}`, async () => {
+      const item = conv2dCases.find(({ cin, cout, shift }) => cin % 16 === 0 && cout % 8 === 0 && shift) as Conv2dCase;
+      await check(item, dtype, [PLAIN, ...(await gpu.kindsOfTile())], 512);
+    });
+
   for (const item of conv2dCases)
     for (const dtype of gpu.DTYPES)
       test(`${item.name} ${dtype}`, () => check(item, dtype, visited(item, dtype), item.flops < 2e6 ? Infinity : 512));

@@ -2,7 +2,14 @@ import { describe, expect, test } from "vitest";
 import { matmul, type MatmulOptions } from "../../src/tensor/ops/matmul.js";
 import { PLAIN, type Tile } from "../../src/tensor/ops/tiling.js";
 import { Random, type FloatType } from "../cases/data.js";
-import { matmulCases, matmulData, matmulReference, type MatmulCase, type MatmulData } from "../cases/matmul.js";
+import {
+  columnsOf,
+  matmulCases,
+  matmulData,
+  matmulReference,
+  type MatmulCase,
+  type MatmulData,
+} from "../cases/matmul.js";
 import * as gpu from "../support/gpu.js";
 
 /** Rounding of K partial sums walks at random: sqrt(K) steps of one ulp of the sum. Then the activation and storage. */
@@ -23,9 +30,9 @@ const visited = (item: MatmulCase, dtype: FloatType): (Tile | undefined)[] => {
 };
 
 async function run(item: MatmulCase, data: MatmulData, dtype: FloatType, tile?: Tile): Promise<Float32Array> {
-  const { m, n, k, activation } = item;
+  const { m, n, k, activation, gated } = item;
   return gpu.withTensors(async (make) => {
-    const options: MatmulOptions = { activation, tile };
+    const options: MatmulOptions = { activation, gated, tile };
     if (data.bias) options.bias = make(data.bias, [n], dtype);
     if (data.residual) options.residual = make(data.residual, [m, n], dtype);
     return gpu.take(matmul(make(data.x, [m, k], dtype), make(data.w, [k, n], dtype), options));
@@ -39,7 +46,11 @@ describe("matmul", () => {
     for (const dtype of gpu.DTYPES)
       test(`${item.name} ${dtype}`, async () => {
         const data = gpu.roundAll(matmulData(item), dtype);
-        const wanted = gpu.want(matmulReference(item, data), item.m * item.n, item.flops < 1e6 ? Infinity : 512);
+        const wanted = gpu.want(
+          matmulReference(item, data),
+          item.m * columnsOf(item),
+          item.flops < 1e6 ? Infinity : 512,
+        );
         for (const tile of visited(item, dtype)) {
           const name = tile ? `tile ${JSON.stringify(tile)}` : "default tile";
           gpu.expectClose(name, await run(item, data, dtype, tile), wanted, tolerance(dtype, item.k));
@@ -76,6 +87,21 @@ describe("matmul", () => {
         gpu.expectClose("square", await run(item, data, "float32", tile), wanted, tolerance("float32", item.k));
     });
   });
+
+  for (const dtype of gpu.DTYPES)
+    test(`every kind of tile gives what the plain kernel gives, ${dtype}`, async () => {
+      const shape = { name: "", m: 77, n: 136, k: 48, flops: 0, bias: true };
+      for (const item of [
+        { ...shape, residual: true },
+        { ...shape, gated: "gelu" as const },
+      ]) {
+        const data = gpu.roundAll(matmulData(item), dtype);
+        const wanted = gpu.want(matmulReference(item, data), item.m * columnsOf(item), 2048);
+        for (const tile of [PLAIN, ...(await gpu.kindsOfTile())])
+          if (!item.gated || tile.tileN4 !== 1)
+            gpu.expectClose(JSON.stringify(tile), await run(item, data, dtype, tile), wanted, tolerance(dtype, item.k));
+      }
+    });
 
   test("x may have any number of axes", async () => {
     await gpu.withTensors(async (make) => {

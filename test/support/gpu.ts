@@ -1,6 +1,7 @@
 /** What the tests of kernels and tensors share: one device per process, a leak check, and comparison by tolerance. */
 import { afterEach, beforeEach, expect } from "vitest";
 import { requestDevice, type Device } from "../../src/tensor/device.js";
+import type { Tile } from "../../src/tensor/ops/tiling.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { rounded, sample, type FloatType, type Reference } from "../cases/data.js";
 
@@ -64,6 +65,22 @@ export async function pretending<T>(properties: Partial<Device>, work: () => Pro
 
 /** Runs `work` with the kernels that real GPUs get: CPU adapters, as tests mostly have them, choose others. */
 export const asHardware = <T>(work: () => Promise<T>): Promise<T> => pretending({ isSoftware: false }, work);
+
+/** Tiles of every kind of product kernel that this device can run, whatever it would choose. */
+export async function kindsOfTile(): Promise<Tile[]> {
+  const { broadcastLanes: lanes } = await testDevice();
+  const broadcast = [
+    { tileM: 1, tileN4: 1 },
+    { tileM: 2, tileN4: 2 },
+  ].map((tile): Tile => ({ ...tile, by: "broadcast", lanes }));
+  return [
+    { by: "workgroup", tileM: 8, tileN4: 2 },
+    { tileM: 4, tileN4: 2, textures: "w" },
+    { tileM: 4, tileN4: 2, textures: "xw" },
+    { tileM: 4, tileN4: 2, flat: false },
+    ...(lanes > 0 ? broadcast : []),
+  ];
+}
 
 /** Reads a tensor and disposes it. */
 export async function take(tensor: Tensor): Promise<Float32Array> {

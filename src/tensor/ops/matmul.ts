@@ -1,5 +1,5 @@
 import type { Activation } from "../../../kernels/activation.js";
-import { matmul as kernel } from "../../../kernels/matmul.wgsl.js";
+import { matmul as kernel, type Gate } from "../../../kernels/matmul.wgsl.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, rowRuns } from "./common.js";
@@ -12,8 +12,8 @@ export interface MatmulOptions {
   residual?: Tensor;
   /** Applied last. */
   activation?: Activation;
-  /** Columns are pairs of quads, value and gate (nn's packing "gated"); the result is value * gelu(gate), [..., N / 2]. */
-  gated?: boolean;
+  /** Columns are pairs of quads, value and gate (nn's packing "gated"): the result is value * gated(gate), [..., N / 2]. */
+  gated?: Gate;
   /** For tests and benchmarks: a tile other than the one chosen by shape. */
   tile?: Tile;
 }
@@ -26,7 +26,7 @@ export interface MatmulOptions {
 export function matmul(
   x: Tensor,
   w: Tensor,
-  { bias, residual, activation = "none", gated = false, ...options }: MatmulOptions = {},
+  { bias, residual, activation = "none", gated = "none", ...options }: MatmulOptions = {},
 ): Tensor {
   const { device } = x;
   const k = x.shape.at(-1) ?? 0;
@@ -34,14 +34,15 @@ export function matmul(
     throw new RangeError(`matmul: the inner sizes differ, got [${x.shape.join(", ")}] and [${w.shape.join(", ")}]`);
   const n = w.shape[1];
   const m = product(x.shape.slice(0, -1));
-  if (gated && (n % 8 !== 0 || residual))
+  const pairs = gated !== "none";
+  if (pairs && (n % 8 !== 0 || residual))
     throw new RangeError(`matmul: gated takes N % 8 == 0 and no residual, got w [${w.shape.join(", ")}]`);
-  const shape = [...x.shape.slice(0, -1), gated ? n / 2 : n];
+  const shape = [...x.shape.slice(0, -1), pairs ? n / 2 : n];
   if (bias) expectShape("matmul", "bias", bias, [n]);
   if (residual) expectShape("matmul", "residual", residual, shape);
   const format = formatFor("matmul", x, w, bias, residual);
   const y = Tensor.empty(device, shape, x.dtype);
-  const tile = options.tile ?? chooseTile(device, { m, n, k, xBytes: x.bytes, wBytes: w.bytes, gated });
+  const tile = options.tile ?? chooseTile(device, { m, n, k, xBytes: x.bytes, wBytes: w.bytes, gated: pairs });
   const flags = { gated, bias: Boolean(bias), residual: Boolean(residual) };
   const terms = [bias, residual].filter((term) => term != null);
   for (const [start, count] of rowRuns(device, m, 2 * n * k, rowUnit(tile))) {
@@ -50,7 +51,7 @@ export function matmul(
       variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, activation, ...flags },
       values: { m, n, k, row_start: start, row_end: start + count },
       buffers: [x, w, y, ...terms],
-      grid: tileGrid(device, count, n, tile, gated),
+      grid: tileGrid(device, count, n, tile, pairs),
       flops: 2 * count * n * k,
     });
   }

@@ -49,8 +49,8 @@ export const LONG = 5e8;
 function broadcastTile(device: Device, { m, n, k, gated }: ProductShape): Tile | null {
   const lanes = device.broadcastLanes;
   const by = "broadcast" as const;
-  if (gated || (2 * m * n * k >= LONG && n % (8 * lanes) === 0))
-    return { by, lanes, tileM: gated || m <= lanes ? 1 : 2, tileN4: 2 };
+  const long = 2 * m * n * k >= LONG && n % (8 * lanes) === 0;
+  if (long || gated) return { by, lanes, tileM: long && m > lanes ? 2 : 1, tileN4: 2 };
   return n >= 2 * lanes ? { by, lanes, tileM: 1, tileN4: 1 } : null;
 }
 
