@@ -1,4 +1,5 @@
 /** The command `npm run bench`: arguments, files, and the terminal. */
+import { existsSync } from "node:fs";
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -8,6 +9,7 @@ import { reportError, UsageError } from "../src/cli/errors.js";
 import { helpOf } from "../src/cli/help.js";
 import { releaseNodeGPU, requestNodeGPU } from "../src/tensor/gpu_node.js";
 import type { Timer } from "./harness.js";
+import { makeRepository } from "./make_repository.js";
 import { reportPage } from "./report.js";
 import { parseLines, type OpResult, type Result, type RunInfo } from "./results.js";
 import { runSuite } from "./run.js";
@@ -26,11 +28,15 @@ export async function main(args: string[], root: string): Promise<void> {
 }
 
 async function bench(args: string[], root: string): Promise<void> {
-  const { values, flags, positionals } = parse(args, ["filter", "dtype", "json"], ["quick"]);
+  const { values, flags, positionals } = parse(args, ["filter", "dtype", "json", "real-size"], ["quick"]);
   if (positionals.length > 0) throw new UsageError(`bench takes options only, got "${positionals.join(" ")}"`);
-  const { filter, dtype, json } = values;
+  const { filter, dtype, json, "real-size": realSize } = values;
   const dtypes = dtype === undefined ? (["float32", "float16"] as const) : [dtypeOf(dtype)];
   const shapes = JSON.parse(await readFile(path.join(root, "bench", "sd15-shapes.json"), "utf8")) as ShapeTable;
+  if (realSize !== undefined && !existsSync(realSize)) {
+    console.log(`writing a repository of 2.1 GB to ${realSize}`);
+    await makeRepository(path.resolve(realSize), path.join(root, "models/shapes"));
+  }
   if (json !== undefined) await appendFile(json, ""); // to hear of a wrong folder before, not after
   const { version } = JSON.parse(await readFile(path.join(root, "package.json"), "utf8")) as { version: string };
   const loadAverage = os.loadavg()[0];
@@ -40,7 +46,14 @@ async function bench(args: string[], root: string): Promise<void> {
   try {
     const gpu = await requestNodeGPU();
     const results = await runSuite({
-      ...{ quick: flags.quick, filter, dtypes, shapes, model: pathToFileURL(path.join(root, "models/shapes/")).href },
+      ...{
+        quick: flags.quick,
+        filter,
+        realSize: realSize && path.resolve(realSize),
+        dtypes,
+        shapes,
+        model: pathToFileURL(path.join(root, "models/shapes/")).href,
+      },
       adapter: async () => (await gpu.requestAdapter({ powerPreference: "high-performance" }))!,
       begin(timer) {
         run = runInfo(timer, { version, loadAverage, quick: flags.quick });

@@ -5,6 +5,7 @@ import { Timer } from "./harness.js";
 import { describe, measure } from "./measure.js";
 import { Probe } from "./probe.js";
 import type { OpResult, Result, RooflineResult } from "./results.js";
+import { measureRealSize } from "./real_size.js";
 import { measureRoofline } from "./roofline.js";
 import { distinctRows, quickRows, type ShapeTable } from "./shapes.js";
 import { measureWhole } from "./whole.js";
@@ -18,6 +19,8 @@ export interface SuiteOptions {
   shapes: ShapeTable;
   /** Folder or URL of the model that is measured as a whole. */
   model: string;
+  /** Folder of a repository of Stable Diffusion 1.5's size, to measure that as well. */
+  realSize?: string;
   /** An adapter for one more device. */
   adapter: () => Promise<GPUAdapter>;
   /** Called once, before anything is measured. */
@@ -30,6 +33,7 @@ const SOFTWARE_LIMITS: Limits = { flops: 2e9, elements: 2 ** 23 };
 const STEPS = { quick: 10, full: 25 };
 /** What --filter must be part of to run the model. */
 const WHOLE = "whole model";
+const REAL_SIZE = "real size";
 
 /** Measures everything that the options name. @throws Error if the filter matches nothing */
 export async function runSuite(options: SuiteOptions): Promise<OpResult[]> {
@@ -43,7 +47,8 @@ export async function runSuite(options: SuiteOptions): Promise<OpResult[]> {
     const chosen = wanted
       .map(({ row, dtype }) => describe(row, dtype, limits))
       .filter(([{ op, label, cutFrom = "", dtype }]) => `${op} ${label} ${cutFrom} ${dtype}`.includes(filter));
-    if (chosen.length === 0 && !WHOLE.includes(filter)) throw new Error(`--filter: no op contains "${filter}"`);
+    if (chosen.length === 0 && ![WHOLE, REAL_SIZE].some((name) => name.includes(filter)))
+      throw new Error(`--filter: no op contains "${filter}"`);
     const timer = await Timer.create(probe, quick ? { budget: 300 } : { budget: 1000 });
     options.begin(timer);
     const roofline: RooflineResult = { kind: "roofline", ...(await measureRoofline(timer)) };
@@ -57,7 +62,18 @@ export async function runSuite(options: SuiteOptions): Promise<OpResult[]> {
     probe.device.destroy();
   }
   if (WHOLE.includes(filter)) await runWhole(options);
+  if (options.realSize !== undefined && REAL_SIZE.includes(filter)) await runRealSize(options, options.realSize);
   return results;
+}
+
+/** In float16, as one would run it. */
+async function runRealSize({ adapter, emit }: SuiteOptions, model: string): Promise<void> {
+  const probe = await Probe.create(await adapter());
+  try {
+    for await (const result of measureRealSize(probe, { model, dtype: "float16" })) emit(result);
+  } finally {
+    probe.device.destroy();
+  }
 }
 
 async function runWhole({ quick, dtypes, model, adapter, emit }: SuiteOptions): Promise<void> {

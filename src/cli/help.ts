@@ -65,6 +65,8 @@ package's model. Runs in a clone of the repository, where it is also: npm run be
   --quick              16 ops that matter most, made smaller on CPU adapters: about two minutes there
   --filter TEXT        only ops whose row contains TEXT, e.g. "layer_norm", "conv2d 3x3" or "whole model"
   --dtype TYPE         float32 or float16 only (default: both)
+  --real-size FOLDER   also a model of Stable Diffusion 1.5's size with random weights, made there if it is missing (2.1 GB): a
+                       guided step and the VAE's decode at 512x512; alone with --filter "real size"
   --json FILE          appends the results to FILE, one JSON object a line
 
 report draws results, of one run or several, as a page with charts.`,

@@ -116,7 +116,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
         await device.synchronize();
         return { images, nsfwContentDetected: null };
       }
-      return { images: await this.#decode(latents, outputType), nsfwContentDetected: null };
+      return { images: await this.decodeLatents(latents, outputType), nsfwContentDetected: null };
     } finally {
       for (const tensor of [latents, embeds?.positive, embeds?.negative]) tensor?.dispose();
       this.scheduler.reset();
@@ -235,8 +235,14 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     return Tensor.from(values, [batch, dim], { device: this.device });
   }
 
-  /** Recorded though it runs once: the largest activations are here, and planned memory is the tightest. */
-  async #decode(latents: Tensor, outputType: ImageOutputType): Promise<RawImage[] | Tensor> {
+  /**
+   * Pictures of latents as `outputType: "latent"` returns them. Recorded though it runs once: the largest activations are
+   * here, and planned memory is the tightest.
+   * @param latents [batch, 4, height / 8, width / 8]; not disposed
+   */
+  async decodeLatents(latents: Tensor, outputType: "np" | "pt"): Promise<Tensor>;
+  async decodeLatents(latents: Tensor, outputType?: ImageOutputType): Promise<RawImage[] | Tensor>;
+  async decodeLatents(latents: Tensor, outputType: ImageOutputType = "image"): Promise<RawImage[] | Tensor> {
     const { device, vae } = this;
     const { scaling_factor, shift_factor } = vae.config;
     const scaled = linearCombination([[1 / scaling_factor, latents]], { offset: shift_factor ?? 0 });

@@ -90,7 +90,7 @@ describe("matmul", () => {
 
   for (const dtype of gpu.DTYPES)
     test(`every kind of tile gives what the plain kernel gives, ${dtype}`, async () => {
-      const shape = { name: "", m: 77, n: 136, k: 48, flops: 0, bias: true };
+      const shape: MatmulCase = { name: "", m: 77, n: 136, k: 48, flops: 0, bias: true };
       for (const item of [
         { ...shape, residual: true },
         { ...shape, gated: "gelu" as const },

@@ -1,0 +1,54 @@
+/** A model of Stable Diffusion 1.5's size at 512x512: loading, one guided step, the VAE's decode; memory against the weights'. */
+import { DiffusionPipeline } from "../src/pipelines/diffusion_pipeline.js";
+import "../src/pipelines/stable_diffusion.js";
+import type { StableDiffusionPipeline } from "../src/pipelines/stable_diffusion.js";
+import { Generator } from "../src/tensor/random.js";
+import type { FloatType } from "../test/cases/data.js";
+import type { Probe } from "./probe.js";
+import type { WholeResult } from "./results.js";
+
+const PROMPT = "a red circle on a white background";
+
+/** Yields one number after the other. The probe's device must be new. */
+export async function* measureRealSize(
+  probe: Probe,
+  { model, dtype }: { model: string; dtype: FloatType },
+): AsyncGenerator<WholeResult> {
+  const { device } = probe;
+  const result = (name: string, value: number, unit: WholeResult["unit"] = "ms"): WholeResult => {
+    return { kind: "whole", name: `real size, ${name}`, dtype, value, unit };
+  };
+  let start = performance.now();
+  const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(model, { device, dtype });
+  await device.synchronize();
+  yield result("load", performance.now() - start);
+  pipeline.setProgressBarConfig({ disable: true });
+  const weights = device.memoryUse.bytes;
+  yield result("weights", weights / 2 ** 20, "MiB");
+
+  const stepEnds: number[] = [];
+  start = performance.now();
+  const { images: latents } = await pipeline(PROMPT, {
+    ...{ numInferenceSteps: 2, guidanceScale: 7.5, generator: new Generator().manualSeed(8), outputType: "latent" },
+    callbackOnStepEnd: async () => {
+      await device.synchronize();
+      stepEnds.push(performance.now() - start);
+      return undefined;
+    },
+  });
+  stepEnds.unshift(0);
+  const steps = stepEnds.slice(1).map((end, i) => end - stepEnds[i]);
+  yield result("first guided step at 512x512, prompt and compiling included", steps[0]);
+  yield result("next guided step at 512x512", steps[1]);
+  yield result("peak above the weights, steps", (device.memoryUse.peakBytes - weights) / 2 ** 20, "MiB");
+
+  start = performance.now();
+  const picture = await pipeline.decodeLatents(latents, "np");
+  await device.synchronize();
+  yield result("VAE decode to 512x512", performance.now() - start);
+  yield result("peak above the weights, with the VAE", (device.memoryUse.peakBytes - weights) / 2 ** 20, "MiB");
+  const values = await picture.data();
+  if (!values.every(Number.isFinite)) throw new Error("real size: the picture has numbers that are not finite");
+  for (const tensor of [latents, picture]) tensor.dispose();
+  pipeline.dispose();
+}
