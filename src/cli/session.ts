@@ -25,18 +25,8 @@ export async function withDevice<T>(work: (device: Device) => Promise<T>): Promi
   } finally {
     device?.destroy();
     await device?.lost;
-    await turns(20);
     releaseNodeGPU();
   }
-}
-
-/**
- * Lets the event loop go round. Dawn answers what was under way when the device was destroyed (error scopes, the loss) in
- * turns of the loop, through a bare pointer to the object that releaseNodeGPU() lets go: collected before that, about one
- * process in thirty died in dawn::native::InstanceBase::ProcessEvents() after its work was done.
- */
-async function turns(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 interface ModelOptions {

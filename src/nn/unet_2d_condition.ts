@@ -69,21 +69,16 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     encoderHiddenStates: Tensor,
     options: UNetForwardOptions = {},
   ): { sample: Tensor } {
-    const { config } = this;
-    checkSample("UNet2DConditionModel", sample, config.in_channels);
-    const batch = sample.shape[0];
-    this.#checkPrompt(encoderHiddenStates, batch, options.encoderAttentionMask);
-    const timesteps = timestepsFor("UNet2DConditionModel", timestep, batch);
     const residuals = this.#residuals(options);
     return sample.device.scope(() => {
-      const embedding = this.#embed(sample, timesteps, this.#prompt(encoderHiddenStates), options);
+      const embedding = this.embedConditions(sample, timestep, encoderHiddenStates, options);
       return { sample: this.#predict(sample, embedding, encoderHiddenStates, options, residuals) };
     });
   }
 
   /**
-   * The two halves of `forward`, for loops that record the second (UNetSteps): what depends on the timestep and on conditions
-   * that come as numbers, [batch, width] …
+   * The two halves of `forward`, for loops that record the second (UNetSteps): the checks, and what depends on the timestep and
+   * on conditions that come as numbers, [batch, width] …
    */
   embedConditions(
     sample: Tensor,
@@ -91,7 +86,11 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     encoderHiddenStates: Tensor,
     options: UNetForwardOptions = {},
   ): Tensor {
-    const timesteps = timestepsFor("UNet2DConditionModel", timestep, sample.shape[0]);
+    checkSample("UNet2DConditionModel", sample, this.config.in_channels);
+    const batch = sample.shape[0];
+    this.#checkPrompt(encoderHiddenStates, batch, options.encoderAttentionMask);
+    this.#residuals(options);
+    const timesteps = timestepsFor("UNet2DConditionModel", timestep, batch);
     return sample.device.scope(() => this.#embed(sample, timesteps, this.#prompt(encoderHiddenStates), options));
   }
 

@@ -7,6 +7,7 @@ import {
 } from "../schedulers/index.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { guide } from "../tensor/ops/guidance.js";
+import { UNetSteps } from "../nn/unet_steps.js";
 import { concat } from "../tensor/ops/shape.js";
 import { foldIn, normal, type JAXKey } from "../tensor/random_jax.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -34,6 +35,8 @@ export interface FlaxRun {
   /** Of the latents, [batch, channels, height, width]. */
   shape: readonly number[];
   partitionable: boolean;
+  /** Whether the first step is recorded and replayed, which `jit: true` means. */
+  jit: boolean;
   signals: readonly (AbortSignal | undefined)[];
 }
 
@@ -67,11 +70,12 @@ async function denoise(
   initial: Tensor,
   context: Tensor,
   key: JAXKey,
-  { scheduler, steps, guidanceScale, shape, partitionable, signals, state: created }: FlaxRun,
+  { scheduler, steps, guidanceScale, shape, partitionable, signals, jit, state: created }: FlaxRun,
 ): Promise<Tensor> {
   let latents = initial;
   let state = scheduler.setTimesteps(created, steps, shape);
   const pace = new Pace(device);
+  const recorded = jit ? new UNetSteps(unet, device) : null;
   try {
     // As many steps as were asked for, whatever the schedule has: of FlaxPNDM's N + 1 timesteps the last is not run.
     for (const [i, t] of state.timesteps.slice(0, steps).entries()) {
@@ -79,7 +83,7 @@ async function denoise(
       const [x, before] = [latents, state];
       const after: FlaxStepResult<FlaxDiffusionState> = device.scope(() => {
         const input = scheduler.scaleModelInput(before, concat(x, x, 0), t);
-        const { sample: prediction } = unet.forward(input, t, context);
+        const prediction = recorded?.predict(input, t, context) ?? unet.forward(input, t, context).sample;
         const guided = guide(prediction, { scale: guidanceScale });
         return scheduler.step(before, guided, t, x, { key: foldIn(key, i), partitionable });
       });
@@ -94,6 +98,7 @@ async function denoise(
     latents.dispose();
     throw error;
   } finally {
+    recorded?.dispose();
     disposeState(state);
   }
 }

@@ -160,6 +160,7 @@ export class FlaxStableDiffusionPipeline extends Callable {
       width = defaultWidth,
       guidanceScale = 7.5,
       partitionable = false,
+      jit = false,
       signal,
     } = options;
     for (const [name, value] of Object.entries({ height, width }))
@@ -171,7 +172,7 @@ export class FlaxStableDiffusionPipeline extends Callable {
       throw new RangeError(`\`guidanceScale\` must be a finite number, got ${String(guidanceScale)}`);
     signal?.throwIfAborted();
     return {
-      ...{ scheduler: this.scheduler, state: this.#state(params), steps, guidanceScale, partitionable },
+      ...{ scheduler: this.scheduler, state: this.#state(params), steps, guidanceScale, partitionable, jit },
       shape: [unet.config.in_channels, height / vae.scaleFactor, width / vae.scaleFactor],
       signals: [signal],
     };
