@@ -123,6 +123,8 @@ export class Device {
   readonly broadcastLanes: number;
   readonly cheapTextures: boolean;
   readonly flopsBudget: number;
+  /** Every op by its reference kernel, which is slow: to see whether a wrong number comes from a fast one. */
+  readonly plainKernels: boolean = false;
   #scopes: Set<Tensor>[] = [];
   #dummies = new Map<DType, Tensor>();
   #gpu: GPUDevice;

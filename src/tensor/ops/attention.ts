@@ -44,7 +44,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const scale = options.scale ?? 1 / Math.sqrt(headSize);
   const aligned = headSize % 4 === 0;
   const mayFlash = aligned && headSize <= MAX_FLASH_HEAD && !q.device.isSoftware;
-  const by = options.by ?? (mayFlash ? "flash" : aligned ? "scores" : "plain");
+  const by = options.by ?? (q.device.plainKernels || !aligned ? "plain" : mayFlash ? "flash" : "scores");
   if (by === "scores") return byScores(q, k, v, heads, causal, scale);
 
   const { device } = q;

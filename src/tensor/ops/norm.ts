@@ -29,7 +29,7 @@ export function groupNorm(
   x: Tensor,
   weight: Tensor,
   bias: Tensor,
-  { groups, eps, silu = false, splits, plain = x.shape.at(-1)! % 4 !== 0 }: GroupNormOptions,
+  { groups, eps, silu = false, splits, plain = x.device.plainKernels || x.shape.at(-1)! % 4 !== 0 }: GroupNormOptions,
 ): Tensor {
   const { device } = x;
   const batch = x.shape[0];
@@ -98,7 +98,7 @@ export function layerNorm(
   const format = formatFor("layerNorm", x, weight, bias);
   const y = Tensor.empty(device, x.shape, x.dtype);
   const rows = x.size / width;
-  const variant = by ?? (width % 4 !== 0 ? "plain" : device.isSoftware ? "rows" : "workgroup");
+  const variant = by ?? (device.plainKernels || width % 4 !== 0 ? "plain" : device.isSoftware ? "rows" : "workgroup");
   const threads = { plain: quadsOf(y), rows, workgroup: rows * WORKGROUP_SIZE }[variant];
   device.run({
     kernel: layerKernel,

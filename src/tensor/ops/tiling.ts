@@ -27,7 +27,7 @@ export interface ProductShape {
 /** The tile for a product. */
 export function chooseTile(device: Device, shape: ProductShape): Tile {
   const { n, k, run = k, gated = false } = shape;
-  if (n % 4 !== 0 || run % 4 !== 0 || (gated && n % 8 !== 0)) return PLAIN;
+  if (device.plainKernels || n % 4 !== 0 || run % 4 !== 0 || (gated && n % 8 !== 0)) return PLAIN;
   if (!device.isSoftware) return hardwareTile(shape);
   if (device.broadcastLanes > 0) return broadcastTile(device, shape) ?? { tileM: 4, tileN4: n % 8 === 0 ? 2 : 1 };
   return device.cheapTextures ? textureTile(shape) : { tileM: 4, tileN4: n % 8 === 0 ? 2 : 1 };
