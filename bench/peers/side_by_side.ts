@@ -36,14 +36,19 @@ export async function timeSideBySide(
   { budget, batch = 10, software }: SideBySideOptions,
 ): Promise<WayTiming[]> {
   const entries = [];
-  for (const runner of runners) entries.push({ runner, ...(await calibrate(runner, batch)), samples: [] as number[] });
+  for (const runner of runners) {
+    const { runs, took } = await calibrate(runner, batch);
+    entries.push({ runner, runs, took, sleep: software ? 0.5 * took : 0, samples: [] as number[] });
+  }
   const round = entries.reduce((sum, { took }) => sum + took, 0);
   const rounds = Math.max(MIN_ROUNDS, Math.min(MAX_ROUNDS, Math.round(budget / round)));
   for (let i = 0; i < rounds; i++)
     for (const entry of entries) {
-      const { runner, runs, samples, took } = entry;
-      const fastest = samples.length > 0 ? runs * Math.min(...samples) : 0.7 * took;
-      samples.push((await batchTime(runner, runs, software ? 0.85 * fastest : 0)) / runs);
+      const { runner, runs, samples } = entry;
+      let { time, overslept } = await batchTime(runner, runs, entry.sleep);
+      for (; overslept; { time, overslept } = await batchTime(runner, runs, entry.sleep)) entry.sleep /= 2;
+      samples.push(time / runs);
+      if (software) entry.sleep = 0.8 * runs * Math.min(...samples);
     }
   return entries.map(({ runs, samples }) => ({ ...summarize(samples), batches: samples.length, runs }));
 }
@@ -51,23 +56,32 @@ export async function timeSideBySide(
 /** How many runs make a batch. */
 async function calibrate(runner: Runner, batch: number): Promise<{ runs: number; took: number }> {
   let runs = 1;
-  let took = await batchTime(runner, runs, 0);
+  let took = (await batchTime(runner, runs)).time;
   while (took < batch && runs < MAX_RUNS) {
     runs = Math.min(MAX_RUNS, runs * Math.min(8, Math.max(2, Math.ceil((1.2 * batch) / took))));
-    took = await batchTime(runner, runs, 0);
+    took = (await batchTime(runner, runs)).time;
   }
   return { runs, took };
 }
 
-async function batchTime({ library, way }: Runner, runs: number, expected: number): Promise<number> {
+interface BatchTime {
+  time: number;
+  /** The GPU may have been done before the sleep ended, so the time says nothing. */
+  overslept: boolean;
+}
+
+async function batchTime({ library, way }: Runner, runs: number, sleep = 0): Promise<BatchTime> {
   await synchronize(library);
   const start = performance.now();
   for (let i = 0; i < runs; i++) await way.run();
   await library.flush();
-  const rest = expected - (performance.now() - start);
-  if (rest >= 2) await new Promise((resolve) => setTimeout(resolve, rest));
+  const rest = sleep - (performance.now() - start);
+  const sleeps = rest >= 2;
+  if (sleeps) await new Promise((resolve) => setTimeout(resolve, rest));
+  const woke = performance.now();
   await synchronize(library);
-  return performance.now() - start;
+  const end = performance.now();
+  return { time: end - start, overslept: sleeps && end - woke < 0.02 * (end - start) };
 }
 
 export async function synchronize({ device, flush }: Library): Promise<void> {
