@@ -27,7 +27,9 @@ await build({
   target: "node20",
   sourcemap: "inline",
   // tfjs requires "util".
-  banner: { js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);' },
+  banner: {
+    js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
+  },
 });
 const page = async () => {
   const { outputFiles } = await build({

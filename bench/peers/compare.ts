@@ -39,9 +39,12 @@ export async function comparePeers(
       .filter(({ result: { op, label, cutFrom = "" } }) => `${op} ${label} ${cutFrom}`.includes(filter));
     if (chosen.length === 0) throw new Error(`--filter: no op contains "${filter}"`);
     begin(libraries, missing, software);
-    const absent = Object.entries(missing).map(
-      ([library, message]): PeerWay => ({ library, way: "", status: "failed", message }),
-    );
+    const absent = Object.entries(missing).map(([library, message]): PeerWay => ({
+      library,
+      way: "",
+      status: "failed",
+      message,
+    }));
     for (const { result, problem } of chosen) {
       const ways = await measure(libraries, problem(), { budget: quick ? BUDGET.quick : BUDGET.whole, software });
       emit({ ...result, ways: [...ways, ...absent] });
@@ -139,7 +142,13 @@ async function tryOut(library: Library, way: Way, { bench, reference }: Problem,
     const tolerance = { ofScale: slack * ofScale, absolute: slack * absolute };
     const { passed, error, message } = check(got, reference, bench, "float32", tolerance);
     const said = complaint();
-    return { ...named, status: passed ? "ok" : "wrong", error, message: passed ? undefined : (said ?? message), firstMs };
+    return {
+      ...named,
+      status: passed ? "ok" : "wrong",
+      error,
+      message: passed ? undefined : (said ?? message),
+      firstMs,
+    };
   } catch (error) {
     return { ...named, status: "failed", message: complaint() ?? textOf(error) };
   }

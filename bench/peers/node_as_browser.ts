@@ -12,7 +12,6 @@ export function actAsBrowser(gpu: GPU): void {
 /** Dawn's binding for Node refuses shared memory in writeBuffer ("Invalid argument"); ORT's wasm has no other. */
 function takeSharedMemory(): void {
   const { prototype } = GPUQueue;
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called on the queue below
   const { writeBuffer } = prototype;
   prototype.writeBuffer = function (this: GPUQueue, buffer, offset, data, from = 0, size?) {
     if (!ArrayBuffer.isView(data) || !(data.buffer instanceof SharedArrayBuffer))

@@ -13,11 +13,16 @@ export async function openOrt(ort: Ort, wasmPaths?: string): Promise<Library> {
   ort.env.logLevel = "error";
   // The first session makes the device, and ORT destroys it with the last: so this one stays.
   const [inputs, outputs] = ["x", "y"].map((name) => [{ name, shape: [1] }]);
-  const first = encodeModel({ nodes: [{ op: "Abs", inputs: ["x"], outputs: ["y"] }], inputs, outputs, initializers: [] });
+  const first = encodeModel({
+    nodes: [{ op: "Abs", inputs: ["x"], outputs: ["y"] }],
+    inputs,
+    outputs,
+    initializers: [],
+  });
   const held = await ort.InferenceSession.create(first, OPTIONS);
-  const device = (await ort.env.webgpu.device) as GPUDevice;
+  const device = await ort.env.webgpu.device;
   return {
-    ...{ name: "ORT-web", version: ort.env.versions.web ?? "", device },
+    ...{ name: "ORT-web", version: "", device },
     ways: async (problem) => Promise.all(oneOpModels(problem).map((item) => wayOf(ort, device, item))),
     flush: () => undefined, // run() submits
     close: () => held.release(),
@@ -49,7 +54,7 @@ async function wayOf(ort: Ort, device: GPUDevice, { name, model, feeds, back = (
     async result() {
       const y = await call();
       try {
-        return back((await y.getData()) as Float32Array);
+        return back(await y.getData());
       } finally {
         y.dispose();
       }

@@ -5,9 +5,7 @@ import { begunOf, sourcesOf } from "./sources.js";
 import type { PeerResult } from "../results.js";
 
 export type PageMessage =
-  | { type: "begin"; begun: Begun }
-  | { type: "result"; result: PeerResult }
-  | { type: "end"; error?: string };
+  { type: "begin"; begun: Begun } | { type: "result"; result: PeerResult } | { type: "end"; error?: string };
 
 declare global {
   /** Node's ear. */

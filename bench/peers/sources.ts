@@ -8,8 +8,7 @@ import { openTfjs } from "./tfjs.js";
 
 /** All libraries, ours first. @param wasmPaths see `openOrt` */
 export function sourcesOf(gpu: GPU, versions: Given["versions"], wasmPaths?: string): Source[] {
-  const adapter = async (): Promise<GPUAdapter> =>
-    (await gpu.requestAdapter({ powerPreference: "high-performance" }))!;
+  const adapter = async (): Promise<GPUAdapter> => (await gpu.requestAdapter({ powerPreference: "high-performance" }))!;
   const named = (name: string, npm: string, open: () => Promise<Library>): Source => {
     return { name, open: async () => ({ ...(await open()), version: versions[npm] }) };
   };

@@ -67,7 +67,7 @@ package's model. Runs in a clone of the repository, where it is also: npm run be
   --dtype TYPE         float32 or float16 only (default: both)
   --json FILE          appends the results to FILE, one JSON object a line
 
-report draws results, of one run or several, as a page with charts.`,
+report draws results, of one run or several, as a page with charts. Other libraries beside ours: bench/peers/README.md.`,
 };
 
 export type Command = keyof typeof HELP;
