@@ -1,5 +1,7 @@
 /** Results of one run or several as a page that needs nothing else: charts, and every number in tables. */
-import type { Line, OpResult, RunInfo } from "./results.js";
+import { librariesOf, ratioOf } from "./peers/ratios.js";
+import { complaints, meanLines, peerCell } from "./peers/peer_table.js";
+import type { Line, OpResult, PeerResult, RunInfo } from "./results.js";
 import { barChart, colorOf, escape, type Bar } from "./svg.js";
 import { digits, rooflineText, runText, variantText } from "./table.js";
 
@@ -81,14 +83,30 @@ const wholeBars = (runs: readonly Run[], unit: string): Bar[] =>
 function runSection({ info, lines }: Run): string {
   const ops = lines.filter((line) => line.kind === "op");
   const whole = lines.filter((line) => line.kind === "whole");
+  const peers = lines.filter((line) => line.kind === "peers");
   const roofline = lines.find((line) => line.kind === "roofline");
   return `<h2>${escape(info.adapter)}, ${escape(info.date)}</h2>
 <pre>${escape([...runText(info), ...(roofline ? rooflineText(roofline) : [])].join("\n"))}</pre>
+${peers.length > 0 ? peerSection(info, peers) : ""}
 ${table(["op", "shape", "dtype", "ms", "p10", "p90", "GFLOP/s", "GB/s", "% limit", "error", "variant"], ops.map(opCells))}
 ${table(
   ["measurement", "dtype", "unit", "value", "p10", "p90"],
   whole.map((w) => [w.name, w.dtype, w.unit, ...[w.value, w.p10, w.p90].map(digits)].map(escape)),
 )}`;
+}
+
+/** Beside other libraries. */
+function peerSection({ peers: versions = {} }: RunInfo, results: readonly PeerResult[]): string {
+  const libraries = librariesOf(results);
+  const rows = results.map((result) => {
+    const { op, label, cutFrom, dtype } = result;
+    const names = [op, cutFrom ? `${label} (of ${cutFrom})` : label, dtype].map(escape);
+    const said = complaints(result).map(escape).join("<br>");
+    return [...names, ...libraries.map((name) => peerCell(result, name)), digits(ratioOf(result)), said];
+  });
+  const names = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return `<pre>${escape([names.join(", "), ...meanLines(results)].join("\n"))}</pre>
+${table(["op, ms", "shape", "dtype", ...libraries, "best peer / ours", ""], rows)}`;
 }
 
 function opCells(result: OpResult): string[] {

@@ -19,8 +19,13 @@ export interface RunInfo {
   driver: string;
   software: boolean;
   features: string[];
-  clock: Clock;
+  /** `waits`: the wall clock with the wait for the GPU in it, as all libraries are timed in bench/peers. */
+  clock: Clock | "waits";
   quick: boolean;
+  /** Where it ran in a browser. */
+  browser?: string;
+  /** Versions of the libraries beside ours, in bench/peers. */
+  peers?: Record<string, string>;
 }
 
 /** `ok`: right and timed. `wrong`: the check failed, not timed. `failed`: an error. `fused`: no op of its own. */
@@ -70,10 +75,34 @@ export interface WholeResult {
   p90?: number;
 }
 
+/** One way in which a library computes an op. Only `ok` ones are timed. */
+export interface PeerWay {
+  library: string;
+  /** What it is there, e.g. "fused.conv2d". */
+  way: string;
+  status: Exclude<Status, "fused">;
+  ms?: number;
+  p10?: number;
+  p90?: number;
+  batches?: number;
+  runs?: number;
+  firstMs?: number;
+  error?: number;
+  message?: string;
+}
+
+/** An op by all libraries, ours first; bench/peers writes these. */
+export interface PeerResult extends Pick<OpResult, "op" | "label" | "dtype" | "cutFrom" | "counts" | "flops"> {
+  kind: "peers";
+  ways: PeerWay[];
+}
+
 export type Result = OpResult | RooflineResult | WholeResult;
 
 /** A line of a results file. */
-export type Line = Result & { run: RunInfo };
+export type Line = (Result | PeerResult) & { run: RunInfo };
+
+const KINDS: readonly string[] = ["op", "roofline", "whole", "peers"] satisfies Line["kind"][];
 
 /** @throws Error naming the line that is no result */
 export function parseLines(text: string, name: string): Line[] {
@@ -81,7 +110,7 @@ export function parseLines(text: string, name: string): Line[] {
     if (line.trim() === "") return [];
     try {
       const value = JSON.parse(line) as Line;
-      if (typeof value.run?.date !== "string" || !["op", "roofline", "whole"].includes(value.kind)) throw new Error();
+      if (typeof value.run?.date !== "string" || !KINDS.includes(value.kind)) throw new Error();
       return [value];
     } catch {
       throw new Error(`${name}: line ${i + 1} is no result of the benchmark, got ${line.slice(0, 60)}`);

@@ -50,9 +50,15 @@ export function variantText(label: string): string {
   return [label.slice(0, start).trim(), ...words].join(" ");
 }
 
+const CLOCKS: Record<RunInfo["clock"], string> = {
+  timestamps: "the GPU's timestamps",
+  wall: "the wall clock, less an empty submit and wait",
+  waits: "the wall clock, the wait for the GPU included",
+};
+
 export const runText = (run: RunInfo): string[] => [
-  `${run.adapter}, ${run.driver}${run.software ? " (software)" : ""}; webgpu-diffusers ${run.version}, Node ${run.node}, ${run.platform}, ${run.cpu}`,
-  `times by ${run.clock === "timestamps" ? "the GPU's timestamps" : "the wall clock, less an empty submit and wait"}; load average ${run.loadAverage.toFixed(1)}` +
+  `${run.adapter}, ${run.driver}${run.software ? " (software)" : ""}; webgpu-diffusers ${run.version}, ${run.browser ?? `Node ${run.node}`}, ${run.platform}, ${run.cpu}`,
+  `times by ${CLOCKS[run.clock]}; load average ${run.loadAverage.toFixed(1)}` +
     (run.software ? "; software adapters compare versions of this library, and do not predict GPUs" : ""),
 ];
 

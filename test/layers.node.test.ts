@@ -86,7 +86,8 @@ function sourceFiles(folder: string): string[] {
   if (!existsSync(path.join(ROOT, folder))) return [];
   return readdirSync(path.join(ROOT, folder), { recursive: true, encoding: "utf8" })
     .map((name) => `${folder}/${name.split(path.sep).join("/")}`)
-    .filter((name) => /\.(?:ts|mts|js|mjs)$/.test(name) && !name.startsWith("test/fixtures/"));
+    .filter((name) => /\.(?:ts|mts|js|mjs)$/.test(name) && !name.startsWith("test/fixtures/"))
+    .filter((name) => !name.includes("/node_modules/")); // bench/peers has its own
 }
 
 function textOf(file: string): string {

@@ -69,7 +69,7 @@ package's model. Runs in a clone of the repository, where it is also: npm run be
                        guided step and the VAE's decode at 512x512; alone with --filter "real size"
   --json FILE          appends the results to FILE, one JSON object a line
 
-report draws results, of one run or several, as a page with charts.`,
+report draws results, of one run or several, as a page with charts. Other libraries beside ours: bench/peers/README.md.`,
 };
 
 export type Command = keyof typeof HELP;
