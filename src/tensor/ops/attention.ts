@@ -123,7 +123,7 @@ function attentionTiles(
   { flops, headSize, keys }: { flops: number; headSize: number; keys: number },
 ): { scores: Tile; values: Tile } {
   const parts = headSize / 4;
-  const long = flops >= LONG / 4;
+  const long = flops >= LONG / (lanes > 0 ? 4 : 10);
   const by = "broadcast" as const;
   if (lanes > 0) {
     const tileM = long ? 2 : 1;

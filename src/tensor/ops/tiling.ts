@@ -58,7 +58,7 @@ function broadcastTile(device: Device, { m, n, k, gated }: ProductShape): Tile |
 function textureTile({ m, n, k, xBytes, wBytes }: ProductShape): Tile {
   const tileN4 = n % 16 === 0 ? 4 : n % 8 === 0 ? 2 : 1;
   const fits = TextureCache.fits(xBytes) && TextureCache.fits(wBytes);
-  if (2 * m * n * k < LONG || !fits || tileN4 < 4) return { tileM: 4, tileN4: Math.min(2, tileN4) };
+  if (2 * m * n * k < LONG / 5 || !fits || tileN4 < 4) return { tileM: 4, tileN4: Math.min(2, tileN4) };
   return { tileM: 16, tileN4, textures: "xw" };
 }
 
