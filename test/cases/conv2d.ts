@@ -94,9 +94,9 @@ export const conv2dCases: readonly Conv2dCase[] = [
 
 /** Upsampled convolutions that can be done in phases, of channels for every kind of tile. */
 export const phaseCases: readonly Conv2dCase[] = [
-  make("everything, odd sizes", [2, 3, 5, 16], 24, K3, { upsample: true, ...everything, activation: "silu" }),
+  make("all terms, odd sizes", [2, 3, 5, 16], 24, K3, { upsample: true, ...everything }),
   make("one pixel", [1, 1, 1, 16], 8, K3, { upsample: true }),
-  make("one column", [2, 7, 1, 16], 16, K3, { upsample: true, shift: true }),
+  make("one column", [2, 7, 1, 16], 16, K3, { upsample: true, shift: true, activation: "silu" }),
   make("rows for several tiles", [1, 9, 8, 16], 72, K3, { upsample: true, residual: true }),
 ];
 
