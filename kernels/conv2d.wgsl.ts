@@ -5,6 +5,10 @@
  * interpolate + conv. Weights are packed [ky, kx, cin, cout] at load, so the taps are the outer loop: one bounds test
  * per tap and row of the tile.
  *
+ * `phases` does that for 3x3 kernels with 4/9 of the multiply-adds, as four 2x2 convolutions of the small image with sums of
+ * weights (phase_weights.wgsl.ts), one per workgroup z = py·2 + px. Rows of the product and all params are those of one
+ * phase: y[2·oy + py, 2·ox + px] = Σ x[oy + py − pad_top + ky, ox + px − pad_left + kx] · w[z, ky, kx], padding 1. Tiled only.
+ *
  * `plain`: one thread per four consecutive elements of y, any sizes; the reference of the tiled variants (tile.ts), which
  * need whole tiles of output channels and cin % 4 == 0.
  */
@@ -18,6 +22,7 @@ export interface Conv2dVariant extends TileVariant {
   activation: Activation;
   shift: boolean;
   residual: boolean;
+  phases: boolean;
   /** Operands that are read through textures. */
   textures: Textures;
 }
@@ -46,14 +51,25 @@ fn source(p: Pixel, ky: u32, kx: u32) -> i32 {
 }
 `;
 
+const phaseFunctions = /* wgsl */ `
+fn pixel_of_phase(row: u32, phase: u32) -> Pixel {
+  let p = pixel_of(row);
+  return Pixel(p.image, p.y + i32(phase >> 1u), p.x + i32(phase & 1u));
+}
+/** The row of the result: lines 2·(row / out_width) + py of 2·out_width pixels each. */
+fn row_of_phase(row: u32, phase: u32) -> u32 {
+  return 2u * (row + params.out_width * (row / params.out_width + (phase >> 1u))) + (phase & 1u);
+}
+`;
+
 /** Optional terms are variants, not branches: they are half of the code of a large tile. */
-const header = ({ format, by, textures, shift, residual }: Conv2dVariant): string =>
+const header = ({ format, by, textures, shift, residual, phases }: Conv2dVariant): string =>
   `${enable(format, by === "broadcast")}${paramsStruct(params)}` +
   `${tensor(1, "x", textures === "xw" ? "texture" : "read", format)}` +
   `${tensor(2, "w", textures === "none" ? "read" : "texture", format)}${tensor(3, "bias", "read", format)}` +
   `${tensor(4, "y", "write", format)}${shift ? tensor(5, "shift", "read", format) : ""}` +
   `${residual ? tensor(shift ? 6 : 5, "residual", "read", format) : ""}` +
-  `${activationFunctions}${pixelFunctions}`;
+  `${activationFunctions}${pixelFunctions}${phases ? phaseFunctions : ""}`;
 
 const plain = (variant: Conv2dVariant): string => wgsl`${header(variant)}
 fn element(e: u32) -> f32 {
@@ -81,9 +97,9 @@ fn element(e: u32) -> f32 {
 }
 ${plainEntry("params.cout", (x) => activate(variant.activation, x))}`;
 
-const productOf = ({ activation, shift, residual }: Conv2dVariant): Product => ({
+const productOf = ({ activation, shift, residual, phases }: Conv2dVariant): Product => ({
   rows: "params.m",
-  setup: (name, row) => `  let p${name} = pixel_of(${row});`,
+  setup: (name, row) => `  let p${name} = ${phases ? `pixel_of_phase(${row}, slot)` : `pixel_of(${row})`};`,
   loops: (names, step, body) => `  let c4 = params.cin >> 2u;
   for (var ky = 0u; ky < params.kernel_height; ky++) {
     for (var kx = 0u; kx < params.kernel_width; kx++) {
@@ -94,7 +110,7 @@ ${names
       let inside${i} = vec4f(select(0.0, 1.0, s${i} >= 0));`,
   )
   .join("\n")}
-      let tap = (ky * params.kernel_width + kx) * params.cin * n4;
+      let tap = (${phases ? "(slot * params.kernel_height + ky)" : "ky"} * params.kernel_width + kx) * params.cin * n4;
       for (var k = 0u; k < c4; k += ${step}u) {
         let base = tap + k * 4u * n4;
 ${body}
@@ -102,6 +118,7 @@ ${body}
     }
   }`,
   load: (name, k) => `load4_x(x${name} + ${k}) * inside${name}`,
+  at: (row, column) => `${phases ? `row_of_phase(${row}, slot)` : row} * n4 + ${column}`,
   epilogue: ({ rows, columns, sum, row, at, column }) => {
     const each = (term: (i: number, j: number) => string): string =>
       rows.flatMap((i) => columns.map((j) => `    ${sum(i, j)} += ${term(i, j)};`)).join("\n");

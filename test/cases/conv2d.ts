@@ -1,6 +1,7 @@
 /** Convolutions on NHWC: edges, and layers of Stable Diffusion 1.5 on smaller pictures (channels and kernels are theirs). */
 import type { Activation } from "../../kernels/activation.js";
-import { activations, Random, type Reference } from "./data.js";
+import { float16ToFloat32, float32ToFloat16 } from "../../src/tensor/dtype.js";
+import { activations, Random, type FloatType, type Reference } from "./data.js";
 
 export interface Conv2dCase {
   name: string;
@@ -87,8 +88,16 @@ export const conv2dCases: readonly Conv2dCase[] = [
   make("up block, 3x3 of 64x64", [1, 3, 3, 960], 320, K3, { residual: true }),
   make("middle block, 2x2 of 8x8", [1, 2, 2, 1280], 1280, K3, { shift: true }),
   make("shortcut, 3x5 of 16x16", [1, 3, 5, 2560], 1280, K1),
-  make("upsampler, 2x3 of 32x32", [1, 2, 3, 640], 640, K3, { upsample: true }),
+  make("VAE upsampler, 3x4 of 64x64", [1, 3, 4, 512], 512, K3, { upsample: true }),
   make("VAE block, 6x7 of 512x512", [1, 6, 7, 256], 128, K3, { residual: true }),
+];
+
+/** Upsampled convolutions that can be done in phases, of channels for every kind of tile. */
+export const phaseCases: readonly Conv2dCase[] = [
+  make("all terms, odd sizes", [2, 3, 5, 16], 24, K3, { upsample: true, ...everything }),
+  make("one pixel", [1, 1, 1, 16], 8, K3, { upsample: true }),
+  make("one column", [2, 7, 1, 16], 16, K3, { upsample: true, shift: true, activation: "silu" }),
+  make("rows for several tiles", [1, 9, 8, 16], 72, K3, { upsample: true, residual: true }),
 ];
 
 export function conv2dData(item: Conv2dCase): Conv2dData {
@@ -135,6 +144,46 @@ export function conv2dReference(item: Conv2dCase, { x, w, bias, shift, residual 
         const tap = (ky * kernel[1] + kx) * cin;
         for (let c = 0; c < cin; c++) sum += x[pixel * cin + c] * w[(tap + c) * cout + o];
       }
+    return activations[activation](sum);
+  };
+}
+
+/**
+ * The same of an upsampled 3x3 convolution, as PERFORMANCE.md section 2.3 has it, with sums of weights as the type holds them:
+ * rounding them is what sets float16 apart from conv2dReference.
+ */
+export function phasesReference(item: Conv2dCase, data: Conv2dData, dtype: FloatType): Reference {
+  const { height, width, cin, cout, activation = "none" } = item;
+  /** Taps of the large kernel by phase and tap of the small one. */
+  const taps = [
+    [[0], [1, 2]],
+    [[0, 1], [2]],
+  ];
+  const sums = taps.flatMap((ys) =>
+    taps.flatMap((xs) =>
+      ys.flatMap((ky) => xs.map((kx) => ky.flatMap((y) => kx.map((x) => (3 * y + x) * cin * cout)))),
+    ),
+  );
+  const inFloat32 = new Float32Array(16 * cin * cout);
+  sums.forEach((starts, i) => {
+    for (let j = 0; j < cin * cout; j++)
+      inFloat32[i * cin * cout + j] = starts.reduce((sum, start) => sum + data.w[start + j], 0);
+  });
+  const w = dtype === "float16" ? float16ToFloat32(float32ToFloat16(inFloat32)) : inFloat32;
+  return (index) => {
+    const o = index % cout;
+    const ox = Math.floor(index / cout) % (2 * width);
+    const oy = Math.floor(index / cout / 2 / width) % (2 * height);
+    const image = Math.floor(index / cout / 4 / width / height);
+    const phase = (oy % 2) * 2 + (ox % 2);
+    let sum = data.bias[o] + (data.shift?.[image * cout + o] ?? 0) + (data.residual?.[index] ?? 0);
+    for (let tap = 0; tap < 4; tap++) {
+      const iy = ((oy + 1) >> 1) - 1 + (tap >> 1);
+      const ix = ((ox + 1) >> 1) - 1 + (tap & 1);
+      if (iy < 0 || ix < 0 || iy >= height || ix >= width) continue;
+      const pixel = (image * height + iy) * width + ix;
+      for (let c = 0; c < cin; c++) sum += data.x[pixel * cin + c] * w[((phase * 4 + tap) * cin + c) * cout + o];
+    }
     return activations[activation](sum);
   };
 }

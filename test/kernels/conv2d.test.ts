@@ -1,7 +1,18 @@
 import { describe, expect, test } from "vitest";
 import { conv2d, type Conv2dOptions } from "../../src/tensor/ops/conv2d.js";
+import { phaseWeights } from "../../src/tensor/ops/phase_weights.js";
 import { PLAIN, type Tile } from "../../src/tensor/ops/tiling.js";
-import { conv2dCases, conv2dData, conv2dReference, type Conv2dCase, type Conv2dData } from "../cases/conv2d.js";
+import { Plan } from "../../src/tensor/plan.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
+import {
+  conv2dCases,
+  conv2dData,
+  conv2dReference,
+  phaseCases,
+  phasesReference,
+  type Conv2dCase,
+  type Conv2dData,
+} from "../cases/conv2d.js";
 import { Random, type FloatType } from "../cases/data.js";
 import * as gpu from "../support/gpu.js";
 
@@ -25,11 +36,16 @@ const visited = (item: Conv2dCase, dtype: FloatType): (Tile | undefined)[] => {
   return [undefined, PLAIN, ...(everyTile ? tilesFor(item) : [])];
 };
 
-async function run(item: Conv2dCase, data: Conv2dData, dtype: FloatType, tile?: Tile): Promise<Float32Array> {
+async function run(
+  item: Conv2dCase,
+  data: Conv2dData,
+  dtype: FloatType,
+  choice: Pick<Conv2dOptions, "tile" | "phases">,
+): Promise<Float32Array> {
   const { batch, height, width, cin, cout, kernel, outHeight, outWidth } = item;
   const { stride, padding, upsample, activation } = item;
   return gpu.withTensors(async (make) => {
-    const options: Conv2dOptions = { stride, padding, upsample, activation, tile };
+    const options: Conv2dOptions = { stride, padding, upsample, activation, ...choice };
     if (data.shift) options.shift = make(data.shift, [batch, cout], dtype);
     if (data.residual) options.residual = make(data.residual, [batch, outHeight, outWidth, cout], dtype);
     const x = make(data.x, [batch, height, width, cin], dtype);
@@ -45,7 +61,24 @@ async function check(item: Conv2dCase, dtype: FloatType, tiles: (Tile | undefine
   const wanted = gpu.want(conv2dReference(item, data), size, most);
   for (const tile of tiles) {
     const name = tile ? `tile ${JSON.stringify(tile)}` : "default tile";
-    gpu.expectClose(name, await run(item, data, dtype, tile), wanted, tolerance(dtype, termsOf(item)));
+    gpu.expectClose(
+      name,
+      await run(item, data, dtype, { tile, phases: false }),
+      wanted,
+      tolerance(dtype, termsOf(item)),
+    );
+  }
+}
+
+/** float32 against the plain convolution; float16 with the sums of weights as float16 holds them, at the same tolerance. */
+async function checkPhases(item: Conv2dCase, dtype: FloatType, tiles: readonly (Tile | undefined)[]): Promise<void> {
+  const data = gpu.roundAll(conv2dData(item), dtype);
+  const size = item.batch * item.outHeight * item.outWidth * item.cout;
+  const reference = dtype === "float32" ? conv2dReference(item, data) : phasesReference(item, data, dtype);
+  const wanted = gpu.want(reference, size, 2048);
+  for (const tile of tiles) {
+    const got = await run(item, data, dtype, { tile, phases: true });
+    gpu.expectClose(`phases, ${JSON.stringify(tile ?? "default tile")}`, got, wanted, tolerance(dtype, termsOf(item)));
   }
 }
 
@@ -63,6 +96,79 @@ describe("conv2d", () => {
   for (const item of conv2dCases)
     for (const dtype of gpu.DTYPES)
       test(`${item.name} ${dtype}`, () => check(item, dtype, visited(item, dtype), item.flops < 2e6 ? Infinity : 512));
+
+  for (const item of phaseCases)
+    for (const dtype of gpu.DTYPES)
+      test(`upsampled in phases, ${item.name} ${dtype}`, async () => {
+        // Each pipeline takes a CPU adapter seconds, with all terms most: one case of each type visits every kind.
+        const visits = item.name.startsWith(dtype === "float32" ? "all terms" : "rows for several tiles");
+        const kinds = visits ? await gpu.kindsOfTile() : [];
+        await checkPhases(item, dtype, [undefined, ...kinds]);
+      });
+
+  test("in phases: rows split over dispatches, and square workgroups", async () => {
+    const [odd] = phaseCases;
+    const several = phaseCases.find(({ name }) => name.startsWith("rows for several tiles"))!;
+    await gpu.pretending({ flopsBudget: 300_000 }, () => checkPhases(odd, "float32", [undefined]));
+    await gpu.asHardware(() => checkPhases(several, "float16", [undefined, { by: "workgroup", tileM: 8, tileN4: 2 }]));
+  });
+
+  test("the weights of phases are made once, also where a plan is recorded first, and go with their weight", async () => {
+    const item = phaseCases.find(({ name }) => name.startsWith("rows for several tiles"))!;
+    const { height, width, cin, cout } = item;
+    const data = conv2dData(item);
+    const wanted = await run(item, data, "float32", { phases: true });
+    const device = await gpu.testDevice();
+    await gpu.withTensors(async (make) => {
+      const x = make(data.x, [1, height, width, cin], "float32");
+      const w = make(data.w, [3, 3, cin, cout], "float32");
+      const bias = make(data.bias, [cout], "float32");
+      const residual = make(data.residual!, [1, 2 * height, 2 * width, cout], "float32");
+      const work = (input: Tensor): Tensor =>
+        conv2d(input, w, bias, { padding: 1, upsample: true, phases: true, residual });
+      const plan = new Plan(device, [x], work);
+      const made = phaseWeights(w);
+      for (let i = 0; i < 2; i++) expect(await plan.run([x]).data()).toEqual(wanted);
+      expect(await gpu.take(work(x))).toEqual(wanted);
+      expect(phaseWeights(w)).toBe(made);
+      plan.dispose();
+      w.dispose();
+      expect(made.disposed).toBe(true);
+    });
+  });
+
+  test("the references agree, and phases of float16 lose no more than the rounding of their weights", async () => {
+    const [item] = phaseCases;
+    const size = item.batch * item.outHeight * item.outWidth * item.cout;
+    for (const dtype of gpu.DTYPES) {
+      const data = gpu.roundAll(conv2dData(item), dtype);
+      const wanted = gpu.want(conv2dReference(item, data), size);
+      const got = gpu.want(phasesReference(item, data, dtype), size).values;
+      // Each term of a sum is off by the rounding of its weight at most, and these walk at random as the terms do.
+      gpu.expectClose(dtype, got, wanted, { relative: 0, ofScale: gpu.STORAGE[dtype] });
+    }
+  });
+
+  test("large upsampled convolutions are done in phases, small ones and those of other kernels are not", async () => {
+    const large = conv2dCases.find(({ name }) => name.startsWith("VAE upsampler"))!;
+    const [small] = phaseCases;
+    const tall: Conv2dCase = { ...small, kernel: [3, 1], padding: [1, 1, 0, 0] };
+    const odd = conv2dCases.find(({ name }) => name.startsWith("upsampled, odd channels"))!;
+    const choices = [
+      [large, undefined, true],
+      [small, undefined, false],
+      [tall, true, false],
+      [odd, true, false],
+    ] as const;
+    for (const [item, asked, done] of choices) {
+      // Sums in another order differ in their last digits.
+      const data = conv2dData(item);
+      const doubled = await run(item, data, "float32", { phases: false });
+      const got = await run(item, data, "float32", { phases: asked });
+      const inPhases = got.some((value, i) => value !== doubled[i]);
+      expect(inPhases, item.name).toBe(done);
+    }
+  });
 
   test("a layer of full size: [1, 64, 64, 320] -> 320, 3x3, 64 random elements", async () => {
     const item = conv2dCases.find(({ name }) => name.startsWith("down block, 5x5"))!;

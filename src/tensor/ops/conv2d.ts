@@ -2,6 +2,7 @@ import type { Activation } from "../../../kernels/activation.js";
 import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, rowRuns } from "./common.js";
+import { phaseWeights } from "./phase_weights.js";
 import { chooseTile, rowUnit, tileGrid, tileVariant, type Tile } from "./tiling.js";
 
 export interface Conv2dOptions {
@@ -14,11 +15,21 @@ export interface Conv2dOptions {
   residual?: Tensor;
   /** Applied last. */
   activation?: Activation;
-  /** Doubles the input in both directions first (nearest), without a copy of it. */
+  /** Doubles the input in both directions first (nearest), without a copy of it; large ones in phases (the kernel says how). */
   upsample?: boolean;
   /** For tests and benchmarks: a tile other than the one chosen by shape. */
   tile?: Tile;
+  /** For tests and benchmarks: whether `upsample` is done in phases where that can be, whatever the size. */
+  phases?: boolean;
 }
+
+/** Work from which an upsampled convolution in phases is worth another kernel to compile, and its weights' memory. */
+const WORTH_PHASES = 1e8;
+/**
+ * Bytes that the weights of phases may take, beside the weights themselves: the VAE's upsamplers and the UNet's finest have as
+ * many, at Stable Diffusion 1.5's sizes. Its two largest would take 105 MB in float16 for 3 % of a step's work.
+ */
+const MOST_PHASE_BYTES = 16 * 2 ** 20;
 
 /**
  * torch.nn.functional.conv2d on NHWC, sums in float32.
@@ -50,29 +61,47 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   if (residual) expectShape("conv2d", "residual", residual, shape);
   const format = formatFor("conv2d", x, w, bias, shift, residual);
   const y = Tensor.empty(device, shape, x.dtype);
-  const m = batch * outHeight * outWidth;
-  const flopsPerRow = 2 * cout * cin * kernelHeight * kernelWidth;
-  const tile =
-    options.tile ??
-    chooseTile(device, {
-      ...{ m, n: cout, k: flopsPerRow / 2 / cout, run: cin },
-      ...{ xBytes: x.bytes, wBytes: w.bytes },
-    });
   const flags = { shift: Boolean(shift), residual: Boolean(residual) };
   const terms = [shift, residual].filter((term) => term !== undefined);
+  const phases =
+    upsample &&
+    options.tile?.by !== "plain" &&
+    (options.phases ??
+      (2 * y.size * cin * kernelHeight * kernelWidth >= WORTH_PHASES && phaseBytes(w) <= MOST_PHASE_BYTES)) &&
+    fitsPhases(w, stride, [top, bottom, left, right]);
+  // In phases all numbers are those of one of them, which has as many pixels as the small image.
+  const weights = phases ? phaseWeights(w) : w;
+  const [kh, kw] = phases ? [2, 2] : [kernelHeight, kernelWidth];
+  const [oh, ow] = phases ? [height, width] : [outHeight, outWidth];
+  const m = batch * oh * ow;
+  const k = kh * kw * cin;
+  const slots = phases ? 4 : 1;
+  const tile =
+    options.tile ?? chooseTile(device, { m: slots * m, n: cout, k, run: cin, xBytes: x.bytes, wBytes: weights.bytes });
+  const flopsPerRow = 2 * cout * k * slots;
   for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile))) {
     device.run({
       kernel,
-      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, activation, ...flags },
+      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, activation, ...flags, phases },
       values: {
-        ...{ height, width, cin, cout, out_height: outHeight, out_width: outWidth },
-        ...{ kernel_height: kernelHeight, kernel_width: kernelWidth, stride, pad_top: top, pad_left: left },
-        ...{ upsample: upsample ? 1 : 0, m, row_start: start, row_end: start + count },
+        ...{ height, width, cin, cout, out_height: oh, out_width: ow, kernel_height: kh, kernel_width: kw },
+        ...{ stride, pad_top: top, pad_left: left, upsample: upsample && !phases ? 1 : 0 },
+        ...{ m, row_start: start, row_end: start + count },
       },
-      buffers: [x, w, bias, y, ...terms],
-      grid: tileGrid(device, count, cout, tile),
+      buffers: [x, weights, bias, y, ...terms],
+      grid: [...tileGrid(device, count, cout, tile), slots],
       flops: flopsPerRow * count,
     });
   }
   return y;
+}
+
+const phaseBytes = (w: Tensor): number => (w.bytes / 9) * 16;
+
+/** Whether kernels/phase_weights.wgsl.ts has weights for it, and one binding holds them. */
+function fitsPhases(w: Tensor, stride: number, padding: readonly number[]): boolean {
+  const [kernelHeight, kernelWidth, cin, cout] = w.shape;
+  const keepsSize = kernelHeight === 3 && kernelWidth === 3 && stride === 1 && padding.every((side) => side === 1);
+  const fills = cin % 4 === 0 && cout % 4 === 0;
+  return keepsSize && fills && phaseBytes(w) <= w.device.limits.maxStorageBufferBindingSize;
 }

@@ -1,0 +1,26 @@
+import { phaseWeights as kernel, WORKGROUP_SIZE } from "../../../kernels/phase_weights.wgsl.js";
+import { Tensor } from "../tensor.js";
+import { foldedGrid, formatFor, quadsOf } from "./common.js";
+
+/**
+ * The weights with which conv2d computes an upsampled 3x3 convolution in four phases (PERFORMANCE.md section 2.3). Made on the
+ * first call and kept with `w`, of which they take 16/9 of the memory.
+ * @param w [3, 3, cin, cout]; cout fills quads
+ * @returns [phase y · 2 + phase x, 2, 2, cin, cout], summed in float32 and rounded once
+ */
+export function phaseWeights(w: Tensor): Tensor {
+  return w.memo(phaseWeights, () => {
+    const { device, dtype } = w;
+    const [, , cin, cout] = w.shape;
+    const y = Tensor.empty(device, [4, 2, 2, cin, cout], dtype);
+    const quads = quadsOf(y);
+    device.run({
+      kernel,
+      variant: { format: formatFor("phaseWeights", w) },
+      values: { quads, cin, cout },
+      buffers: [w, y],
+      grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
+    });
+    return [y];
+  })[0];
+}
