@@ -70,7 +70,7 @@ export interface WholeResult {
   name: string;
   dtype: FloatType;
   value: number;
-  unit: "ms" | "MiB" | "dispatches";
+  unit: "ms" | "MiB" | "dispatches" | "pictures/s";
   p10?: number;
   p90?: number;
 }

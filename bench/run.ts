@@ -1,6 +1,7 @@
 /** Runs the suite: the roofline, the ops, the whole. Everything found goes to `emit` at once. */
 import type { FloatType } from "../test/cases/data.js";
 import type { Limits } from "./cut.js";
+import { measureDevices } from "./devices.js";
 import { Timer } from "./harness.js";
 import { describe, measure } from "./measure.js";
 import { Probe } from "./probe.js";
@@ -31,8 +32,9 @@ export interface SuiteOptions {
 /** About a second on two cores. */
 const SOFTWARE_LIMITS: Limits = { flops: 2e9, elements: 2 ** 23 };
 const STEPS = { quick: 10, full: 25 };
-/** What --filter must be part of to run the model. */
+/** What --filter must be part of to run the models. */
 const WHOLE = "whole model";
+const MANY_DEVICES = "many devices";
 const REAL_SIZE = "real size";
 
 /** Measures everything that the options name. @throws Error if the filter matches nothing */
@@ -47,7 +49,7 @@ export async function runSuite(options: SuiteOptions): Promise<OpResult[]> {
     const chosen = wanted
       .map(({ row, dtype }) => describe(row, dtype, limits))
       .filter(([{ op, label, cutFrom = "", dtype }]) => `${op} ${label} ${cutFrom} ${dtype}`.includes(filter));
-    if (chosen.length === 0 && ![WHOLE, REAL_SIZE].some((name) => name.includes(filter)))
+    if (chosen.length === 0 && ![WHOLE, MANY_DEVICES, REAL_SIZE].some((name) => name.includes(filter)))
       throw new Error(`--filter: no op contains "${filter}"`);
     const timer = await Timer.create(probe, quick ? { budget: 300 } : { budget: 1000 });
     options.begin(timer);
@@ -62,6 +64,7 @@ export async function runSuite(options: SuiteOptions): Promise<OpResult[]> {
     probe.device.destroy();
   }
   if (WHOLE.includes(filter)) await runWhole(options);
+  if (MANY_DEVICES.includes(filter)) for await (const result of measureDevices(options.model)) emit(result);
   if (options.realSize !== undefined && REAL_SIZE.includes(filter)) await runRealSize(options, options.realSize);
   return results;
 }

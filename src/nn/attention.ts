@@ -115,6 +115,9 @@ export class AttentionBlock extends Module {
   }
 }
 
+/** Width from which GEGLU is fused with its projection: below, the saved traffic is not worth one more kernel to compile. */
+const FUSED_WIDTH = 256;
+
 export class GEGLU extends Module {
   readonly proj: Linear;
   /** FlaxUNet2DConditionModel sets "tanh". */
@@ -122,7 +125,7 @@ export class GEGLU extends Module {
 
   constructor(width: number, inner: number) {
     super();
-    this.proj = new Linear(width, 2 * inner, { gated: inner % 4 === 0 });
+    this.proj = new Linear(width, 2 * inner, { gated: inner % 4 === 0 && inner >= FUSED_WIDTH });
   }
 
   /** value * gelu(gate): in one kernel, where values and gates fill quads. */

@@ -25,7 +25,7 @@ const STOPPED = new Error("another component could not be loaded");
  * Loads components side by side: they download a few at a time, go to the GPU as they come, and while weights are on their
  * way the kernels of the first pass compile.
  *
- * @throws the first failure in the order of the components; all others are stopped, and nothing stays allocated
+ * @throws the first failure; all others are stopped, and nothing stays allocated
  */
 export async function loadComponents(
   pipeline: string,
@@ -49,13 +49,14 @@ export async function loadComponents(
             loader.require(repository, name, { ...options, signal }, hooksOf(name)),
       ),
     );
-  let first: unknown;
+  let first: { readonly error: unknown } | undefined;
   const results = await Promise.allSettled(
     loaders.map(async ([name, loader]) => {
       try {
         return await loader.load(repository, name, { ...options, signal, dtype: dtypes.get(name) }, hooksOf(name));
       } catch (error) {
-        first ??= error;
+        // What fails after it may only have been stopped, and says so in words of the browser's.
+        first ??= { error };
         controller.abort(STOPPED);
         throw error;
       }
@@ -70,7 +71,7 @@ export async function loadComponents(
     return loaded;
   }
   for (const component of Object.values(loaded)) if (component instanceof PretrainedModel) component.dispose();
-  throw failures.find((reason) => reason !== STOPPED) ?? first;
+  throw first?.error;
 }
 
 /** The dtype of each model. Wrong ones are refused before anything is loaded. */

@@ -23,7 +23,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("npm run bench", () => {
   const cases: [string[], RegExp][] = [
-    [["--nosuch"], /unknown option '--nosuch'; there are --filter, --dtype, --json, --quick/],
+    [["--nosuch"], /unknown option '--nosuch'; there are --filter, --dtype, --json, --real-size, --quick/],
     [["all"], /bench takes options only, got "all"/],
     [["--dtype", "int8"], /--dtype must be float32 or float16, got "int8"/],
     [["report", "-o", "FILE"], /report: no file of results given/],
