@@ -12,6 +12,7 @@ import {
   enable,
   linearWorkgroup,
   multiplyAdd,
+  operandAccess,
   paramsStruct,
   range,
   tensor,
@@ -143,16 +144,12 @@ ${body}
 export const attentionValues: Kernel<AttentionTile> = {
   name: "attention values",
   params,
-  bindings: ({ textures }) => [
-    textures === "xw" ? "texture" : "read",
-    textures === "none" ? "read" : "texture",
-    "write",
-  ],
+  bindings: ({ textures }) => [...operandAccess(textures), "write"],
   source: (variant) =>
     enable(variant.format, variant.by === "broadcast") +
     paramsStruct(params) +
-    tensor(1, "x", variant.textures === "xw" ? "texture" : "read", "f32") +
-    tensor(2, "w", variant.textures === "none" ? "read" : "texture", variant.format) +
+    tensor(1, "x", operandAccess(variant.textures)[0], "f32") +
+    tensor(2, "w", operandAccess(variant.textures)[1], variant.format) +
     tensor(3, "y", "write", variant.format) +
     place +
     tiledEntry(variant, "stride()", valuesProduct),

@@ -14,7 +14,17 @@
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { plainEntry, tiledEntry, type Product, type TileVariant } from "./tile.js";
-import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel, type Textures } from "./wgsl.js";
+import {
+  enable,
+  operandAccess,
+  paramsStruct,
+  tensor,
+  u32s,
+  wgsl,
+  type Format,
+  type Kernel,
+  type Textures,
+} from "./wgsl.js";
 
 export interface Conv2dVariant extends TileVariant {
   format: Format;
@@ -65,8 +75,8 @@ fn row_of_phase(row: u32, phase: u32) -> u32 {
 /** Optional terms are variants, not branches: they are half of the code of a large tile. */
 const header = ({ format, by, textures, shift, residual, phases }: Conv2dVariant): string =>
   `${enable(format, by === "broadcast")}${paramsStruct(params)}` +
-  `${tensor(1, "x", textures === "xw" ? "texture" : "read", format)}` +
-  `${tensor(2, "w", textures === "none" ? "read" : "texture", format)}${tensor(3, "bias", "read", format)}` +
+  `${tensor(1, "x", operandAccess(textures)[0], format)}` +
+  `${tensor(2, "w", operandAccess(textures)[1], format)}${tensor(3, "bias", "read", format)}` +
   `${tensor(4, "y", "write", format)}${shift ? tensor(5, "shift", "read", format) : ""}` +
   `${residual ? tensor(shift ? 6 : 5, "residual", "read", format) : ""}` +
   `${activationFunctions}${pixelFunctions}${phases ? phaseFunctions : ""}`;
@@ -137,8 +147,7 @@ export const conv2d: Kernel<Conv2dVariant> = {
   name: "conv2d",
   params,
   bindings: ({ textures, shift, residual }) => [
-    textures === "xw" ? "texture" : "read",
-    textures === "none" ? "read" : "texture",
+    ...operandAccess(textures),
     "read",
     "write",
     ...[shift, residual].flatMap((present) => (present ? (["read"] as const) : [])),

@@ -9,7 +9,17 @@
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { plainEntry, tiledEntry, type Product, type TileVariant } from "./tile.js";
-import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel, type Textures } from "./wgsl.js";
+import {
+  enable,
+  operandAccess,
+  paramsStruct,
+  tensor,
+  u32s,
+  wgsl,
+  type Format,
+  type Kernel,
+  type Textures,
+} from "./wgsl.js";
 
 /** What the gates of pairs of quads go through; none: columns are no pairs. */
 export type Gate = "none" | "gelu" | "gelu_tanh";
@@ -31,8 +41,8 @@ const params = u32s("m", "n", "k", "row_start", "row_end");
 const header = ({ format, by, textures, bias, residual }: MatmulVariant): string =>
   enable(format, by === "broadcast") +
   paramsStruct(params) +
-  tensor(1, "x", textures === "xw" ? "texture" : "read", format) +
-  tensor(2, "w", textures === "none" ? "read" : "texture", format) +
+  tensor(1, "x", operandAccess(textures)[0], format) +
+  tensor(2, "w", operandAccess(textures)[1], format) +
   tensor(3, "y", "write", format) +
   (bias ? tensor(4, "bias", "read", format) : "") +
   (residual ? tensor(bias ? 5 : 4, "residual", "read", format) : "") +
@@ -86,8 +96,7 @@ export const matmul: Kernel<MatmulVariant> = {
   name: "matmul",
   params,
   bindings: ({ textures, bias, residual }) => [
-    textures === "xw" ? "texture" : "read",
-    textures === "none" ? "read" : "texture",
+    ...operandAccess(textures),
     "write",
     ...[bias, residual].flatMap((present) => (present ? (["read"] as const) : [])),
   ],

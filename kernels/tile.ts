@@ -73,7 +73,7 @@ const loadColumns = (product: Product, r: string, column: string): string =>
 
 const lines = (texts: readonly string[]): string => texts.join("\n");
 
-/** The entry point of a tiled kernel. `n4` and `k4` are expressions: quads of a row of the result and of one run of the inner axis. */
+/** The entry point of a tiled kernel. `n4` is an expression: quads of a row of the result. */
 export function tiledEntry(variant: TileVariant & { fma: boolean }, n4: string, product: Product): string {
   if (variant.by === "broadcast") return broadcastEntry(variant, n4, product);
   if (variant.by === "workgroup") return workgroupEntry(variant, n4, product);

@@ -14,6 +14,12 @@ export type Access = "read" | "write" | "texture";
 /** Operands of a product that are read through textures: neither, w, or both. */
 export type Textures = "none" | "w" | "xw";
 
+/** How the left and the right operand are bound. */
+export const operandAccess = (textures: Textures): readonly [x: Access, w: Access] => [
+  textures === "xw" ? "texture" : "read",
+  textures === "none" ? "read" : "texture",
+];
+
 /** Scalars only: every field is 4 bytes, so field i lives at byte 4*i and no alignment rule applies. */
 export type Params = Readonly<Record<string, "u32" | "i32" | "f32">>;
 

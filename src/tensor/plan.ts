@@ -61,6 +61,7 @@ export class Plan {
     } catch (error) {
       device.stopRecording();
       for (const input of this.#inputs) input.dispose();
+      destroyTextures(device, recording.drainTextures());
       throw error;
     }
     this.#textures = recording.drainTextures();
@@ -80,11 +81,6 @@ export class Plan {
       if (error instanceof UploadInPlanError) return null;
       throw error;
     }
-  }
-
-  /** Dispatches of a replay. */
-  get dispatches(): number {
-    return this.#commands.filter(({ kind }) => kind === "dispatch").length;
   }
 
   /**
@@ -107,9 +103,8 @@ export class Plan {
   dispose(): void {
     for (const input of this.#inputs) input.dispose();
     this.#output.dispose();
-    const { queue } = this.#device;
-    queue.push({ kind: "destroy", blocks: this.#buffers.splice(0) });
-    if (this.#textures.length > 0) queue.push({ kind: "destroyTextures", textures: this.#textures });
+    this.#device.queue.push({ kind: "destroy", blocks: this.#buffers.splice(0) });
+    destroyTextures(this.#device, this.#textures);
   }
 
   /** Copies an input where it has changed; says whether it had. */
@@ -150,6 +145,10 @@ export class Plan {
       };
     });
   }
+}
+
+function destroyTextures({ queue }: Device, textures: readonly TextureBlock[]): void {
+  if (textures.length > 0) queue.push({ kind: "destroyTextures", textures });
 }
 
 /** Copies of weights to textures that hold nothing else: they last for all replays. */

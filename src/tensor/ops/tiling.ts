@@ -29,9 +29,12 @@ export function chooseTile(device: Device, shape: ProductShape): Tile {
   const { n, k, run = k, gated = false } = shape;
   if (device.plainKernels || n % 4 !== 0 || run % 4 !== 0 || (gated && n % 8 !== 0)) return PLAIN;
   if (!device.isSoftware) return hardwareTile(shape);
-  if (device.broadcastLanes > 0) return broadcastTile(device, shape) ?? { tileM: 4, tileN4: n % 8 === 0 ? 2 : 1 };
-  return device.cheapTextures ? textureTile(shape) : { tileM: 4, tileN4: n % 8 === 0 ? 2 : 1 };
+  if (device.broadcastLanes > 0) return broadcastTile(device, shape) ?? smallTile(n);
+  return device.cheapTextures ? textureTile(shape) : smallTile(n);
 }
+
+/** What any adapter compiles fast. */
+const smallTile = (n: number): Tile => ({ tileM: 4, tileN4: n % 8 === 0 ? 2 : 1 });
 
 function hardwareTile({ m, n, k, run = k }: ProductShape): Tile {
   // Fewer workgroups or threads than this leave compute units idle; smaller tiles then win.
@@ -56,10 +59,9 @@ function broadcastTile(device: Device, { m, n, k, gated }: ProductShape): Tile |
 
 /** SwiftShader: big tiles, as many numbers as possible per fetched texel. */
 function textureTile({ m, n, k, xBytes, wBytes }: ProductShape): Tile {
-  const tileN4 = n % 16 === 0 ? 4 : n % 8 === 0 ? 2 : 1;
   const fits = TextureCache.fits(xBytes) && TextureCache.fits(wBytes);
-  if (2 * m * n * k < LONG / 5 || !fits || tileN4 < 4) return { tileM: 4, tileN4: Math.min(2, tileN4) };
-  return { tileM: 16, tileN4, textures: "xw" };
+  if (2 * m * n * k < LONG / 5 || !fits || n % 16 !== 0) return smallTile(n);
+  return { tileM: 16, tileN4: 4, textures: "xw" };
 }
 
 /** Rows that one tile covers. */
