@@ -3,7 +3,7 @@
  * the size doubles, the edges are padded, the filter is applied, and every `down`-th pixel is kept.
  *   y[i, j] = sum over k, l of taps[k] taps[l] x~[down i + k - pad, down j + l - pad]
  */
-import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { elementsEntry, enable, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export const WORKGROUP_SIZE = 64;
 export const MAX_TAPS = 4;
@@ -60,18 +60,6 @@ fn filtered(element: u32) -> ${value} {
     }
   }
   return sum;
-}
-@compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
-  if (i >= params.quads) { return; }
-  #if ${aligned}
-  store4_y(i, filtered(4u * i));
-  #else
-  store4_y(i, vec4f(${range(4)
-    .map((lane) => `filtered(4u * i + ${lane}u)`)
-    .join(", ")}));
-  #endif
-}`;
+}${elementsEntry(WORKGROUP_SIZE, "filtered", aligned)}`;
   },
 };

@@ -1,5 +1,5 @@
 /** y[b, j, c] = sum over i of w[i, j] x[b, i, c]: every image's tokens mixed by one small matrix, in f32 throughout. */
-import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { elementsEntry, enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export const WORKGROUP_SIZE = 64;
 
@@ -23,18 +23,6 @@ fn mixed(element: u32) -> ${value} {
     sum += load_w(i * params.m + j) * ${load};
   }
   return sum;
-}
-@compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
-  if (i >= params.quads) { return; }
-  #if ${aligned}
-  store4_y(i, mixed(4u * i));
-  #else
-  store4_y(i, vec4f(${range(4)
-    .map((lane) => `mixed(4u * i + ${lane}u)`)
-    .join(", ")}));
-  #endif
-}`;
+}${elementsEntry(WORKGROUP_SIZE, "mixed", aligned)}`;
   },
 };

@@ -107,6 +107,24 @@ describe("Plan", () => {
       plan.dispose();
     }));
 
+  test("a recording that fails leaves no textures behind", () =>
+    withInputs(async (make) => {
+      const device = await gpu.testDevice();
+      const x = make(1, [WIDTH, WIDTH]);
+      const before = device.memoryUse.textureBytes;
+      const failing = (a: Tensor): Tensor => {
+        const y = matmul(a, x, { tile: { tileM: 4, tileN4: 2, textures: "xw" } });
+        expect(device.memoryUse.textureBytes).toBeGreaterThan(before);
+        return linearCombination([
+          [1, y],
+          [1, Tensor.from(new Float32Array(y.size), y.shape, { device })],
+        ]);
+      };
+      expect(Plan.attempt(device, [x], failing)).toBeNull();
+      await device.flush();
+      expect(device.memoryUse.textureBytes).toBe(before);
+    }));
+
   test("numbers uploaded while recording, inputs of another shape, and a second recording are errors", () =>
     withInputs(async (make) => {
       const device = await gpu.testDevice();
