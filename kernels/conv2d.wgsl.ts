@@ -13,7 +13,8 @@
  * need whole tiles of output channels and cin % 4 == 0.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
-import { plainEntry, tiledEntry, type Product, type TileVariant } from "./tile.js";
+import { plainEntry, tiledEntry } from "./tile.js";
+import { usesSubgroups, type Product, type TileVariant } from "./tile_parts.js";
 import {
   enable,
   operandAccess,
@@ -74,7 +75,7 @@ fn row_of_phase(row: u32, phase: u32) -> u32 {
 
 /** Optional terms are variants, not branches: they are half of the code of a large tile. */
 const header = ({ format, by, textures, shift, residual, phases }: Conv2dVariant): string =>
-  `${enable(format, by === "broadcast")}${paramsStruct(params)}` +
+  `${enable(format, usesSubgroups({ by }))}${paramsStruct(params)}` +
   `${tensor(1, "x", operandAccess(textures)[0], format)}` +
   `${tensor(2, "w", operandAccess(textures)[1], format)}${tensor(3, "bias", "read", format)}` +
   `${tensor(4, "y", "write", format)}${shift ? tensor(5, "shift", "read", format) : ""}` +
