@@ -63,7 +63,7 @@ function textureTile(device: Device, { m, n, k, run = k, xBytes, wBytes }: Produ
   if (2 * m * n * k < LONG / 5 || !fits || n % 16 !== 0) return null;
   const textures = "xw" as const;
   if (device.quadSwaps && n % 64 === 0 && m >= 32)
-    return { by: "swap", lanes: 4, tileM: 8, tileN4: 4, step: run % 8 === 0 ? 2 : 1, textures };
+    return { by: "swap", lanes: 4, tileM: 8, tileN4: 4, step: run % 16 === 0 ? 4 : run % 8 === 0 ? 2 : 1, textures };
   return { tileM: 16, tileN4: 4, textures };
 }
 
