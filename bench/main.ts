@@ -1,38 +1,30 @@
-/** The command `npm run bench`: arguments, files, and the terminal. */
+/** The command `webgpu-diffusers bench`: arguments, files, and the terminal. */
 import { existsSync } from "node:fs";
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { dtypeOf, parse } from "../src/cli/arguments.js";
-import { reportError, UsageError } from "../src/cli/errors.js";
-import { helpOf } from "../src/cli/help.js";
+import { UsageError } from "../src/cli/errors.js";
 import { releaseNodeGPU, requestNodeGPU } from "../src/tensor/gpu_node.js";
 import type { Timer } from "./harness.js";
 import { makeRepository } from "./make_repository.js";
 import { reportPage } from "./report.js";
 import { parseLines, type OpResult, type Result, type RunInfo } from "./results.js";
 import { runSuite } from "./run.js";
-import type { ShapeTable } from "./shapes.js";
 import { rooflineText, runText, stageSums, tableHead, tableRow, wholeText } from "./table.js";
 
-/** Runs the command and sets the exit code. @param root the repository's folder */
-export async function main(args: string[], root: string): Promise<void> {
-  try {
-    if (args.includes("--help") || args.includes("-h")) console.log(helpOf("bench"));
-    else if (args[0] === "report") await report(args.slice(1));
-    else await bench(args, root);
-  } catch (error) {
-    process.exitCode = reportError(error, false);
-  }
-}
-
-async function bench(args: string[], root: string): Promise<void> {
+/**
+ * Runs the command.
+ * @param root the package's folder
+ * @param signal stops between two measurements; what was measured is written
+ */
+export async function bench(args: string[], root: string, signal: AbortSignal): Promise<void> {
+  if (args[0] === "report") return report(args.slice(1));
   const { values, flags, positionals } = parse(args, ["filter", "dtype", "json", "real-size"], ["quick"]);
   if (positionals.length > 0) throw new UsageError(`bench takes options only, got "${positionals.join(" ")}"`);
   const { filter, dtype, json, "real-size": realSize } = values;
   const dtypes = dtype === undefined ? (["float32", "float16"] as const) : [dtypeOf(dtype)];
-  const shapes = JSON.parse(await readFile(path.join(root, "bench", "sd15-shapes.json"), "utf8")) as ShapeTable;
   if (realSize !== undefined && !existsSync(realSize)) {
     console.log(`writing a repository of 2.1 GB to ${realSize}`);
     await makeRepository(path.resolve(realSize), path.join(root, "models/shapes"));
@@ -51,7 +43,7 @@ async function bench(args: string[], root: string): Promise<void> {
         filter,
         realSize: realSize && path.resolve(realSize),
         dtypes,
-        shapes,
+        signal,
         model: pathToFileURL(path.join(root, "models/shapes/")).href,
       },
       adapter: async () => (await gpu.requestAdapter({ powerPreference: "high-performance" }))!,

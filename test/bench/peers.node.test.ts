@@ -1,5 +1,4 @@
 // The parts of bench/peers that need none of the other libraries.
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { peerArguments } from "../../bench/peers/arguments.js";
 import type { Library, Way } from "../../bench/peers/library.js";
@@ -12,7 +11,8 @@ import { timeSideBySide } from "../../bench/peers/side_by_side.js";
 import { cut } from "../../bench/cut.js";
 import { reportPage } from "../../bench/report.js";
 import { parseLines, type PeerResult, type PeerWay } from "../../bench/results.js";
-import { distinctRows, quickRows, type ShapeTable } from "../../bench/shapes.js";
+import { sd15Rows } from "../../bench/sd15.js";
+import { quickRows } from "../../bench/shapes.js";
 
 const ascii = (text: string): number[] => [...new TextEncoder().encode(text)];
 /** A field that holds bytes, as protocol buffers write it: tag, length, contents. All here are shorter than 128. */
@@ -65,8 +65,7 @@ describe("the ONNX encoder", () => {
   });
 });
 
-const table = JSON.parse(readFileSync(new URL("../../bench/sd15-shapes.json", import.meta.url), "utf8")) as ShapeTable;
-const shapes = quickRows(distinctRows(table)).map(({ shape }) => cut(shape, { flops: 1e6, elements: 2 ** 14 }));
+const shapes = quickRows(sd15Rows()).map(({ shape }) => cut(shape, { flops: 1e6, elements: 2 ** 14 }));
 
 describe("the quick list", () => {
   test("is a problem for other libraries, every op, with inputs that fill their shapes", () => {
