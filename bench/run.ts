@@ -5,7 +5,7 @@ import { measureDevices } from "./devices.js";
 import { Timer } from "./harness.js";
 import { describe, measure } from "./measure.js";
 import { Probe } from "./probe.js";
-import type { OpResult, Result, RooflineResult } from "./results.js";
+import type { Result, RooflineResult } from "./results.js";
 import { measureRealSize } from "./real_size.js";
 import { measureRoofline } from "./roofline.js";
 import { sd15Rows } from "./sd15.js";
@@ -40,12 +40,11 @@ const MANY_DEVICES = "many devices";
 const REAL_SIZE = "real size";
 
 /** Measures everything that the options name. @throws Error if the filter matches nothing */
-export async function runSuite(options: SuiteOptions): Promise<OpResult[]> {
+export async function runSuite(options: SuiteOptions): Promise<void> {
   const { quick, filter = "", dtypes, emit, signal } = options;
   const rows = sd15Rows();
   const wanted = (quick ? quickRows(rows) : rows).flatMap((row) => dtypes.map((dtype) => ({ row, dtype })));
   const probe = await Probe.create(await options.adapter());
-  const results: OpResult[] = [];
   try {
     const limits = quick && probe.device.isSoftware ? SOFTWARE_LIMITS : undefined;
     const chosen = wanted
@@ -59,9 +58,7 @@ export async function runSuite(options: SuiteOptions): Promise<OpResult[]> {
     emit(roofline);
     for (const [described, bench] of chosen) {
       signal?.throwIfAborted();
-      const result = bench ? await measure(timer, roofline, described, bench) : described;
-      results.push(result);
-      emit(result);
+      emit(bench ? await measure(timer, roofline, described, bench) : described);
     }
   } finally {
     probe.device.destroy();
@@ -76,7 +73,6 @@ export async function runSuite(options: SuiteOptions): Promise<OpResult[]> {
   if (WHOLE.includes(filter)) await runWhole(heard);
   if (MANY_DEVICES.includes(filter)) for await (const result of measureDevices(options.model)) heard.emit(result);
   if (options.realSize !== undefined && REAL_SIZE.includes(filter)) await runRealSize(heard, options.realSize);
-  return results;
 }
 
 /** In float16, as one would run it. */

@@ -19,7 +19,7 @@ const library = {
 
 await build({
   absWorkingDir: root,
-  entryPoints: ["bench/main.ts"],
+  entryPoints: { main: "bench/main.ts", page: "bench/page/page.ts" },
   outdir: "dist/bench",
   bundle: true,
   splitting: true,

@@ -68,6 +68,9 @@ package's model. Ctrl-C stops after the op that is being measured. In a clone al
   --real-size FOLDER   also a model of Stable Diffusion 1.5's size with random weights, made there if it is missing (2.1 GB): a
                        guided step and the VAE's decode at 512x512; alone with --filter "real size"
   --json FILE          appends the results to FILE, one JSON object a line
+  --html FILE          writes them to FILE as a page with charts
+  --where PLACE        node (default), or chrome: headless, on SwiftShader, through the npm package puppeteer
+  --serve              only serves a page that runs the same in any browser on this machine (PORT=8080)
 
 report draws results, of one run or several, as a page with charts. Other libraries beside ours: bench/peers in a clone.`,
 };

@@ -13,9 +13,14 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("webgpu-diffusers bench", () => {
   const cases: [string[], RegExp][] = [
-    [["--nosuch"], /unknown option '--nosuch'; there are --filter, --dtype, --json, --real-size, --quick/],
+    [
+      ["--nosuch"],
+      /unknown option '--nosuch'; there are --filter, --dtype, --json, --html, --where, --real-size, --quick, --serve/,
+    ],
     [["all"], /bench takes options only, got "all"/],
     [["--dtype", "int8"], /--dtype must be float32 or float16, got "int8"/],
+    [["--where", "deno"], /--where must be node or chrome, got "deno"/],
+    [["--where", "chrome", "--real-size", "."], /--real-size reads a folder: in Node only/],
     [["report", "-o", "FILE"], /report: no file of results given/],
   ];
   for (const [args, message] of cases)
@@ -53,6 +58,7 @@ describe("webgpu-diffusers bench", () => {
   test("--help names the options", async () => {
     const { code, stdout } = await bench("--help");
     expect(code).toBe(0);
-    for (const option of ["--quick", "--filter", "--dtype", "--json", "report"]) expect(stdout).toContain(option);
+    for (const option of ["--quick", "--filter", "--dtype", "--json", "--html", "--where", "--serve", "report"])
+      expect(stdout).toContain(option);
   });
 });

@@ -49,6 +49,13 @@ describe("the installed package", () => {
     expect(ops).toMatchObject([{ op: "layer_norm", status: "ok" }]);
   });
 
+  test("serves the benchmarks' page until Ctrl-C", async () => {
+    const options = { main: main(), cwd: folder, env: { PORT: "0" }, interruptAfter: 1500 };
+    const { code, stdout, stderr } = await runCLI(["bench", "--serve"], options);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/^Open http:\/\/localhost:\d+\/bench\/ in a browser/);
+  });
+
   test("has no TypeScript sources and no tests of its own", async () => {
     expect((await readdir(installed)).sort()).not.toContain("test");
     expect(await readdir(path.join(installed, "dist"))).toEqual(["bench", "kernels", "src"]);
