@@ -62,7 +62,10 @@ async function openAll(sources: readonly Source[]): Promise<[Library[], Record<s
   for (const { name, open } of sources.slice(1)) {
     try {
       const library = await open();
-      if (adapterText(library) !== adapter) throw new Error(`has the adapter ${adapterText(library)}, not ${adapter}`);
+      if (adapterText(library) !== adapter) {
+        await library.close();
+        throw new Error(`has the adapter ${adapterText(library)}, not ${adapter}`);
+      }
       libraries.push(library);
     } catch (error) {
       missing[name] = textOf(error);
@@ -71,8 +74,12 @@ async function openAll(sources: readonly Source[]): Promise<[Library[], Record<s
   return [libraries, missing];
 }
 
+/** Newer Dawns write names in small letters and digits with dashes between. */
 const adapterText = ({ device: { adapterInfo: info } }: Library): string =>
-  [info.vendor, info.architecture, info.device, info.description].join(" ").trim();
+  [info.vendor, info.architecture, info.device, info.description]
+    .map((name) => name.toLowerCase().replace(/[^a-z0-9]+/g, "-"))
+    .join(" ")
+    .trim();
 
 const isSoftware = (info: GPUAdapterInfo): boolean =>
   info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description}`);

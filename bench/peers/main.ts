@@ -13,6 +13,10 @@ import { OURS } from "./ratios.js";
 export interface Given {
   quick: boolean;
   filter: string;
+  only?: string[];
+  tinygrad?: string;
+  /** The repository's folder. */
+  root: string;
   /** By npm package; "webgpu-diffusers" is ours. */
   versions: Record<string, string>;
 }
@@ -34,7 +38,7 @@ export async function main(args: string[], root: string, places: Record<"node" |
   try {
     const { where, json, ...given } = peerArguments(args);
     if (json !== undefined) await appendFile(json, ""); // to hear of a wrong folder before, not after
-    await bench(places[where], { ...given, versions: await readVersions(root) }, json);
+    await bench(places[where], { ...given, root, versions: await readVersions(root) }, json);
   } catch (error) {
     process.exitCode = reportError(error, false);
   }

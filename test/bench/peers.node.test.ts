@@ -1,7 +1,7 @@
 // The parts of bench/peers that need none of the other libraries.
 import { describe, expect, test } from "vitest";
 import { peerArguments } from "../../bench/peers/arguments.js";
-import type { Library, Way } from "../../bench/peers/library.js";
+import { chosen, type Library, type Way } from "../../bench/peers/library.js";
 import { encodeModel } from "../../bench/peers/onnx.js";
 import { oneOpModels } from "../../bench/peers/onnx_models.js";
 import { complaints, meanLines, peerHead, peerRow } from "../../bench/peers/peer_table.js";
@@ -191,8 +191,20 @@ describe("timing side by side", () => {
   });
 });
 
+test("--only leaves ours and those named", () => {
+  const sources = ["ours", "a", "b"].map((name) => ({
+    name,
+    open: () => Promise.reject(new Error("not opened here")),
+  }));
+  const names = (only?: string[]): string[] => chosen(sources, only).map(({ name }) => name);
+  expect([names(), names(["b"]), names(["ours"])]).toEqual([["ours", "a", "b"], ["ours", "b"], ["ours"]]);
+  expect(() => names(["c"])).toThrow('--only: there is no "c" among ours, a, b');
+});
+
 test("arguments", () => {
   expect(peerArguments(["--quick", "--json", "f"])).toEqual({ quick: true, filter: "", json: "f", where: "node" });
   expect(() => peerArguments(["--where", "deno"])).toThrow('--where must be node or chrome, got "deno"');
+  expect(peerArguments(["--only", "a,b"]).only).toEqual(["a", "b"]);
+  expect(() => peerArguments(["--where", "chrome", "--tinygrad", "python3"])).toThrow("--tinygrad is no library");
   expect(() => peerArguments(["all"])).toThrow('bench takes options only, got "all"');
 });
