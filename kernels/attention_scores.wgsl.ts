@@ -9,20 +9,7 @@
  */
 import { tiledEntry } from "./tile.js";
 import { usesSubgroups, type Product, type TileVariant } from "./tile_parts.js";
-import {
-  enable,
-  linearWorkgroup,
-  multiplyAdd,
-  operandAccess,
-  paramsStruct,
-  range,
-  tensor,
-  u32s,
-  wgsl,
-  type Format,
-  type Kernel,
-  type Textures,
-} from "./wgsl.js";
+import { enable, operandAccess, paramsStruct, tensor, u32s, type Format, type Kernel, type Textures } from "./wgsl.js";
 
 export interface AttentionTile extends TileVariant {
   format: Format;
