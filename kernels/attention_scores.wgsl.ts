@@ -29,16 +29,22 @@ export interface AttentionTile extends TileVariant {
   textures: Textures;
 }
 
-/** `first` is the first query and `count` how many there are; `row_start` and `row_end` count within these. */
-const params = u32s("heads", "head_size", "queries", "keys", "width", "first", "count", "row_start", "row_end");
+/**
+ * `first` is the first query and `count` how many there are; `row_start` and `row_end` count within these. q, k and v may be
+ * columns of wider matrices: their tokens lie `…_stride` elements apart, the first at `…_start`, both multiples of 4.
+ */
+const params = {
+  ...u32s("heads", "head_size", "queries", "keys", "width", "first", "count", "row_start", "row_end"),
+  ...u32s("q_stride", "q_start", "k_stride", "k_start", "v_stride", "v_start"),
+};
 
 const place = /* wgsl */ `
 fn parts() -> u32 { return params.head_size >> 2u; }
 fn stride() -> u32 { return params.heads * parts(); }
 /** The quad where the head of a slot begins in a token. */
 fn head_of(slot: u32) -> u32 { return (slot % params.heads) * parts(); }
-/** The quad where a query's head begins. */
-fn query_of(slot: u32, row: u32) -> u32 { return ((slot / params.heads) * params.queries + params.first + row) * stride() + head_of(slot); }
+/** The token of a query among those of all images. */
+fn token_of(slot: u32, row: u32) -> u32 { return (slot / params.heads) * params.queries + params.first + row; }
 `;
 
 /**
@@ -85,15 +91,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let down = (params.row_end - params.row_start + ${rows.length - 1}u) / ${rows.length}u;
   let row = params.row_start + (tile % down) * ${rows.length}u;
   let column = (tile / down) * ${tileN4 * across}u${broadcast ? " + lane" : ""};
-  let base = (slot / params.heads) * params.keys * stride() + head_of(slot);
+  let base = (params.k_start >> 2u) + (slot / params.heads) * params.keys * (params.k_stride >> 2u) + head_of(slot);
 ${broadcast ? "" : "  if (column >= quads) { return; }"}
 ${range(tileN4)
   .map((j) => `  let quad${j} = min(column + ${j * across}u, quads - 1u);`)
   .join("\n")}
-${keys.map((b) => `  let k${b} = base + min(4u * quad${b >> 2} + ${b & 3}u, params.keys - 1u) * stride();`).join("\n")}
+${keys.map((b) => `  let k${b} = base + min(4u * quad${b >> 2} + ${b & 3}u, params.keys - 1u) * (params.k_stride >> 2u);`).join("\n")}
 ${range(tileM)
   .map(
-    (i) => `  let q${i} = query_of(slot, min(row + ${i * across}u${broadcast ? " + lane" : ""}, params.count - 1u));`,
+    (i) => `  let q${i} = (params.q_start >> 2u) + head_of(slot)
+    + token_of(slot, min(row + ${i * across}u${broadcast ? " + lane" : ""}, params.count - 1u)) * (params.q_stride >> 2u);`,
   )
   .join("\n")}
 ${rows.map((i) => keys.map((b) => `  var s${i}_${b} = 0.0;`).join("\n")).join("\n")}
@@ -121,13 +128,14 @@ const valuesProduct: Product = {
   rows: "params.count",
   columns: "parts()",
   setup: (name, row) => `  let x${name} = (slot * params.count + ${row}) * ((params.width >> 2u) + 1u);`,
-  loops: (_names, step, body) => `  let values = (slot / params.heads) * params.keys * n4 + head_of(slot);
+  loops: (_names, step, body) => `  let step = params.v_stride >> 2u;
+  let values = (params.v_start >> 2u) + (slot / params.heads) * params.keys * step + head_of(slot);
   for (var k = 0u; k < (params.width >> 2u); k += ${step}u) {
 ${body}
   }`,
   load: (name, k) => `load4_x(x${name} + ${k})`,
   // Keys past the last have no weight, but what lies there may be no number.
-  loadColumns: (r, column) => `load4_w(values + min(4u * k + ${r}, params.keys - 1u) * n4 + ${column})`,
+  loadColumns: (r, column) => `load4_w(values + min(4u * k + ${r}, params.keys - 1u) * step + ${column})`,
   epilogue: ({ rows, columns, sum, row }) =>
     rows
       .map(
@@ -136,7 +144,7 @@ ${body}
           columns.map((j) => `  ${sum(i, j)} *= inverse${i};`).join("\n"),
       )
       .join("\n"),
-  at: (row, column) => `query_of(slot, ${row}) + ${column}`,
+  at: (row, column) => `token_of(slot, ${row}) * n4 + head_of(slot) + ${column}`,
   store: (at, sum) => `store4_y(${at}, ${sum});`,
 };
 

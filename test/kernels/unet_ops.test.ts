@@ -8,6 +8,7 @@ import { sinusoid } from "../../src/tensor/ops/sinusoid.js";
 import { toFloat } from "../../src/tensor/ops/to_float.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { activations, Random, rounded, type FloatType } from "../cases/data.js";
+import { sideBySide } from "../support/columns.js";
 import * as gpu from "../support/gpu.js";
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
@@ -223,11 +224,14 @@ describe("biasedAttention", () => {
                 make(k, [batch, keys, width], dtype),
                 make(v, [batch, keys, width], dtype),
               ] as const;
-              const y = biasedAttention(...tensors, { heads, causal, mask: make(mask, [batch, masked], "float32") });
-              gpu.expectClose("attended", await gpu.take(y), wanted, {
-                ...tolerance(dtype),
-                ofScale: 32 * gpu.EPSILON,
-              });
+              const options = { heads, causal, mask: make(mask, [batch, masked], "float32") };
+              const attended = await gpu.take(biasedAttention(...tensors, options));
+              gpu.expectClose("attended", attended, wanted, { ...tolerance(dtype), ofScale: 32 * gpu.EPSILON });
+              if (width % 4 === 0) {
+                const [inQ] = sideBySide([q], [batch, queries, width], dtype, make);
+                const [inV, inK] = sideBySide([v, k], [batch, keys, width], dtype, make);
+                expect(await gpu.take(biasedAttention(inQ, inK, inV, options)), "in place").toEqual(attended);
+              }
               expect(() => biasedAttention(...tensors, { heads, mask: tensors[0] })).toThrow(
                 "the mask must be float32",
               );
