@@ -138,7 +138,14 @@ ${body}
       ...columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`),
       each((_, j) => `bias${j}`),
       ...(shift ? [`  let pixels = params.out_width * params.out_height;`] : []),
-      ...(shift ? [each((i, j) => `load4_shift(((params.shift_start + (${row(i)} / pixels) * params.shift_stride) >> 2u) + ${column(j)})`)] : []),
+      ...(shift
+        ? [
+            each(
+              (i, j) =>
+                `load4_shift(((params.shift_start + (${row(i)} / pixels) * params.shift_stride) >> 2u) + ${column(j)})`,
+            ),
+          ]
+        : []),
       ...(residual ? [each((i, j) => `load4_residual(${at(i, j)})`)] : []),
     ].join("\n");
   },

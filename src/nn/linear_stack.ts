@@ -64,7 +64,12 @@ export class LinearStack {
     return this.split(this.products(x));
   }
 
-  /** The tensors that the layers' results are parts of. */
+  /** How many products there are. */
+  get count(): number {
+    return this.#products.length;
+  }
+
+  /** The tensors that the layers' results are parts of, `count` of them. */
   products(x: Tensor): Tensor[] {
     return this.#products.map(({ weight, bias }) => matmul(x, weight.value, { bias: bias?.value }));
   }

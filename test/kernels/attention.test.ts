@@ -47,7 +47,8 @@ async function run(
   const width = heads * headSize;
   return gpu.withTensors(async (make) => {
     let [q, k, v]: Operand[] = [];
-    if (inPlace && queries === keys) [q, v, k] = sideBySide([data.q, data.v, data.k], [batch, keys, width], dtype, make);
+    if (inPlace && queries === keys)
+      [q, v, k] = sideBySide([data.q, data.v, data.k], [batch, keys, width], dtype, make);
     else if (inPlace) {
       [q] = sideBySide([data.q], [batch, queries, width], dtype, make);
       [v, k] = sideBySide([data.v, data.k], [batch, keys, width], dtype, make);

@@ -120,7 +120,9 @@ describe("LinearStack", () => {
     expect(() => layer.weight.value).toThrow("has no tensor of its own");
     await gpu.withTensors(async (make) => {
       const x = make(new Float32Array(24), [2, 12], "float32");
-      expect(() => new Columns(x, 2, 4)).toThrow("Columns: 2 to 6 are no range of whole quads of Tensor(float32 [2, 12])");
+      expect(() => new Columns(x, 2, 4)).toThrow(
+        "Columns: 2 to 6 are no range of whole quads of Tensor(float32 [2, 12])",
+      );
       expect(() => new Columns(x, 8, 8)).toThrow(/Columns: 8 to 16/);
       expect(new Columns(x, 4, 8).shape).toEqual([2, 8]);
     });

@@ -74,7 +74,12 @@ export function biasedAttention(q: Operand, k: Operand, v: Operand, options: Bia
         buffers: [scores, weights],
         grid: [Math.ceil(rows / SOFTMAX_SIZE)],
       });
-      device.run({ kernel: biasedValues, variant: { format, aligned }, buffers: [weights, tensors[2], y], ...across(quads) });
+      device.run({
+        kernel: biasedValues,
+        variant: { format, aligned },
+        buffers: [weights, tensors[2], y],
+        ...across(quads),
+      });
     });
   return y;
 }
