@@ -178,10 +178,10 @@ export class CommandQueue {
         continue;
       }
       pass ??= encoder.beginComputePass();
-      const { pipeline, grid } = step;
+      const pipeline = (step.pipeline ??= step.entry.pipeline!);
       if (pipeline !== current) pass.setPipeline((current = pipeline));
-      pass.setBindGroup(0, step.group, step.offsets, step.at, 1);
-      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+      pass.setBindGroup(0, step.group, step.offsets);
+      pass.dispatchWorkgroups(...step.grid);
       if ((flops += step.flops) >= this.flopsPerSubmit) submit();
     }
     copy(after);
