@@ -28,9 +28,13 @@ export interface AttentionVariant {
   fma: boolean;
 }
 
-/** `start` and `end`: the part that a dispatch computes, in quads of y for the plain kernel, in queries for the flash one. */
+/**
+ * `start` and `end`: the part that a dispatch computes, in quads of y for the plain kernel, in queries for the flash one.
+ * q, k and v may be columns of wider matrices: their tokens lie `…_stride` elements apart, the first at `…_start`.
+ */
 const params = {
   ...u32s("heads", "head_size", "queries", "keys", "causal", "start", "end", "size"),
+  ...u32s("q_stride", "q_start", "k_stride", "k_start", "v_stride", "v_start"),
   scale: "f32",
 } as const;
 
@@ -48,21 +52,22 @@ fn element(index: u32) -> f32 {
   let query = (e / width) % params.queries;
   let image = e / width / params.queries;
   let head = (c / params.head_size) * params.head_size;
-  let q_at = (image * params.queries + query) * width + head;
-  let k_at = image * params.keys * width + head;
+  let q_at = params.q_start + (image * params.queries + query) * params.q_stride + head;
+  let k_at = params.k_start + image * params.keys * params.k_stride + head;
+  let v_at = params.v_start + image * params.keys * params.v_stride + c;
   var top = -1e30;
   var total = 0.0;
   var sum = 0.0;
   let last = visible(query);
   for (var key = 0u; key < last; key++) {
     var score = 0.0;
-    for (var i = 0u; i < params.head_size; i++) { score += load_q(q_at + i) * load_k(k_at + key * width + i); }
+    for (var i = 0u; i < params.head_size; i++) { score += load_q(q_at + i) * load_k(k_at + key * params.k_stride + i); }
     score *= params.scale;
     let next = max(top, score);
     let keep = exp(top - next);
     let p = exp(score - next);
     total = total * keep + p;
-    sum = sum * keep + p * load_v(k_at + key * width + c - head);
+    sum = sum * keep + p * load_v(v_at + key * params.v_stride);
     top = next;
   }
   return sum / total;
@@ -91,14 +96,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let stride = params.heads * ${headSize / 4}u;
   let head = (workgroup.y % params.heads) * ${headSize / 4}u;
   let at = (image * params.queries + query) * stride + head;
-  let kv = image * params.keys * stride + head;
-${parts.map((i) => `  let q${i} = load4_q(at + ${i}u) * params.scale; var o${i} = vec4f();`).join("\n")}
+  let q_at = (params.q_start + (image * params.queries + query) * params.q_stride) / 4u + head;
+  let k_at = (params.k_start + image * params.keys * params.k_stride) / 4u + head;
+  let v_at = (params.v_start + image * params.keys * params.v_stride) / 4u + head;
+${parts.map((i) => `  let q${i} = load4_q(q_at + ${i}u) * params.scale; var o${i} = vec4f();`).join("\n")}
   var top = -1e30;
   var total = 0.0;
   let last = visible(query);
   for (var key = 0u; key < last; key += ${KEYS}u) {
-${all((b) => `    let at${b} = kv + min(key + ${b}u, params.keys - 1u) * stride;\n    var d${b} = vec4f();`)}
-${parts.map((i) => all((b) => `    d${b} = ${mad(`q${i}`, `load4_k(at${b} + ${i}u)`, `d${b}`)};`)).join("\n")}
+${all((b) => `    let key${b} = min(key + ${b}u, params.keys - 1u);\n    let k${b} = k_at + key${b} * (params.k_stride / 4u);\n    let v${b} = v_at + key${b} * (params.v_stride / 4u);\n    var d${b} = vec4f();`)}
+${parts.map((i) => all((b) => `    d${b} = ${mad(`q${i}`, `load4_k(k${b} + ${i}u)`, `d${b}`)};`)).join("\n")}
 ${all((b) => `    let score${b} = select(-1e30, d${b}.x + d${b}.y + d${b}.z + d${b}.w, key + ${b}u < last);`)}
     let next = max(top, max(max(score0, score1), max(score2, score3)));
     let keep = exp(top - next);
@@ -107,7 +114,7 @@ ${all((b) => `    let p${b} = select(0.0, exp(score${b} - next), key + ${b}u < l
 ${parts
   .map(
     (i) =>
-      `    o${i} *= keep;\n${all((b) => `    o${i} = ${mad(`vec4f(p${b})`, `load4_v(at${b} + ${i}u)`, `o${i}`)};`)}`,
+      `    o${i} *= keep;\n${all((b) => `    o${i} = ${mad(`vec4f(p${b})`, `load4_v(v${b} + ${i}u)`, `o${i}`)};`)}`,
   )
   .join("\n")}
     top = next;

@@ -17,29 +17,37 @@ export interface AttentionTile extends TileVariant {
   textures: Textures;
 }
 
-/** `first` is the first query and `count` how many there are; `row_start` and `row_end` count within these. */
-const params = u32s("heads", "head_size", "queries", "keys", "width", "first", "count", "row_start", "row_end");
+/**
+ * `first` is the first query and `count` how many there are; `row_start` and `row_end` count within these. q, k and v may be
+ * columns of wider matrices: their tokens lie `…_stride` elements apart, the first at `…_start`, both multiples of 4.
+ */
+const params = {
+  ...u32s("heads", "head_size", "queries", "keys", "width", "first", "count", "row_start", "row_end"),
+  ...u32s("q_stride", "q_start", "k_stride", "k_start", "v_stride", "v_start"),
+};
 
 const place = /* wgsl */ `
 fn parts() -> u32 { return params.head_size >> 2u; }
 fn stride() -> u32 { return params.heads * parts(); }
 /** The quad where the head of a slot begins in a token. */
 fn head_of(slot: u32) -> u32 { return (slot % params.heads) * parts(); }
-/** The quad where a query's head begins. */
-fn query_of(slot: u32, row: u32) -> u32 { return ((slot / params.heads) * params.queries + params.first + row) * stride() + head_of(slot); }
+/** The token of a query among those of all images. */
+fn token_of(slot: u32, row: u32) -> u32 { return (slot / params.heads) * params.queries + params.first + row; }
 `;
 
 const scoresProduct: Product = {
   rows: "params.count",
-  setup: (name, row) => `  let x${name} = query_of(slot, ${row});`,
-  loops: (_names, step, body) => `  let keys = (slot / params.heads) * params.keys * stride() + head_of(slot);
+  setup: (name, row) =>
+    `  let x${name} = (params.q_start >> 2u) + token_of(slot, ${row}) * (params.q_stride >> 2u) + head_of(slot);`,
+  loops: (_names, step, body) => `  let key_step = params.k_stride >> 2u;
+  let keys = (params.k_start >> 2u) + (slot / params.heads) * params.keys * key_step + head_of(slot);
   for (var k = 0u; k < parts(); k += ${step}u) {
 ${body}
   }`,
   load: (name, k) => `load4_x(x${name} + ${k})`,
   transposed: true,
   loadColumns: (r, column) =>
-    `load4_w(keys + min(4u * (${column}) + (${r} & 3u), params.keys - 1u) * stride() + k + (${r} >> 2u))`,
+    `load4_w(keys + min(4u * (${column}) + (${r} & 3u), params.keys - 1u) * key_step + k + (${r} >> 2u))`,
   epilogue: () => "",
   at: (row, column) => `(slot * params.count + ${row}) * n4 + ${column}`,
   store: (at, sum) => `store4_y(${at}, ${sum});`,
@@ -64,13 +72,14 @@ const valuesProduct: Product = {
   rows: "params.count",
   columns: "parts()",
   setup: (name, row) => `  let x${name} = (slot * params.count + ${row}) * ((params.width >> 2u) + 1u);`,
-  loops: (_names, step, body) => `  let values = (slot / params.heads) * params.keys * n4 + head_of(slot);
+  loops: (_names, step, body) => `  let value_step = params.v_stride >> 2u;
+  let values = (params.v_start >> 2u) + (slot / params.heads) * params.keys * value_step + head_of(slot);
   for (var k = 0u; k < (params.width >> 2u); k += ${step}u) {
 ${body}
   }`,
   load: (name, k) => `load4_x(x${name} + ${k})`,
   // Keys past the last have no weight, but what lies there may be no number.
-  loadColumns: (r, column) => `load4_w(values + min(4u * k + ${r}, params.keys - 1u) * n4 + ${column})`,
+  loadColumns: (r, column) => `load4_w(values + min(4u * k + ${r}, params.keys - 1u) * value_step + ${column})`,
   epilogue: ({ rows, columns, sum, row }) =>
     rows
       .map(
@@ -79,7 +88,7 @@ ${body}
           columns.map((j) => `  ${sum(i, j)} *= inverse${i};`).join("\n"),
       )
       .join("\n"),
-  at: (row, column) => `query_of(slot, ${row}) + ${column}`,
+  at: (row, column) => `token_of(slot, ${row}) * n4 + head_of(slot) + ${column}`,
   store: (at, sum) => `store4_y(${at}, ${sum});`,
 };
 

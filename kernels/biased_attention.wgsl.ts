@@ -3,6 +3,7 @@
  * any number of channels:
  *   scores = scale q k + (1 - mask[key]) * -10000 (diffusers' bias);  y = softmax(scores) v.
  * Rows of scores are [batch * heads, queries of this run, width], width a multiple of 4; those of weights are a quad longer.
+ * Tokens of q, k and v lie `…_stride` elements apart, the first at `…_start`.
  */
 import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
@@ -10,6 +11,7 @@ export const WORKGROUP_SIZE = 64;
 
 const params = {
   ...u32s("heads", "head_size", "queries", "keys", "width", "first", "count", "quads", "size", "masked"),
+  ...u32s("q_stride", "q_start", "k_stride", "k_start", "v_stride", "v_start"),
   scale: "f32",
 } as const;
 
@@ -34,10 +36,9 @@ ${tensor(1, "q", "read", format)}${tensor(2, "k", "read", format)}${tensor(3, "m
 fn score(slot: u32, query: u32, key: u32) -> f32 {
   if (key >= params.keys) { return 0.0; }
   let batch = slot / params.heads;
-  let channels = params.heads * params.head_size;
   let head = slot % params.heads * params.head_size;
-  let from_q = (batch * params.queries + query) * channels + head;
-  let from_k = (batch * params.keys + key) * channels + head;
+  let from_q = params.q_start + (batch * params.queries + query) * params.q_stride + head;
+  let from_k = params.k_start + (batch * params.keys + key) * params.k_stride + head;
   var sum = 0.0;
   for (var d = 0u; d < params.head_size; d++) { sum += load_q(from_q + d) * load_k(from_k + d); }
   var bias = 0.0;
@@ -78,9 +79,10 @@ fn value(element: u32) -> f32 {
   let query = row % params.queries;
   let slot = batch * params.heads + channel / params.head_size;
   let weights_row = (slot * params.count + query - params.first) * (params.width + 4u);
+  let from_v = params.v_start + batch * params.keys * params.v_stride + channel;
   var sum = 0.0;
   for (var key = 0u; key < params.keys; key++) {
-    sum += load_weights(weights_row + key) * load_v((batch * params.keys + key) * channels + channel);
+    sum += load_weights(weights_row + key) * load_v(from_v + key * params.v_stride);
   }
   return sum * load_weights(weights_row + params.width);
 }

@@ -41,6 +41,8 @@ export interface Conv2dVariant extends TileVariant {
 const params = {
   ...u32s("height", "width", "cin", "cout", "out_height", "out_width", "kernel_height", "kernel_width"),
   ...u32s("stride", "pad_top", "pad_left", "upsample", "m", "row_start", "row_end"),
+  /** Elements from one image's shift to the next (0: all have the same), and where the first begins. */
+  ...u32s("shift_stride", "shift_start"),
 };
 
 const pixelFunctions = /* wgsl */ `
@@ -99,7 +101,7 @@ fn element(e: u32) -> f32 {
   }
   sum += load_bias(o);
   #if ${variant.shift}
-  sum += load_shift(p.image * params.cout + o);
+  sum += load_shift(params.shift_start + p.image * params.shift_stride + o);
   #endif
   #if ${variant.residual}
   sum += load_residual(row * params.cout + o);
@@ -137,7 +139,14 @@ ${body}
       ...columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`),
       each((_, j) => `bias${j}`),
       ...(shift ? [`  let pixels = params.out_width * params.out_height;`] : []),
-      ...(shift ? [each((i, j) => `load4_shift((${row(i)} / pixels) * n4 + ${column(j)})`)] : []),
+      ...(shift
+        ? [
+            each(
+              (i, j) =>
+                `load4_shift(((params.shift_start + (${row(i)} / pixels) * params.shift_stride) >> 2u) + ${column(j)})`,
+            ),
+          ]
+        : []),
       ...(residual ? [each((i, j) => `load4_residual(${at(i, j)})`)] : []),
     ].join("\n");
   },

@@ -1,6 +1,7 @@
 /**
- * Strided gather: y[i0, i1, i2, i3] = x[offset + i0 s0 + i1 s1 + i2 s2 + i3 s3], y dense and row-major, with a change of
+ * Strided gather: y[i0, i1, i2, i3] = x[offset + i0 s0 + i1 s1 + i2 s2 + i3 s3], y row-major, with a change of
  * format on the way. One kernel for permutations, slices, casts, and the repacking of weights.
+ * y is dense, or columns of a wider matrix: rows of `y_across` quads, `y_stride` quads apart, the first at quad `y_start`.
  */
 import { enable, linearWorkgroup, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
@@ -20,7 +21,7 @@ fn load_x(element: u32) -> f32 { let word = x[element >> 1u]; return bitcast<f32
 
 export const copy: Kernel<CopyVariant> = {
   name: "copy",
-  params: u32s("quads", "size", "offset", "n1", "n2", "n3", "s0", "s1", "s2", "s3"),
+  params: u32s("quads", "size", "offset", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "y_across", "y_stride", "y_start"),
   bindings: () => ["read", "write"],
   source({ from, to }) {
     const source = from === "bf16" ? bf16Source : tensor(1, "x", "read", from);
@@ -39,7 +40,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
   if (i >= params.quads) { return; }
   let e = 4u * i;
-  store4_y(i, vec4f(load_x(at(e)), load_x(at(e + 1u)), load_x(at(e + 2u)), load_x(at(e + 3u))));
+  store4_y(params.y_start + (i / params.y_across) * params.y_stride + i % params.y_across, vec4f(load_x(at(e)), load_x(at(e + 1u)), load_x(at(e + 2u)), load_x(at(e + 3u))));
 }`;
   },
 };

@@ -9,8 +9,8 @@ export const WORKGROUP_SIZE = 64;
 
 export const modulate: Kernel<{ format: Format; aligned: boolean; activation: Activation }> = {
   name: "modulate",
-  /** `spatial`: pixels of one image. */
-  params: u32s("quads", "size", "spatial", "channels"),
+  /** `spatial`: pixels of one image. The table's rows lie `table_stride` elements apart (0: one for all), the first at `table_start`. */
+  params: u32s("quads", "size", "spatial", "channels", "table_stride", "table_start"),
   bindings: () => ["read", "read", "write"],
   source({ format, aligned, activation }) {
     const lanes = (load: string, element: (lane: number) => string): string =>
@@ -23,7 +23,7 @@ ${tensor(1, "x", "read", format)}${tensor(2, "table", "read", format)}${tensor(3
 /** Where the table has the scale of an element of x. */
 fn at(element: u32) -> u32 {
   let e = min(element, params.size - 1u);
-  return e / (params.channels * params.spatial) * 2u * params.channels + e % params.channels;
+  return params.table_start + e / (params.channels * params.spatial) * params.table_stride + e % params.channels;
 }
 @compute @workgroup_size(${WORKGROUP_SIZE})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {

@@ -5,6 +5,7 @@ import { Tensor } from "../tensor/tensor.js";
 import type { Activation } from "./activations.js";
 import { Linear } from "./layers.js";
 import { Module } from "./module.js";
+import type { TimeConditioning } from "./resnet.js";
 
 export class AdaGroupNorm extends Module {
   readonly linear: Linear;
@@ -22,18 +23,18 @@ export class AdaGroupNorm extends Module {
 
   /**
    * @param x [batch, height, width, channels]
-   * @param temb [batch, tembChannels]
+   * @param time of the time embedding, for all layers of the network: see TimeProjections
    */
-  forward(x: Tensor, temb: Tensor, activation: Activation = "none"): Tensor {
+  forward(x: Tensor, { time }: TimeConditioning, activation: Activation = "none"): Tensor {
     return x.device.scope(() => {
       const channels = x.shape[3];
       const { device, dtype } = x;
       // The kernel always has a weight and a bias; these are kept with the layer.
       const constant = (value: number): Tensor =>
         Tensor.from(new Float32Array(channels).fill(value), [channels], { device, dtype });
-      const [ones, zeros] = this.linear.weight.value.memo(this, () => [constant(1), constant(0)]);
+      const [ones, zeros] = this.linear.weight.holder.value.memo(this, () => [constant(1), constant(0)]);
       const normed = groupNorm(x, ones, zeros, { groups: this.#groups, eps: this.#eps });
-      return modulate(normed, this.linear.forward(temb), { activation });
+      return modulate(normed, time.get(this.linear)!, { activation });
     });
   }
 }

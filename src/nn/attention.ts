@@ -2,8 +2,10 @@
 import { attention } from "../tensor/ops/attention.js";
 import { geglu, linearCombination, type GELUApproximation } from "../tensor/ops/elementwise.js";
 import { biasedAttention } from "../tensor/ops/biased_attention.js";
+import type { Operand } from "../tensor/columns.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Conv2d, GroupNorm, LayerNorm, Linear } from "./layers.js";
+import { LinearStack } from "./linear_stack.js";
 import { Module } from "./module.js";
 
 /** The encoded prompt, of models that take one. */
@@ -15,7 +17,7 @@ export interface Prompt {
 }
 
 export interface AttentionShape {
-  /** By default as wide as the queries' tokens: self-attention. */
+  /** Of cross-attention; without, keys and values are of the queries' tokens. */
   contextWidth?: number;
   /** Width of all heads, by default that of the tokens. */
   inner?: number;
@@ -33,6 +35,9 @@ export class Attention extends Module {
   readonly to_v: Linear;
   readonly to_out: readonly [Linear, null];
   readonly #heads: number;
+  /** Keys and values, of self-attention queries before them. */
+  readonly #projections: LinearStack;
+  readonly #cross: boolean;
 
   constructor(width: number, heads: number, shape: AttentionShape = {}) {
     super();
@@ -45,25 +50,33 @@ export class Attention extends Module {
     this.to_v = new Linear(contextWidth, inner, { bias });
     this.to_out = [new Linear(inner, width), null];
     this.#heads = heads;
+    this.#cross = shape.contextWidth !== undefined;
+    this.#projections = new LinearStack([...(this.#cross ? [] : [this.to_q]), this.to_k, this.to_v]);
   }
 
   /**
    * @param x [batch, tokens, width]
-   * @param context [batch, contextTokens, contextWidth], whose keys and values are kept with it; without, self-attention
+   * @param context [batch, contextTokens, contextWidth], of cross-attention; its keys and values are kept with it
    * @param mask of the context's tokens
    * @param residual added to the result
+   * @throws TypeError if cross-attention lacks its context
    */
   forward(x: Tensor, { context, mask, residual }: { context?: Tensor; mask?: Tensor; residual?: Tensor } = {}): Tensor {
     return x.device.scope(() => {
-      const q = this.to_q.forward(x);
-      const project = (from: Tensor): readonly Tensor[] => [this.to_k.forward(from), this.to_v.forward(from)];
-      const normed = (from: Tensor): readonly Tensor[] =>
-        from.device.scope(() => project(this.norm_cross?.forward(from) ?? from));
-      const [k, v] = context ? context.memo(this, () => normed(context)) : project(x);
+      const [q, k, v] = this.#cross ? this.#attendTo(x, context) : this.#projections.forward(x);
       const heads = this.#heads;
       const mixed = mask ? biasedAttention(q, k, v, { heads, mask }) : attention(q, k, v, { heads });
       return this.to_out[0].forward(mixed, { residual });
     });
+  }
+
+  #attendTo(x: Tensor, context: Tensor | undefined): Operand[] {
+    if (!context) throw new TypeError("Attention: needs the encoded prompt");
+    const projections = this.#projections;
+    const kept = context.memo(this, () =>
+      x.device.scope(() => projections.products(this.norm_cross?.forward(context) ?? context)),
+    );
+    return [this.to_q.forward(x), ...projections.split(kept)];
   }
 }
 
@@ -85,6 +98,7 @@ export class AttentionBlock extends Module {
   readonly to_v: Linear;
   readonly to_out: readonly [Linear, null];
   readonly #heads: number;
+  readonly #projections: LinearStack;
   readonly #outputScale: number;
 
   constructor(channels: number, { groups, eps, headDim = channels, outputScale = 1 }: AttentionBlockOptions) {
@@ -99,6 +113,7 @@ export class AttentionBlock extends Module {
     this.to_k = new Linear(channels, inner);
     this.to_v = new Linear(channels, inner);
     this.to_out = [new Linear(inner, channels), null];
+    this.#projections = new LinearStack([this.to_q, this.to_k, this.to_v]);
   }
 
   /** @param x [batch, height, width, channels] */
@@ -106,9 +121,8 @@ export class AttentionBlock extends Module {
     return x.device.scope(() => {
       const [batch, height, width, channels] = x.shape;
       const tokens = (this.group_norm?.forward(x) ?? x).reshape([batch, height * width, channels]);
-      const mixed = attention(this.to_q.forward(tokens), this.to_k.forward(tokens), this.to_v.forward(tokens), {
-        heads: this.#heads,
-      });
+      const [q, k, v] = this.#projections.forward(tokens);
+      const mixed = attention(q, k, v, { heads: this.#heads });
       const y = this.to_out[0].forward(mixed, { residual: x.reshape(tokens.shape) }).reshape(x.shape);
       return this.#outputScale === 1 ? y : linearCombination([[1 / this.#outputScale, y]]);
     });
@@ -168,7 +182,7 @@ export class BasicTransformerBlock extends Module {
     super();
     this.#onlyCross = onlyCross;
     this.norm1 = new LayerNorm(width);
-    this.attn1 = new Attention(width, heads, { contextWidth: onlyCross ? contextWidth : width });
+    this.attn1 = new Attention(width, heads, { contextWidth: onlyCross ? contextWidth : undefined });
     this.norm2 = new LayerNorm(width);
     this.attn2 = new Attention(width, heads, { contextWidth });
     this.norm3 = new LayerNorm(width);

@@ -3,6 +3,7 @@ import { attention } from "../tensor/ops/attention.js";
 import { biasedAttention } from "../tensor/ops/biased_attention.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Embedding, LayerNorm, Linear } from "./layers.js";
+import { LinearStack } from "./linear_stack.js";
 import { Module } from "./module.js";
 
 /** The keys of the config that are read. */
@@ -25,6 +26,7 @@ class CLIPAttention extends Module {
   readonly q_proj: Linear;
   readonly out_proj: Linear;
   readonly #heads: number;
+  readonly #projections: LinearStack;
 
   constructor(width: number, heads: number) {
     super();
@@ -35,10 +37,11 @@ class CLIPAttention extends Module {
     this.q_proj = new Linear(width, width);
     this.out_proj = new Linear(width, width);
     this.#heads = heads;
+    this.#projections = new LinearStack([this.q_proj, this.k_proj, this.v_proj]);
   }
 
   forward(x: Tensor, residual: Tensor, mask?: Tensor): Tensor {
-    const [q, k, v] = [this.q_proj, this.k_proj, this.v_proj].map((projection) => projection.forward(x));
+    const [q, k, v] = this.#projections.forward(x);
     const options = { heads: this.#heads, causal: true };
     const mixed = mask ? biasedAttention(q, k, v, { ...options, mask }) : attention(q, k, v, options);
     return this.out_proj.forward(mixed, { residual });

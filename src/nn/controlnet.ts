@@ -4,13 +4,13 @@ import { cast, slice, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { concat } from "../tensor/ops/shape.js";
 import { Tensor } from "../tensor/tensor.js";
-import { activate } from "./activations.js";
 import { controlNetSchema, type ControlNetConfig } from "./controlnet_config.js";
 import { TimestepEmbedding } from "./embeddings.js";
 import { Conv2d } from "./layers.js";
 import { Module } from "./module.js";
 import { PretrainedModel } from "./pretrained.js";
 import { Timesteps } from "./time_proj.js";
+import { TimeProjections } from "./time_projections.js";
 import type { DownBlock, MidBlock2D } from "./unet_2d_blocks.js";
 import { timestepsFor } from "./unet_2d_trunk.js";
 import { downBlock, midBlock, type CrossAttentionOptions, type UNetShape } from "./unet_block_types.js";
@@ -73,6 +73,7 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
   readonly controlnet_down_blocks: readonly Conv2d[];
   readonly controlnet_mid_block: Conv2d;
   readonly mid_block: MidBlock2D;
+  readonly #time: TimeProjections;
 
   constructor(given: Readonly<Record<string, unknown>> = {}) {
     super(controlNetSchema, given);
@@ -126,6 +127,7 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
       ...{ type: "UNetMidBlock2DCrossAttn", channels: widths[last], outputScale: 1, headDim: heads[last] },
       cross: cross(last),
     })!;
+    this.#time = new TimeProjections(this, "silu");
   }
 
   /**
@@ -151,8 +153,9 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
     const timesteps = timestepsFor("ControlNetModel", timestep, batch);
     return sample.device.scope(() => {
       const as = (x: Tensor): Tensor => (x.dtype === dtype ? x : cast(x, dtype));
-      const rawTemb = this.time_embedding.forward(as(this.time_proj.forward(timesteps, sample.device)));
-      const conditioning = { temb: activate(rawTemb, "silu"), rawTemb, context: as(encoderHiddenStates) };
+      const embedding = this.time_embedding.forward(as(this.time_proj.forward(timesteps, sample.device)));
+      const time = this.#time.split(this.#time.products(embedding));
+      const conditioning = { time, context: as(encoderHiddenStates) };
       const picture = config.controlnet_conditioning_channel_order === "bgr" ? flip(controlnetCond) : controlnetCond;
 
       const start = this.conv_in.forward(as(toNHWC(sample)));

@@ -1,17 +1,21 @@
 /** Weights from one device to others: the same bytes, as the kernels want them. */
 import type { Device } from "../tensor/device.js";
 import { Tensor } from "../tensor/tensor.js";
-import type { Module } from "./module.js";
+import type { Module, Parameter } from "./module.js";
 import { pieces, readPiece } from "./save_weights.js";
 import { wholeWords } from "./weights.js";
 
 /** Fills `copies`, one per device; each piece is read once. The weights of `model` must be loaded. */
 export async function copyWeights(model: Module, copies: readonly Module[], devices: readonly Device[]): Promise<void> {
   const targets = copies.map((copy) => new Map(copy.parameters()));
-  for (const [key, { value }] of model.parameters()) {
+  const done = new Set<Parameter>();
+  for (const [key, { holder }] of model.parameters()) {
+    if (done.has(holder)) continue;
+    done.add(holder);
+    const { value } = holder;
     const tensors = devices.map((device, i) => {
       const tensor = device.keep(Tensor.empty(device, value.shape, value.dtype, { persistent: true, label: key }));
-      targets[i].get(key)?.assign(tensor);
+      targets[i].get(key)?.holder.assign(tensor);
       return tensor;
     });
     for (const view of pieces({ shape: [value.size], strides: [1] })) {
@@ -22,5 +26,5 @@ export async function copyWeights(model: Module, copies: readonly Module[], devi
       await Promise.all(devices.map((device) => device.flush()));
     }
   }
-  model.parameters().next().value?.[1].value.device.trim();
+  model.parameters().next().value?.[1].holder.value.device.trim();
 }

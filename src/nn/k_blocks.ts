@@ -11,6 +11,7 @@ import { Attention } from "./attention.js";
 import { Conv2d, sequence } from "./layers.js";
 import { Module } from "./module.js";
 import { FIR } from "./resample.js";
+import type { TimeConditioning } from "./resnet.js";
 import type { Conditioning, DownBlock, DownResult, UpBlock, UpResult } from "./unet_2d_blocks.js";
 
 /** Channels of a group of the norms. */
@@ -52,13 +53,13 @@ class KResnetBlock extends Module {
     this.#activation = activation;
   }
 
-  forward(x: Tensor, temb: Tensor): Tensor {
+  forward(x: Tensor, time: TimeConditioning): Tensor {
     return x.device.scope(() => {
       const residual = this.conv_shortcut?.forward(x) ?? x;
       return sequence(x, [
-        (h) => this.norm1.forward(h, temb, this.#activation),
+        (h) => this.norm1.forward(h, time, this.#activation),
         (h) => this.conv1.forward(h),
-        (h) => this.norm2.forward(h, temb, this.#activation),
+        (h) => this.norm2.forward(h, time, this.#activation),
         (h) => this.conv2.forward(h, { residual }),
       ]);
     });
@@ -86,14 +87,15 @@ class KAttentionBlock extends Module {
     this.attn2 = new Attention(channels, heads, { inner, bias: true, contextWidth, contextNorm: true });
   }
 
-  forward(x: Tensor, temb: Tensor, { context, contextMask: mask }: Conditioning): Tensor {
+  forward(x: Tensor, conditioning: Conditioning): Tensor {
+    const { context, contextMask: mask } = conditioning;
     return x.device.scope(() => {
       const [batch, height, width, channels] = x.shape;
       const tokens = (h: Tensor): Tensor => h.reshape([batch, height * width, channels]);
       let h = x;
       if (this.norm1 && this.attn1)
-        h = this.attn1.forward(tokens(this.norm1.forward(h, temb)), { residual: tokens(h) }).reshape(x.shape);
-      const normed = tokens(this.norm2.forward(h, temb));
+        h = this.attn1.forward(tokens(this.norm1.forward(h, conditioning)), { residual: tokens(h) }).reshape(x.shape);
+      const normed = tokens(this.norm2.forward(h, conditioning));
       return this.attn2.forward(normed, { context, mask, residual: tokens(h) }).reshape(x.shape);
     });
   }
@@ -110,11 +112,10 @@ function runLayers(
   { resnets, attentions }: { resnets: readonly KResnetBlock[]; attentions: readonly KAttentionBlock[] | null },
   conditioning: Conditioning,
 ): Tensor[] {
-  const temb = conditioning.rawTemb ?? conditioning.temb;
   let h = x;
   return resnets.map((resnet, i) => {
-    const resolved = resnet.forward(h, temb);
-    h = attentions ? attentions[i].forward(resolved, temb, conditioning) : resolved;
+    const resolved = resnet.forward(h, conditioning);
+    h = attentions ? attentions[i].forward(resolved, conditioning) : resolved;
     return h;
   });
 }

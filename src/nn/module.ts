@@ -3,6 +3,7 @@
  * "down_blocks.0.resnets.1.conv1.weight". An absent layer is null; lists keep their positions (`net = [proj, null, out]`).
  * A parameter knows only its shape until it is loaded, so building a model costs nothing and lists every key.
  */
+import { Columns, type Operand } from "../tensor/columns.js";
 import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 
@@ -13,6 +14,7 @@ export type Packing = "none" | "linear" | "conv" | "gated";
 
 export class Parameter {
   #value: Tensor | null = null;
+  #place: { whole: Parameter; start: number } | null = null;
 
   constructor(
     /** The shape in the file. */
@@ -29,7 +31,27 @@ export class Parameter {
     return this.packing === "conv" ? [s[2], s[3], s[1], s[0]] : [...s];
   }
 
+  /** Columns of another parameter's tensor, from `start` on, become this one's memory; see LinearStack. */
+  placeIn(whole: Parameter, start: number): void {
+    this.#place = { whole, start };
+  }
+
+  /** The parameter whose tensor holds this one's numbers: itself, or the one that it is placed in. */
+  get holder(): Parameter {
+    return this.#place?.whole ?? this;
+  }
+
+  /** Its numbers in memory, in the packed shape. */
+  get packed(): Operand {
+    return this.#place ? new Columns(this.#place.whole.value, this.#place.start, this.shape[0]) : this.value;
+  }
+
+  /** The tensor of a parameter that has one of its own. */
   get value(): Tensor {
+    if (this.#place)
+      throw new Error(
+        `A parameter of shape [${this.shape.join(", ")}] has no tensor of its own: it lies in that of a LinearStack.`,
+      );
     if (!this.#value)
       throw new Error(
         `A parameter of shape [${this.shape.join(", ")}] has no value: load the model with fromPretrained().`,
@@ -38,7 +60,7 @@ export class Parameter {
   }
 
   get loaded(): boolean {
-    return this.#value !== null;
+    return this.holder.#value !== null;
   }
 
   assign(value: Tensor): void {
@@ -47,8 +69,9 @@ export class Parameter {
   }
 
   dispose(): void {
-    this.#value?.dispose();
-    this.#value = null;
+    const { holder } = this;
+    holder.#value?.dispose();
+    holder.#value = null;
   }
 }
 

@@ -1,4 +1,5 @@
 /** ResNet blocks and resampling, diffusers/models/resnet.py, downsampling.py, upsampling.py. */
+import type { Operand } from "../tensor/columns.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { modulate } from "../tensor/ops/modulate.js";
 import { upsampleNearest } from "../tensor/ops/shape.js";
@@ -8,12 +9,9 @@ import { Conv2d, GroupNorm, Linear, sequence } from "./layers.js";
 import { Module } from "./module.js";
 import type { Resample } from "./resample.js";
 
-/** The time embedding, [batch, tembChannels]. */
+/** What the layers of TimeProjections make of the time embedding, [batch, out] (or [1, out] for all images) each. */
 export interface TimeConditioning {
-  /** activation(embedding): what nearly every block wants, computed once for all. */
-  temb: Tensor;
-  /** The embedding itself, for blocks of `skipTimeAct`. */
-  rawTemb?: Tensor;
+  time: ReadonlyMap<Linear, Operand>;
 }
 
 export interface ResnetOptions {
@@ -29,7 +27,7 @@ export interface ResnetOptions {
   activation?: Activation;
   /** The time embedding scales and shifts the second norm's result ("scale_shift"), instead of being added before it. */
   scaleShift?: boolean;
-  /** The time embedding comes without the activation. */
+  /** time_emb_proj takes the time embedding without the activation. */
   skipTimeAct?: boolean;
   /** Divides the sum of block and shortcut. */
   outputScale?: number;
@@ -39,7 +37,7 @@ export interface ResnetOptions {
   shortcut?: boolean;
 }
 
-/** h = conv2(act(norm2(conv1(act(norm1(x))) + time_emb_proj(temb)))) + shortcut(x). */
+/** h = conv2(act(norm2(conv1(act(norm1(x))) + time_emb_proj(act(temb))))) + shortcut(x). */
 export class ResnetBlock2D extends Module {
   readonly norm1: GroupNorm;
   readonly conv1: Conv2d;
@@ -62,12 +60,15 @@ export class ResnetBlock2D extends Module {
     this.#options = options;
   }
 
+  get skipTimeAct(): boolean {
+    return this.#options.skipTimeAct ?? false;
+  }
+
   /** @param x [batch, height, width, inChannels] */
   forward(x: Tensor, conditioning?: TimeConditioning): Tensor {
-    const { activation = "silu", scaleShift = false, skipTimeAct, outputScale = 1, resample } = this.#options;
+    const { activation = "silu", scaleShift = false, outputScale = 1, resample } = this.#options;
     return x.device.scope(() => {
-      const temb = skipTimeAct ? conditioning?.rawTemb : conditioning?.temb;
-      const time = temb && this.time_emb_proj?.forward(temb);
+      const time = this.time_emb_proj ? conditioning?.time.get(this.time_emb_proj) : undefined;
       const input = resample ? resample(x) : x;
       const residual = this.conv_shortcut?.forward(input) ?? input;
       return sequence(x, [

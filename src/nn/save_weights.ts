@@ -1,5 +1,6 @@
 /** Weights from the GPU to safetensors files, piece by piece, in the layout of torch. */
 import { inFolder, saveText, type SaveTarget } from "../loader/save_target.js";
+import { Columns, placeOf, type Operand } from "../tensor/columns.js";
 import type { Device } from "../tensor/device.js";
 import { float32ToFloat16, formatOf, paddedBytes, product, type DType } from "../tensor/dtype.js";
 import { gatherInto, type Gather } from "../tensor/ops/copy.js";
@@ -49,9 +50,10 @@ async function* fileBytes(
 
 /** The little-endian bytes of one parameter in the file's layout. */
 export async function* tensorBytes(parameter: Parameter, dtype: SaveDType): AsyncGenerator<Uint8Array> {
-  const { value } = parameter;
+  const { packed } = parameter;
+  const { tensor: value } = placeOf(packed);
   const { device } = value;
-  for (const view of pieces(unpackedView(parameter))) {
+  for (const view of pieces(unpackedView(parameter, packed))) {
     // Halves are made here and not on the GPU, which may round either way: torch rounds to nearest, ties to even.
     const narrow = dtype === "float16" && value.dtype === "float32";
     const bytes = await readPiece(device, value, view, narrow ? "float32" : dtype);
@@ -84,11 +86,14 @@ export async function readPiece(
 }
 
 /** The inverse of the packing on load, see Packing: [in, out] -> [out, in], [kh, kw, in, out] -> [out, in, kh, kw]. */
-function unpackedView({ shape, packing }: Parameter): Gather {
+function unpackedView({ shape, packing }: Parameter, packed: Operand): Gather {
+  const { stride, start } = placeOf(packed);
+  // Two axes where it is a range: a tensor's first axis alone is bound from where it starts, which only some places allow.
+  if (packing === "none" && packed instanceof Columns) return { shape: [1, shape[0]], strides: [0, 1], offset: start };
   if (packing === "none") return { shape: [product(shape)], strides: [1] };
   const [outputs, inputs, , kernelWidth] = shape;
   if (packing === "gated") return { shape: [2, outputs / 8, 4, inputs ?? 1], strides: [4, 8, 1, outputs] };
-  if (packing === "linear") return { shape, strides: [1, outputs] };
+  if (packing === "linear") return { shape, strides: [1, stride], offset: start };
   const area = inputs * outputs;
   return { shape, strides: [1, outputs, kernelWidth * area, area] };
 }

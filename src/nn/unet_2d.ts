@@ -41,9 +41,9 @@ export class UNet2DModel extends UNetTrunk<UNet2DConfig> {
       );
     const timesteps = timestepsFor("UNet2DModel", timestep, batch);
     return sample.device.scope(() => {
-      const time = this.embedTime(timesteps, sample);
+      const time = this.embedTime(timesteps, sample.device);
       const classes = embedClasses("UNet2DModel", this.class_embedding, classLabels, this.embedContext(sample));
-      const conditioning = this.timeConditioning(classes ? add(time, classes) : time);
+      const conditioning = this.timeConditioning(this.timeProducts(classes ? add(time, classes) : time));
       let y = this.run(sample, conditioning, config.center_input_sample);
       if (config.time_embedding_type === "fourier")
         y = mixSamples(

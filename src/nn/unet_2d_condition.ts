@@ -1,5 +1,6 @@
 /** UNet2DConditionModel of Stable Diffusion, diffusers/models/unets/unet_2d_condition.py. */
-import { cast } from "../tensor/ops/copy.js";
+import type { Device } from "../tensor/device.js";
+import { cast, repeatRows } from "../tensor/ops/copy.js";
 import { add } from "../tensor/ops/elementwise.js";
 import { concat } from "../tensor/ops/shape.js";
 import { toFloat } from "../tensor/ops/to_float.js";
@@ -71,44 +72,75 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   ): { sample: Tensor } {
     const residuals = this.#residuals(options);
     return sample.device.scope(() => {
-      const embedding = this.embedConditions(sample, timestep, encoderHiddenStates, options);
-      return { sample: this.#predict(sample, embedding, encoderHiddenStates, options, residuals) };
+      const timesteps = this.check(sample, timestep, encoderHiddenStates, options);
+      const time = this.embedConditions(sample, timesteps, encoderHiddenStates, options);
+      return { sample: this.#predict(sample, time, encoderHiddenStates, options, residuals) };
     });
   }
 
   /**
-   * The two halves of `forward`, for loops that record the second (UNetSteps): the checks, and what depends on the timestep and
-   * on conditions that come as numbers, [batch, width] …
+   * The parts of `forward`, for loops that record the last (UNetSteps): the checks …
+   * @returns a timestep per image
    */
-  embedConditions(
+  check(
     sample: Tensor,
     timestep: number | readonly number[],
     encoderHiddenStates: Tensor,
     options: UNetForwardOptions = {},
-  ): Tensor {
+  ): readonly number[] {
     checkSample("UNet2DConditionModel", sample, this.config.in_channels);
     const batch = sample.shape[0];
     this.#checkPrompt(encoderHiddenStates, batch, options.encoderAttentionMask);
     this.#residuals(options);
-    const timesteps = timestepsFor("UNet2DConditionModel", timestep, batch);
-    return sample.device.scope(() => this.#embed(sample, timesteps, this.#prompt(encoderHiddenStates), options));
+    return timestepsFor("UNet2DConditionModel", timestep, batch);
   }
 
-  /** … and the way through the network. @returns the predicted sample */
-  predict(sample: Tensor, embedding: Tensor, encoderHiddenStates: Tensor): Tensor {
-    return sample.device.scope(() => this.#predict(sample, embedding, encoderHiddenStates, {}));
+  /** … all that the blocks take of the timesteps and of conditions that come as numbers, tensors [batch, …] … */
+  embedConditions(
+    sample: Tensor,
+    timesteps: readonly number[],
+    encoderHiddenStates: Tensor,
+    options: UNetForwardOptions = {},
+  ): Tensor[] {
+    return sample.device.scope(() =>
+      this.timeProducts(this.#embed(sample, timesteps, this.#prompt(encoderHiddenStates), options)),
+    );
+  }
+
+  /**
+   * … or, of models that know nothing of an image but its timestep (and timestepCond), for many timesteps at once: [timesteps, …],
+   * with timestepCond [timesteps * batch, …] …
+   */
+  embedSchedule(device: Device, timesteps: readonly number[], timestepCond?: Tensor): Tensor[] {
+    return device.scope(() => {
+      const each = timestepCond?.shape[0] ?? 1;
+      const rows = timesteps.flatMap((t) => new Array<number>(each).fill(t));
+      const condition = timestepCond && repeatRows(timestepCond.reshape([1, timestepCond.size]), timesteps.length);
+      const conditions = condition?.reshape([rows.length, timestepCond!.shape[1]]);
+      return this.timeProducts(this.#finish(this.#embedTime(rows, device, conditions)));
+    });
+  }
+
+  /** Whether embedSchedule() is all there is to know. */
+  get embedsTimeAlone(): boolean {
+    return !this.class_embedding && !this.add_embedding;
+  }
+
+  /** … and the way through the network. @param time of embedConditions() @returns the predicted sample */
+  predict(sample: Tensor, time: readonly Tensor[], encoderHiddenStates: Tensor): Tensor {
+    return sample.device.scope(() => this.#predict(sample, time, encoderHiddenStates, {}));
   }
 
   #predict(
     sample: Tensor,
-    embedding: Tensor,
+    time: readonly Tensor[],
     encoderHiddenStates: Tensor,
     { encoderAttentionMask }: UNetForwardOptions,
     residuals?: AdditionalResiduals,
   ): Tensor {
     const mask = encoderAttentionMask && toFloat(encoderAttentionMask);
     const conditioning = {
-      ...this.timeConditioning(embedding),
+      ...this.timeConditioning(time),
       ...{ context: this.#context(encoderHiddenStates), contextMask: mask },
     };
     const y = this.run(sample, conditioning, this.config.center_input_sample, residuals);
@@ -170,11 +202,9 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   #embed(sample: Tensor, timesteps: readonly number[], prompt: Tensor, options: UNetForwardOptions): Tensor {
     const { timestepCond: condition, addedCondKwargs: added } = options;
     const { config } = this;
-    if (condition && !this.time_embedding.cond_proj)
-      throw new TypeError("UNet2DConditionModel: timestepCond was given, but config time_cond_proj_dim is null");
     if (added && !this.add_embedding)
       throw new TypeError("UNet2DConditionModel: addedCondKwargs was given, but config addition_embed_type is null");
-    let embedding = this.embedTime(timesteps, sample, condition && this.as(condition));
+    let embedding = this.#embedTime(timesteps, sample.device, condition);
     const classes = embedClasses(
       "UNet2DConditionModel",
       this.class_embedding,
@@ -184,7 +214,17 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     if (classes) embedding = config.class_embeddings_concat ? concat(embedding, classes, 1) : add(embedding, classes);
     const addition = this.add_embedding?.embed(prompt, this.dtype, added);
     if (addition) embedding = add(embedding, addition);
-    const last = config.time_embedding_act_fn;
+    return this.#finish(embedding);
+  }
+
+  #embedTime(timesteps: readonly number[], device: Device, condition: Tensor | undefined): Tensor {
+    if (condition && !this.time_embedding.cond_proj)
+      throw new TypeError("UNet2DConditionModel: timestepCond was given, but config time_cond_proj_dim is null");
+    return this.embedTime(timesteps, device, condition && this.as(condition));
+  }
+
+  #finish(embedding: Tensor): Tensor {
+    const last = this.config.time_embedding_act_fn;
     return last === null ? embedding : activate(embedding, activationOf(last));
   }
 

@@ -1,14 +1,17 @@
 /** What both UNets have in common: the modules, and the way down, through the middle and up again. */
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import { add, linearCombination } from "../tensor/ops/elementwise.js";
+import type { Device } from "../tensor/device.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { activate, normalized, type Activation } from "./activations.js";
+import { normalized, type Activation } from "./activations.js";
 import { classEmbedding, type ClassEmbedding, type EmbedContext } from "./class_embedding.js";
 import type { ConfigSchema } from "./config.js";
 import { TimestepEmbedding } from "./embeddings.js";
 import { Conv2d, GroupNorm } from "./layers.js";
 import { PretrainedModel } from "./pretrained.js";
+import type { TimeConditioning } from "./resnet.js";
 import type { TimeProjection } from "./time_proj.js";
+import { TimeProjections } from "./time_projections.js";
 import type { Conditioning, DownBlock, MidBlock2D, UpBlock } from "./unet_2d_blocks.js";
 import {
   downBlock,
@@ -64,6 +67,7 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
   readonly conv_norm_out: GroupNorm | null;
   readonly conv_out: Conv2d;
   readonly #options: UNetOptions;
+  readonly #time: TimeProjections;
 
   constructor(schema: ConfigSchema, given: Readonly<Record<string, unknown>>, describe: (config: C) => UNetOptions) {
     super(schema, given);
@@ -94,6 +98,7 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
       kernel: kernels.out,
       padding: (kernels.out - 1) >> 1,
     });
+    this.#time = new TimeProjections(this, options.resnet.activation ?? "silu");
   }
 
   /** A copy of x in the dtype of the weights, or x. */
@@ -106,13 +111,18 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
   }
 
   /** The sinusoids of timesteps through time_embedding, [batch, width]. */
-  protected embedTime(timesteps: readonly number[], { device }: Tensor, condition?: Tensor): Tensor {
+  protected embedTime(timesteps: readonly number[], device: Device, condition?: Tensor): Tensor {
     return this.time_embedding.forward(this.as(this.time_proj.forward(timesteps, device)), condition);
   }
 
-  /** The time embedding for the blocks, with and without the activation. */
-  protected timeConditioning(embedding: Tensor): { temb: Tensor; rawTemb: Tensor } {
-    return { temb: activate(embedding, this.#options.resnet.activation ?? "silu"), rawTemb: embedding };
+  /** All that the blocks take of a time embedding: tensors of as many rows. */
+  protected timeProducts(embedding: Tensor): Tensor[] {
+    return this.#time.products(embedding);
+  }
+
+  /** What each block takes of timeProducts(). */
+  protected timeConditioning(products: readonly Tensor[]): TimeConditioning {
+    return { time: this.#time.split(products) };
   }
 
   /**

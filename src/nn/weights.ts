@@ -148,14 +148,20 @@ async function upload(
   read: (from: number, to: number) => Promise<Uint8Array>,
   { device, dtype }: LoadWeightsOptions,
 ): Promise<void> {
-  const value = device.keep(
-    Tensor.empty(device, parameter.packedShape, parameter.dtype ?? dtype, { persistent: true, label: entry.name }),
-  );
-  parameter.assign(value);
+  const { holder } = parameter;
+  // A holder of several gets its memory with the first of them.
+  if (holder === parameter || !holder.loaded)
+    holder.assign(
+      device.keep(
+        Tensor.empty(device, holder.packedShape, parameter.dtype ?? dtype, { persistent: true, label: entry.name }),
+      ),
+    );
+  const { packed } = parameter;
   const itemBytes = ITEM_BYTES[entry.dtype];
   const size = product(entry.shape);
   // Pieces of whole binding alignments on both sides, whatever the dtypes.
-  const piece = parameter.packing === "none" ? Math.min(size, WINDOW / 4) : size;
+  const piecewise = parameter.packing === "none" && packed instanceof Tensor;
+  const piece = piecewise ? Math.min(size, WINDOW / 4) : size;
   for (let start = 0; start < size; start += piece) {
     const count = Math.min(piece, size - start);
     const staging = device.take(Math.ceil((count * itemBytes) / 16) * 16, "weights");
@@ -168,9 +174,9 @@ async function upload(
       entry.dtype === "F16"
         ? formatOf("float16", device.features.has("shader-f16"), entry.name)
         : SOURCE_FORMAT[entry.dtype];
-    if (parameter.packing === "none")
-      gatherInto(device, { block: staging }, format, value, { shape: [count], strides: [1] }, { start, count });
-    else gatherInto(device, { block: staging }, format, value, packedView(parameter));
+    if (piecewise)
+      gatherInto(device, { block: staging }, format, packed, { shape: [count], strides: [1] }, { start, count });
+    else gatherInto(device, { block: staging }, format, packed, packedView(parameter));
     device.release(staging);
   }
 }
@@ -190,6 +196,7 @@ function packedView({ shape, packing, packedShape }: Parameter): { shape: number
     const inner = outputs / 2;
     return { shape: [inputs, inner / 4, 2, 4], strides: [1, 4 * inputs, inner * inputs, inputs] };
   }
+  if (packing === "none") return { shape: [...shape], strides: [1] }; // a bias
   if (packing === "linear") return { shape: packedShape, strides: [1, shape[1]] };
   const [, inputs, kernelHeight, kernelWidth] = shape;
   const area = kernelHeight * kernelWidth;

@@ -22,17 +22,17 @@ const TOKENS = 77;
  */
 export function warmUp(model: PretrainedModel<object>, device: Device): void {
   const dry = dryDevice(device);
-  const parameters = [...model.parameters()].map(([, parameter]) => parameter);
+  const holders = new Set([...model.parameters()].map(([, { holder }]) => holder));
   try {
     device.scope(() => {
-      for (const parameter of parameters)
-        parameter.assign(device.keep(Tensor.empty(dry, parameter.packedShape, parameter.dtype ?? model.dtype)));
+      for (const holder of holders)
+        holder.assign(device.keep(Tensor.empty(dry, holder.packedShape, holder.dtype ?? model.dtype)));
       firstPass(model, (...shape) => Tensor.empty(dry, shape, "float32"));
     });
   } catch {
     // A pass that fails here fails again, and says why, when it is wanted.
   } finally {
-    for (const parameter of parameters) parameter.dispose();
+    for (const holder of holders) holder.dispose();
   }
 }
 

@@ -75,7 +75,7 @@ async function denoise(
   let latents = initial;
   let state = scheduler.setTimesteps(created, steps, shape);
   const pace = new Pace(device);
-  const recorded = jit ? new UNetSteps(unet, device) : null;
+  const recorded = jit ? new UNetSteps(unet, device, state.timesteps) : null;
   try {
     // As many steps as were asked for, whatever the schedule has: of FlaxPNDM's N + 1 timesteps the last is not run.
     for (const [i, t] of state.timesteps.slice(0, steps).entries()) {

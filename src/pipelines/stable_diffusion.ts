@@ -159,7 +159,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     const timestepCond = this.#guidanceEmbedding(latents, guidanceScale);
     const bar = new ProgressBar(Math.ceil(timesteps.length / scheduler.order), this.progressBarConfig);
     const pace = new Pace(device);
-    const steps = new UNetSteps(unet, device);
+    const steps = new UNetSteps(unet, device, timesteps);
     try {
       for (const [i, t] of timesteps.entries()) {
         signal?.throwIfAborted();

@@ -7,7 +7,7 @@ import { type DeviceLostError, GPUValidationError } from "./errors.js";
 import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";
 import type { Block, Memory, TextureBlock } from "./memory.js";
 import { PARAMS_BYTES, PipelineCache, type Binding, type PipelineEntry } from "./pipeline_cache.js";
-import type { Encoded } from "./plan.js";
+import type { BlockCopy, Encoded } from "./plan.js";
 import type { Recording } from "./recording.js";
 import type { CopyCommand } from "./texture_cache.js";
 
@@ -24,8 +24,7 @@ export type Command =
   | CopyCommand
   | { kind: "write"; block: Block; offset: number; data: ArrayBufferView }
   | { kind: "copy"; source: Block; target: GPUBuffer; bytes: number }
-  | { kind: "copyBlock"; source: Block; target: Block; bytes: number }
-  | { kind: "replay"; steps: readonly (Encoded | Command)[] }
+  | { kind: "replay"; before: readonly BlockCopy[]; steps: readonly (Encoded | Command)[]; after: readonly BlockCopy[] }
   | { kind: "destroy"; blocks: readonly Block[] }
   | { kind: "destroyTextures"; textures: readonly TextureBlock[] };
 
@@ -135,13 +134,12 @@ export class CommandQueue {
     if (command.kind === "write") {
       const { data } = command;
       this.gpu.queue.writeBuffer(command.block.buffer, command.offset, data.buffer, data.byteOffset, data.byteLength);
-    } else if (command.kind === "copy" || command.kind === "copyBlock") {
+    } else if (command.kind === "copy") {
       const encoder = this.gpu.createCommandEncoder();
-      const target = command.kind === "copy" ? command.target : command.target.buffer;
-      encoder.copyBufferToBuffer(command.source.buffer, 0, target, 0, command.bytes);
+      encoder.copyBufferToBuffer(command.source.buffer, 0, command.target, 0, command.bytes);
       this.gpu.queue.submit([encoder.finish()]);
     } else if (command.kind === "replay") {
-      this.#replay(command.steps);
+      this.#replay(command);
     } else {
       if (command.kind === "destroy") for (const block of command.blocks) this.memory.destroy(block);
       else for (const texture of command.textures) this.memory.destroyTexture(texture);
@@ -150,7 +148,7 @@ export class CommandQueue {
   }
 
   /** Encodes a plan's list. Its pipelines are compiled: a run that waited for them was recorded before. */
-  #replay(steps: readonly (Encoded | Command)[]): void {
+  #replay({ before, steps, after }: Extract<Command, { kind: "replay" }>): void {
     let encoder: GPUCommandEncoder | undefined;
     let pass: GPUComputePassEncoder | undefined;
     let current: GPUComputePipeline | undefined;
@@ -161,6 +159,15 @@ export class CommandQueue {
       encoder = pass = current = undefined;
       flops = 0;
     };
+    const copy = (copies: readonly BlockCopy[]): void => {
+      if (copies.length === 0) return;
+      pass?.end();
+      pass = current = undefined;
+      encoder ??= this.gpu.createCommandEncoder();
+      for (const { source, from, target, bytes } of copies)
+        encoder.copyBufferToBuffer(source.buffer, from, target.buffer, 0, bytes);
+    };
+    copy(before);
     for (const step of steps) {
       encoder ??= this.gpu.createCommandEncoder();
       if ("kind" in step) {
@@ -171,12 +178,13 @@ export class CommandQueue {
         continue;
       }
       pass ??= encoder.beginComputePass();
-      const { pipeline, grid } = step;
+      const pipeline = (step.pipeline ??= step.entry.pipeline!);
       if (pipeline !== current) pass.setPipeline((current = pipeline));
-      pass.setBindGroup(0, step.group, step.offsets, step.at, 1);
-      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+      pass.setBindGroup(0, step.group, step.offsets);
+      pass.dispatchWorkgroups(...step.grid);
       if ((flops += step.flops) >= this.flopsPerSubmit) submit();
     }
+    copy(after);
     submit();
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Operand } from "../../src/tensor/columns.js";
 import { attention, type AttentionOptions } from "../../src/tensor/ops/attention.js";
 import type { Tile } from "../../src/tensor/ops/tiling.js";
 import {
@@ -9,6 +10,7 @@ import {
   type AttentionData,
 } from "../cases/attention.js";
 import { Random, type FloatType } from "../cases/data.js";
+import { sideBySide } from "../support/columns.js";
 import * as gpu from "../support/gpu.js";
 
 type Way = AttentionOptions["by"];
@@ -34,17 +36,28 @@ const waysOf = ({ headSize, flops }: AttentionCase): Way[] => [
   ...(flops * headSize < 2e8 ? (["plain"] as const) : []),
 ];
 
+/** @param inPlace whether q, k and v are columns of wider matrices: of one, where there are as many queries as keys */
 async function run(
   item: AttentionCase,
   data: AttentionData,
   dtype: FloatType,
   by: Way,
+  inPlace = false,
   tile?: Tile,
 ): Promise<Float32Array> {
   const { batch, queries, keys, heads, headSize, causal, scale } = item;
+  const width = heads * headSize;
   return gpu.withTensors(async (make) => {
-    const q = make(data.q, [batch, queries, heads * headSize], dtype);
-    const [k, v] = [data.k, data.v].map((values) => make(values, [batch, keys, heads * headSize], dtype));
+    let [q, k, v]: Operand[] = [];
+    if (inPlace && queries === keys)
+      [q, v, k] = sideBySide([data.q, data.v, data.k], [batch, keys, width], dtype, make);
+    else if (inPlace) {
+      [q] = sideBySide([data.q], [batch, queries, width], dtype, make);
+      [v, k] = sideBySide([data.v, data.k], [batch, keys, width], dtype, make);
+    } else {
+      q = make(data.q, [batch, queries, width], dtype);
+      [k, v] = [data.k, data.v].map((values) => make(values, [batch, keys, width], dtype));
+    }
     return gpu.take(attention(q, k, v, { heads, causal, scale, by, tile }));
   });
 }
@@ -52,8 +65,12 @@ async function run(
 async function check(item: AttentionCase, dtype: FloatType, ways: Way[], most: number): Promise<void> {
   const data = gpu.roundAll(attentionData(item), dtype);
   const wanted = gpu.want(attentionReference(item, data), data.q.length, most);
-  for (const by of ways)
-    gpu.expectClose(by ?? "default", await run(item, data, dtype, by), wanted, tolerance(dtype, item));
+  for (const by of ways) {
+    const apart = await run(item, data, dtype, by);
+    gpu.expectClose(by ?? "default", apart, wanted, tolerance(dtype, item));
+    if ((item.heads * item.headSize) % 4 === 0)
+      expect(await run(item, data, dtype, by, true), `${by}, operands in place`).toEqual(apart);
+  }
 }
 
 describe("attention", () => {
@@ -71,13 +88,11 @@ describe("attention", () => {
       const wanted = gpu.want(attentionReference(item, data), data.q.length, 2048);
       // A run along the inner axis is 10 quads of a head or 20 of keys: not the 4 at a time of the workgroup tile.
       for (const tile of await gpu.kindsOfTile())
-        if (tile.by !== "workgroup")
-          gpu.expectClose(
-            JSON.stringify(tile),
-            await run(item, data, dtype, "scores", tile),
-            wanted,
-            tolerance(dtype, item),
-          );
+        if (tile.by !== "workgroup") {
+          const apart = await run(item, data, dtype, "scores", false, tile);
+          gpu.expectClose(JSON.stringify(tile), apart, wanted, tolerance(dtype, item));
+          expect(await run(item, data, dtype, "scores", true, tile), "operands in place").toEqual(apart);
+        }
     });
 
   test("full self-attention of 4096 tokens, one head of 40, 64 random elements", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Operand } from "../../src/tensor/columns.js";
 import { conv2d, type Conv2dOptions } from "../../src/tensor/ops/conv2d.js";
 import { phaseWeights } from "../../src/tensor/ops/phase_weights.js";
 import { PLAIN, type Tile } from "../../src/tensor/ops/tiling.js";
@@ -14,6 +15,7 @@ import {
   type Conv2dData,
 } from "../cases/conv2d.js";
 import { Random, type FloatType } from "../cases/data.js";
+import { sideBySide } from "../support/columns.js";
 import * as gpu from "../support/gpu.js";
 
 const termsOf = ({ cin, kernel }: Conv2dCase): number => cin * kernel[0] * kernel[1];
@@ -91,6 +93,31 @@ describe("conv2d", () => {
     test(`every kind of tile gives what the plain kernel gives, ${dtype}`, async () => {
       const item = conv2dCases.find(({ cin, cout, shift }) => cin % 16 === 0 && cout % 8 === 0 && shift) as Conv2dCase;
       await check(item, dtype, [PLAIN, ...(await gpu.kindsOfTile())], 512);
+    });
+
+  for (const dtype of gpu.DTYPES)
+    test(`the shift is read in place from columns, and one row serves all images, ${dtype}`, async () => {
+      const item = conv2dCases.find(({ batch, cout, shift }) => batch > 1 && cout % 8 === 0 && shift) as Conv2dCase;
+      const { batch, height, width, cin, cout, kernel, stride, padding, upsample } = item;
+      const data = gpu.roundAll(conv2dData(item), dtype);
+      const first = data.shift!.subarray(0, cout);
+      const same = Float32Array.from({ length: batch * cout }, (_, i) => first[i % cout]);
+      await gpu.withTensors(async (make) => {
+        const x = make(data.x, [batch, height, width, cin], dtype);
+        const w = make(data.w, [...kernel, cin, cout], dtype);
+        const bias = make(data.bias, [cout], dtype);
+        for (const tile of [PLAIN, undefined]) {
+          const shifted = (shift: Operand): Promise<Float32Array> =>
+            gpu.take(conv2d(x, w, bias, { stride, padding, upsample, tile, shift }));
+          const wanted = await shifted(make(data.shift!, [batch, cout], dtype));
+          const [, inPlace] = sideBySide([data.shift!, data.shift!], [batch, cout], dtype, make);
+          expect(await shifted(inPlace)).toEqual(wanted);
+          const [, oneRow] = sideBySide([first, first], [1, cout], dtype, make);
+          const repeated = await shifted(make(same, [batch, cout], dtype));
+          expect(await shifted(oneRow)).toEqual(repeated);
+          expect(repeated).not.toEqual(wanted);
+        }
+      });
     });
 
   for (const item of conv2dCases)

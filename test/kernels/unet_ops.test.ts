@@ -8,6 +8,7 @@ import { sinusoid } from "../../src/tensor/ops/sinusoid.js";
 import { toFloat } from "../../src/tensor/ops/to_float.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { activations, Random, rounded, type FloatType } from "../cases/data.js";
+import { sideBySide } from "../support/columns.js";
 import * as gpu from "../support/gpu.js";
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
@@ -24,6 +25,7 @@ describe("modulate", () => {
     [1, 9, 8],
     [2, 5, 6],
     [3, 1, 5],
+    [2, 3, 12],
   ])
     for (const dtype of gpu.DTYPES)
       test(`[${batch}, ${pixels}, ${channels}] ${dtype}`, async () => {
@@ -38,8 +40,18 @@ describe("modulate", () => {
               const c = i % channels;
               return activations[activation](x[i] * (1 + table[row + c]) + table[row + channels + c]);
             }, x.length);
-            const y = modulate(...inputs, { activation });
-            gpu.expectClose(activation, await gpu.take(y), wanted, { ...tolerance(dtype), absolute: 1e-6 });
+            const y = await gpu.take(modulate(...inputs, { activation }));
+            gpu.expectClose(activation, y, wanted, { ...tolerance(dtype), absolute: 1e-6 });
+            if (channels % 4 !== 0) continue;
+            const [, inPlace] = sideBySide([table, table], [batch, 2 * channels], dtype, make);
+            expect(await gpu.take(modulate(inputs[0], inPlace, { activation }))).toEqual(y);
+            const first = table.subarray(0, 2 * channels);
+            const [oneRow] = sideBySide([first], [1, 2 * channels], dtype, make);
+            const shared = await gpu.take(modulate(inputs[0], oneRow, { activation }));
+            const image = pixels * channels;
+            expect(shared.subarray(0, image)).toEqual(y.subarray(0, image));
+            const last = make(x.subarray(x.length - image), [1, pixels, 1, channels], dtype);
+            expect(shared.subarray(x.length - image)).toEqual(await gpu.take(modulate(last, oneRow, { activation })));
           }
         });
       });
@@ -223,11 +235,14 @@ describe("biasedAttention", () => {
                 make(k, [batch, keys, width], dtype),
                 make(v, [batch, keys, width], dtype),
               ] as const;
-              const y = biasedAttention(...tensors, { heads, causal, mask: make(mask, [batch, masked], "float32") });
-              gpu.expectClose("attended", await gpu.take(y), wanted, {
-                ...tolerance(dtype),
-                ofScale: 32 * gpu.EPSILON,
-              });
+              const options = { heads, causal, mask: make(mask, [batch, masked], "float32") };
+              const attended = await gpu.take(biasedAttention(...tensors, options));
+              gpu.expectClose("attended", attended, wanted, { ...tolerance(dtype), ofScale: 32 * gpu.EPSILON });
+              if (width % 4 === 0) {
+                const [inQ] = sideBySide([q], [batch, queries, width], dtype, make);
+                const [inV, inK] = sideBySide([v, k], [batch, keys, width], dtype, make);
+                expect(await gpu.take(biasedAttention(inQ, inK, inV, options)), "in place").toEqual(attended);
+              }
               expect(() => biasedAttention(...tensors, { heads, mask: tensors[0] })).toThrow(
                 "the mask must be float32",
               );

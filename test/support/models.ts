@@ -1,6 +1,7 @@
 /** Comparing models with what diffusers computed. */
 import { expect } from "vitest";
-import type { Module } from "../../src/nn/module.js";
+import type { Module, Parameter } from "../../src/nn/module.js";
+import { tensorBytes } from "../../src/nn/save_weights.js";
 import { toNCHW } from "../../src/tensor/ops/copy.js";
 import { linearCombination } from "../../src/tensor/ops/elementwise.js";
 import { Tensor } from "../../src/tensor/tensor.js";
@@ -39,6 +40,19 @@ export async function expectMatches(
     throw new Error(
       `${name}: differs by ${error.toExponential(2)} x the golden's standard deviation, allowed ${bound}`,
     );
+}
+
+/** What a weight is saved as in float32. */
+export async function savedBytes(parameter: Parameter): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of tensorBytes(parameter, "float32")) pieces.push(piece);
+  const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
 }
 
 /** Keeps a copy of what each submodule's forward() returns on its first call, by module path. */

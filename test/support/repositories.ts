@@ -45,7 +45,7 @@ export function parseSafetensors(file: Uint8Array): Map<string, RawTensor> {
 }
 
 /** A safetensors file of these tensors, in their order. */
-export function writeSafetensors(tensors: Map<string, RawTensor>): Uint8Array {
+export function writeSafetensors(tensors: Map<string, RawTensor>): Uint8Array<ArrayBuffer> {
   let offset = 0;
   const header: Record<string, unknown> = {};
   for (const [name, { dtype, shape, bytes }] of tensors) {

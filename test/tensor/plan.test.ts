@@ -107,6 +107,45 @@ describe("Plan", () => {
       plan.dispose();
     }));
 
+  test("an input may be rows of a table, and a result the caller's own", () =>
+    withInputs(async (make) => {
+      const device = await gpu.testDevice();
+      const table = make(1, [6, 8]);
+      const values = (await table.data()) as Float32Array;
+      const rows = (first: number): { of: Tensor; first: number; count: number } => ({ of: table, first, count: 2 });
+      const plan = new Plan(device, [rows(0)], (x) => linearCombination([[2, x]]));
+      const results: Tensor[] = [];
+      for (const first of [0, 2, 4, 4, 1]) results.push(plan.run([rows(first)], { copy: true }));
+      for (const [i, first] of [0, 2, 4, 4, 1].entries())
+        expect(await gpu.take(results[i])).toEqual(
+          values.subarray(8 * first, 8 * first + 16).map((value) => 2 * value),
+        );
+      expect(() => plan.run([rows(5)])).toThrow(
+        "Plan: rows 5 to 7 are no range of whole quads of Tensor(float32 [6, 8])",
+      );
+      expect(() => plan.run([{ of: table, first: 0, count: 3 }])).toThrow(
+        "Plan: input 0 must be Tensor(float32 [2, 8]), got rows of Tensor(float32 [6, 8])",
+      );
+      plan.dispose();
+    }));
+
+  test("a copied result is not taken for what its memory held before", () =>
+    withInputs(async (make) => {
+      const device = await gpu.testDevice();
+      const tile: Tile = { tileM: 4, tileN4: 2, textures: "xw" };
+      const w = make(1, [WIDTH, WIDTH]);
+      const xs = [2, 3, 4].map((seed) => make(seed, [TOKENS, WIDTH]));
+      const wanted: Float32Array[] = [];
+      for (const x of xs) wanted.push(await gpu.take(matmul(x, w, { tile })));
+      const plan = new Plan(device, [xs[0]], (x) => linearCombination([[1, x]]));
+      for (const [i, x] of xs.entries()) {
+        const copy = plan.run([x], { copy: true });
+        expect(await gpu.take(matmul(copy, w, { tile }))).toEqual(wanted[i]);
+        copy.dispose(); // its memory is the next one's
+      }
+      plan.dispose();
+    }));
+
   test("a recording that fails leaves no textures behind", () =>
     withInputs(async (make) => {
       const device = await gpu.testDevice();

@@ -1,7 +1,8 @@
 import { attention as kernel, WORKGROUP_SIZE } from "../../../kernels/attention.wgsl.js";
 import { attentionScores, attentionValues, type AttentionTile } from "../../../kernels/attention_scores.wgsl.js";
 import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
-import type { Kernel, Textures } from "../../../kernels/wgsl.js";
+import type { Format, Kernel, Textures } from "../../../kernels/wgsl.js";
+import { placeOf, type Operand } from "../columns.js";
 import type { Device } from "../device.js";
 import { Tensor } from "../tensor.js";
 import { foldedGrid, formatFor, quadsOf, rowRuns } from "./common.js";
@@ -28,12 +29,13 @@ const CHUNK_SCORES = 2 ** 20;
 
 /**
  * torch.nn.functional.scaled_dot_product_attention of several heads side by side; the full score matrix is never in memory.
+ * Operands may be columns of wider matrices, which are read in place.
  * @param q [batch, queries, heads * d]
  * @param k [batch, keys, heads * d]
  * @param v [batch, keys, heads * d]
  * @returns [batch, queries, heads * d]
  */
-export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
+export function attention(q: Operand, k: Operand, v: Operand, options: AttentionOptions): Tensor {
   const { heads, causal = false } = options;
   const [batch, queries, width] = q.shape;
   const keys = k.shape[1];
@@ -45,20 +47,24 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const headSize = width / heads;
   const scale = options.scale ?? 1 / Math.sqrt(headSize);
   const aligned = headSize % 4 === 0;
-  const mayFlash = aligned && headSize <= MAX_FLASH_HEAD && !q.device.isSoftware;
-  const by = options.by ?? (q.device.plainKernels || !aligned ? "plain" : mayFlash ? "flash" : "scores");
-  if (by === "scores") return byScores(q, k, v, { heads, causal, scale, tile: options.tile });
+  const operands = attentionOperands("attention", q, k, v);
+  const { device, format, tensors } = operands;
+  const mayFlash = aligned && headSize <= MAX_FLASH_HEAD && !device.isSoftware;
+  const by = options.by ?? (device.plainKernels || !aligned ? "plain" : mayFlash ? "flash" : "scores");
+  if (by === "scores")
+    return byScores(operands, { batch, queries, keys, headSize, heads, causal, scale, tile: options.tile });
 
-  const { device } = q;
-  const format = formatFor("attention", q, k, v);
-  const y = Tensor.empty(device, q.shape, q.dtype);
-  const common = { heads, head_size: headSize, queries, keys, causal: causal ? 1 : 0, size: q.size, scale };
+  const y = Tensor.empty(device, q.shape, tensors[0].dtype);
+  const common = {
+    ...{ heads, head_size: headSize, queries, keys, causal: causal ? 1 : 0, size: y.size, scale },
+    ...operands.places,
+  };
   const run = (flashHead: number, start: number, end: number, grid: number[], flops: number): void =>
     device.run({
       kernel,
       variant: { format, headSize: flashHead, fma: device.fusedMultiplyAdd },
       values: { ...common, start, end },
-      buffers: [q, k, v, y],
+      buffers: [...tensors, y],
       grid,
       flops,
     });
@@ -75,21 +81,48 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   return y;
 }
 
+interface AttentionOperands {
+  device: Device;
+  format: Format;
+  /** Of q, k and v; where they are columns of one tensor, that tensor again and again. */
+  tensors: readonly [q: Tensor, k: Tensor, v: Tensor];
+  /** The params that say where in them their tokens lie. */
+  places: Readonly<Record<`${"q" | "k" | "v"}_${"stride" | "start"}`, number>>;
+}
+
+/** What the kernels of attention bind for q, k and v. @param op for errors */
+export function attentionOperands(op: string, ...operands: [q: Operand, k: Operand, v: Operand]): AttentionOperands {
+  const [q, k, v] = operands.map(placeOf);
+  return {
+    device: q.tensor.device,
+    format: formatFor(op, q.tensor, k.tensor, v.tensor),
+    tensors: [q.tensor, k.tensor, v.tensor],
+    places: {
+      ...{ q_stride: q.stride, q_start: q.start, k_stride: k.stride, k_start: k.start },
+      ...{ v_stride: v.stride, v_start: v.start },
+    },
+  };
+}
+
+interface AttentionShape {
+  batch: number;
+  queries: number;
+  keys: number;
+  headSize: number;
+  heads: number;
+  causal: boolean;
+  scale: number;
+  tile?: Tile;
+}
+
 /** The three passes of kernels/attention_scores.wgsl.ts, for as many queries at a time as their scores may take memory. */
 function byScores(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  { heads, causal, scale, tile }: { heads: number; causal: boolean; scale: number; tile?: Tile },
+  { device, format, tensors: [q, k, v], places }: AttentionOperands,
+  { batch, queries, keys, headSize, heads, causal, scale, tile }: AttentionShape,
 ): Tensor {
-  const { device, dtype } = q;
-  const [batch, queries, channels] = q.shape;
-  const keys = k.shape[1];
-  const headSize = channels / heads;
   const width = Math.ceil(keys / 4) * 4;
   const slots = batch * heads;
-  const format = formatFor("attention", q, k, v);
-  const y = Tensor.empty(device, q.shape, dtype);
+  const y = Tensor.empty(device, [batch, queries, heads * headSize], q.dtype);
   const flopsPerQuery = 2 * slots * keys * headSize;
   const byBudget = Math.floor(device.flopsBudget / flopsPerQuery);
   const most = Math.max(ROWS, Math.floor(Math.min(byBudget, CHUNK_SCORES / (slots * width)) / ROWS) * ROWS);
@@ -99,7 +132,10 @@ function byScores(
   for (let first = 0; first < queries; first += most)
     device.scope(() => {
       const count = Math.min(most, queries - first);
-      const values = { heads, head_size: headSize, queries, keys, width, first, count, row_start: 0, row_end: count };
+      const values = {
+        ...{ heads, head_size: headSize, queries, keys, width, first, count, row_start: 0, row_end: count },
+        ...places,
+      };
       const flops = flopsPerQuery * count;
       const pass = (kernel: Kernel<AttentionTile>, tile: Tile, columns: number, buffers: Tensor[]): void => {
         const variant = { format, fma: device.fusedMultiplyAdd, ...tileVariant(device, tile), flat: true };

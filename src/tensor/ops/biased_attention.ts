@@ -1,7 +1,9 @@
 import { biasedScores, biasedValues, WORKGROUP_SIZE } from "../../../kernels/biased_attention.wgsl.js";
 import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
+import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, formatFor } from "./common.js";
+import { attentionOperands } from "./attention.js";
+import { foldedGrid } from "./common.js";
 
 /** Scores in memory at a time, at most (16 MiB of them, and as much of weights). */
 const CHUNK_SCORES = 2 ** 22;
@@ -17,14 +19,14 @@ export interface BiasedAttentionOptions {
 /**
  * scaled_dot_product_attention with the bias that diffusers makes of an encoder_attention_mask; scores in float32. Of a text
  * encoder's attention_mask transformers makes the least float instead: the same, as far as a query has a key left.
+ * Operands may be columns of wider matrices, which are read in place.
  * @param q [batch, queries, heads * d]
  * @param k [batch, keys, heads * d]
  * @param v [batch, keys, heads * d]
  * @returns [batch, queries, heads * d]
  */
-export function biasedAttention(q: Tensor, k: Tensor, v: Tensor, options: BiasedAttentionOptions): Tensor {
+export function biasedAttention(q: Operand, k: Operand, v: Operand, options: BiasedAttentionOptions): Tensor {
   const { heads, causal = false, mask } = options;
-  const { device } = q;
   const [batch, queries, channels] = q.shape;
   const keys = k.shape[1];
   const masked = mask.shape[1];
@@ -32,7 +34,7 @@ export function biasedAttention(q: Tensor, k: Tensor, v: Tensor, options: Biased
     throw new RangeError(
       `biasedAttention: the mask must be float32 [${batch}, at most ${keys} keys], got ${mask.dtype} [${mask.shape.join(", ")}]`,
     );
-  const format = formatFor("biasedAttention", q, k, v);
+  const { device, format, tensors, places } = attentionOperands("biasedAttention", q, k, v);
   const headSize = channels / heads;
   const width = Math.ceil(keys / 4) * 4;
   const slots = batch * heads;
@@ -40,13 +42,14 @@ export function biasedAttention(q: Tensor, k: Tensor, v: Tensor, options: Biased
   const flopsPerQuery = 2 * slots * width * headSize;
   const most = Math.min(device.flopsBudget / flopsPerQuery, CHUNK_SCORES / (slots * width));
   const step = aligned ? Math.max(1, Math.floor(most)) : queries;
-  const y = Tensor.empty(device, q.shape, q.dtype);
+  const y = Tensor.empty(device, q.shape, tensors[0].dtype);
   for (let first = 0; first < queries; first += step)
     device.scope(() => {
       const count = Math.min(step, queries - first);
       const rows = slots * count;
       const values = {
         ...{ heads, head_size: headSize, queries, keys, width, first, count, masked, size: y.size },
+        ...places,
         scale: 1 / Math.sqrt(headSize),
       };
       const flops = flopsPerQuery * count;
@@ -61,7 +64,7 @@ export function biasedAttention(q: Tensor, k: Tensor, v: Tensor, options: Biased
       device.run({
         kernel: biasedScores,
         variant: { format },
-        buffers: [q, k, mask, scores],
+        buffers: [tensors[0], tensors[1], mask, scores],
         ...across(scores.size / 4),
       });
       device.run({
@@ -71,7 +74,12 @@ export function biasedAttention(q: Tensor, k: Tensor, v: Tensor, options: Biased
         buffers: [scores, weights],
         grid: [Math.ceil(rows / SOFTMAX_SIZE)],
       });
-      device.run({ kernel: biasedValues, variant: { format, aligned }, buffers: [weights, v, y], ...across(quads) });
+      device.run({
+        kernel: biasedValues,
+        variant: { format, aligned },
+        buffers: [weights, tensors[2], y],
+        ...across(quads),
+      });
     });
   return y;
 }

@@ -1,5 +1,6 @@
 /** Helpers shared by the launchers. */
 import type { Format } from "../../../kernels/wgsl.js";
+import { placeOf, type Operand, type Place } from "../columns.js";
 import type { Device } from "../device.js";
 import { formatOf } from "../dtype.js";
 import type { Tensor } from "../tensor.js";
@@ -28,9 +29,22 @@ export function sameShape(op: string, x: Tensor, y: Tensor): void {
     throw new RangeError(`${op}: the shapes differ, got [${x.shape.join(", ")}] and [${y.shape.join(", ")}]`);
 }
 
-export function expectShape(op: string, what: string, x: Tensor, shape: readonly number[]): void {
+export function expectShape(op: string, what: string, x: Operand, shape: readonly number[]): void {
   if (x.shape.length !== shape.length || x.shape.some((n, i) => n !== shape[i]))
     throw new RangeError(`${op}: ${what} must be [${shape.join(", ")}], got [${x.shape.join(", ")}]`);
+}
+
+/** Where an operand of a row per image lies; with a single row, which all images then share, it is 0 elements to the next. */
+export function rowPlace(
+  op: string,
+  what: string,
+  x: Operand,
+  [batch, width]: readonly [batch: number, width: number],
+): Place {
+  const place = placeOf(x);
+  if (batch !== 1 && x.shape.length === 2 && x.shape[0] === 1 && x.shape[1] === width) return { ...place, stride: 0 };
+  expectShape(op, what, x, [batch, width]);
+  return place;
 }
 
 /**

@@ -1,7 +1,8 @@
 import type { Activation } from "../../../kernels/activation.js";
 import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
+import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
-import { expectShape, formatFor, rowRuns } from "./common.js";
+import { expectShape, formatFor, rowPlace, rowRuns } from "./common.js";
 import { phaseWeights } from "./phase_weights.js";
 import { chooseTile, rowUnit, tileGrid, tileVariant, type Tile } from "./tiling.js";
 
@@ -9,8 +10,8 @@ export interface Conv2dOptions {
   stride?: number;
   /** Zeros around the input: one number for all sides, or [top, bottom, left, right]. */
   padding?: number | readonly [top: number, bottom: number, left: number, right: number];
-  /** [batch, cout], added to every pixel of an image: the time embedding of a ResNet block. */
-  shift?: Tensor;
+  /** [batch, cout], or [1, cout] for all images, added to every pixel of an image: the time embedding of a ResNet block. */
+  shift?: Operand;
   /** [batch, height, width, cout] of the output, added to it. */
   residual?: Tensor;
   /** Applied last. */
@@ -57,12 +58,12 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
     );
   const shape = [batch, outHeight, outWidth, cout];
   expectShape("conv2d", "bias", bias, [cout]);
-  if (shift) expectShape("conv2d", "shift", shift, [batch, cout]);
+  const place = shift && rowPlace("conv2d", "shift", shift, [batch, cout]);
   if (residual) expectShape("conv2d", "residual", residual, shape);
-  const format = formatFor("conv2d", x, w, bias, shift, residual);
+  const format = formatFor("conv2d", x, w, bias, place?.tensor, residual);
   const y = Tensor.empty(device, shape, x.dtype);
   const flags = { shift: Boolean(shift), residual: Boolean(residual) };
-  const terms = [shift, residual].filter((term) => term !== undefined);
+  const terms = [place?.tensor, residual].filter((term) => term !== undefined);
   const phases =
     upsample &&
     options.tile?.by !== "plain" &&
@@ -87,6 +88,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
         ...{ height, width, cin, cout, out_height: oh, out_width: ow, kernel_height: kh, kernel_width: kw },
         ...{ stride, pad_top: top, pad_left: left, upsample: upsample && !phases ? 1 : 0 },
         ...{ m, row_start: start, row_end: start + count },
+        ...{ shift_stride: place?.stride ?? 0, shift_start: place?.start ?? 0 },
       },
       buffers: [x, weights, bias, y, ...terms],
       grid: [...tileGrid(device, count, cout, tile), slots],

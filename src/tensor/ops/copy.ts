@@ -1,4 +1,5 @@
 import { copy as kernel, WORKGROUP_SIZE, type SourceFormat } from "../../../kernels/copy.wgsl.js";
+import { Columns, placeOf, type Operand } from "../columns.js";
 import type { Device } from "../device.js";
 import { formatOf, product, type DType } from "../dtype.js";
 import type { Block } from "../memory.js";
@@ -15,28 +16,33 @@ export interface Gather {
 }
 
 /**
- * Runs one gather into `y`, or into `part` of its elements (start and count multiples of 128, but for the last).
- * The source may be a block of raw file bytes in a format that tensors do not have.
+ * Runs one gather into `y`: into all of it, into `part` of its elements (start and count multiples of 128, but for the last),
+ * or into columns of it. The source may be a block of raw file bytes in a format that tensors do not have.
  */
 export function gatherInto(
   device: Device,
   source: { block: Block; offset?: number; size?: number } | Tensor,
   from: SourceFormat,
-  y: Tensor,
+  to: Operand,
   { shape, strides, offset = 0 }: Gather,
   part?: { start: number; count: number },
 ): void {
   if (product(shape) === 0) return;
   const [, n1, n2, n3] = [1, 1, 1, 1, ...shape].slice(-4);
   const [s0, s1, s2, s3] = [0, 0, 0, 0, ...strides].slice(-4);
-  const size = part?.count ?? y.size;
+  const { tensor: y, stride, start } = placeOf(to);
+  const size = part?.count ?? product(to.shape);
   const quads = Math.ceil(size / 4);
-  const whole = size === y.size;
+  const columns =
+    to instanceof Columns
+      ? { y_across: to.count / 4, y_stride: stride / 4, y_start: start / 4 }
+      : { y_across: quads, y_stride: 0, y_start: 0 };
+  const whole = !part || size === y.size;
   const target = whole ? y : { block: y.block, offset: (part?.start ?? 0) * y.itemSize, size: quads * 4 * y.itemSize };
   device.run({
     kernel,
     variant: { from, to: formatOf(y.dtype, device.features.has("shader-f16"), "copy") },
-    values: { quads, size, offset, n1, n2, n3, s0, s1, s2, s3 },
+    values: { quads, size, offset, n1, n2, n3, s0, s1, s2, s3, ...columns },
     buffers: [source, target],
     grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
   });
