@@ -123,11 +123,12 @@ const valuesProduct: Product = {
   setup: (name, row) => `  let x${name} = (slot * params.count + ${row}) * ((params.width >> 2u) + 1u);`,
   loops: (_names, step, body) => `  let values = (slot / params.heads) * params.keys * n4 + head_of(slot);
   for (var k = 0u; k < (params.width >> 2u); k += ${step}u) {
-${body}
-  }`,
+${body({
   load: (name, k) => `load4_x(x${name} + ${k})`,
   // Keys past the last have no weight, but what lies there may be no number.
   loadColumns: (r, column) => `load4_w(values + min(4u * k + ${r}, params.keys - 1u) * n4 + ${column})`,
+})}
+  }`,
   epilogue: ({ rows, columns, sum, row }) =>
     rows
       .map(

@@ -8,7 +8,7 @@
  * transformer blocks (Shazeer 2020), whose intermediate result is then never in memory.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
-import { plainEntry, tiledEntry, type Product, type TileVariant } from "./tile.js";
+import { plainEntry, tiledEntry, weightRows, type Product, type TileVariant } from "./tile.js";
 import {
   enable,
   operandAccess,
@@ -79,9 +79,8 @@ const productOf = ({ activation, gated, bias, residual }: MatmulVariant): Produc
   setup: (name, row) => `  let x${name} = ${row} * (params.k >> 2u);`,
   loops: (_names, step, body) => `  for (var k = 0u; k < (params.k >> 2u); k += ${step}u) {
     let base = k * 4u * n4;
-${body}
+${body({ load: (name, k) => `load4_x(x${name} + ${k})`, loadColumns: weightRows() })}
   }`,
-  load: (name, k) => `load4_x(x${name} + ${k})`,
   epilogue: ({ rows, columns, sum, at, column }) =>
     [
       ...(bias ? columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`) : []),

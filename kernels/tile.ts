@@ -37,15 +37,11 @@ export interface Product {
   rows: string;
   /** Declares what row `row` needs, under names that end in `name`. */
   setup(name: string, row: string): string;
-  /** Loops over the inner axis with `step` quads at a time around `body`, which sees `k` (quads from the start of the run) and
-   *  `base` (the quad of w[4k, 0]). `names` are rows that were set up. */
-  loops(names: readonly string[], step: number, body: string): string;
-  /** Quad `k` of a row, an expression. */
-  load(name: string, k: string): string;
+  /** Loops over the inner axis with `step` quads at a time around `body`, which sees `k` (quads from the start of the run).
+   *  `names` are rows that were set up. */
+  loops(names: readonly string[], step: number, body: (operands: Operands) => string): string;
   /** Quads of columns, where they are fewer than those of a row of the result (n4). */
   columns?: string;
-  /** Quad `column` of row r of the four from quad k of the inner axis, where it is not simply `w[base + r·n4 + column]`. */
-  loadColumns?(r: string, column: string): string;
   /** The index of a quad of the result, where it is not simply `row·n4 + column`. */
   at?(row: string, column: string): string;
   /** Terms added to the sums before they are stored; `sum(i, j)` and the row's index under `row(i)` are text. */
@@ -55,6 +51,20 @@ export interface Product {
   /** Instead of `store`, where two neighbouring quads make one of the result; `at` is the index of the first. */
   storePair?: ((at: string, first: string, second: string) => string) | null;
 }
+
+/** What a loop over the inner axis reads, as expressions. */
+export interface Operands {
+  /** Quad `k` of a row. */
+  load(name: string, k: string): string;
+  /** Quad `column` of row r of the four from quad k of the inner axis. */
+  loadColumns(r: string, column: string): string;
+}
+
+/** Rows that lie one after another from the quad `base` on, which the loop declares. */
+export const weightRows =
+  (load4 = "load4_w"): Operands["loadColumns"] =>
+  (r, column) =>
+    `${load4}(base + ${r} * n4 + ${column})`;
 
 export interface Epilogue {
   rows: readonly number[];
@@ -67,9 +77,6 @@ export interface Epilogue {
   /** Quad j's index among the columns. */
   column(j: number): string;
 }
-
-const loadColumns = (product: Product, r: string, column: string): string =>
-  product.loadColumns?.(r, column) ?? `load4_w(base + ${r} * n4 + ${column})`;
 
 const lines = (texts: readonly string[]): string => texts.join("\n");
 
@@ -97,10 +104,13 @@ function registersEntry(
   if (row >= params.row_end || column >= columns) { return; }`;
   const rows = range(tileM);
   const columns = range(tileN4);
-  const inner = `${lines(range(4).flatMap((r) => columns.map((j) => `let w${r}_${j} = ${loadColumns(product, `${r}u`, `column + ${j}u`)};`)))}
+  const inner = ({
+    load,
+    loadColumns,
+  }: Operands): string => `${lines(range(4).flatMap((r) => columns.map((j) => `let w${r}_${j} = ${loadColumns(`${r}u`, `column + ${j}u`)};`)))}
 ${lines(
   rows.map(
-    (i) => `{ let a = ${product.load(String(i), "k")};
+    (i) => `{ let a = ${load(String(i), "k")};
 ${lines(range(4).flatMap((r) => columns.map((j) => `sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`)))} }`,
   ),
 )}`;
@@ -131,10 +141,13 @@ function broadcastEntry(
   const rows = range(tileM * lanes);
   const columns = range(tileN4);
   // All four steps of a sum in a row: it is loaded from the stack and stored there once, not four times.
-  const inner = `${lines(range(4).flatMap((r) => columns.map((j) => `let w${r}_${j} = ${loadColumns(product, `${r}u`, `column + ${j}u`)};`)))}
+  const inner = ({
+    load,
+    loadColumns,
+  }: Operands): string => `${lines(range(4).flatMap((r) => columns.map((j) => `let w${r}_${j} = ${loadColumns(`${r}u`, `column + ${j}u`)};`)))}
 ${lines(
   blocks.map(
-    (b) => `{ let quad = ${product.load(String(b), "k")};
+    (b) => `{ let quad = ${load(String(b), "k")};
 ${lines(
   range(lanes).map((lane) => {
     const i = b * lanes + lane;
@@ -172,12 +185,12 @@ function workgroupEntry({ fma }: TileVariant & { fma: boolean }, n4: string, pro
   const loads = range((SHARED_TILE * SHARED_QUADS) / 64);
   const rows = range(SHARED_TILE / WORKGROUP);
   const columns = range(perRow / WORKGROUP);
-  const inner = `
-${lines(loads.map((i) => `shared_a[local + ${64 * i}u] = ${product.load(String(i), `k + (local % ${SHARED_QUADS}u)`)};`))}
+  const inner = ({ load, loadColumns }: Operands): string => `
+${lines(loads.map((i) => `shared_a[local + ${64 * i}u] = ${load(String(i), `k + (local % ${SHARED_QUADS}u)`)};`))}
 ${lines(
   loads.map(
     (i) =>
-      `shared_w[local + ${64 * i}u] = ${loadColumns(product, `(local / ${perRow}u + ${(64 / perRow) * i}u)`, `min(first + local % ${perRow}u, columns - 1u)`)};`,
+      `shared_w[local + ${64 * i}u] = ${loadColumns(`(local / ${perRow}u + ${(64 / perRow) * i}u)`, `min(first + local % ${perRow}u, columns - 1u)`)};`,
   ),
 )}
 workgroupBarrier();
