@@ -1,6 +1,7 @@
 /** Times work on a device: batches of at least 10 ms, by the GPU's clock where that can be trusted. */
 import { u32s, type Kernel } from "../kernels/wgsl.js";
 import { Tensor } from "../src/tensor/tensor.js";
+import { batchCount, Batches, wallBatch, type Batch } from "./batches.js";
 import type { Probe } from "./probe.js";
 import { fma, WORKGROUP_SIZE } from "./roofline_kernels.js";
 import { quantile, summarize, type Summary } from "./statistics.js";
@@ -22,8 +23,6 @@ export interface TimeOptions {
   batch?: number;
 }
 
-const MIN_BATCHES = 3;
-const MAX_BATCHES = 20;
 /** More runs would fill the memory with recorded commands. */
 const MAX_RUNS = 2048;
 /** A single run this long is precise enough: two batches do. */
@@ -68,39 +67,27 @@ export class Timer {
   /** Times `record`, which records one run of the work (compiled before, so call it once and synchronize first). */
   async time(record: () => void, options: TimeOptions = {}): Promise<Timing> {
     const { budget, batch } = { ...this.defaults, ...options };
-    let runs = 1;
-    let took = await this.#batch(record, runs);
-    // The first guess counts on what short batches say, which is little; so it grows by 16 at most, and is checked.
-    while (took < batch && runs < MAX_RUNS) {
-      const factor = Math.min(16, Math.max(2, Math.ceil((1.2 * batch) / Math.max(took, 1e-3))));
-      runs = Math.min(MAX_RUNS, runs * factor);
-      took = await this.#batch(record, runs);
-    }
-    const wanted = Math.round(budget / took);
-    const batches = took > LONG ? 2 : Math.max(MIN_BATCHES, Math.min(MAX_BATCHES, wanted));
-    // The batch so far was waited for busily (see Probe.sleep), which CPU adapters feel: they run it again.
-    const samples: number[] = [];
-    let expected = 0.6 * took;
-    while (samples.length < batches) {
-      const next = await this.#batch(record, runs, expected);
-      samples.push(next / runs);
-      expected = 0.85 * runs * Math.min(...samples);
-    }
+    const sleeps = this.probe.device.isSoftware;
+    const measure = (runs: number, sleep: number): Promise<Batch> => this.#batch(record, runs, sleep);
+    const batches = await Batches.calibrate(measure, { batch, maxRuns: MAX_RUNS, sleeps });
+    const { runs, took, samples } = batches;
+    const count = took > LONG ? 2 : batchCount(budget, took);
+    while (samples.length < count) await batches.add();
     return { ...summarize(samples), samples, runs, clock: this.clock };
   }
 
-  /** Milliseconds of `runs` runs, one after another. `expected`: how long that will take, if known. */
-  async #batch(record: () => void, runs: number, expected = 0): Promise<number> {
+  async #batch(record: () => void, runs: number, sleep: number): Promise<Batch> {
     const all = (): void => {
       for (let i = 0; i < runs; i++) record();
     };
     if (this.clock === "timestamps") {
-      const time = await this.probe.passTime(all, expected);
-      if (time !== null) return Math.max(time, 1e-3);
+      const time = await this.probe.passTime(all, sleep);
+      // The GPU's clock does not mind how long we sleep.
+      if (time !== null) return { time: Math.max(time, 1e-3), overslept: false };
     }
+    const { time, overslept } = await wallBatch(this.probe.device, all, sleep);
     // Never nothing: a wait that was shorter than usual must not make the work free.
-    const wall = await wallTime(this.probe, all, expected);
-    return Math.max(wall - this.wait.median, 0.05 * wall);
+    return { time: Math.max(time - this.wait.median, 0.05 * time), overslept };
   }
 }
 
@@ -110,15 +97,8 @@ export function recordEmpty(y: Tensor): void {
 }
 
 /** Milliseconds to record, submit, and wait for the end. */
-export async function wallTime(probe: Probe, record: () => void, expected = 0): Promise<number> {
-  const { device } = probe;
-  await device.synchronize();
-  const start = performance.now();
-  record();
-  await probe.sleep(expected);
-  await device.synchronize();
-  return performance.now() - start;
-}
+export const wallTime = async ({ device }: Probe, record: () => void): Promise<number> =>
+  (await wallBatch(device, record)).time;
 
 /** Dispatches that multiply and add for a while: 64 workgroups, in registers. */
 const STEADY = { variant: { chains: 8, lanes: 1, form: "mad" } as const, groups: 64, values: { rounds: 64 } };

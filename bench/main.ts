@@ -1,114 +1,62 @@
-/** The command `npm run bench`: arguments, files, and the terminal. */
+/** The command `webgpu-diffusers bench`: arguments and files. */
 import { existsSync } from "node:fs";
 import { appendFile, readFile, writeFile } from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
-import { pathToFileURL } from "node:url";
 import { dtypeOf, parse } from "../src/cli/arguments.js";
-import { reportError, UsageError } from "../src/cli/errors.js";
-import { helpOf } from "../src/cli/help.js";
-import { releaseNodeGPU, requestNodeGPU } from "../src/tensor/gpu_node.js";
-import type { Timer } from "./harness.js";
+import { UsageError } from "../src/cli/errors.js";
 import { makeRepository } from "./make_repository.js";
+import { servePage } from "./page/serve.js";
+import { inChrome, inNode } from "./places.js";
+import { print, printSummary } from "./print.js";
 import { reportPage } from "./report.js";
-import { parseLines, type OpResult, type Result, type RunInfo } from "./results.js";
-import { runSuite } from "./run.js";
-import type { ShapeTable } from "./shapes.js";
-import { rooflineText, runText, stageSums, tableHead, tableRow, wholeText } from "./table.js";
+import { parseLines, type Line, type OpResult, type RunInfo } from "./results.js";
+import { runText } from "./table.js";
 
-/** Runs the command and sets the exit code. @param root the repository's folder */
-export async function main(args: string[], root: string): Promise<void> {
-  try {
-    if (args.includes("--help") || args.includes("-h")) console.log(helpOf("bench"));
-    else if (args[0] === "report") await report(args.slice(1));
-    else await bench(args, root);
-  } catch (error) {
-    process.exitCode = reportError(error, false);
-  }
-}
-
-async function bench(args: string[], root: string): Promise<void> {
-  const { values, flags, positionals } = parse(args, ["filter", "dtype", "json", "real-size"], ["quick"]);
+/**
+ * Runs the command.
+ * @param root the package's folder
+ * @param signal stops between two measurements; what was measured is written
+ */
+export async function bench(args: string[], root: string, signal: AbortSignal): Promise<void> {
+  if (args[0] === "report") return report(args.slice(1));
+  const names = ["filter", "dtype", "json", "html", "where", "real-size"] as const;
+  const { values, flags, positionals } = parse(args, names, ["quick", "serve"]);
   if (positionals.length > 0) throw new UsageError(`bench takes options only, got "${positionals.join(" ")}"`);
-  const { filter, dtype, json, "real-size": realSize } = values;
-  const dtypes = dtype === undefined ? (["float32", "float16"] as const) : [dtypeOf(dtype)];
-  const shapes = JSON.parse(await readFile(path.join(root, "bench", "sd15-shapes.json"), "utf8")) as ShapeTable;
+  if (flags.serve) return servePage(root, Number(process.env.PORT ?? 8080), signal);
+  const { filter = "", dtype, json, html, where = "node", "real-size": realSize } = values;
+  if (where !== "node" && where !== "chrome") throw new UsageError(`--where must be node or chrome, got "${where}"`);
+  if (realSize !== undefined && where === "chrome") throw new UsageError("--real-size reads a folder: in Node only");
+  const asked = { quick: flags.quick, filter, dtype: dtype === undefined ? undefined : dtypeOf(dtype) };
   if (realSize !== undefined && !existsSync(realSize)) {
     console.log(`writing a repository of 2.1 GB to ${realSize}`);
     await makeRepository(path.resolve(realSize), path.join(root, "models/shapes"));
   }
-  if (json !== undefined) await appendFile(json, ""); // to hear of a wrong folder before, not after
+  for (const file of [json, html]) if (file !== undefined) await appendFile(file, ""); // to hear of a wrong folder before, not after
   const { version } = JSON.parse(await readFile(path.join(root, "package.json"), "utf8")) as { version: string };
-  const loadAverage = os.loadavg()[0];
 
   let run: RunInfo | undefined;
-  const lines: string[] = [];
+  const lines: Line[] = [];
   try {
-    const gpu = await requestNodeGPU();
-    const results = await runSuite({
-      ...{
-        quick: flags.quick,
-        filter,
-        realSize: realSize && path.resolve(realSize),
-        dtypes,
-        shapes,
-        model: pathToFileURL(path.join(root, "models/shapes/")).href,
-      },
-      adapter: async () => (await gpu.requestAdapter({ powerPreference: "high-performance" }))!,
-      begin(timer) {
-        run = runInfo(timer, { version, loadAverage, quick: flags.quick });
+    await (where === "chrome" ? inChrome : inNode)({
+      ...{ ...asked, root, version, signal, realSize: realSize && path.resolve(realSize) },
+      begin(info) {
+        run = info;
         console.log(runText(run).join("\n"));
       },
       emit(result) {
-        lines.push(`${JSON.stringify({ ...result, run })}\n`);
+        lines.push({ ...result, run: run! });
         print(result);
       },
     });
-    summary(results, !flags.quick && filter === undefined);
+    printSummary(
+      lines.filter((line): line is OpResult & Line => line.kind === "op"),
+      !asked.quick && filter === "",
+    );
   } finally {
-    releaseNodeGPU();
     // Also of a run that broke off: what was measured was measured.
-    if (json !== undefined) await appendFile(json, lines.join(""));
+    if (json !== undefined) await appendFile(json, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    if (html !== undefined && lines.length > 0) await writeFile(html, reportPage(lines));
   }
-}
-
-let section = "";
-function print(result: Result): void {
-  if (result.kind !== section) {
-    section = result.kind;
-    if (section === "op") console.log(`\n${tableHead()}`);
-    else if (section === "whole") console.log("\nthe package's model, a new device");
-  }
-  if (result.kind === "op") console.log(tableRow(result));
-  else if (result.kind === "whole") console.log(wholeText(result));
-  else console.log(rooflineText(result).join("\n"));
-}
-
-/** @param complete whether all ops of every stage were asked for, so that their sum means something */
-function summary(results: readonly OpResult[], complete: boolean): void {
-  if (results.some(({ cutFrom }) => cutFrom)) console.log("\n* smaller than in Stable Diffusion 1.5, for this adapter");
-  for (const dtype of complete ? new Set(results.map((result) => result.dtype)) : [])
-    for (const line of stageSums(results.filter((result) => result.dtype === dtype))) console.log(`${line}, ${dtype}`);
-  const wrong = results.filter(({ status }) => status === "wrong" || status === "failed");
-  if (wrong.length > 0) throw new Error(`${wrong.length} of ${results.length} ops are wrong or failed`);
-}
-
-function runInfo(
-  { probe: { device }, clock }: Timer,
-  { version, loadAverage, quick }: Pick<RunInfo, "version" | "loadAverage" | "quick">,
-): RunInfo {
-  const { description, device: name, vendor, architecture } = device.adapterInfo;
-  return {
-    ...{
-      date: new Date().toISOString(),
-      version,
-      node: process.version,
-      platform: `${process.platform}-${process.arch}`,
-    },
-    ...{ cpu: `${os.cpus().length} x ${os.cpus()[0]?.model.trim()}`, loadAverage, quick, clock },
-    ...{ adapter: name || description || "unknown", vendor, architecture, driver: description },
-    ...{ software: device.isSoftware, features: [...device.features].sort() },
-  };
 }
 
 /** `report FILE… -o FILE.html` */

@@ -4,6 +4,7 @@
  */
 import { requestDevice, type Device } from "../src/tensor/device.js";
 import type { Block } from "../src/tensor/memory.js";
+import { nap } from "./batches.js";
 
 /** Passes one measurement may hold: WebGPU allows 4096 queries per set. */
 const MAX_PASSES = 2048;
@@ -68,9 +69,9 @@ export class Probe {
   /**
    * The sum of the times of all passes that `record` makes, in milliseconds by the GPU's clock: without the time
    * between submits, when a GPU waits for the CPU. Null if there were too many passes to time.
-   * `expected`: see `sleep`.
+   * `sleep`: milliseconds to sleep before the end is awaited, see `nap`.
    */
-  async passTime(record: () => void, expected = 0): Promise<number | null> {
+  async passTime(record: () => void, sleep = 0): Promise<number | null> {
     const { device, gpu } = this;
     this.#querySet ??= gpu.createQuerySet({ type: "timestamp", count: 2 * MAX_PASSES });
     const { QUERY_RESOLVE, COPY_SRC } = GPUBufferUsage;
@@ -81,7 +82,7 @@ export class Probe {
     try {
       record();
       await device.flush();
-      await this.sleep(expected);
+      await nap(sleep);
     } finally {
       passes = this.#pass;
       this.#pass = -1;
@@ -94,15 +95,6 @@ export class Probe {
     let nanoseconds = 0n;
     for (let i = 0; i < stamps.length; i += 2) nanoseconds += stamps[i + 1] - stamps[i];
     return Number(nanoseconds) / 1e6;
-  }
-
-  /**
-   * Submits, and on a CPU adapter sleeps so many milliseconds: while a promise of Dawn's is pending, Node polls in a busy
-   * loop on one of the cores that compute. So most of a known time is slept through before anything is awaited.
-   */
-  async sleep(milliseconds: number): Promise<void> {
-    await this.device.flush();
-    if (this.device.isSoftware && milliseconds >= 2) await new Promise((resolve) => setTimeout(resolve, milliseconds));
   }
 
   #hook(): void {

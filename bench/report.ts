@@ -11,7 +11,7 @@ interface Run {
   lines: Line[];
 }
 
-const STYLE = `body { font: 15px/1.45 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #1a202c; background: #fff; }
+export const STYLE = `body { font: 15px/1.45 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #1a202c; background: #fff; }
 figure { margin: 1.5em 0; } figcaption { font-weight: 600; margin-bottom: .5em; } svg { width: 100%; font-size: 11px; }
 table { border-collapse: collapse; font-size: 12px; margin: 1em 0; } th, td { padding: 2px 8px; text-align: right; border-bottom: 1px solid #e2e8f0; }
 th:nth-child(-n+3), td:nth-child(-n+3), td:last-child, th:last-child { text-align: left; } .bad { color: #c53030; }
@@ -22,6 +22,17 @@ pre { font-size: 12px; overflow-x: auto; } .mark { stroke: #a0aec0; stroke-dasha
 /** @param lines of results files, in any order; @throws Error if there are none */
 export function reportPage(lines: readonly Line[]): string {
   if (lines.length === 0) throw new Error("report: the files hold no results");
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>webgpu-diffusers: benchmark</title><style>${STYLE}</style></head><body>
+<h1>webgpu-diffusers: benchmark</h1>
+${reportBody(lines)}
+</body></html>
+`;
+}
+
+/** The charts and tables alone. */
+export function reportBody(lines: readonly Line[]): string {
   const runs = groupRuns(lines);
   const series = runs.map(({ info }) => `${info.adapter}, ${info.date.slice(0, 16).replace("T", " ")}`);
   const chart = (title: string, bars: Bar[], format: (value: number) => string, more = {}): string =>
@@ -30,18 +41,12 @@ export function reportPage(lines: readonly Line[]): string {
   const legend = series.map(
     (name, i) => `<span class="key" style="background:${colorOf(i)}"></span>${escape(name)}<br>`,
   );
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>webgpu-diffusers: benchmark</title><style>${STYLE}</style></head><body>
-<h1>webgpu-diffusers: benchmark</h1>
-<p>${legend.join("")}</p>
+  return `<p>${legend.join("")}</p>
 ${chart("Ops: percent of what the measured roofline of the adapter allows", opBars(runs, "percent"), (v) => `${digits(v)} %`, { mark: 100 })}
 ${chart("Ops: milliseconds, median (logarithmic)", opBars(runs, "ms"), milliseconds, { logarithmic: true })}
 ${chart("The package's model: milliseconds (logarithmic)", wholeBars(runs, "ms"), milliseconds, { logarithmic: true })}
 ${chart("The package's model: peak GPU memory", wholeBars(runs, "MiB"), (v) => `${digits(v)} MiB`)}
-${runs.map(runSection).join("\n")}
-</body></html>
-`;
+${runs.map(runSection).join("\n")}`;
 }
 
 function groupRuns(lines: readonly Line[]): Run[] {

@@ -8,11 +8,12 @@ export interface RunInfo {
   /** ISO 8601; together with the adapter it tells runs apart. */
   date: string;
   version: string;
-  node: string;
+  /** Where it ran in Node, or was started from it. */
+  node?: string;
   platform: string;
   cpu: string;
-  /** Of the last minute when the run began: other work makes all times longer. */
-  loadAverage: number;
+  /** Of the last minute when the run began: other work makes all times longer. Browsers do not know it. */
+  loadAverage?: number;
   adapter: string;
   vendor: string;
   architecture: string;

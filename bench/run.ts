@@ -5,10 +5,11 @@ import { measureDevices } from "./devices.js";
 import { Timer } from "./harness.js";
 import { describe, measure } from "./measure.js";
 import { Probe } from "./probe.js";
-import type { OpResult, Result, RooflineResult } from "./results.js";
+import type { Result, RooflineResult } from "./results.js";
 import { measureRealSize } from "./real_size.js";
 import { measureRoofline } from "./roofline.js";
-import { distinctRows, quickRows, type ShapeTable } from "./shapes.js";
+import { sd15Rows } from "./sd15.js";
+import { quickRows } from "./shapes.js";
 import { measureWhole } from "./whole.js";
 
 export interface SuiteOptions {
@@ -17,7 +18,6 @@ export interface SuiteOptions {
   /** Only rows whose name, sizes or dtype contain this. */
   filter?: string;
   dtypes: readonly FloatType[];
-  shapes: ShapeTable;
   /** Folder or URL of the model that is measured as a whole. */
   model: string;
   /** Folder of a repository of Stable Diffusion 1.5's size, to measure that as well. */
@@ -27,6 +27,8 @@ export interface SuiteOptions {
   /** Called once, before anything is measured. */
   begin: (timer: Timer) => void;
   emit: (result: Result) => void;
+  /** Stops between two measurements. */
+  signal?: AbortSignal;
 }
 
 /** About a second on two cores. */
@@ -38,12 +40,11 @@ const MANY_DEVICES = "many devices";
 const REAL_SIZE = "real size";
 
 /** Measures everything that the options name. @throws Error if the filter matches nothing */
-export async function runSuite(options: SuiteOptions): Promise<OpResult[]> {
-  const { quick, filter = "", dtypes, emit } = options;
-  const rows = distinctRows(options.shapes);
+export async function runSuite(options: SuiteOptions): Promise<void> {
+  const { quick, filter = "", dtypes, emit, signal } = options;
+  const rows = sd15Rows();
   const wanted = (quick ? quickRows(rows) : rows).flatMap((row) => dtypes.map((dtype) => ({ row, dtype })));
   const probe = await Probe.create(await options.adapter());
-  const results: OpResult[] = [];
   try {
     const limits = quick && probe.device.isSoftware ? SOFTWARE_LIMITS : undefined;
     const chosen = wanted
@@ -56,17 +57,22 @@ export async function runSuite(options: SuiteOptions): Promise<OpResult[]> {
     const roofline: RooflineResult = { kind: "roofline", ...(await measureRoofline(timer)) };
     emit(roofline);
     for (const [described, bench] of chosen) {
-      const result = bench ? await measure(timer, roofline, described, bench) : described;
-      results.push(result);
-      emit(result);
+      signal?.throwIfAborted();
+      emit(bench ? await measure(timer, roofline, described, bench) : described);
     }
   } finally {
     probe.device.destroy();
   }
-  if (WHOLE.includes(filter)) await runWhole(options);
-  if (MANY_DEVICES.includes(filter)) for await (const result of measureDevices(options.model)) emit(result);
-  if (options.realSize !== undefined && REAL_SIZE.includes(filter)) await runRealSize(options, options.realSize);
-  return results;
+  const heard: SuiteOptions = {
+    ...options,
+    emit(result) {
+      emit(result);
+      signal?.throwIfAborted();
+    },
+  };
+  if (WHOLE.includes(filter)) await runWhole(heard);
+  if (MANY_DEVICES.includes(filter)) for await (const result of measureDevices(options.model)) heard.emit(result);
+  if (options.realSize !== undefined && REAL_SIZE.includes(filter)) await runRealSize(heard, options.realSize);
 }
 
 /** In float16, as one would run it. */

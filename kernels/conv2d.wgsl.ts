@@ -16,7 +16,8 @@
  * need whole tiles of output channels and cin % 4 == 0.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
-import { plainEntry, tiledEntry, weightRows, type Operands, type Product, type TileVariant } from "./tile.js";
+import { plainEntry, tiledEntry } from "./tile.js";
+import { usesSubgroups, weightRows, type Operands, type Product, type TileVariant } from "./tile_parts.js";
 import {
   enable,
   operandAccess,
@@ -100,7 +101,7 @@ function terms({
 
 /** Optional terms are variants, not branches: they are half of the code of a large tile. */
 const header = ({ format, by, textures, shift, residual, phases, shortcut }: Conv2dVariant): string =>
-  `${enable(format, by === "broadcast")}${paramsStruct(params)}` +
+  `${enable(format, usesSubgroups({ by }))}${paramsStruct(params)}` +
   `${tensor(1, "x", operandAccess(textures)[0], format)}` +
   `${tensor(2, "w", operandAccess(textures)[1], format)}${tensor(3, "bias", "read", format)}` +
   `${tensor(4, "y", "write", format)}` +
@@ -154,7 +155,7 @@ const shortcutLoop = (
   channels: string,
   first: string,
   step: number,
-  body: (operands: Operands) => string,
+  body: (operands: Partial<Operands>) => string,
 ): string => `  for (var k = 0u; k < (${channels} >> 2u); k += ${step}u) {
     let base = (${first} + k * 4u) * n4;
 ${body({
@@ -181,12 +182,13 @@ ${names
       let tap = (${phases ? "(slot * params.kernel_height + ky)" : "ky"} * params.kernel_width + kx) * params.cin * n4;
       for (var k = 0u; k < c4; k += ${step}u) {
         let base = tap + k * 4u * n4;
-${body({ load: (name, k) => `load4_x(x${name} + ${k}) * inside${name}`, loadColumns: weightRows() })}
+${body()}
       }
     }
   }
 ${shortcut > 0 ? shortcutLoop("shortcut", "params.cin_shortcut", "0u", step, body) : ""}
 ${shortcut > 1 ? shortcutLoop("skip", "params.cin_skip", "params.cin_shortcut", step, body) : ""}`,
+  load: (name, k) => `load4_x(x${name} + ${k}) * inside${name}`,
   at: (row, column) => `${phases ? `row_of_phase(${row}, slot)` : row} * n4 + ${column}`,
   epilogue: ({ rows, columns, sum, row, at, column }) => {
     const each = (term: (i: number, j: number) => string): string =>

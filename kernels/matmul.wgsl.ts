@@ -8,7 +8,8 @@
  * transformer blocks (Shazeer 2020), whose intermediate result is then never in memory.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
-import { plainEntry, tiledEntry, weightRows, type Product, type TileVariant } from "./tile.js";
+import { plainEntry, tiledEntry } from "./tile.js";
+import { usesSubgroups, type Product, type TileVariant } from "./tile_parts.js";
 import {
   enable,
   operandAccess,
@@ -39,7 +40,7 @@ const params = u32s("m", "n", "k", "row_start", "row_end");
 
 /** The parts that every variant declares. Optional terms are variants, not branches: they are half of the code of a large tile. */
 const header = ({ format, by, textures, bias, residual }: MatmulVariant): string =>
-  enable(format, by === "broadcast") +
+  enable(format, usesSubgroups({ by })) +
   paramsStruct(params) +
   tensor(1, "x", operandAccess(textures)[0], format) +
   tensor(2, "w", operandAccess(textures)[1], format) +
@@ -79,8 +80,9 @@ const productOf = ({ activation, gated, bias, residual }: MatmulVariant): Produc
   setup: (name, row) => `  let x${name} = ${row} * (params.k >> 2u);`,
   loops: (_names, step, body) => `  for (var k = 0u; k < (params.k >> 2u); k += ${step}u) {
     let base = k * 4u * n4;
-${body({ load: (name, k) => `load4_x(x${name} + ${k})`, loadColumns: weightRows() })}
+${body()}
   }`,
+  load: (name, k) => `load4_x(x${name} + ${k})`,
   epilogue: ({ rows, columns, sum, at, column }) =>
     [
       ...(bias ? columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`) : []),

@@ -1,6 +1,6 @@
 /** All libraries in headless Chrome, on SwiftShader. */
-import { startStaticServer } from "../../scripts/static_server.mjs";
-import { launchChrome } from "../../test/chrome/chromium.js";
+import { runInChrome } from "../chrome.js";
+import type { PageEnd } from "../page/messages.js";
 import type { Place } from "./main.js";
 import type { PageMessage } from "./page.js";
 
@@ -13,29 +13,15 @@ export const inChrome =
   async (given, begin, emit) => {
     const html = `<!doctype html><script type="module" src="/bench/peers/page.js"></script>`;
     const virtual = new Map<string, string | Uint8Array>([...bundle, [PAGE, html]]);
-    const server = await startStaticServer({ root, virtual });
-    const browser = await launchChrome();
-    try {
-      const version = await browser.version();
-      const page = await browser.newPage();
-      await new Promise<void>((resolve, reject) => {
-        const receive = (message: PageMessage): void => {
-          if (message.type === "begin") begin({ ...message.begun, browser: version });
-          else if (message.type === "result") emit(message.result);
-          else if (message.error === undefined) resolve();
-          else reject(new Error(`in Chrome: ${message.error}`));
-        };
-        browser.on("disconnected", () => reject(new Error("Chrome has exited")));
-        page.on("error", (error) => reject(new Error(`the page has crashed: ${error.message}`)));
-        page.on("pageerror", (error) => reject(error instanceof Error ? error : new Error(String(error))));
-        page
-          .exposeFunction("tellNode", receive)
-          .then(() => page.goto(`${server.origin}${PAGE}`))
-          .then(() => page.evaluate((...all) => runInPage(...all), given, `${server.origin}${WASM}`))
-          .catch(reject);
-      });
-    } finally {
-      await browser.close().catch(() => undefined);
-      await server.close();
-    }
+    await runInChrome<Exclude<PageMessage, PageEnd>>({
+      server: { root, virtual },
+      async open(page, origin) {
+        await page.goto(`${origin}${PAGE}`);
+        await page.evaluate((...all) => runInPage(...all), given, `${origin}${WASM}`);
+      },
+      hear(message, browser) {
+        if (message.type === "begin") begin({ ...message.begun, browser });
+        else emit(message.result);
+      },
+    });
   };

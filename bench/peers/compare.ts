@@ -3,7 +3,8 @@ import { check } from "../check.js";
 import { cut, type Limits } from "../cut.js";
 import { benchOf } from "../ops.js";
 import type { PeerResult, PeerWay } from "../results.js";
-import { distinctRows, quickRows, type Row, type ShapeTable } from "../shapes.js";
+import { sd15Rows } from "../sd15.js";
+import { quickRows, type Row } from "../shapes.js";
 import type { Library, Source, Way } from "./library.js";
 import { problemOf, type Problem } from "./problem.js";
 import { synchronize, timeSideBySide, type Runner } from "./side_by_side.js";
@@ -13,7 +14,6 @@ export interface CompareOptions {
   quick: boolean;
   /** Only rows whose name or sizes contain this. */
   filter: string;
-  shapes: ShapeTable;
   /** Called with what opened, before anything is measured, and what did not. */
   begin: (libraries: readonly Library[], missing: Record<string, string>, software: boolean) => void;
   emit: (result: PeerResult) => void;
@@ -29,12 +29,12 @@ const PEER_SLACK = 8;
 /** @param sources ours first. @throws Error if ours does not open, or the filter matches nothing */
 export async function comparePeers(
   sources: readonly Source[],
-  { quick, filter, shapes, begin, emit }: CompareOptions,
+  { quick, filter, begin, emit }: CompareOptions,
 ): Promise<void> {
   const [libraries, missing] = await openAll(sources);
   try {
     const software = isSoftware(libraries[0].device.adapterInfo);
-    const chosen = quickRows(distinctRows(shapes))
+    const chosen = quickRows(sd15Rows())
       .map((row) => describe(row, software ? (quick ? QUICK_LIMITS : LIMITS) : undefined))
       .filter(({ result: { op, label, cutFrom = "" } }) => `${op} ${label} ${cutFrom}`.includes(filter));
     if (chosen.length === 0) throw new Error(`--filter: no op contains "${filter}"`);
@@ -62,7 +62,10 @@ async function openAll(sources: readonly Source[]): Promise<[Library[], Record<s
   for (const { name, open } of sources.slice(1)) {
     try {
       const library = await open();
-      if (adapterText(library) !== adapter) throw new Error(`has the adapter ${adapterText(library)}, not ${adapter}`);
+      if (adapterText(library) !== adapter) {
+        await library.close();
+        throw new Error(`has the adapter ${adapterText(library)}, not ${adapter}`);
+      }
       libraries.push(library);
     } catch (error) {
       missing[name] = textOf(error);
@@ -71,8 +74,12 @@ async function openAll(sources: readonly Source[]): Promise<[Library[], Record<s
   return [libraries, missing];
 }
 
+/** Newer Dawns write names in small letters and digits with dashes between. */
 const adapterText = ({ device: { adapterInfo: info } }: Library): string =>
-  [info.vendor, info.architecture, info.device, info.description].join(" ").trim();
+  [info.vendor, info.architecture, info.device, info.description]
+    .map((name) => name.toLowerCase().replace(/[^a-z0-9]+/g, "-"))
+    .join(" ")
+    .trim();
 
 const isSoftware = (info: GPUAdapterInfo): boolean =>
   info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description}`);

@@ -1,4 +1,5 @@
 import type { Problem } from "./problem.js";
+import { OURS } from "./ratios.js";
 
 /** One way in which a library computes an op, compiled at its first run. Inputs lie on the GPU. */
 export interface Way {
@@ -26,4 +27,12 @@ export interface Library {
 export interface Source {
   name: string;
   open(): Promise<Library>;
+}
+
+/** Ours and those named. @throws Error for a name that none has */
+export function chosen(sources: readonly Source[], only?: readonly string[]): Source[] {
+  const names = sources.map(({ name }) => name);
+  const unknown = only?.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new Error(`--only: there is no "${unknown}" among ${names.join(", ")}`);
+  return sources.filter(({ name }) => name === OURS || !only || only.includes(name));
 }

@@ -4,7 +4,6 @@ import os from "node:os";
 import path from "node:path";
 import { reportError } from "../../src/cli/errors.js";
 import type { PeerResult, RunInfo } from "../results.js";
-import type { ShapeTable } from "../shapes.js";
 import { runText } from "../table.js";
 import { peerArguments } from "./arguments.js";
 import { complaints, meanLines, peerHead, peerRow } from "./peer_table.js";
@@ -14,7 +13,10 @@ import { OURS } from "./ratios.js";
 export interface Given {
   quick: boolean;
   filter: string;
-  shapes: ShapeTable;
+  only?: string[];
+  tinygrad?: string;
+  /** The repository's folder. */
+  root: string;
   /** By npm package; "webgpu-diffusers" is ours. */
   versions: Record<string, string>;
 }
@@ -36,7 +38,7 @@ export async function main(args: string[], root: string, places: Record<"node" |
   try {
     const { where, json, ...given } = peerArguments(args);
     if (json !== undefined) await appendFile(json, ""); // to hear of a wrong folder before, not after
-    await bench(places[where], { ...given, shapes: await readShapes(root), versions: await readVersions(root) }, json);
+    await bench(places[where], { ...given, root, versions: await readVersions(root) }, json);
   } catch (error) {
     process.exitCode = reportError(error, false);
   }
@@ -86,9 +88,6 @@ function runInfo(begun: Begun, { quick, versions }: Given, loadAverage: number):
     ...{ software, features: begun.features },
   };
 }
-
-const readShapes = async (root: string): Promise<ShapeTable> =>
-  JSON.parse(await readFile(path.join(root, "bench", "sd15-shapes.json"), "utf8")) as ShapeTable;
 
 async function readVersions(root: string): Promise<Record<string, string>> {
   const version = async (folder: string): Promise<string> => {

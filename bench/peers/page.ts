@@ -1,31 +1,24 @@
 /** All libraries in a page; Node calls `comparePeers` there and hears of the results. */
+import { endOf, tell, type PageEnd } from "../page/messages.js";
+import type { PeerResult } from "../results.js";
 import { comparePeers } from "./compare.js";
 import type { Begun, Given } from "./main.js";
+import { chosen } from "./library.js";
 import { begunOf, sourcesOf } from "./sources.js";
-import type { PeerResult } from "../results.js";
 
-export type PageMessage =
-  { type: "begin"; begun: Begun } | { type: "result"; result: PeerResult } | { type: "end"; error?: string };
+export type PageMessage = { type: "begin"; begun: Begun } | { type: "result"; result: PeerResult } | PageEnd;
 
 declare global {
-  /** Node's ear. */
-  function tellNode(message: PageMessage): Promise<void>;
   function runInPage(given: Given, wasmPaths: string): void;
 }
 
-globalThis.runInPage = (given, wasmPaths) => {
-  run(given, wasmPaths).then(
-    () => tellNode({ type: "end" }),
-    (error: unknown) => tellNode({ type: "end", error: error instanceof Error ? error.message : String(error) }),
-  );
-};
+globalThis.runInPage = (given, wasmPaths) => void endOf(run(given, wasmPaths)).then(tell<PageMessage>);
 
-async function run({ versions, ...given }: Given, wasmPaths: string): Promise<void> {
+async function run({ versions, only, ...given }: Given, wasmPaths: string): Promise<void> {
   const { gpu } = navigator;
-  const tell = (message: PageMessage): void => void tellNode(message);
-  await comparePeers(sourcesOf(gpu, versions, wasmPaths), {
+  await comparePeers(chosen(sourcesOf(gpu, versions, wasmPaths), only), {
     ...given,
-    begin: (...all) => tell({ type: "begin", begun: begunOf(...all) }),
-    emit: (result) => tell({ type: "result", result }),
+    begin: (...all) => tell<PageMessage>({ type: "begin", begun: begunOf(...all) }),
+    emit: (result) => tell<PageMessage>({ type: "result", result }),
   });
 }

@@ -1,22 +1,12 @@
-import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
-/**
- * `webgpu-diffusers bench`: runs the benchmarks of the clone that this package is built in. They compare with the
- * references of the tests, which the published package leaves out.
- * @throws Error in an installed package
- */
-export async function bench(args: string[]): Promise<void> {
+/** What scripts/bundle_bench.mjs makes of bench/main.ts. @param root the package's folder */
+type Suite = { bench: (args: string[], root: string, signal: AbortSignal) => Promise<void> };
+
+/** `webgpu-diffusers bench`: the suite of bench/, which the build puts beside the library. */
+export async function bench(args: string[], signal: AbortSignal): Promise<void> {
   const root = path.dirname(createRequire(import.meta.url).resolve("webgpu-diffusers/package.json"));
-  const script = path.join(root, "scripts", "bench.mjs");
-  if (!existsSync(script) || !existsSync(path.join(root, "bench", "main.ts")))
-    throw new Error(
-      `bench: the benchmarks are not part of the installed package (${root}). ` +
-        "Clone the repository, then: npm install && npm run bench",
-    );
-  const child = spawn(process.execPath, [script, ...args], { stdio: "inherit" });
-  const code = await new Promise<number | null>((resolve, reject) => child.on("error", reject).on("close", resolve));
-  process.exitCode = code ?? 130; // ended by Ctrl-C, which the terminal sent to it too
+  const suite = (await import(new URL("../../bench/main.js", import.meta.url).href)) as Suite;
+  await suite.bench(args, root, signal);
 }

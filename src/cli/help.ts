@@ -8,7 +8,7 @@ Commands:
   generate PROMPT -o FILE   draw a prompt
   compare PROMPT -o FILE    draw a prompt under several schedulers, as one labelled picture
   info                      the WebGPU adapter and what it can do
-  bench                     how fast the adapter runs the kernels, and how close to its limits (in a clone only)
+  bench                     how fast the adapter runs the kernels, and how close to its limits
 
   webgpu-diffusers COMMAND --help   the options of a command
   webgpu-diffusers --version        the version of this package
@@ -60,7 +60,7 @@ Prints the versions, where the package's model is, and the WebGPU adapter with i
        webgpu-diffusers bench report FILE… -o FILE.html
 
 Measures the adapter's limits, then every op of Stable Diffusion 1.5 (first whether it is right, then its time), then the
-package's model. Runs in a clone of the repository, where it is also: npm run bench -- [options]
+package's model. Ctrl-C stops after the op that is being measured. In a clone also: npm run bench -- [options]
 
   --quick              16 ops that matter most, made smaller on CPU adapters: about two minutes there
   --filter TEXT        only ops whose row contains TEXT, e.g. "layer_norm", "conv2d 3x3" or "whole model"
@@ -68,8 +68,11 @@ package's model. Runs in a clone of the repository, where it is also: npm run be
   --real-size FOLDER   also a model of Stable Diffusion 1.5's size with random weights, made there if it is missing (2.1 GB): a
                        guided step and the VAE's decode at 512x512; alone with --filter "real size"
   --json FILE          appends the results to FILE, one JSON object a line
+  --html FILE          writes them to FILE as a page with charts
+  --where PLACE        node (default), or chrome: headless, on SwiftShader, through the npm package puppeteer
+  --serve              only serves a page that runs the same in any browser on this machine (PORT=8080)
 
-report draws results, of one run or several, as a page with charts. Other libraries beside ours: bench/peers/README.md.`,
+report draws results, of one run or several, as a page with charts. Other libraries beside ours: bench/peers in a clone.`,
 };
 
 export type Command = keyof typeof HELP;

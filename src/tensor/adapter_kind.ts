@@ -7,6 +7,8 @@ export interface AdapterKind {
   fusedMultiplyAdd: boolean;
   /** Lanes of every subgroup, for kernels that broadcast among them; 0 where that does not pay or the size varies. */
   broadcastLanes: number;
+  /** Subgroups have four lanes, which trade numbers by quad swaps for less than they load them. */
+  quadSwaps: boolean;
   /** Texels are fetched for less than four numbers are loaded from a buffer: operands of products go through textures. */
   cheapTextures: boolean;
   /** Operations one dispatch may do, to stay near 100 ms; ops split along rows above it. */
@@ -29,12 +31,14 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
   const name = adapterName(info);
   const llvmpipe = /llvmpipe|lavapipe/i.test(name);
   const isSoftware = isSoftwareAdapter(info);
+  const swiftShader = /swiftshader/i.test(name);
   const fixedLanes = info.subgroupMinSize === info.subgroupMaxSize ? (info.subgroupMinSize ?? 0) : 0;
   return {
     isSoftware,
     fusedMultiplyAdd: llvmpipe,
     broadcastLanes: llvmpipe && features.has("subgroups") ? fixedLanes : 0,
-    cheapTextures: /swiftshader/i.test(name),
+    quadSwaps: swiftShader && features.has("subgroups") && fixedLanes === 4,
+    cheapTextures: swiftShader,
     flopsBudget: llvmpipe ? FLOPS_BUDGET.llvmpipe : isSoftware ? FLOPS_BUDGET.swiftShader : FLOPS_BUDGET.hardware,
   };
 }

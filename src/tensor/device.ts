@@ -121,6 +121,7 @@ export class Device {
   readonly isSoftware: boolean;
   readonly fusedMultiplyAdd: boolean;
   readonly broadcastLanes: number;
+  readonly quadSwaps: boolean;
   readonly cheapTextures: boolean;
   readonly flopsBudget: number;
   /** Every op by its reference kernel, which is slow: to see whether a wrong number comes from a fast one. */
@@ -140,6 +141,7 @@ export class Device {
     this.isSoftware = kind.isSoftware;
     this.fusedMultiplyAdd = kind.fusedMultiplyAdd;
     this.broadcastLanes = kind.broadcastLanes;
+    this.quadSwaps = kind.quadSwaps;
     this.cheapTextures = kind.cheapTextures;
     this.flopsBudget = kind.flopsBudget;
     this.memory = new Memory(gpu, (error) => this.queue.fail(error));

@@ -1,31 +1,26 @@
-import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runCLI } from "../cli/run_cli.js";
+import { parseLines } from "../../bench/results.js";
+import { runCLI, type Outcome } from "../cli/run_cli.js";
 
-const SCRIPT = fileURLToPath(new URL("../../scripts/bench.mjs", import.meta.url));
-
-async function bench(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [SCRIPT, ...args], { stdio: ["ignore", "pipe", "pipe"] });
-  let [stdout, stderr] = ["", ""];
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  const code = await new Promise<number | null>((resolve, reject) => child.on("error", reject).on("close", resolve));
-  return { code, stdout, stderr };
-}
+const bench = (...args: string[]): Promise<Outcome> => runCLI(["bench", ...args]);
 
 let folder: string;
 beforeAll(async () => void (folder = await mkdtemp(path.join(os.tmpdir(), "webgpu-diffusers-bench-"))));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-describe("npm run bench", () => {
+describe("webgpu-diffusers bench", () => {
   const cases: [string[], RegExp][] = [
-    [["--nosuch"], /unknown option '--nosuch'; there are --filter, --dtype, --json, --real-size, --quick/],
+    [
+      ["--nosuch"],
+      /unknown option '--nosuch'; there are --filter, --dtype, --json, --html, --where, --real-size, --quick, --serve/,
+    ],
     [["all"], /bench takes options only, got "all"/],
     [["--dtype", "int8"], /--dtype must be float32 or float16, got "int8"/],
+    [["--where", "deno"], /--where must be node or chrome, got "deno"/],
+    [["--where", "chrome", "--real-size", "."], /--real-size reads a folder: in Node only/],
     [["report", "-o", "FILE"], /report: no file of results given/],
   ];
   for (const [args, message] of cases)
@@ -50,18 +45,20 @@ describe("npm run bench", () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: `${page}: 1 results\n` });
     expect(await readFile(page, "utf8")).toContain("load float32");
   });
-});
 
-describe("webgpu-diffusers bench", () => {
-  test("--help names the options", async () => {
-    const { code, stdout } = await runCLI(["bench", "--help"]);
-    expect(code).toBe(0);
-    for (const option of ["--quick", "--filter", "--dtype", "--json", "report"]) expect(stdout).toContain(option);
+  test("Ctrl-C stops between two measurements and writes what there is", async () => {
+    const json = path.join(folder, "interrupted.jsonl");
+    const args = ["bench", "--quick", "--filter", "norm", "--json", json];
+    const { code, stderr, stdout } = await runCLI(args, { interruptAfter: 1500 });
+    expect({ code, stderr }).toEqual({ code: 130, stderr: "webgpu-diffusers: interrupted" });
+    expect(stdout).not.toContain("float16");
+    expect(parseLines(await readFile(json, "utf8"), json).map(({ kind }) => kind)).toContain("roofline");
   });
 
-  test("in a clone, it runs the benchmarks and ends with their exit code", async () => {
-    const { code, stderr } = await runCLI(["bench", "--dtype", "int8"]);
-    expect(stderr).toMatch(/^webgpu-diffusers: --dtype must be float32 or float16, got "int8"/);
-    expect(code).toBe(2);
+  test("--help names the options", async () => {
+    const { code, stdout } = await bench("--help");
+    expect(code).toBe(0);
+    for (const option of ["--quick", "--filter", "--dtype", "--json", "--html", "--where", "--serve", "report"])
+      expect(stdout).toContain(option);
   });
 });

@@ -1,8 +1,7 @@
 // The parts of bench/peers that need none of the other libraries.
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { peerArguments } from "../../bench/peers/arguments.js";
-import type { Library, Way } from "../../bench/peers/library.js";
+import { chosen, type Library, type Way } from "../../bench/peers/library.js";
 import { encodeModel } from "../../bench/peers/onnx.js";
 import { oneOpModels } from "../../bench/peers/onnx_models.js";
 import { complaints, meanLines, peerHead, peerRow } from "../../bench/peers/peer_table.js";
@@ -12,7 +11,8 @@ import { timeSideBySide } from "../../bench/peers/side_by_side.js";
 import { cut } from "../../bench/cut.js";
 import { reportPage } from "../../bench/report.js";
 import { parseLines, type PeerResult, type PeerWay } from "../../bench/results.js";
-import { distinctRows, quickRows, type ShapeTable } from "../../bench/shapes.js";
+import { sd15Rows } from "../../bench/sd15.js";
+import { quickRows } from "../../bench/shapes.js";
 
 const ascii = (text: string): number[] => [...new TextEncoder().encode(text)];
 /** A field that holds bytes, as protocol buffers write it: tag, length, contents. All here are shorter than 128. */
@@ -65,8 +65,7 @@ describe("the ONNX encoder", () => {
   });
 });
 
-const table = JSON.parse(readFileSync(new URL("../../bench/sd15-shapes.json", import.meta.url), "utf8")) as ShapeTable;
-const shapes = quickRows(distinctRows(table)).map(({ shape }) => cut(shape, { flops: 1e6, elements: 2 ** 14 }));
+const shapes = quickRows(sd15Rows()).map(({ shape }) => cut(shape, { flops: 1e6, elements: 2 ** 14 }));
 
 describe("the quick list", () => {
   test("is a problem for other libraries, every op, with inputs that fill their shapes", () => {
@@ -192,8 +191,20 @@ describe("timing side by side", () => {
   });
 });
 
+test("--only leaves ours and those named", () => {
+  const sources = ["ours", "a", "b"].map((name) => ({
+    name,
+    open: () => Promise.reject(new Error("not opened here")),
+  }));
+  const names = (only?: string[]): string[] => chosen(sources, only).map(({ name }) => name);
+  expect([names(), names(["b"]), names(["ours"])]).toEqual([["ours", "a", "b"], ["ours", "b"], ["ours"]]);
+  expect(() => names(["c"])).toThrow('--only: there is no "c" among ours, a, b');
+});
+
 test("arguments", () => {
   expect(peerArguments(["--quick", "--json", "f"])).toEqual({ quick: true, filter: "", json: "f", where: "node" });
   expect(() => peerArguments(["--where", "deno"])).toThrow('--where must be node or chrome, got "deno"');
+  expect(peerArguments(["--only", "a,b"]).only).toEqual(["a", "b"]);
+  expect(() => peerArguments(["--where", "chrome", "--tinygrad", "python3"])).toThrow("--tinygrad is no library");
   expect(() => peerArguments(["all"])).toThrow('bench takes options only, got "all"');
 });

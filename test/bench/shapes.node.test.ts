@@ -1,13 +1,11 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { benchOf } from "../../bench/ops.js";
 import { cut } from "../../bench/cut.js";
-import { distinctRows, quickRows, type ShapeTable } from "../../bench/shapes.js";
+import { SD15, sd15Rows } from "../../bench/sd15.js";
+import { quickRows } from "../../bench/shapes.js";
 
-const table = JSON.parse(
-  readFileSync(new URL("../../bench/sd15-shapes.json", import.meta.url), "utf8"),
-) as ShapeTable & { stages: Record<string, { totals_flops: { all: number } }> };
-const rows = distinctRows(table);
+const stages = SD15.stages as (typeof SD15)["stages"] & Record<string, { totals_flops: { all: number } }>;
+const rows = sd15Rows();
 
 describe("the ops of Stable Diffusion 1.5", () => {
   test("are each listed once", () => {
@@ -16,7 +14,7 @@ describe("the ops of Stable Diffusion 1.5", () => {
   });
 
   test("cost what the trace says, stage by stage", () => {
-    for (const [stage, { totals_flops }] of Object.entries(table.stages)) {
+    for (const [stage, { totals_flops }] of Object.entries(stages)) {
       const flops = rows.reduce(
         (sum, { shape, counts }) => sum + (counts[stage] ?? 0) * (benchOf(shape)?.flops ?? 0),
         0,

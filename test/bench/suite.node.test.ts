@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Timer } from "../../bench/harness.js";
 import { measure } from "../../bench/measure.js";
@@ -7,12 +6,10 @@ import { Probe } from "../../bench/probe.js";
 import { reportPage } from "../../bench/report.js";
 import { parseLines, type Line, type OpResult, type Result, type RooflineResult } from "../../bench/results.js";
 import { runSuite } from "../../bench/run.js";
-import type { ShapeTable } from "../../bench/shapes.js";
 import { requestNodeGPU } from "../../src/tensor/gpu_node.js";
 
-const shapes = JSON.parse(readFileSync(new URL("../../bench/sd15-shapes.json", import.meta.url), "utf8")) as ShapeTable;
 const adapter = async (): Promise<GPUAdapter> => (await (await requestNodeGPU()).requestAdapter())!;
-const suite = { quick: true, dtypes: ["float32"] as const, shapes, model: "", adapter, begin: () => undefined };
+const suite = { quick: true, dtypes: ["float32"] as const, model: "", adapter, begin: () => undefined };
 
 const emitted: Result[] = [];
 beforeAll(async () => {

@@ -17,12 +17,19 @@ export interface RunOptions {
   env?: Record<string, string>;
   /** Send Ctrl-C so many milliseconds after the start. */
   interruptAfter?: number;
+  /** Another built command than that of this clone, and another working directory. */
+  main?: string;
+  cwd?: string;
 }
 
 /** @throws Error if the package is not built */
-export async function runCLI(args: readonly string[], { env, interruptAfter }: RunOptions = {}): Promise<Outcome> {
-  if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run \`npm run build\` first (\`npm test\` does)`);
-  const child = spawn(process.execPath, [MAIN, ...args], {
+export async function runCLI(
+  args: readonly string[],
+  { env, interruptAfter, main = MAIN, cwd }: RunOptions = {},
+): Promise<Outcome> {
+  if (!existsSync(main)) throw new Error(`${main} is missing: run \`npm run build\` first (\`npm test\` does)`);
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd,
     env: { ...process.env, DEBUG: "", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

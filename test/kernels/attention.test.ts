@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { attention, type AttentionOptions } from "../../src/tensor/ops/attention.js";
+import type { Tile } from "../../src/tensor/ops/tiling.js";
 import {
   attentionCases,
   attentionData,
@@ -33,12 +34,18 @@ const waysOf = ({ headSize, flops }: AttentionCase): Way[] => [
   ...(flops * headSize < 2e8 ? (["plain"] as const) : []),
 ];
 
-async function run(item: AttentionCase, data: AttentionData, dtype: FloatType, by: Way): Promise<Float32Array> {
+async function run(
+  item: AttentionCase,
+  data: AttentionData,
+  dtype: FloatType,
+  by: Way,
+  tile?: Tile,
+): Promise<Float32Array> {
   const { batch, queries, keys, heads, headSize, causal, scale } = item;
   return gpu.withTensors(async (make) => {
     const q = make(data.q, [batch, queries, heads * headSize], dtype);
     const [k, v] = [data.k, data.v].map((values) => make(values, [batch, keys, heads * headSize], dtype));
-    return gpu.take(attention(q, k, v, { heads, causal, scale, by }));
+    return gpu.take(attention(q, k, v, { heads, causal, scale, by, tile }));
   });
 }
 
@@ -56,6 +63,22 @@ describe("attention", () => {
     for (const dtype of gpu.DTYPES)
       test(`${item.name}${item.causal ? ", causal" : ""} ${dtype}`, () =>
         check(item, dtype, waysOf(item), item.flops < 5e6 ? Infinity : 512));
+
+  for (const dtype of gpu.DTYPES)
+    test(`every kind of tile gives what the plain kernel gives, ${dtype}`, async () => {
+      const item: AttentionCase = { name: "", batch: 2, queries: 45, keys: 77, heads: 2, headSize: 40, flops: 0 };
+      const data = gpu.roundAll(attentionData(item), dtype);
+      const wanted = gpu.want(attentionReference(item, data), data.q.length, 2048);
+      // A run along the inner axis is 10 quads of a head or 20 of keys: not the 4 at a time of the workgroup tile.
+      for (const tile of await gpu.kindsOfTile())
+        if (tile.by !== "workgroup")
+          gpu.expectClose(
+            JSON.stringify(tile),
+            await run(item, data, dtype, "scores", tile),
+            wanted,
+            tolerance(dtype, item),
+          );
+    });
 
   test("full self-attention of 4096 tokens, one head of 40, 64 random elements", async () => {
     const item = attentionCases.find(({ name }) => name.startsWith("self-attention, level 1"))!;

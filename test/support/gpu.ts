@@ -81,17 +81,19 @@ export const asHardware = <T>(work: () => Promise<T>): Promise<T> => pretending(
 
 /** Tiles of every kind of product kernel that this device can run, whatever it would choose. */
 export async function kindsOfTile(): Promise<Tile[]> {
-  const { broadcastLanes: lanes } = await testDevice();
+  const { broadcastLanes: lanes, quadSwaps } = await testDevice();
   const broadcast = [
     { tileM: 1, tileN4: 1 },
     { tileM: 2, tileN4: 2 },
   ].map((tile): Tile => ({ ...tile, by: "broadcast", lanes }));
+  const swap = [1, 2].map((step): Tile => ({ by: "swap", lanes: 4, tileM: 2, tileN4: 2, step, textures: "xw" }));
   return [
     { by: "workgroup", tileM: 8, tileN4: 2 },
     { tileM: 4, tileN4: 2, textures: "w" },
     { tileM: 4, tileN4: 2, textures: "xw" },
     { tileM: 4, tileN4: 2, flat: false },
     ...(lanes > 0 ? broadcast : []),
+    ...(quadSwaps ? swap : []),
   ];
 }
 

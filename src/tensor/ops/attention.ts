@@ -1,7 +1,7 @@
 import { attention as kernel, WORKGROUP_SIZE } from "../../../kernels/attention.wgsl.js";
 import { attentionScores, attentionValues, type AttentionTile } from "../../../kernels/attention_scores.wgsl.js";
 import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
-import type { Kernel } from "../../../kernels/wgsl.js";
+import type { Kernel, Textures } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
 import { Tensor } from "../tensor.js";
 import { foldedGrid, formatFor, quadsOf, rowRuns } from "./common.js";
@@ -15,14 +15,16 @@ export interface AttentionOptions {
   scale?: number;
   /** For tests: a way other than the one chosen by shape. */
   by?: "plain" | "flash" | "scores";
+  /** For tests: the tile of both products of "scores". */
+  tile?: Tile;
 }
 
 /** Up to this head size a thread can hold a query and its result in registers. */
 const MAX_FLASH_HEAD = 160;
 /** Queries that one pass takes at least, and multiples of it. */
-const ROWS = 16;
+const ROWS = 32;
 /** Scores in memory at a time, at most (16 MiB of them, and as much of weights). */
-const CHUNK_SCORES = 2 ** 22;
+const CHUNK_SCORES = 2 ** 20;
 
 /**
  * torch.nn.functional.scaled_dot_product_attention of several heads side by side; the full score matrix is never in memory.
@@ -45,7 +47,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const aligned = headSize % 4 === 0;
   const mayFlash = aligned && headSize <= MAX_FLASH_HEAD && !q.device.isSoftware;
   const by = options.by ?? (q.device.plainKernels || !aligned ? "plain" : mayFlash ? "flash" : "scores");
-  if (by === "scores") return byScores(q, k, v, heads, causal, scale);
+  if (by === "scores") return byScores(q, k, v, { heads, causal, scale, tile: options.tile });
 
   const { device } = q;
   const format = formatFor("attention", q, k, v);
@@ -74,7 +76,12 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
 }
 
 /** The three passes of kernels/attention_scores.wgsl.ts, for as many queries at a time as their scores may take memory. */
-function byScores(q: Tensor, k: Tensor, v: Tensor, heads: number, causal: boolean, scale: number): Tensor {
+function byScores(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { heads, causal, scale, tile }: { heads: number; causal: boolean; scale: number; tile?: Tile },
+): Tensor {
   const { device, dtype } = q;
   const [batch, queries, channels] = q.shape;
   const keys = k.shape[1];
@@ -86,7 +93,9 @@ function byScores(q: Tensor, k: Tensor, v: Tensor, heads: number, causal: boolea
   const flopsPerQuery = 2 * slots * keys * headSize;
   const byBudget = Math.floor(device.flopsBudget / flopsPerQuery);
   const most = Math.max(ROWS, Math.floor(Math.min(byBudget, CHUNK_SCORES / (slots * width)) / ROWS) * ROWS);
-  const tiles = attentionTiles(device, { flops: flopsPerQuery * queries, headSize, keys });
+  const tiles = tile
+    ? { scores: tile, values: tile }
+    : attentionTiles(device, { flops: flopsPerQuery * queries, headSize, keys, queries });
   for (let first = 0; first < queries; first += most)
     device.scope(() => {
       const count = Math.min(most, queries - first);
@@ -99,11 +108,7 @@ function byScores(q: Tensor, k: Tensor, v: Tensor, heads: number, causal: boolea
       };
       const scores = Tensor.empty(device, [slots, count, width], "float32");
       const weights = Tensor.empty(device, [slots, count, width + 4], "float32");
-      pass(attentionScores, tiles.scores, Math.ceil(width / (4 * tiles.scores.tileN4)) * 4 * tiles.scores.tileN4, [
-        q,
-        k,
-        scores,
-      ]);
+      pass(attentionScores, tiles.scores, width, [q, k, scores]);
       const rows = slots * count;
       device.run({
         kernel: softmax,
@@ -117,28 +122,33 @@ function byScores(q: Tensor, k: Tensor, v: Tensor, heads: number, causal: boolea
   return y;
 }
 
-/** Tiles of the two products, by what suits the adapter (see tiling.ts) and what divides the head. */
+/** Tiles of the two products, by what suits the adapter (see tiling.ts) and what divides the head and fits the keys. */
 function attentionTiles(
-  { broadcastLanes: lanes, cheapTextures }: Device,
-  { flops, headSize, keys }: { flops: number; headSize: number; keys: number },
+  { broadcastLanes: lanes, cheapTextures, quadSwaps }: Device,
+  { flops, headSize, keys, queries }: { flops: number; headSize: number; keys: number; queries: number },
 ): { scores: Tile; values: Tile } {
   const parts = headSize / 4;
+  const quads = Math.ceil(keys / 4);
   const long = flops >= LONG / (lanes > 0 ? 4 : 10);
-  const by = "broadcast" as const;
+  const most = (sizes: readonly number[], quadsOfRow: number): number =>
+    sizes.find((size) => quadsOfRow % size === 0) ?? Math.min(sizes.at(-1)!, quadsOfRow);
   if (lanes > 0) {
-    const tileM = long ? 2 : 1;
-    // Two quads of keys per lane, unless many of them would lie past the last key.
-    const wide = long && Math.ceil(keys / (8 * lanes)) * 8 * lanes < 1.1 * keys;
-    return {
-      scores: { by, lanes, tileM, tileN4: wide ? 2 : 1 },
-      values: { by, lanes, tileM, tileN4: long && parts % (2 * lanes) === 0 ? 2 : 1 },
-    };
+    const tile = { by: "broadcast" as const, lanes, tileM: long ? Math.min(4, Math.ceil(queries / lanes)) : 1 };
+    const sizes = long ? [10, 8, 7, 6, 5, 4] : [4, 2, 1];
+    return { scores: { ...tile, tileN4: most(sizes, quads) }, values: { ...tile, tileN4: most(sizes, parts) } };
   }
   if (!long || !cheapTextures)
     return { scores: { tileM: 4, tileN4: 1 }, values: { tileM: 4, tileN4: parts % 2 === 0 ? 2 : 1 } };
-  const tileN4 = [5, 4, 3, 2].find((quads) => parts % quads === 0) ?? 1;
+  if (quadSwaps) {
+    const swap = (quadsOfRow: number, inner: number, textures: Textures): Tile => {
+      const tileN4 = [5, 4, 3, 2, 1].find((size) => quadsOfRow % (4 * size) === 0) ?? Math.min(3, quadsOfRow);
+      const tileM = Math.min(tileN4 > 4 ? 6 : 8, Math.ceil(queries / 4));
+      return { by: "swap", lanes: 4, tileM, tileN4, step: inner % 2 === 0 ? 2 : 1, textures };
+    };
+    return { scores: swap(quads, parts, "xw"), values: swap(parts, quads, "w") };
+  }
   return {
     scores: { tileM: 16, tileN4: 2, textures: "xw" },
-    values: { tileM: 16, tileN4, textures: "w" },
+    values: { tileM: 16, tileN4: most([5, 4, 3, 2, 1], parts), textures: "w" },
   };
 }

@@ -1,5 +1,6 @@
 /** Which kernel and tile a matmul or a convolution (as a matmul) takes on a device. */
-import { FLAT_WORKGROUP, SHARED_QUADS, SHARED_TILE, WORKGROUP, type TileVariant } from "../../../kernels/tile.js";
+import { FLAT_WORKGROUP, SHARED_QUADS, SHARED_TILE, WORKGROUP } from "../../../kernels/tile.js";
+import { usesSubgroups, type TileVariant } from "../../../kernels/tile_parts.js";
 import type { Textures } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
 import { TextureCache } from "../texture_cache.js";
@@ -30,7 +31,7 @@ export function chooseTile(device: Device, shape: ProductShape): Tile {
   if (device.plainKernels || n % 4 !== 0 || run % 4 !== 0 || (gated && n % 8 !== 0)) return PLAIN;
   if (!device.isSoftware) return hardwareTile(shape);
   if (device.broadcastLanes > 0) return broadcastTile(device, shape) ?? smallTile(n);
-  return device.cheapTextures ? textureTile(shape) : smallTile(n);
+  return (device.cheapTextures ? textureTile(device, shape) : null) ?? smallTile(n);
 }
 
 /** What any adapter compiles fast. */
@@ -48,32 +49,34 @@ function hardwareTile({ m, n, k, run = k }: ProductShape): Tile {
 /** Work from which a faster kernel is worth the second or so that CPU adapters take to compile it. */
 export const LONG = 5e8;
 
-/** llvmpipe. 16 x 64 sums are fastest; 8 x 32 compile in a third of the time at two thirds of the speed. */
-function broadcastTile(device: Device, { m, n, k, gated }: ProductShape): Tile | null {
+/** llvmpipe. 32 x 32 sums are among the fastest, and 16 x 16 compile in a third of the time. */
+function broadcastTile(device: Device, { m, n, k }: ProductShape): Tile | null {
   const lanes = device.broadcastLanes;
   const by = "broadcast" as const;
-  const long = 2 * m * n * k >= LONG && n % (8 * lanes) === 0;
-  if (long || gated) return { by, lanes, tileM: long && m > lanes ? 2 : 1, tileN4: 2 };
-  return n >= 2 * lanes ? { by, lanes, tileM: 1, tileN4: 1 } : null;
+  if (2 * m * n * k >= LONG && n % 32 === 0) return { by, lanes, tileM: Math.min(4, Math.ceil(m / lanes)), tileN4: 8 };
+  return n >= 16 ? { by, lanes, tileM: m > lanes ? 2 : 1, tileN4: n % 16 === 0 ? 4 : 2 } : null;
 }
 
-/** SwiftShader: big tiles, as many numbers as possible per fetched texel. */
-function textureTile({ m, n, k, xBytes, wBytes }: ProductShape): Tile {
+/** SwiftShader: big tiles, as many numbers as possible per fetched texel; its subgroups have four lanes. */
+function textureTile(device: Device, { m, n, k, run = k, xBytes, wBytes }: ProductShape): Tile | null {
   const fits = TextureCache.fits(xBytes) && TextureCache.fits(wBytes);
-  if (2 * m * n * k < LONG / 5 || !fits || n % 16 !== 0) return smallTile(n);
-  return { tileM: 16, tileN4: 4, textures: "xw" };
+  if (2 * m * n * k < LONG / 5 || !fits || n % 16 !== 0) return null;
+  const textures = "xw" as const;
+  if (device.quadSwaps && n % 64 === 0 && m >= 32)
+    return { by: "swap", lanes: 4, tileM: 8, tileN4: 4, step: run % 16 === 0 ? 4 : run % 8 === 0 ? 2 : 1, textures };
+  return { tileM: 16, tileN4: 4, textures };
 }
 
 /** Rows that one tile covers. */
-const rowsOf = ({ by, tileM, lanes = 0 }: Tile): number =>
-  by === "workgroup" ? SHARED_TILE : by === "broadcast" ? tileM * lanes : Math.max(1, tileM);
+const rowsOf = ({ by = "registers", tileM, lanes = 0 }: Tile): number =>
+  by === "workgroup" ? SHARED_TILE : usesSubgroups({ by }) ? tileM * lanes : Math.max(1, tileM);
 
 /** Rows that must lie together when a dispatch is split, so that tiles are full and quads of the result stay whole. */
 export const rowUnit = (tile: Tile): number => rowsOf(tile) * 4;
 
 /** The full variant of a tile on a device. */
 export const tileVariant = (device: Device, tile: Tile): TileVariant & { textures: Textures } => ({
-  ...{ by: "registers", flat: device.isSoftware, lanes: 0, textures: "none" },
+  ...{ by: "registers", flat: device.isSoftware, lanes: 0, step: 1, textures: "none" },
   ...tile,
 });
 
@@ -82,8 +85,11 @@ export function tileGrid(device: Device, rows: number, columns: number, tile: Ti
   const { by, tileM, tileN4, flat, lanes } = tileVariant(device, tile);
   if (by === "plain") return foldedGrid(Math.ceil((rows * columns) / (gated ? 8 : 4) / 64));
   if (by === "workgroup") return [Math.ceil(columns / SHARED_TILE), Math.ceil(rows / SHARED_TILE)];
-  if (by === "broadcast")
-    return foldedGrid(Math.ceil(rows / (tileM * lanes)) * Math.ceil(columns / (4 * tileN4 * lanes)));
-  if (flat) return foldedGrid(Math.ceil((Math.ceil(rows / tileM) * (columns / (4 * tileN4))) / FLAT_WORKGROUP));
+  if (usesSubgroups({ by })) {
+    const across = by === "swap" ? 4 * tileN4 * lanes : 4 * tileN4;
+    return foldedGrid(Math.ceil(rows / (tileM * lanes)) * Math.ceil(columns / across));
+  }
+  if (flat)
+    return foldedGrid(Math.ceil((Math.ceil(rows / tileM) * Math.ceil(columns / (4 * tileN4))) / FLAT_WORKGROUP));
   return [Math.ceil(columns / (4 * tileN4 * WORKGROUP)), Math.ceil(rows / (tileM * WORKGROUP))];
 }

@@ -1,0 +1,138 @@
+/** What the tiled kernels of tile.ts share: how a kernel describes its product, and how sums are finished and stored. */
+import { range } from "./wgsl.js";
+
+export interface TileVariant {
+  by: "plain" | "registers" | "broadcast" | "swap" | "workgroup";
+  /** Rows per thread. */
+  tileM: number;
+  /** vec4 columns per thread. */
+  tileN4: number;
+  /** Threads in one line over all tiles instead of 8 x 8 squares: no idle lanes on the narrow products of small models.
+   *  For CPU adapters, where neighbouring threads share no loads anyway. */
+  flat: boolean;
+  /** Lanes of a subgroup, which the `broadcast` and `swap` kernels are written for; 0 in others. */
+  lanes: number;
+  /** Quads of the inner axis that these kernels take in one turn of the loop; runs are multiples of it. */
+  step: number;
+}
+
+/** Whether lanes share what they load, so that the text needs `enable subgroups`. */
+export const usesSubgroups = ({ by }: Pick<TileVariant, "by">): boolean => by === "broadcast" || by === "swap";
+
+/** What a kernel says of its left operand. The text sees `row` (first of the tile), `n4`, `column`, and params. */
+export interface Product {
+  /** The param with the number of rows of the whole product, and one behind the last row of this dispatch. */
+  rows: string;
+  /** Declares what row `row` needs, under names that end in `name`. */
+  setup(name: string, row: string): string;
+  /** Loops over the inner axis with `step` quads at a time around `body`, which sees `k` (quads from the start of the run) and
+   *  `base` (the quad of w[4k, 0]). `names` are rows that were set up; a loop may read other operands than those named here. */
+  loops(names: readonly string[], step: number, body: (others?: Partial<Operands>) => string): string;
+  /** Quad `k` of a row, an expression. */
+  load(name: string, k: string): string;
+  /** Quads of columns, where they are fewer than those of a row of the result (n4). */
+  columns?: string;
+  /** Quad `column` of row r from 4k on along the inner axis, where it is not simply `w[base + r·n4 + column]`. */
+  loadColumns?(r: string, column: string): string;
+  /** w lies column by column: `loadColumns` gives instead quad k + r / 4 along column 4·column + r % 4. */
+  transposed?: boolean;
+  /** The index of a quad of the result, where it is not simply `row·n4 + column`. */
+  at?(row: string, column: string): string;
+  /** Terms added to the sums before they are stored; `sum(i, j)` and the row's index under `row(i)` are text. */
+  epilogue(tile: Epilogue): string;
+  /** The text that stores a finished quad. */
+  store(at: string, sum: string): string;
+  /** Instead of `store`, where two neighbouring quads make one of the result; `at` is the index of the first. */
+  storePair?: ((at: string, first: string, second: string) => string) | null;
+}
+
+/** What a loop over the inner axis reads. */
+export type Operands = Pick<Product, "load" | "loadColumns">;
+
+/** `loadColumns` of rows that lie one after another from the quad `base` on, which the loop declares. */
+export const weightRows =
+  (load4 = "load4_w"): NonNullable<Product["loadColumns"]> =>
+  (r, column) =>
+    `${load4}(base + ${r} * n4 + ${column})`;
+
+export interface Epilogue {
+  rows: readonly number[];
+  columns: readonly number[];
+  sum(i: number, j: number): string;
+  /** The row of the result; clamped to the last. */
+  row(i: number): string;
+  /** Its quad j of the result, an index. */
+  at(i: number, j: number): string;
+  /** Quad j's index among the columns. */
+  column(j: number): string;
+}
+
+export const loadColumns = (product: Product, r: string, column: string): string =>
+  (product.loadColumns ?? weightRows())(r, column);
+
+/** Declares row r of quad j as `w{r}_{j}`; `quad(r, j)` is what `loadColumns` gives for it. */
+export const declareRows = (
+  { transposed = false }: Product,
+  columns: readonly number[],
+  quad: (r: number, j: number) => string,
+): string => (transposed ? loaded("t", columns, quad) + turned("w", "t", columns) : loaded("w", columns, quad));
+
+/** Declares number r of quad j as `t{r}_{j}`: four numbers along the inner axis. */
+export const declareColumns = (
+  { transposed = false }: Product,
+  columns: readonly number[],
+  quad: (r: number, j: number) => string,
+): string => (transposed ? loaded("t", columns, quad) : loaded("w", columns, quad) + turned("t", "w", columns));
+
+const loaded = (name: string, columns: readonly number[], quad: (r: number, j: number) => string): string =>
+  range(4)
+    .flatMap((r) => columns.map((j) => `let ${name}${r}_${j} = ${quad(r, j)};\n`))
+    .join("");
+
+const turned = (to: string, from: string, columns: readonly number[]): string =>
+  columns
+    .flatMap((j) =>
+      range(4).map((r) => {
+        const numbers = range(4).map((z) => `${from}${z}_${j}[${r}]`);
+        return `let ${to}${r}_${j} = vec4f(${numbers.join(", ")});\n`;
+      }),
+    )
+    .join("");
+
+export const lines = (texts: readonly string[]): string => texts.join("\n");
+
+/** Declares the sums. */
+export const sums = (rows: readonly number[], columns: readonly number[]): string =>
+  lines(rows.flatMap((i) => columns.map((j) => `  var sum${i}_${j} = vec4f();`)));
+
+/**
+ * The epilogue and the stores. Rows past the end are the last row again: they hold its numbers and store them once more,
+ * which costs less than a branch for each store (SwiftShader's compiler is exponential in branches). Where other threads
+ * hold the last row (the workgroup tile), `inside` guards the stores.
+ */
+export function finish(
+  rows: readonly number[],
+  columns: readonly number[],
+  product: Product,
+  place: { row(i: number): string; column(j: number): string },
+  inside?: (i: number, j: number) => string,
+): string {
+  const epilogue: Epilogue = {
+    rows,
+    columns,
+    sum: (i, j) => `sum${i}_${j}`,
+    row: (i) => `row${i}`,
+    at: (i, j) => product.at?.(`row${i}`, `column${j}`) ?? `row${i} * n4 + column${j}`,
+    column: (j) => `column${j}`,
+  };
+  const { storePair } = product;
+  const store = (i: number, j: number): string =>
+    storePair
+      ? storePair(epilogue.at(i, j), epilogue.sum(i, j), epilogue.sum(i, j + 1))
+      : product.store(epilogue.at(i, j), epilogue.sum(i, j));
+  const stored = storePair ? columns.filter((j) => j % 2 === 0) : columns;
+  return `${lines(columns.map((j) => `  let column${j} = ${place.column(j)};`))}
+${lines(rows.map((i) => `  let row${i} = ${place.row(i)};`))}
+${product.epilogue(epilogue)}
+${lines(rows.flatMap((i) => stored.map((j) => (inside ? `  if (${inside(i, j)}) { ${store(i, j)} }` : `  ${store(i, j)}`))))}`;
+}

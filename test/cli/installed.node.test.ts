@@ -1,0 +1,63 @@
+// What npm publishes, unpacked in a folder of its own: no sources, no tests, no scripts beside it.
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { gunzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseLines } from "../../bench/results.js";
+import { extractTar } from "../../src/tensor/software_adapter_node.js";
+import { runCLI } from "./run_cli.js";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const run = promisify(execFile);
+let folder: string;
+let installed: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(os.tmpdir(), "webgpu-diffusers-installed-"));
+  const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+  // As `npm pack` does it, but with what `npm test` has built.
+  await run(npm, ["pack", "--ignore-scripts", "--pack-destination", folder], { cwd: ROOT });
+  const archive = (await readdir(folder)).find((name) => name.endsWith(".tgz"))!;
+  extractTar(gunzipSync(await readFile(path.join(folder, archive))), folder);
+  installed = path.join(folder, "node_modules", "webgpu-diffusers");
+  await mkdir(path.dirname(installed));
+  await rename(path.join(folder, "package"), installed);
+  type Manifest = Record<"dependencies" | "peerDependencies", Record<string, string>>;
+  const manifest = JSON.parse(await readFile(path.join(installed, "package.json"), "utf8")) as Manifest;
+  for (const name of Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })) {
+    const link = path.join(folder, "node_modules", name);
+    await mkdir(path.dirname(link), { recursive: true });
+    await symlink(path.join(ROOT, "node_modules", name), link, "junction");
+  }
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe("the installed package", () => {
+  const main = (): string => path.join(installed, "dist", "src", "cli", "main.js");
+
+  test("runs the benchmarks", async () => {
+    const json = path.join(folder, "results.jsonl");
+    const args = ["--quick", "--dtype", "float32", "--filter", "layer_norm", "--json", json];
+    const { code, stdout, stderr } = await runCLI(["bench", ...args], { main: main(), cwd: folder });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/^layer_norm +\S+.* float32 /m);
+    const ops = parseLines(await readFile(json, "utf8"), json).filter(({ kind }) => kind === "op");
+    expect(ops).toMatchObject([{ op: "layer_norm", status: "ok" }]);
+  });
+
+  test("serves the benchmarks' page until Ctrl-C", async () => {
+    const options = { main: main(), cwd: folder, env: { PORT: "0" }, interruptAfter: 1500 };
+    const { code, stdout, stderr } = await runCLI(["bench", "--serve"], options);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/^Open http:\/\/localhost:\d+\/bench\/ in a browser/);
+  });
+
+  test("has no TypeScript sources and no tests of its own", async () => {
+    expect((await readdir(installed)).sort()).not.toContain("test");
+    expect(await readdir(path.join(installed, "dist"))).toEqual(["bench", "kernels", "src"]);
+  });
+});
