@@ -42,7 +42,7 @@ const scoresProduct: Product = {
   loops: (_names, step, body) => `  let key_step = params.k_stride >> 2u;
   let keys = (params.k_start >> 2u) + (slot / params.heads) * params.keys * key_step + head_of(slot);
   for (var k = 0u; k < parts(); k += ${step}u) {
-${body}
+${body()}
   }`,
   load: (name, k) => `load4_x(x${name} + ${k})`,
   transposed: true,
@@ -75,7 +75,7 @@ const valuesProduct: Product = {
   loops: (_names, step, body) => `  let value_step = params.v_stride >> 2u;
   let values = (params.v_start >> 2u) + (slot / params.heads) * params.keys * value_step + head_of(slot);
   for (var k = 0u; k < (params.width >> 2u); k += ${step}u) {
-${body}
+${body()}
   }`,
   load: (name, k) => `load4_x(x${name} + ${k})`,
   // Keys past the last have no weight, but what lies there may be no number.

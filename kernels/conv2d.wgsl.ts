@@ -9,12 +9,15 @@
  * weights (phase_weights.wgsl.ts), one per workgroup z = py·2 + px. Rows of the product and all params are those of one
  * phase: y[2·oy + py, 2·ox + px] = Σ x[oy + py − pad_top + ky, ox + px − pad_left + kx] · w[z, ky, kx], padding 1. Tiled only.
  *
+ * `shortcut`: a 1x1 convolution of one or two other tensors with the pixels of y, whose channels lie one behind the other, is
+ * added up in the same sums: the inner axis goes on over their channels.
+ *
  * `plain`: one thread per four consecutive elements of y, any sizes; the reference of the tiled variants (tile.ts), which
  * need whole tiles of output channels and cin % 4 == 0.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { plainEntry, tiledEntry } from "./tile.js";
-import { usesSubgroups, type Product, type TileVariant } from "./tile_parts.js";
+import { usesSubgroups, weightRows, type Operands, type Product, type TileVariant } from "./tile_parts.js";
 import {
   enable,
   operandAccess,
@@ -22,6 +25,7 @@ import {
   tensor,
   u32s,
   wgsl,
+  type Access,
   type Format,
   type Kernel,
   type Textures,
@@ -34,6 +38,8 @@ export interface Conv2dVariant extends TileVariant {
   shift: boolean;
   residual: boolean;
   phases: boolean;
+  /** How many tensors the shortcut has. */
+  shortcut: 0 | 1 | 2;
   /** Operands that are read through textures. */
   textures: Textures;
 }
@@ -43,6 +49,7 @@ const params = {
   ...u32s("stride", "pad_top", "pad_left", "upsample", "m", "row_start", "row_end"),
   /** Elements from one image's shift to the next (0: all have the same), and where the first begins. */
   ...u32s("shift_stride", "shift_start"),
+  ...u32s("cin_shortcut", "cin_skip"),
 };
 
 const pixelFunctions = /* wgsl */ `
@@ -75,13 +82,34 @@ fn row_of_phase(row: u32, phase: u32) -> u32 {
 }
 `;
 
+/** The bindings after y. */
+function terms({
+  textures,
+  shift,
+  residual,
+  shortcut,
+}: Pick<Conv2dVariant, "textures" | "shift" | "residual" | "shortcut">): (readonly [name: string, access: Access])[] {
+  const [left, right] = operandAccess(textures);
+  const all: [boolean, string, Access][] = [
+    [shift, "shift", "read"],
+    [residual, "residual", "read"],
+    [shortcut > 0, "shortcut_w", right],
+    [shortcut > 0, "shortcut_bias", "read"],
+    [shortcut > 0, "shortcut", left],
+    [shortcut > 1, "skip", left],
+  ];
+  return all.flatMap(([present, name, access]) => (present ? [[name, access] as const] : []));
+}
+
 /** Optional terms are variants, not branches: they are half of the code of a large tile. */
-const header = ({ format, by, textures, shift, residual, phases }: Conv2dVariant): string =>
+const header = ({ format, by, textures, shift, residual, phases, shortcut }: Conv2dVariant): string =>
   `${enable(format, usesSubgroups({ by }))}${paramsStruct(params)}` +
   `${tensor(1, "x", operandAccess(textures)[0], format)}` +
   `${tensor(2, "w", operandAccess(textures)[1], format)}${tensor(3, "bias", "read", format)}` +
-  `${tensor(4, "y", "write", format)}${shift ? tensor(5, "shift", "read", format) : ""}` +
-  `${residual ? tensor(shift ? 6 : 5, "residual", "read", format) : ""}` +
+  `${tensor(4, "y", "write", format)}` +
+  terms({ textures, shift, residual, shortcut })
+    .map(([name, access], i) => tensor(5 + i, name, access, format))
+    .join("") +
   `${activationFunctions}${pixelFunctions}${phases ? phaseFunctions : ""}`;
 
 const plain = (variant: Conv2dVariant): string => wgsl`${header(variant)}
@@ -99,7 +127,20 @@ fn element(e: u32) -> f32 {
       for (var c = 0u; c < inside; c++) { sum += load_x(xs + c) * load_w(ws + c * params.cout); }
     }
   }
+  #if ${variant.shortcut > 0}
+  for (var c = 0u; c < params.cin_shortcut; c++) {
+    sum += load_shortcut(row * params.cin_shortcut + c) * load_shortcut_w(c * params.cout + o);
+  }
+  #endif
+  #if ${variant.shortcut > 1}
+  for (var c = 0u; c < params.cin_skip; c++) {
+    sum += load_skip(row * params.cin_skip + c) * load_shortcut_w((params.cin_shortcut + c) * params.cout + o);
+  }
+  #endif
   sum += load_bias(o);
+  #if ${variant.shortcut > 0}
+  sum += load_shortcut_bias(o);
+  #endif
   #if ${variant.shift}
   sum += load_shift(params.shift_start + p.image * params.shift_stride + o);
   #endif
@@ -110,9 +151,26 @@ fn element(e: u32) -> f32 {
 }
 ${plainEntry("params.cout", (x) => activate(variant.activation, x))}`;
 
-const productOf = ({ activation, shift, residual, phases }: Conv2dVariant): Product => ({
+/** The loop over the channels of a tensor of the shortcut; `first` is its first row of the weight. */
+const shortcutLoop = (
+  source: string,
+  channels: string,
+  first: string,
+  step: number,
+  body: (operands: Partial<Operands>) => string,
+): string => `  for (var k = 0u; k < (${channels} >> 2u); k += ${step}u) {
+    let base = (${first} + k * 4u) * n4;
+${body({
+  load: (name, k) => `load4_${source}(at${name} * (${channels} >> 2u) + ${k})`,
+  loadColumns: weightRows("load4_shortcut_w"),
+})}
+  }`;
+
+const productOf = ({ activation, shift, residual, phases, shortcut }: Conv2dVariant): Product => ({
   rows: "params.m",
-  setup: (name, row) => `  let p${name} = ${phases ? `pixel_of_phase(${row}, slot)` : `pixel_of(${row})`};`,
+  setup: (name, row) =>
+    `  let p${name} = ${phases ? `pixel_of_phase(${row}, slot)` : `pixel_of(${row})`};` +
+    (shortcut > 0 ? `\n  let at${name} = ${row};` : ""),
   loops: (names, step, body) => `  let c4 = params.cin >> 2u;
   for (var ky = 0u; ky < params.kernel_height; ky++) {
     for (var kx = 0u; kx < params.kernel_width; kx++) {
@@ -126,17 +184,22 @@ ${names
       let tap = (${phases ? "(slot * params.kernel_height + ky)" : "ky"} * params.kernel_width + kx) * params.cin * n4;
       for (var k = 0u; k < c4; k += ${step}u) {
         let base = tap + k * 4u * n4;
-${body}
+${body()}
       }
     }
-  }`,
+  }
+${shortcut > 0 ? shortcutLoop("shortcut", "params.cin_shortcut", "0u", step, body) : ""}
+${shortcut > 1 ? shortcutLoop("skip", "params.cin_skip", "params.cin_shortcut", step, body) : ""}`,
   load: (name, k) => `load4_x(x${name} + ${k}) * inside${name}`,
   at: (row, column) => `${phases ? `row_of_phase(${row}, slot)` : row} * n4 + ${column}`,
   epilogue: ({ rows, columns, sum, row, at, column }) => {
     const each = (term: (i: number, j: number) => string): string =>
       rows.flatMap((i) => columns.map((j) => `    ${sum(i, j)} += ${term(i, j)};`)).join("\n");
     return [
-      ...columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`),
+      ...columns.map((j) => {
+        const other = shortcut > 0 ? ` + load4_shortcut_bias(${column(j)})` : "";
+        return `  let bias${j} = load4_bias(${column(j)})${other};`;
+      }),
       each((_, j) => `bias${j}`),
       ...(shift ? [`  let pixels = params.out_width * params.out_height;`] : []),
       ...(shift
@@ -156,11 +219,11 @@ ${body}
 export const conv2d: Kernel<Conv2dVariant> = {
   name: "conv2d",
   params,
-  bindings: ({ textures, shift, residual }) => [
-    ...operandAccess(textures),
+  bindings: (variant) => [
+    ...operandAccess(variant.textures),
     "read",
     "write",
-    ...[shift, residual].flatMap((present) => (present ? (["read"] as const) : [])),
+    ...terms(variant).map(([, access]) => access),
   ],
   source: (variant) =>
     variant.by === "plain"

@@ -80,7 +80,7 @@ const productOf = ({ activation, gated, bias, residual }: MatmulVariant): Produc
   setup: (name, row) => `  let x${name} = ${row} * (params.k >> 2u);`,
   loops: (_names, step, body) => `  for (var k = 0u; k < (params.k >> 2u); k += ${step}u) {
     let base = k * 4u * n4;
-${body}
+${body()}
   }`,
   load: (name, k) => `load4_x(x${name} + ${k})`,
   epilogue: ({ rows, columns, sum, at, column }) =>

@@ -49,12 +49,13 @@ function registersEntry(
   if (row >= params.row_end || first >= columns) { return; }`;
   const rows = range(tileM);
   const columns = range(tileN4);
-  const inner = `${declareRows(product, columns, (r, j) => loadColumns(product, `${r}u`, `column + ${j}u`))}${lines(
-    rows.map(
-      (i) => `{ let a = ${product.load(String(i), "k")};
+  const inner = (from: Product): string =>
+    `${declareRows(from, columns, (r, j) => loadColumns(from, `${r}u`, `column + ${j}u`))}${lines(
+      rows.map(
+        (i) => `{ let a = ${from.load(String(i), "k")};
 ${lines(range(4).flatMap((r) => columns.map((j) => `sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`)))} }`,
-    ),
-  )}`;
+      ),
+    )}`;
   return `@compute @workgroup_size(${flat ? FLAT_WORKGROUP : `${WORKGROUP}, ${WORKGROUP}`})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let n4 = ${n4};
@@ -65,7 +66,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let column = min(first, columns - ${tileN4}u);
 ${lines(rows.map((i) => product.setup(String(i), `min(row + ${i}u, ${product.rows} - 1u)`)))}
 ${sums(rows, columns)}
-${product.loops(rows.map(String), 1, inner)}
+${product.loops(rows.map(String), 1, (others) => inner({ ...product, ...others }))}
 ${finish(rows, columns, product, {
   row: (i) => `min(row + ${i}u, params.row_end - 1u)`,
   column: (j) => `column + ${j}u`,
@@ -80,17 +81,17 @@ function workgroupEntry({ fma }: TileVariant & { fma: boolean }, n4: string, pro
   const loads = range((SHARED_TILE * SHARED_QUADS) / 64);
   const rows = range(SHARED_TILE / WORKGROUP);
   const columns = range(perRow / WORKGROUP);
-  const inner = `
-${lines(loads.map((i) => `shared_a[local + ${64 * i}u] = ${product.load(String(i), `k + (local % ${SHARED_QUADS}u)`)};`))}
+  const inner = (from: Product): string => `
+${lines(loads.map((i) => `shared_a[local + ${64 * i}u] = ${from.load(String(i), `k + (local % ${SHARED_QUADS}u)`)};`))}
 ${lines(
   loads.map(
     (i) =>
-      `shared_w[local + ${64 * i}u] = ${loadColumns(product, `(local / ${perRow}u + ${(64 / perRow) * i}u)`, `min(first + local % ${perRow}u, columns - 1u)`)};`,
+      `shared_w[local + ${64 * i}u] = ${loadColumns(from, `(local / ${perRow}u + ${(64 / perRow) * i}u)`, `min(first + local % ${perRow}u, columns - 1u)`)};`,
   ),
 )}
 workgroupBarrier();
 for (var q = 0u; q < ${SHARED_QUADS}u; q++) {
-${declareRows(product, columns, (r, j) => `shared_w[(4u * q + ${r}u) * ${perRow}u + x * ${columns.length}u + ${j}u]`)}${lines(
+${declareRows(from, columns, (r, j) => `shared_w[(4u * q + ${r}u) * ${perRow}u + x * ${columns.length}u + ${j}u]`)}${lines(
     rows.map(
       (i) => `  { let a = shared_a[(y + ${WORKGROUP * i}u) * ${SHARED_QUADS}u + q];
 ${lines(range(4).flatMap((r) => columns.map((j) => `  sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`)))} }`,
@@ -115,7 +116,7 @@ ${lines(
   ),
 )}
 ${sums(rows, columns)}
-${product.loops(loads.map(String), SHARED_QUADS, inner)}
+${product.loops(loads.map(String), SHARED_QUADS, (others) => inner({ ...product, ...others }))}
 ${finish(
   rows,
   columns,

@@ -25,7 +25,7 @@ interface Frame {
   place: Pick<Epilogue, "row">;
   /** Text before the loops. */
   before: string;
-  body: string;
+  body: (from: Product) => string;
 }
 
 function entry({ tileM, tileN4, lanes, step }: LanesVariant, n4: string, product: Product, frame: Frame): string {
@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
 ${lines(blocks.map((b) => product.setup(String(b), `min(row + ${b * lanes}u + lane, ${product.rows} - 1u)`)))}
 ${before}
 ${sums(rows, columns)}
-${product.loops(blocks.map(String), step, body)}
+${product.loops(blocks.map(String), step, (others) => body({ ...product, ...others }))}
 ${finish(rows, columns, product, {
   row: (i) => `min(${place.row(i)}, params.row_end - 1u)`,
   column: (j) => `column + ${j}u`,
@@ -67,10 +67,10 @@ export function broadcastEntry(variant: LanesVariant, n4: string, product: Produ
   // All four steps of a sum in a row: it is loaded from the stack and stored there once, not four times.
   const add = (b: number, j: number): string =>
     `sum${b}_${j} = ${range(4).reduce((sum, r) => mad(`vec4f(a${b}[${r}])`, `w${r}_${j}`, sum), `sum${b}_${j}`)};`;
-  const body = (u: number): string => `{
-${lines(loads.map((i) => `let quads${i} = ${loadColumns(product, `(${4 * u}u + r${i})`, `column + j${i}`)};`))}
-${lines(blocks.map((b) => `let a${b} = ${product.load(String(b), `k + ${u}u`)};`))}
-${lines(range(tileN4).map((j) => `{ ${declareRows(product, [j], quad)}${lines(blocks.map((b) => add(b, j)))} }`))} }`;
+  const body = (from: Product, u: number): string => `{
+${lines(loads.map((i) => `let quads${i} = ${loadColumns(from, `(${4 * u}u + r${i})`, `column + j${i}`)};`))}
+${lines(blocks.map((b) => `let a${b} = ${from.load(String(b), `k + ${u}u`)};`))}
+${lines(range(tileN4).map((j) => `{ ${declareRows(from, [j], quad)}${lines(blocks.map((b) => add(b, j)))} }`))} }`;
   return entry(variant, n4, product, {
     across: tileN4,
     offset: "",
@@ -83,7 +83,7 @@ ${lines(range(tileN4).map((j) => `{ ${declareRows(product, [j], quad)}${lines(bl
         return `  let r${i} = ${own} / ${tileN4}u; let j${i} = ${own} % ${tileN4}u;`;
       }),
     ),
-    body: lines(range(step).map(body)),
+    body: (from) => lines(range(step).map((u) => body(from, u))),
   });
 }
 
@@ -105,10 +105,10 @@ export function swapEntry(variant: LanesVariant, n4: string, product: Product): 
     `sum${i}_${j} += vec4f(${range(4)
       .map((z) => `dot(t${z}_${j}, a)`)
       .join(", ")});`;
-  const block = (b: number, u: number): string => `{ let quad = ${product.load(String(b), `k + ${u}u`)};
+  const block = (from: Product, b: number, u: number): string => `{ let quad = ${from.load(String(b), `k + ${u}u`)};
 ${lines(SWAPPED.map((text, p) => `{ let a = ${text};\n${lines(columns.map((j) => add(b * lanes + p, j)))} }`))} }`;
-  const body = (u: number): string => `{
-${declareColumns(product, columns, (r, j) => loadColumns(product, `${4 * u + r}u`, `column + ${j}u`))}${lines(range(tileM).map((b) => block(b, u)))} }`;
+  const body = (from: Product, u: number): string => `{
+${declareColumns(from, columns, (r, j) => loadColumns(from, `${4 * u + r}u`, `column + ${j}u`))}${lines(range(tileM).map((b) => block(from, b, u)))} }`;
   return entry(variant, n4, product, {
     across: lanes * tileN4,
     offset: ` + lane * ${tileN4}u`,
@@ -116,6 +116,6 @@ ${declareColumns(product, columns, (r, j) => loadColumns(product, `${4 * u + r}u
     place: { row: (i) => `row + ${i - (i % lanes)}u + (lane ^ ${i % lanes}u)` },
     // Always 1, which the compiler does not know.
     before: "  let one = select(1.0, 0.0, n4 == 0u);",
-    body: lines(range(step).map(body)),
+    body: (from) => lines(range(step).map((u) => body(from, u))),
   });
 }

@@ -26,8 +26,8 @@ export interface Product {
   /** Declares what row `row` needs, under names that end in `name`. */
   setup(name: string, row: string): string;
   /** Loops over the inner axis with `step` quads at a time around `body`, which sees `k` (quads from the start of the run) and
-   *  `base` (the quad of w[4k, 0]). `names` are rows that were set up. */
-  loops(names: readonly string[], step: number, body: string): string;
+   *  `base` (the quad of w[4k, 0]). `names` are rows that were set up; a loop may read other operands than those named here. */
+  loops(names: readonly string[], step: number, body: (others?: Partial<Operands>) => string): string;
   /** Quad `k` of a row, an expression. */
   load(name: string, k: string): string;
   /** Quads of columns, where they are fewer than those of a row of the result (n4). */
@@ -46,6 +46,15 @@ export interface Product {
   storePair?: ((at: string, first: string, second: string) => string) | null;
 }
 
+/** What a loop over the inner axis reads. */
+export type Operands = Pick<Product, "load" | "loadColumns">;
+
+/** `loadColumns` of rows that lie one after another from the quad `base` on, which the loop declares. */
+export const weightRows =
+  (load4 = "load4_w"): NonNullable<Product["loadColumns"]> =>
+  (r, column) =>
+    `${load4}(base + ${r} * n4 + ${column})`;
+
 export interface Epilogue {
   rows: readonly number[];
   columns: readonly number[];
@@ -59,7 +68,7 @@ export interface Epilogue {
 }
 
 export const loadColumns = (product: Product, r: string, column: string): string =>
-  product.loadColumns?.(r, column) ?? `load4_w(base + ${r} * n4 + ${column})`;
+  (product.loadColumns ?? weightRows())(r, column);
 
 /** Declares row r of quad j as `w{r}_{j}`; `quad(r, j)` is what `loadColumns` gives for it. */
 export const declareRows = (

@@ -23,10 +23,10 @@ export const activationOf = (name: string): Activation => NAMES[name.toLowerCase
 /** The activation of x: x itself for "none". */
 export const activate = (x: Tensor, kind: Activation): Tensor => (kind === "none" ? x : apply(x, kind));
 
-/** A group norm and an activation: SiLU is fused into the norm. */
-export function normalized(norm: GroupNorm, x: Tensor, kind: Activation): Tensor {
-  if (kind === "silu") return norm.forward(x, { silu: true });
-  const y = norm.forward(x);
+/** A group norm, of x and the channels of `skip` behind its own, and an activation: SiLU is fused into the norm. */
+export function normalized(norm: GroupNorm, x: Tensor, kind: Activation, skip: Tensor | null = null): Tensor {
+  if (kind === "silu") return norm.forward(x, { silu: true, skip });
+  const y = norm.forward(x, { skip });
   const activated = activate(y, kind);
   if (activated !== y) y.dispose();
   return activated;

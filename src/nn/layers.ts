@@ -1,7 +1,7 @@
 /** The layers with weights. Activations are NHWC or [batch, tokens, channels]: channels last everywhere. */
-import { conv2d, type Conv2dOptions } from "../tensor/ops/conv2d.js";
+import { conv2d, type Conv2dOptions, type Shortcut } from "../tensor/ops/conv2d.js";
 import { matmul, type MatmulOptions } from "../tensor/ops/matmul.js";
-import { groupNorm, layerNorm } from "../tensor/ops/norm.js";
+import { groupNorm, layerNorm, type GroupNormOptions } from "../tensor/ops/norm.js";
 import { Tensor } from "../tensor/tensor.js";
 import { Module, Parameter } from "./module.js";
 
@@ -29,6 +29,11 @@ export interface ConvShape {
   bias?: boolean;
 }
 
+export interface ConvForwardOptions extends Omit<Conv2dOptions, "stride" | "padding" | "shortcut"> {
+  /** A 1x1 convolution that is added up in the same sums. */
+  beside?: { conv: Conv2d; sources: Shortcut["sources"] };
+}
+
 /** torch.nn.Conv2d on NHWC, with fused bias, per-image shift, residual and activation. */
 export class Conv2d extends Module {
   readonly weight: Parameter;
@@ -50,24 +55,29 @@ export class Conv2d extends Module {
     this.#pointwise = kernel === 1 && stride === 1 && padding === 0;
   }
 
-  forward(x: Tensor, options: Omit<Conv2dOptions, "stride" | "padding"> = {}): Tensor {
+  forward(x: Tensor, { beside, ...options }: ConvForwardOptions = {}): Tensor {
     const weight = this.weight.value;
-    const bias = this.bias?.value ?? zeros(weight);
-    if (!this.#pointwise || options.shift || options.upsample)
-      return conv2d(x, weight, bias, { ...options, stride: this.#stride, padding: this.#padding });
+    const bias = this.#biasValue;
+    const { conv, sources } = beside ?? {};
+    const shortcut = conv && sources && { sources, weight: conv.weight.value, bias: conv.#biasValue };
+    if (!this.#pointwise || options.shift || options.upsample || shortcut)
+      return conv2d(x, weight, bias, { ...options, stride: this.#stride, padding: this.#padding, shortcut });
     // A 1x1 convolution on NHWC is a matmul over pixels.
     const matrix = weight.reshape(weight.shape.slice(2));
     const y = matmul(x, matrix, { bias, residual: options.residual, activation: options.activation });
     matrix.dispose();
     return y;
   }
+
+  /** The kernel always adds a bias; zeros are kept with the weight of a convolution without one. */
+  get #biasValue(): Tensor {
+    const weight = this.weight.value;
+    return this.bias?.value ?? weight.memo(zeros, () => [zeros(weight)])[0];
+  }
 }
 
-/** The bias of a convolution without one, kept with its weight: the kernel always adds one. */
-function zeros(weight: Tensor): Tensor {
-  const { device, dtype, shape } = weight;
-  return weight.memo(zeros, () => [Tensor.from(new Float32Array(shape[3]), [shape[3]], { dtype, device })])[0];
-}
+const zeros = ({ device, dtype, shape }: Tensor): Tensor =>
+  Tensor.from(new Float32Array(shape[3]), [shape[3]], { dtype, device });
 
 /** torch.nn.GroupNorm over the last axis, with a fused SiLU. */
 export class GroupNorm extends Module {
@@ -86,8 +96,9 @@ export class GroupNorm extends Module {
     this.#eps = eps;
   }
 
-  forward(x: Tensor, { silu = false } = {}): Tensor {
-    return groupNorm(x, this.weight.value, this.bias.value, { groups: this.#groups, eps: this.#eps, silu });
+  /** @param options skip: channels behind those of x, see groupNorm */
+  forward(x: Tensor, options: Pick<GroupNormOptions, "silu" | "skip"> = {}): Tensor {
+    return groupNorm(x, this.weight.value, this.bias.value, { ...options, groups: this.#groups, eps: this.#eps });
   }
 }
 

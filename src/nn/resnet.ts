@@ -2,7 +2,8 @@
 import type { Operand } from "../tensor/columns.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { modulate } from "../tensor/ops/modulate.js";
-import { upsampleNearest } from "../tensor/ops/shape.js";
+import { canJoin } from "../tensor/ops/norm.js";
+import { concat, upsampleNearest } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { normalized, type Activation } from "./activations.js";
 import { Conv2d, GroupNorm, Linear, sequence } from "./layers.js";
@@ -64,20 +65,31 @@ export class ResnetBlock2D extends Module {
     return this.#options.skipTimeAct ?? false;
   }
 
-  /** @param x [batch, height, width, inChannels] */
-  forward(x: Tensor, conditioning?: TimeConditioning): Tensor {
-    const { activation = "silu", scaleShift = false, outputScale = 1, resample } = this.#options;
+  /**
+   * @param x [batch, height, width, inChannels]
+   * @param skip a skip connection, whose channels come behind those of x: inChannels are those of both
+   */
+  forward(x: Tensor, conditioning?: TimeConditioning, skip: Tensor | null = null): Tensor {
+    const { resample } = this.#options;
+    // Both are read where they are; a copy of both is made where something needs one.
+    if (skip && (!this.conv_shortcut || resample || !canJoin(x, skip)))
+      return x.device.scope(() => this.forward(concat(x, skip, 3), conditioning));
+    const { activation = "silu", scaleShift = false, outputScale = 1 } = this.#options;
     return x.device.scope(() => {
       const time = this.time_emb_proj ? conditioning?.time.get(this.time_emb_proj) : undefined;
       const input = resample ? resample(x) : x;
-      const residual = this.conv_shortcut?.forward(input) ?? input;
+      // In the second convolution's sums the shortcut needs no copy of x and skip, and no residual is written and read. Without
+      // skip CPU adapters gain nothing by that (measured), and another kernel takes them seconds to compile.
+      const conv = skip || !x.device.isSoftware ? this.conv_shortcut : null;
+      const beside = conv ? { conv, sources: skip ? ([x, skip] as const) : ([input] as const) } : undefined;
+      const residual = conv ? undefined : (this.conv_shortcut?.forward(input) ?? input);
       return sequence(x, [
-        (h) => normalized(this.norm1, h, activation),
+        (h) => normalized(this.norm1, h, activation, skip),
         (h) => (resample ? resample(h) : h),
         (h) => this.conv1.forward(h, { shift: scaleShift ? undefined : time }),
         (h) => (scaleShift && time ? this.norm2.forward(h) : normalized(this.norm2, h, activation)),
         (h) => (scaleShift && time ? modulate(h, time, { activation }) : h),
-        (h) => this.conv2.forward(h, { residual }),
+        (h) => this.conv2.forward(h, { residual, beside }),
         (h) => (outputScale === 1 ? h : linearCombination([[1 / outputScale, h]])),
       ]);
     });

@@ -1,6 +1,5 @@
 /** The blocks of NCSN++ (Song et al. 2021): the image itself goes down and up beside the features. */
 import { add } from "../tensor/ops/elementwise.js";
-import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { AttentionBlock } from "./attention.js";
 import { Conv2d, GroupNorm } from "./layers.js";
@@ -110,8 +109,7 @@ export class SkipUpBlock2D extends Module implements UpBlock {
     return x.device.scope(() => {
       let hidden = x;
       for (const resnet of this.resnets) {
-        const skip = takeSkip(skips);
-        hidden = resnet.forward(concat(hidden, skip, 3), conditioning);
+        hidden = resnet.forward(hidden, conditioning, takeSkip(skips));
       }
       if (this.attentions) hidden = this.attentions[0].forward(hidden);
       let larger = image && firUp(image);

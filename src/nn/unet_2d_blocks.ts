@@ -1,5 +1,4 @@
 /** The UNets' down, mid and up blocks, diffusers/models/unets/unet_2d_blocks.py. */
-import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Prompt } from "./attention.js";
 import { freeU, type FreeUStage } from "./freeu.js";
@@ -167,9 +166,13 @@ export class UpBlock2D extends Module implements UpBlock {
       };
       this.resnets.forEach((resnet, i) => {
         const skip = takeSkip(skips);
-        advance(this.#freeU ? x.device.scope(() => concat(...freeU(h, skip, this.#freeU!), 3)) : concat(h, skip, 3));
+        advance(
+          x.device.scope(() => {
+            const [below, beside] = this.#freeU ? freeU(h, skip, this.#freeU) : [h, skip];
+            return resnet.forward(below, conditioning, beside);
+          }),
+        );
         skip.dispose();
-        advance(resnet.forward(h, conditioning));
         if (this.attentions) advance(this.attentions[i].forward(h, conditioning));
       });
       const upsampler = this.upsamplers?.[0];

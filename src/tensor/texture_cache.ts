@@ -14,6 +14,8 @@ interface Entry {
 
 /** Bytes that copies may take beside the tensors themselves. */
 const BUDGET = 160 * 2 ** 20;
+/** Copies that one dispatch may need: those of a convolution, its weight, and a shortcut's two sources and weight. */
+const MOST_OPERANDS = 5;
 /** Heights are rounded up to a quarter of their power of two, so that textures are reused. */
 const roundHeight = (rows: number): number => {
   const step = Math.max(1, 2 ** (Math.floor(Math.log2(rows)) - 2));
@@ -84,8 +86,8 @@ export class TextureCache {
       return i < 0 ? undefined : this.#free.splice(i, 1)[0];
     };
     let found = reuse();
-    // The two newest entries may be operands of the op that asks.
-    while (!found && this.#bytes + bytes > BUDGET && this.#entries.size > 2) {
+    // The newest entries may be operands of the op that asks.
+    while (!found && this.#bytes + bytes > BUDGET && this.#entries.size > MOST_OPERANDS) {
       const [[id, { texture }]] = this.#entries;
       this.#entries.delete(id);
       this.#free.push(texture);

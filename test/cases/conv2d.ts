@@ -17,6 +17,8 @@ export interface Conv2dCase {
   upsample?: boolean;
   shift?: boolean;
   residual?: boolean;
+  /** Channels of the tensors of a shortcut. */
+  shortcut?: readonly [number] | readonly [number, number];
   activation?: Activation;
   outHeight: number;
   outWidth: number;
@@ -29,9 +31,15 @@ export interface Conv2dData extends Record<string, Float32Array | undefined> {
   bias: Float32Array;
   shift?: Float32Array;
   residual?: Float32Array;
+  shortcut?: Float32Array;
+  skip?: Float32Array;
+  shortcutWeight?: Float32Array;
+  shortcutBias?: Float32Array;
 }
 
-type Options = Partial<Pick<Conv2dCase, "upsample" | "shift" | "residual" | "activation" | "stride" | "padding">>;
+type Options = Partial<
+  Pick<Conv2dCase, "upsample" | "shift" | "residual" | "shortcut" | "activation" | "stride" | "padding">
+>;
 
 function make(
   name: string,
@@ -45,7 +53,8 @@ function make(
   const zoom = upsample ? 2 : 1;
   const outHeight = Math.floor((height * zoom + padding[0] + padding[1] - kh) / stride) + 1;
   const outWidth = Math.floor((width * zoom + padding[2] + padding[3] - kw) / stride) + 1;
-  const flops = 2 * batch * outHeight * outWidth * cout * cin * kh * kw;
+  const others = (options.shortcut ?? []).reduce((sum: number, channels) => sum + channels, 0);
+  const flops = 2 * batch * outHeight * outWidth * cout * (cin * kh * kw + others);
   const shape = `[${batch}, ${height}, ${width}, ${cin}] -> ${cout}, ${kh}x${kw}`;
   return {
     ...{ name: `${name} ${shape}`, batch, height, width, cin, cout, kernel: [kh, kw] as const },
@@ -92,6 +101,17 @@ export const conv2dCases: readonly Conv2dCase[] = [
   make("VAE block, 6x7 of 512x512", [1, 6, 7, 256], 128, K3, { residual: true }),
 ];
 
+/** Convolutions with a 1x1 convolution of other tensors in the same sums. */
+export const shortcutCases: readonly Conv2dCase[] = [
+  make("quads of one tensor", [2, 3, 5, 16], 24, K3, { shortcut: [32] }),
+  make("quads of two tensors", [2, 3, 5, 16], 24, K3, { shortcut: [32, 16], activation: "silu" }),
+  make("odd channels of one tensor", [1, 4, 3, 3], 5, K3, { shortcut: [7] }),
+  make("odd channels of two tensors", [2, 3, 4, 6], 10, K3, { shortcut: [5, 2], activation: "gelu" }),
+  make("no quads in the second", [1, 5, 4, 8], 8, K3, { shortcut: [4, 6] }),
+  make("an input of another size", [1, 7, 6, 8], 16, K3, { shortcut: [12, 4], stride: 2 }),
+  make("up block, 2x3 of 32x32", [1, 2, 3, 640], 640, K3, { shortcut: [1280, 640] }),
+];
+
 /** Upsampled convolutions that can be done in phases, of channels for every kind of tile. */
 export const phaseCases: readonly Conv2dCase[] = [
   make("all terms, odd sizes", [2, 3, 5, 16], 24, K3, { upsample: true, ...everything }),
@@ -104,17 +124,26 @@ export function conv2dData(item: Conv2dCase): Conv2dData {
   const { batch, height, width, cin, cout, kernel, outHeight, outWidth, shift, residual } = item;
   const random = new Random(cin * 31 + cout * 7 + height);
   const terms = cin * kernel[0] * kernel[1];
+  const [first = 0, second = 0] = item.shortcut ?? [];
+  const pixels = batch * outHeight * outWidth;
   return {
     x: random.normal(batch * height * width * cin),
     w: random.normal(terms * cout, { std: 1 / Math.sqrt(terms) }),
     bias: random.normal(cout),
     shift: shift ? random.normal(batch * cout) : undefined,
-    residual: residual ? random.normal(batch * outHeight * outWidth * cout) : undefined,
+    residual: residual ? random.normal(pixels * cout) : undefined,
+    shortcut: first > 0 ? random.normal(pixels * first) : undefined,
+    skip: second > 0 ? random.normal(pixels * second) : undefined,
+    shortcutWeight:
+      first > 0 ? random.normal((first + second) * cout, { std: 1 / Math.sqrt(first + second) }) : undefined,
+    shortcutBias: first > 0 ? random.normal(cout) : undefined,
   };
 }
 
-/** torch: activation(conv2d(interpolate(x) if upsample, w, bias) + shift[:, :, None, None] + residual), in NHWC. */
-export function conv2dReference(item: Conv2dCase, { x, w, bias, shift, residual }: Conv2dData): Reference {
+/** torch: activation(conv2d(interpolate(x) if upsample, w, bias) + shift[:, :, None, None] + residual + conv2d(cat(sources))), in NHWC. */
+export function conv2dReference(item: Conv2dCase, data: Conv2dData): Reference {
+  const { x, w, bias, shift, residual, shortcutWeight } = data;
+  const sources = [data.shortcut, data.skip].filter((source) => source !== undefined);
   const {
     height,
     width,
@@ -144,6 +173,13 @@ export function conv2dReference(item: Conv2dCase, { x, w, bias, shift, residual 
         const tap = (ky * kernel[1] + kx) * cin;
         for (let c = 0; c < cin; c++) sum += x[pixel * cin + c] * w[(tap + c) * cout + o];
       }
+    const pixel = Math.floor(index / cout);
+    sum += data.shortcutBias?.[o] ?? 0;
+    let row = 0;
+    sources.forEach((source, i) => {
+      const channels = item.shortcut![i]!;
+      for (let c = 0; c < channels; c++, row++) sum += source[pixel * channels + c] * shortcutWeight![row * cout + o];
+    });
     return activations[activation](sum);
   };
 }

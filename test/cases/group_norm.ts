@@ -11,6 +11,8 @@ export interface GroupNormCase {
   silu?: boolean;
   /** Mean of the input; 0 unless told. Its standard deviation is 1. */
   mean?: number;
+  /** How many of the channels, the last ones, are those of a second tensor. */
+  skip?: number;
   bytes: number;
 }
 
@@ -20,7 +22,7 @@ export interface NormData extends Record<string, Float32Array | undefined> {
   bias: Float32Array;
 }
 
-type Options = Partial<Pick<GroupNormCase, "eps" | "silu" | "mean">>;
+type Options = Partial<Pick<GroupNormCase, "eps" | "silu" | "mean" | "skip">>;
 
 function make(name: string, shape: readonly number[], groups: number, options: Options = {}): GroupNormCase {
   const [batch, ...rest] = shape;
@@ -55,6 +57,16 @@ export const groupNormCases: readonly GroupNormCase[] = [
   make("groups of 80", [1, 8, 8, 2560], 32, { silu: true }),
   make("split groups, as in the VAE: 96x97 of 512x512", [1, 96, 97, 64], 16, { eps: 1e-6, silu: true }),
   make("mean 1000 and deviation 1, which E[x²] - mean² would lose", [2, 33, 31, 20], 2, { mean: 1000 }),
+];
+
+/** Channels of two tensors, as the up blocks of a UNet have them. */
+export const joinedCases: readonly GroupNormCase[] = [
+  make("one quad each", [2, 3, 5, 8], 2, { skip: 4 }),
+  make("one group of both", [2, 1, 7, 12], 1, { skip: 8, silu: true }),
+  make("a group of 10 over the border", [2, 6, 5, 60], 6, { skip: 16, silu: true }),
+  make("320 + 640, groups of 30 over the border", [2, 5, 7, 960], 32, { skip: 640, silu: true }),
+  make("1280 + 640", [1, 8, 8, 1920], 32, { skip: 640, silu: true }),
+  make("1280 + 1280", [2, 4, 4, 2560], 32, { skip: 1280 }),
 ];
 
 export function groupNormData({ batch, spatial, channels, mean }: GroupNormCase): NormData {

@@ -11,6 +11,7 @@ import {
   conv2dReference,
   phaseCases,
   phasesReference,
+  shortcutCases,
   type Conv2dCase,
   type Conv2dData,
 } from "../cases/conv2d.js";
@@ -18,7 +19,8 @@ import { Random, type FloatType } from "../cases/data.js";
 import { sideBySide } from "../support/columns.js";
 import * as gpu from "../support/gpu.js";
 
-const termsOf = ({ cin, kernel }: Conv2dCase): number => cin * kernel[0] * kernel[1];
+const termsOf = ({ cin, kernel, shortcut = [0] }: Conv2dCase): number =>
+  cin * kernel[0] * kernel[1] + shortcut[0] + (shortcut[1] ?? 0);
 
 /** As for matmul: rounding of n partial sums walks at random, sqrt(n) steps of one ulp; then the storage. */
 const tolerance = (dtype: FloatType, terms: number): gpu.Tolerance => ({
@@ -50,6 +52,15 @@ async function run(
     const options: Conv2dOptions = { stride, padding, upsample, activation, ...choice };
     if (data.shift) options.shift = make(data.shift, [batch, cout], dtype);
     if (data.residual) options.residual = make(data.residual, [batch, outHeight, outWidth, cout], dtype);
+    if (data.shortcut && item.shortcut) {
+      const [first, second = 0] = item.shortcut;
+      const source = (values: Float32Array, channels: number): Tensor =>
+        make(values, [batch, outHeight, outWidth, channels], dtype);
+      const one = source(data.shortcut, first);
+      const weight = make(data.shortcutWeight!, [1, 1, first + second, cout], dtype);
+      const sources = data.skip ? ([one, source(data.skip, second)] as const) : ([one] as const);
+      options.shortcut = { sources, weight, bias: make(data.shortcutBias!, [cout], dtype) };
+    }
     const x = make(data.x, [batch, height, width, cin], dtype);
     const y = conv2d(x, make(data.w, [...kernel, cin, cout], dtype), make(data.bias, [cout], dtype), options);
     expect(y.shape).toEqual([batch, outHeight, outWidth, cout]);
@@ -119,6 +130,14 @@ describe("conv2d", () => {
         }
       });
     });
+
+  for (const item of shortcutCases)
+    for (const dtype of gpu.DTYPES)
+      test(`with a shortcut, ${item.name} ${dtype}`, async () => {
+        // Each pipeline takes a CPU adapter seconds: a case of each type visits every kind of tile.
+        const visits = item.name.startsWith(dtype === "float32" ? "quads of two" : "quads of one");
+        await check(item, dtype, [undefined, PLAIN, ...(visits ? await gpu.kindsOfTile() : [])], 2048);
+      });
 
   for (const item of conv2dCases)
     for (const dtype of gpu.DTYPES)
@@ -245,6 +264,20 @@ describe("conv2d", () => {
       expect(() => conv2d(x, w, bias, { padding: 1, shift: bias })).toThrow("conv2d: shift must be [1, 2], got [2]");
       expect(() => conv2d(x, w, bias, { padding: 1, residual: x })).toThrow(
         "conv2d: residual must be [1, 2, 2, 2], got [1, 2, 2, 4]",
+      );
+      const shortcut = (source: Tensor, weight: Tensor): (() => Tensor) => {
+        return () => conv2d(x, w, bias, { padding: 1, shortcut: { sources: [x, source], weight, bias } });
+      };
+      expect(shortcut(bias, w)).toThrow("conv2d: a source of the shortcut must be [1, 2, 2, 2], got [2]");
+      expect(shortcut(x, w)).toThrow("conv2d: the shortcut's weight must be [1, 1, 8, 2], got [3, 3, 4, 2]");
+      const pointwise = make(new Float32Array(8), [1, 1, 4, 2], "float32");
+      const result = make(new Float32Array(8), [1, 2, 2, 2], "float32");
+      const one = { sources: [x] as const, weight: pointwise, bias };
+      expect(() => conv2d(x, w, bias, { padding: 1, shortcut: { ...one, bias: x } })).toThrow(
+        "conv2d: the shortcut's bias must be [2], got [1, 2, 2, 4]",
+      );
+      expect(() => conv2d(x, w, bias, { padding: 1, residual: result, shortcut: one })).toThrow(
+        "conv2d: takes a shortcut, or a shift and a residual, got both",
       );
       expect(() => conv2d(x, half, bias, { padding: 1 })).toThrow(/conv2d: the dtypes differ.*float32.*float16/);
     });

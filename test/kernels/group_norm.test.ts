@@ -1,10 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { groupNorm, type GroupNormOptions } from "../../src/tensor/ops/norm.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import type { FloatType } from "../cases/data.js";
 import {
   groupNormCases,
   groupNormData,
   groupNormReference,
+  joinedCases,
   type GroupNormCase,
   type NormData,
 } from "../cases/group_norm.js";
@@ -23,24 +25,35 @@ const tolerance = (dtype: FloatType, summed = CHOSEN, mean = 0): gpu.Tolerance =
   absolute: 4 * gpu.EPSILON * (1 + mean) + (dtype === "float16" ? 2 ** -25 : 0),
 });
 
+/** Some channels of every pixel. */
+function channelsOf(x: Float32Array, channels: number, from: number, to: number): Float32Array {
+  const parts = Array.from({ length: x.length / channels }, (_, i) =>
+    x.subarray(i * channels + from, i * channels + to),
+  );
+  return Float32Array.from(parts.flatMap((part) => [...part]));
+}
+
 async function run(
   item: GroupNormCase,
   data: NormData,
   dtype: FloatType,
-  how: Pick<GroupNormOptions, "splits" | "plain"> = {},
+  how: Pick<GroupNormOptions, "splits" | "plain" | "mergedBy"> = {},
 ): Promise<Float32Array> {
-  const { batch, spatial, channels, groups, eps, silu } = item;
+  const { batch, spatial, channels, groups, eps, silu, skip: behind = 0 } = item;
   return gpu.withTensors(async (make) => {
-    const x = make(data.x, [batch, ...spatial, channels], dtype);
+    const part = (from: number, to: number): Tensor =>
+      make(channelsOf(data.x, channels, from, to), [batch, ...spatial, to - from], dtype);
+    const front = channels - behind;
+    const [x, skip] = [part(0, front), behind > 0 ? part(front, channels) : null];
     const weight = make(data.weight, [channels], dtype);
-    return gpu.take(groupNorm(x, weight, make(data.bias, [channels], dtype), { groups, eps, silu, ...how }));
+    return gpu.take(groupNorm(x, weight, make(data.bias, [channels], dtype), { groups, eps, silu, skip, ...how }));
   });
 }
 
 describe("groupNorm", () => {
   gpu.checkLeaks();
 
-  for (const item of groupNormCases)
+  for (const item of [...groupNormCases, ...joinedCases])
     for (const dtype of gpu.DTYPES)
       test(`${item.name}${item.silu ? ", silu" : ""} ${dtype}`, async () => {
         const data = gpu.roundAll(groupNormData(item), dtype);
@@ -49,12 +62,13 @@ describe("groupNorm", () => {
         for (const splits of [undefined, 1, 3, 7]) {
           const summed = splits && size / splits;
           if (summed && summed > 16384) continue;
-          gpu.expectClose(
-            `${splits} splits`,
-            await run(item, data, dtype, { splits }),
-            wanted,
-            tolerance(dtype, summed, item.mean),
-          );
+          for (const mergedBy of ["thread", "workgroup"] as const)
+            gpu.expectClose(
+              `${splits} splits, merged by a ${mergedBy}`,
+              await run(item, data, dtype, { splits, mergedBy }),
+              wanted,
+              tolerance(dtype, summed, item.mean),
+            );
         }
       });
 
@@ -101,6 +115,17 @@ describe("groupNorm", () => {
       expect(() => groupNorm(x, four, six, options)).toThrow("groupNorm: weight must be [6], got [4]");
       expect(() => groupNorm(x, six, four, options)).toThrow("groupNorm: bias must be [6], got [4]");
       expect(() => groupNorm(x, half, six, options)).toThrow(/groupNorm: the dtypes differ/);
+      const quads = make(new Float32Array(16), [1, 2, 2, 4], "float32");
+      expect(() => groupNorm(x, six, six, { ...options, skip: quads })).toThrow(
+        /groupNorm: 3 groups do not divide.*\[1, 2, 2, 6\].* and skip \[1, 2, 2, 4\]/,
+      );
+      expect(() => groupNorm(x, six, six, { groups: 5, eps: 1e-5, skip: quads })).toThrow(
+        /groupNorm: x and skip are joined by quads.*\[1, 2, 2, 6\] and \[1, 2, 2, 4\]/,
+      );
+      const wide = make(new Float32Array(16), [1, 4, 1, 4], "float32");
+      expect(() => groupNorm(quads, six, six, { groups: 2, eps: 1e-5, skip: wide })).toThrow(
+        "groupNorm: skip must be [1, 2, 2, 4], got [1, 4, 1, 4]",
+      );
     });
   });
 });

@@ -63,6 +63,19 @@ export async function pretending<T>(properties: Partial<Device>, work: () => Pro
   }
 }
 
+/** Names of the kernels that `work` runs, in order. */
+export async function kernelsRun(work: () => void): Promise<string[]> {
+  const device = await testDevice();
+  const names: string[] = [];
+  const original = device.run.bind(device);
+  const run: Device["run"] = (call) => {
+    names.push(call.kernel.name);
+    original(call);
+  };
+  await pretending({ run }, () => Promise.resolve(work()));
+  return names;
+}
+
 /** Runs `work` with the kernels that real GPUs get: CPU adapters, as tests mostly have them, choose others. */
 export const asHardware = <T>(work: () => Promise<T>): Promise<T> => pretending({ isSoftware: false }, work);
 

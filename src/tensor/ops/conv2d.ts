@@ -14,6 +14,9 @@ export interface Conv2dOptions {
   shift?: Operand;
   /** [batch, height, width, cout] of the output, added to it. */
   residual?: Tensor;
+  /** A 1x1 convolution of other tensors with the pixels of the output, added up in the same sums; instead of a residual and a shift,
+   *  so that WebGPU's default of eight bindings suffices. */
+  shortcut?: Shortcut;
   /** Applied last. */
   activation?: Activation;
   /** Doubles the input in both directions first (nearest), without a copy of it; large ones in phases (the kernel says how). */
@@ -22,6 +25,15 @@ export interface Conv2dOptions {
   tile?: Tile;
   /** For tests and benchmarks: whether `upsample` is done in phases where that can be, whatever the size. */
   phases?: boolean;
+}
+
+export interface Shortcut {
+  /** [batch, height, width, channels] of the output: one tensor, or two whose channels lie one behind the other. */
+  sources: readonly [Tensor] | readonly [Tensor, Tensor];
+  /** [1, 1, channels of all, cout] */
+  weight: Tensor;
+  /** [cout] */
+  bias: Tensor;
 }
 
 /** Work from which an upsampled convolution in phases is worth another kernel to compile, and its weights' memory. */
@@ -40,7 +52,7 @@ const MOST_PHASE_BYTES = 16 * 2 ** 20;
  * @returns [batch, outHeight, outWidth, cout]
  */
 export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOptions = {}): Tensor {
-  const { stride = 1, padding = 0, shift, residual, activation = "none", upsample = false } = options;
+  const { stride = 1, padding = 0, shift, residual, activation = "none", upsample = false, shortcut } = options;
   if (x.shape.length !== 4 || w.shape.length !== 4 || w.shape[2] !== x.shape[3])
     throw new RangeError(
       `conv2d: takes x [batch, height, width, cin] and w [kh, kw, cin, cout], got [${x.shape.join(", ")}] and [${w.shape.join(", ")}]`,
@@ -60,12 +72,23 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   expectShape("conv2d", "bias", bias, [cout]);
   const place = shift && rowPlace("conv2d", "shift", shift, [batch, cout]);
   if (residual) expectShape("conv2d", "residual", residual, shape);
-  const format = formatFor("conv2d", x, w, bias, place?.tensor, residual);
+  const sources = shortcut?.sources ?? [];
+  const [cinShortcut = 0, cinSkip = 0] = sources.map((source) => source.shape.at(-1)!);
+  for (const source of sources)
+    expectShape("conv2d", "a source of the shortcut", source, [batch, outHeight, outWidth, source.shape.at(-1)!]);
+  const ofShortcut = shortcut ? [shortcut.weight, shortcut.bias, ...sources] : [];
+  if (shortcut) {
+    expectShape("conv2d", "the shortcut's weight", shortcut.weight, [1, 1, cinShortcut + cinSkip, cout]);
+    expectShape("conv2d", "the shortcut's bias", shortcut.bias, [cout]);
+    if (shift || residual) throw new RangeError("conv2d: takes a shortcut, or a shift and a residual, got both");
+  }
+  const format = formatFor("conv2d", x, w, bias, place?.tensor, residual, ...ofShortcut);
   const y = Tensor.empty(device, shape, x.dtype);
-  const flags = { shift: Boolean(shift), residual: Boolean(residual) };
-  const terms = [place?.tensor, residual].filter((term) => term !== undefined);
+  const flags = { shift: Boolean(shift), residual: Boolean(residual), shortcut: sources.length as 0 | 1 | 2 };
+  const terms = [place?.tensor, residual, ...ofShortcut].filter((term) => term !== undefined);
   const phases =
     upsample &&
+    !shortcut &&
     options.tile?.by !== "plain" &&
     (options.phases ??
       (2 * y.size * cin * kernelHeight * kernelWidth >= WORTH_PHASES && phaseBytes(w) <= MOST_PHASE_BYTES)) &&
@@ -75,10 +98,11 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const [kh, kw] = phases ? [2, 2] : [kernelHeight, kernelWidth];
   const [oh, ow] = phases ? [height, width] : [outHeight, outWidth];
   const m = batch * oh * ow;
-  const k = kh * kw * cin;
+  const k = kh * kw * cin + cinShortcut + cinSkip;
+  const run = commonDivisor(cin, cinShortcut, cinSkip);
   const slots = phases ? 4 : 1;
   const tile =
-    options.tile ?? chooseTile(device, { m: slots * m, n: cout, k, run: cin, xBytes: x.bytes, wBytes: weights.bytes });
+    options.tile ?? chooseTile(device, { m: slots * m, n: cout, k, run, ...operandBytes(x, weights, shortcut) });
   const flopsPerRow = 2 * cout * k * slots;
   for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile))) {
     device.run({
@@ -87,7 +111,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
       values: {
         ...{ height, width, cin, cout, out_height: oh, out_width: ow, kernel_height: kh, kernel_width: kw },
         ...{ stride, pad_top: top, pad_left: left, upsample: upsample && !phases ? 1 : 0 },
-        ...{ m, row_start: start, row_end: start + count },
+        ...{ m, row_start: start, row_end: start + count, cin_shortcut: cinShortcut, cin_skip: cinSkip },
         ...{ shift_stride: place?.stride ?? 0, shift_start: place?.start ?? 0 },
       },
       buffers: [x, weights, bias, y, ...terms],
@@ -97,6 +121,16 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   }
   return y;
 }
+
+/** Bytes of the largest operands: each may need a texture. */
+const operandBytes = (x: Tensor, w: Tensor, shortcut?: Shortcut): { xBytes: number; wBytes: number } => ({
+  xBytes: Math.max(x.bytes, ...(shortcut?.sources ?? []).map(({ bytes }) => bytes)),
+  wBytes: Math.max(w.bytes, shortcut?.weight.bytes ?? 0),
+});
+
+/** The largest number that divides all. */
+const commonDivisor = (...numbers: number[]): number =>
+  numbers.reduce((a, b) => (b === 0 ? a : commonDivisor(b, a % b)));
 
 const phaseBytes = (w: Tensor): number => (w.bytes / 9) * 16;
 
