@@ -169,20 +169,22 @@ function attentionTiles(
   const most = (sizes: readonly number[], quadsOfRow: number): number =>
     sizes.find((size) => quadsOfRow % size === 0) ?? Math.min(sizes.at(-1)!, quadsOfRow);
   if (lanes > 0) {
-    const tile = { by: "broadcast" as const, lanes, tileM: long ? Math.min(4, Math.ceil(queries / lanes)) : 1 };
+    const tile = { by: "broadcast" as const, lanes, tileM: Math.min(long ? 4 : 2, Math.ceil(queries / lanes)) };
     const sizes = long ? [10, 8, 7, 6, 5, 4] : [4, 2, 1];
     return { scores: { ...tile, tileN4: most(sizes, quads) }, values: { ...tile, tileN4: most(sizes, parts) } };
   }
-  if (!long || !cheapTextures)
-    return { scores: { tileM: 4, tileN4: 1 }, values: { tileM: 4, tileN4: parts % 2 === 0 ? 2 : 1 } };
   if (quadSwaps) {
     const swap = (quadsOfRow: number, inner: number, textures: Textures): Tile => {
-      const tileN4 = [5, 4, 3, 2, 1].find((size) => quadsOfRow % (4 * size) === 0) ?? Math.min(3, quadsOfRow);
-      const tileM = Math.min(tileN4 > 4 ? 6 : 8, Math.ceil(queries / 4));
-      return { by: "swap", lanes: 4, tileM, tileN4, step: inner % 2 === 0 ? 2 : 1, textures };
+      const sizes = long ? [5, 4, 3, 2] : [1];
+      const tileN4 = sizes.find((size) => quadsOfRow % (4 * size) === 0) ?? Math.min(long ? 3 : 1, quadsOfRow);
+      const tileM = Math.min(long ? (tileN4 > 4 ? 6 : 8) : 2, Math.ceil(queries / 4));
+      const step = inner % 2 === 0 ? 2 : 1;
+      return { by: "swap", lanes: 4, tileM, tileN4, step, textures: long ? textures : "none" };
     };
     return { scores: swap(quads, parts, "xw"), values: swap(parts, quads, "w") };
   }
+  if (!long || !cheapTextures)
+    return { scores: { tileM: 4, tileN4: 1 }, values: { tileM: 4, tileN4: parts % 2 === 0 ? 2 : 1 } };
   return {
     scores: { tileM: 16, tileN4: 2, textures: "xw" },
     values: { tileM: 16, tileN4: most([5, 4, 3, 2, 1], parts), textures: "w" },

@@ -31,7 +31,7 @@ export function chooseTile(device: Device, shape: ProductShape): Tile {
   if (device.plainKernels || n % 4 !== 0 || run % 4 !== 0 || (gated && n % 8 !== 0)) return PLAIN;
   if (!device.isSoftware) return hardwareTile(shape);
   if (device.broadcastLanes > 0) return broadcastTile(device, shape) ?? smallTile(n);
-  return (device.cheapTextures ? textureTile(device, shape) : null) ?? smallTile(n);
+  return swiftShaderTile(device, shape) ?? smallTile(n);
 }
 
 /** What any adapter compiles fast. */
@@ -57,14 +57,21 @@ function broadcastTile(device: Device, { m, n, k }: ProductShape): Tile | null {
   return n >= 16 ? { by, lanes, tileM: m > lanes ? 2 : 1, tileN4: n % 16 === 0 ? 4 : 2 } : null;
 }
 
-/** SwiftShader: big tiles, as many numbers as possible per fetched texel; its subgroups have four lanes. */
-function textureTile(device: Device, { m, n, k, run = k, xBytes, wBytes }: ProductShape): Tile | null {
-  const fits = TextureCache.fits(xBytes) && TextureCache.fits(wBytes);
-  if (2 * m * n * k < LONG / 5 || !fits || n % 16 !== 0) return null;
-  const textures = "xw" as const;
-  if (device.quadSwaps && n % 64 === 0 && m >= 32)
-    return { by: "swap", lanes: 4, tileM: 8, tileN4: 4, step: run % 16 === 0 ? 4 : run % 8 === 0 ? 2 : 1, textures };
-  return { tileM: 16, tileN4: 4, textures };
+/**
+ * SwiftShader: big tiles, as many numbers as possible per fetched texel, where the work is worth a copy of x in a texture and half
+ * a second of compiling. Its subgroups have four lanes.
+ */
+function swiftShaderTile(device: Device, { m, n, k, run = k, xBytes, wBytes, gated }: ProductShape): Tile | null {
+  const { cheapTextures, quadSwaps } = device;
+  const fits = cheapTextures && TextureCache.fits(wBytes);
+  const long = 2 * m * n * k >= LONG / 5 && fits && TextureCache.fits(xBytes);
+  const by = "swap" as const;
+  if (long && quadSwaps && n % 64 === 0 && m >= 32)
+    return { by, lanes: 4, tileM: 8, tileN4: 4, step: run % 16 === 0 ? 4 : run % 8 === 0 ? 2 : 1, textures: "xw" };
+  if (long && n % 16 === 0) return { tileM: 16, tileN4: 4, textures: "xw" };
+  if (!quadSwaps || n < 16) return null;
+  const tile = { tileM: Math.min(2, Math.ceil(m / 4)), tileN4: gated ? 2 : 1 };
+  return { by, lanes: 4, ...tile, step: 1, textures: fits ? "w" : "none" };
 }
 
 /** Rows that one tile covers. */
