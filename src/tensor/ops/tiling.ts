@@ -49,12 +49,13 @@ function hardwareTile({ m, n, k, run = k }: ProductShape): Tile {
 /** Work from which a faster kernel is worth the second or so that CPU adapters take to compile it. */
 export const LONG = 5e8;
 
-/** llvmpipe. 32 x 32 sums are among the fastest, and 16 x 16 compile in a third of the time. */
-function broadcastTile(device: Device, { m, n, k }: ProductShape): Tile | null {
+/** llvmpipe. 32 x 32 sums are among the fastest (24 x 32 with the taps of a kernel), and 16 x 16 compile in a third of the time. */
+function broadcastTile(device: Device, { m, n, k, run = k }: ProductShape): Tile | null {
   const lanes = device.broadcastLanes;
   const by = "broadcast" as const;
-  if (2 * m * n * k >= LONG && n % 32 === 0) return { by, lanes, tileM: Math.min(4, Math.ceil(m / lanes)), tileN4: 8 };
-  return n >= 16 ? { by, lanes, tileM: m > lanes ? 2 : 1, tileN4: n % 16 === 0 ? 4 : 2 } : null;
+  const blocks = Math.ceil(m / lanes);
+  if (2 * m * n * k >= LONG && n % 32 === 0) return { by, lanes, tileM: Math.min(run < k ? 3 : 4, blocks), tileN4: 8 };
+  return n >= 16 ? { by, lanes, tileM: Math.min(2, blocks), tileN4: n % 16 === 0 ? 4 : 2 } : null;
 }
 
 /**
