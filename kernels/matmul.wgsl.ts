@@ -80,6 +80,10 @@ fn element(e: u32) -> f32 {
 }
 ${plainEntry(variant.gated !== "none" ? "(params.n / 2u)" : "params.n", (x) => activate(variant.activation, x))}`;
 
+/** Behind the last quad of the inner axis. */
+const end = (split: boolean): string =>
+  split ? "min((slot + 1u) * params.slice, params.k >> 2u)" : "(params.k >> 2u)";
+
 const productOf = ({ activation, gated, bias, residual, split }: MatmulVariant): Product => ({
   rows: "params.m",
   setup: (name, row) => `  let x${name} = ${row} * (params.k >> 2u);`,
@@ -87,8 +91,7 @@ const productOf = ({ activation, gated, bias, residual, split }: MatmulVariant):
     _names,
     step,
     body,
-  ) => `  let end = ${split ? "min((slot + 1u) * params.slice, params.k >> 2u)" : "params.k >> 2u"};
-  for (var k = ${split ? "slot * params.slice" : "0u"}; k < end; k += ${step}u) {
+  ) => `  for (var k = ${split ? "slot * params.slice" : "0u"}; k < ${end(split)}; k += ${step}u) {
     let base = k * 4u * n4;
 ${body()}
   }`,
