@@ -6,6 +6,9 @@
  *
  * With `gated` the columns come in pairs of quads, value and gate, and y[M, N / 2] = value * gelu(gate): the GEGLU of
  * transformer blocks (Shazeer 2020), whose intermediate result is then never in memory.
+ *
+ * `split`: workgroup z adds up one slice of the inner axis only (split-K), so that products of few rows have threads enough
+ * for a GPU: y[z, M, N] in f32, which matmul_merge.wgsl.ts adds up and finishes. Tiled only.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { plainEntry, tiledEntry } from "./tile.js";
@@ -32,19 +35,21 @@ export interface MatmulVariant extends TileVariant {
   gated: Gate;
   bias: boolean;
   residual: boolean;
+  /** y are the sums of slices, of `slice` quads of the inner axis each: no bias, residual, activation or gates. */
+  split: boolean;
   /** Operands that are read through textures. */
   textures: Textures;
 }
 
-const params = u32s("m", "n", "k", "row_start", "row_end");
+const params = u32s("m", "n", "k", "slice", "row_start", "row_end");
 
 /** The parts that every variant declares. Optional terms are variants, not branches: they are half of the code of a large tile. */
-const header = ({ format, by, textures, bias, residual }: MatmulVariant): string =>
+const header = ({ format, by, textures, bias, residual, split }: MatmulVariant): string =>
   enable(format, usesSubgroups({ by })) +
   paramsStruct(params) +
   tensor(1, "x", operandAccess(textures)[0], format) +
   tensor(2, "w", operandAccess(textures)[1], format) +
-  tensor(3, "y", "write", format) +
+  tensor(3, "y", "write", split ? "f32" : format) +
   (bias ? tensor(4, "bias", "read", format) : "") +
   (residual ? tensor(bias ? 5 : 4, "residual", "read", format) : "") +
   activationFunctions;
@@ -75,14 +80,23 @@ fn element(e: u32) -> f32 {
 }
 ${plainEntry(variant.gated !== "none" ? "(params.n / 2u)" : "params.n", (x) => activate(variant.activation, x))}`;
 
-const productOf = ({ activation, gated, bias, residual }: MatmulVariant): Product => ({
+/** Behind the last quad of the inner axis. */
+const end = (split: boolean): string =>
+  split ? "min((slot + 1u) * params.slice, params.k >> 2u)" : "(params.k >> 2u)";
+
+const productOf = ({ activation, gated, bias, residual, split }: MatmulVariant): Product => ({
   rows: "params.m",
   setup: (name, row) => `  let x${name} = ${row} * (params.k >> 2u);`,
-  loops: (_names, step, body) => `  for (var k = 0u; k < (params.k >> 2u); k += ${step}u) {
+  loops: (
+    _names,
+    step,
+    body,
+  ) => `  for (var k = ${split ? "slot * params.slice" : "0u"}; k < ${end(split)}; k += ${step}u) {
     let base = k * 4u * n4;
 ${body()}
   }`,
   load: (name, k) => `load4_x(x${name} + ${k})`,
+  at: (row, column) => `${split ? `(slot * params.m + ${row})` : row} * n4 + ${column}`,
   epilogue: ({ rows, columns, sum, at, column }) =>
     [
       ...(bias ? columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`) : []),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { matmul, type MatmulOptions } from "../../src/tensor/ops/matmul.js";
-import { PLAIN, type Tile } from "../../src/tensor/ops/tiling.js";
+import { chooseSlicedTile, chooseTile, PLAIN, type Tile } from "../../src/tensor/ops/tiling.js";
 import { Random, type FloatType } from "../cases/data.js";
 import {
   columnsOf,
@@ -29,10 +29,16 @@ const visited = (item: MatmulCase, dtype: FloatType): (Tile | undefined)[] => {
   return [undefined, PLAIN, ...(everyTile ? tilesFor(item) : [])];
 };
 
-async function run(item: MatmulCase, data: MatmulData, dtype: FloatType, tile?: Tile): Promise<Float32Array> {
+async function run(
+  item: MatmulCase,
+  data: MatmulData,
+  dtype: FloatType,
+  tile?: Tile,
+  slices?: number,
+): Promise<Float32Array> {
   const { m, n, k, activation, gated } = item;
   return gpu.withTensors(async (make) => {
-    const options: MatmulOptions = { activation, gated, tile };
+    const options: MatmulOptions = { activation, gated, tile, slices };
     if (data.bias) options.bias = make(data.bias, [n], dtype);
     if (data.residual) options.residual = make(data.residual, [m, n], dtype);
     return gpu.take(matmul(make(data.x, [m, k], dtype), make(data.w, [k, n], dtype), options));
@@ -103,6 +109,86 @@ describe("matmul", () => {
       }
     });
 
+  for (const dtype of gpu.DTYPES)
+    test(`slices of the inner axis are added up, ${dtype}`, async () => {
+      // 52 quads: 5 and 3 slices leave a shorter one, and 200 are more than there are quads.
+      const shape: MatmulCase = { name: "", m: 77, n: 72, k: 208, flops: 0 };
+      for (const [item, tiles] of [
+        [{ ...shape, bias: true, residual: true, activation: "silu" }, await gpu.kindsOfTile()],
+        [{ ...shape, m: 1, n: 24, residual: true }, [{ tileM: 1, tileN4: 1, flat: true }]],
+        [{ ...shape, m: 1, n: 24, bias: true, activation: "gelu" }, [{ tileM: 1, tileN4: 1, flat: true }]],
+      ] as [MatmulCase, Tile[]][]) {
+        const data = gpu.roundAll(matmulData(item), dtype);
+        const wanted = gpu.want(matmulReference(item, data), item.m * item.n, 2048);
+        for (const tile of tiles)
+          for (const slices of [2, 3, 5, 200]) {
+            const name = `${slices} slices, ${JSON.stringify(tile)}`;
+            gpu.expectClose(name, await run(item, data, dtype, tile, slices), wanted, tolerance(dtype, item.k));
+          }
+      }
+    });
+
+  test("slices are added up over dispatches too", async () => {
+    const item: MatmulCase = { name: "", m: 301, n: 12, k: 20, bias: true, residual: true, flops: 0 };
+    const data = matmulData(item);
+    const wanted = gpu.want(matmulReference(item, data), item.m * item.n);
+    await gpu.pretending({ flopsBudget: 50_000 }, async () => {
+      const got = await run(item, data, "float32", { tileM: 2, tileN4: 1 }, 3);
+      gpu.expectClose("split", got, wanted, tolerance("float32", item.k));
+    });
+  });
+
+  test("sums of slices above the largest half stay finite", async () => {
+    const k = 64;
+    const item: MatmulCase = { name: "", m: 9, n: 8, k, flops: 0 };
+    const x = new Float32Array(9 * k).fill(200);
+    // One slice is 1.28 million, the other -1.248 million.
+    const w = Float32Array.from({ length: k * 8 }, (_, i) => (i < (k * 8) / 2 ? 200 : -195));
+    const wanted = gpu.want(matmulReference(item, { x, w }), 72);
+    gpu.expectClose("sum", await run(item, { x, w }, "float16", { tileM: 4, tileN4: 2 }, 2), wanted, { relative: 0 });
+  });
+
+  for (const dtype of gpu.DTYPES)
+    test(`GPUs get slices where rows are few, ${dtype}`, async () => {
+      for (const start of ["time embedding [2, 1280]", "context k", "feed-forward out, 17"]) {
+        const item = matmulCases.find(({ name }) => name.startsWith(start))!;
+        const data = gpu.roundAll(matmulData(item), dtype);
+        const wanted = gpu.want(matmulReference(item, data), item.m * item.n, 512);
+        const kernels = await gpu.asHardware(async () => {
+          gpu.expectClose(item.name, await run(item, data, dtype), wanted, tolerance(dtype, item.k));
+          return gpu.withTensors(async (make) => {
+            const [x, w] = [make(data.x, [item.m, item.k], dtype), make(data.w, [item.k, item.n], dtype)];
+            return gpu.kernelsRun(() => matmul(x, w).dispose());
+          });
+        });
+        expect(kernels).toEqual(["matmul", "matmul merge"]);
+      }
+    });
+
+  test("the choice of slices", async () => {
+    const device = await gpu.testDevice();
+    const choose = (m: number, n: number, k: number, gated = false): ReturnType<typeof chooseSlicedTile> =>
+      chooseSlicedTile(device, { m, n, k, gated, xBytes: 4 * m * k, wBytes: 4 * k * n });
+    const flat = { tileM: 1, tileN4: 1, flat: true };
+    const shared = { by: "workgroup", tileM: 8, tileN4: 2 };
+    await gpu.asHardware(async () => {
+      expect(choose(1, 1280, 1280)).toEqual({ tile: flat, slices: 10 });
+      expect(choose(16, 1280, 1280)).toEqual({ tile: { tileM: 2, tileN4: 2, flat: false }, slices: 7 });
+      expect(choose(77, 768, 768)).toEqual({ tile: shared, slices: 5 });
+      expect(choose(128, 1280, 5120)).toEqual({ tile: shared, slices: 2 });
+      // Enough threads, an inner axis too short to cut, pairs of quads, and no whole quads.
+      expect(choose(4096, 320, 320)).toEqual({ tile: shared, slices: 1 });
+      expect(choose(1, 1280, 252)).toEqual({ tile: flat, slices: 1 });
+      expect(choose(2, 1280, 1280, true)).toEqual({ tile: { tileM: 1, tileN4: 2, flat: true }, slices: 1 });
+      expect(choose(1, 1281, 1280)).toEqual({ tile: PLAIN, slices: 1 });
+      await gpu.pretending({ plainKernels: true }, async () =>
+        expect(choose(1, 1280, 1280)).toEqual({ tile: PLAIN, slices: 1 }),
+      );
+    });
+    const size = { m: 1, n: 1280, k: 1280, xBytes: 5120, wBytes: 4 * 1280 ** 2 };
+    expect(choose(1, 1280, 1280)).toEqual({ tile: chooseTile(device, size), slices: 1 });
+  });
+
   test("x may have any number of axes", async () => {
     await gpu.withTensors(async (make) => {
       const random = new Random(1);
@@ -120,6 +206,9 @@ describe("matmul", () => {
       expect(() => matmul(x, x)).toThrow("matmul: the inner sizes differ, got [2, 3] and [2, 3]");
       expect(() => matmul(x, w, { bias: x })).toThrow("matmul: bias must be [4], got [2, 3]");
       expect(() => matmul(x, w, { residual: w })).toThrow("matmul: residual must be [2, 4], got [3, 4]");
+      expect(() => matmul(x, w, { tile: PLAIN, slices: 2 })).toThrow(
+        /matmul: slices take a tiled kernel and no gates, got none/,
+      );
       expect(() => matmul(x, half)).toThrow(/matmul: the dtypes differ.*float32 \[2, 3\].*float16 \[3, 4\]/);
     });
   });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { attention } from "../../src/tensor/ops/attention.js";
 import { linearCombination } from "../../src/tensor/ops/elementwise.js";
-import { matmul } from "../../src/tensor/ops/matmul.js";
+import { matmul, type MatmulOptions } from "../../src/tensor/ops/matmul.js";
 import type { Tile } from "../../src/tensor/ops/tiling.js";
 import { Plan } from "../../src/tensor/plan.js";
 import { Tensor } from "../../src/tensor/tensor.js";
@@ -11,14 +11,14 @@ import * as gpu from "../support/gpu.js";
 const [TOKENS, WIDTH] = [40, 64];
 
 /** A bit of a transformer: x + attention(x w, memo of the context) through several intermediate results. */
-function work(w: Tensor, x: Tensor, context: Tensor, derived: { count: number }, tile?: Tile): Tensor {
+function work(w: Tensor, x: Tensor, context: Tensor, derived: { count: number }, how?: MatmulOptions): Tensor {
   const keys = context.memo(w, () => {
     derived.count++;
-    return [matmul(context, w, { tile })];
+    return [matmul(context, w, how)];
   })[0];
   let h = x;
   for (let i = 0; i < 3; i++) {
-    const q = matmul(h, w, { activation: "silu", tile });
+    const q = matmul(h, w, { activation: "silu", ...how });
     h = attention(q.reshape([1, TOKENS, WIDTH]), keys, keys, { heads: 2 }).reshape([TOKENS, WIDTH]);
   }
   return linearCombination([
@@ -39,7 +39,7 @@ async function withInputs(body: (make: (seed: number, shape: number[]) => Tensor
 describe("Plan", () => {
   gpu.checkLeaks();
 
-  const replays = (tile?: Tile): Promise<void> =>
+  const replays = (how?: MatmulOptions): Promise<void> =>
     withInputs(async (make) => {
       const device = await gpu.testDevice();
       const w = make(1, [WIDTH, WIDTH]);
@@ -47,10 +47,10 @@ describe("Plan", () => {
       const contexts = [5, 6].map((seed) => make(seed, [1, 12, WIDTH]));
       const wanted: Float32Array[] = [];
       for (const context of contexts)
-        for (const x of xs) wanted.push(await gpu.take(device.scope(() => work(w, x, context, { count: 0 }, tile))));
+        for (const x of xs) wanted.push(await gpu.take(device.scope(() => work(w, x, context, { count: 0 }, how))));
 
       const derived = { count: 0 };
-      const plan = new Plan(device, [xs[0], contexts[0]], (x, context) => work(w, x, context, derived, tile), {
+      const plan = new Plan(device, [xs[0], contexts[0]], (x, context) => work(w, x, context, derived, how), {
         hoisted: [1],
       });
       const got: Float32Array[] = [];
@@ -62,7 +62,8 @@ describe("Plan", () => {
     });
 
   test("replays give bit for bit what the ops give, with other inputs and other hoisted inputs", () => replays());
-  test("also where operands go through textures", () => replays({ tileM: 4, tileN4: 2, textures: "xw" }));
+  test("also where operands go through textures", () => replays({ tile: { tileM: 4, tileN4: 2, textures: "xw" } }));
+  test("and where products are added up from slices", () => replays({ tile: { tileM: 4, tileN4: 2 }, slices: 3 }));
 
   test("replays allocate nothing and make no bind groups", () =>
     withInputs(async (make) => {

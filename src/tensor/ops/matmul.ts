@@ -1,9 +1,10 @@
 import type { Activation } from "../../../kernels/activation.js";
 import { matmul as kernel, type Gate } from "../../../kernels/matmul.wgsl.js";
+import { matmulMerge, WORKGROUP_SIZE, type MatmulMergeVariant } from "../../../kernels/matmul_merge.wgsl.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
-import { expectShape, formatFor, rowRuns } from "./common.js";
-import { chooseTile, rowUnit, tileGrid, tileVariant, type Tile } from "./tiling.js";
+import { expectShape, foldedGrid, formatFor, quadsOf, rowRuns } from "./common.js";
+import { chooseSlicedTile, rowUnit, sliceQuads, tileGrid, tileVariant, type Tile } from "./tiling.js";
 
 export interface MatmulOptions {
   /** [N], added to every row. */
@@ -16,7 +17,12 @@ export interface MatmulOptions {
   gated?: Gate;
   /** For tests and benchmarks: a tile other than the one chosen by shape. */
   tile?: Tile;
+  /** With `tile`: into how many slices the inner axis is cut. */
+  slices?: number;
 }
+
+/** What the sums of a slice go without; they get it when all are added up. */
+const UNFINISHED = { activation: "none", gated: "none", bias: false, residual: false } as const;
 
 /**
  * x · w + bias, then + residual, then the activation; sums in float32.
@@ -41,19 +47,47 @@ export function matmul(
   if (bias) expectShape("matmul", "bias", bias, [n]);
   if (residual) expectShape("matmul", "residual", residual, shape);
   const format = formatFor("matmul", x, w, bias, residual);
+  const { tile, slices: wanted = 1 } = options.tile
+    ? { tile: options.tile, slices: options.slices }
+    : chooseSlicedTile(device, { m, n, k, xBytes: x.bytes, wBytes: w.bytes, gated: pairs });
+  if (wanted > 1 && (pairs || tile.by === "plain"))
+    throw new RangeError(`matmul: slices take a tiled kernel and no gates, got ${gated} and ${JSON.stringify(tile)}`);
   const y = Tensor.empty(device, shape, x.dtype);
-  const tile = options.tile ?? chooseTile(device, { m, n, k, xBytes: x.bytes, wBytes: w.bytes, gated: pairs });
-  const flags = { gated, bias: Boolean(bias), residual: Boolean(residual) };
+  const slice = sliceQuads(tile, k, wanted);
+  const slices = Math.max(1, Math.ceil(k / 4 / slice));
+  const split = slices > 1;
+  const finish = { activation, bias: Boolean(bias), residual: Boolean(residual) };
   const terms = [bias, residual].filter((term) => term != null);
+  const sums = split ? Tensor.empty(device, [slices, m, n], "float32") : y;
   for (const [start, count] of rowRuns(device, m, 2 * n * k, rowUnit(tile))) {
     device.run({
       kernel,
-      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, activation, ...flags },
-      values: { m, n, k, row_start: start, row_end: start + count },
-      buffers: [x, w, y, ...terms],
-      grid: tileGrid(device, count, n, tile, pairs),
+      variant: {
+        ...{ format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, split },
+        ...(split ? UNFINISHED : { ...finish, gated }),
+      },
+      values: { m, n, k, slice, row_start: start, row_end: start + count },
+      buffers: [x, w, sums, ...(split ? [] : terms)],
+      grid: [...tileGrid(device, count, n, tile, pairs), slices],
       flops: 2 * count * n * k,
     });
   }
+  if (split) {
+    merge(sums, y, terms, { format, ...finish });
+    sums.dispose();
+  }
   return y;
+}
+
+/** Adds up the sums of slices, [slices, M, N] in float32, and finishes them as y [..., N]. */
+function merge(sums: Tensor, y: Tensor, terms: readonly Tensor[], variant: MatmulMergeVariant): void {
+  const [slices, , n] = sums.shape;
+  const quads = quadsOf(y);
+  y.device.run({
+    kernel: matmulMerge,
+    variant,
+    values: { slices, quads, columns: n / 4 },
+    buffers: [sums, y, ...terms],
+    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
+  });
 }

@@ -25,11 +25,24 @@ export interface ProductShape {
   gated?: boolean;
 }
 
-/** The tile for a product. */
+/** A tile, and into how many slices the inner axis is cut for it; threads then add up one each (split-K). */
+export interface SlicedTile {
+  tile: Tile;
+  slices: number;
+}
+
+/** The tile for a product whose inner axis may be cut. CPU adapters have few threads to fill, and pairs are not merged. */
+export function chooseSlicedTile(device: Device, shape: ProductShape): SlicedTile {
+  const tile = chooseTile(device, shape);
+  if (device.isSoftware || tile.by === "plain" || shape.gated) return { tile, slices: 1 };
+  return hardwareTile(shape, Math.max(1, Math.floor(shape.k / SLICE)));
+}
+
+/** The tile for a product whose inner axis stays whole. */
 export function chooseTile(device: Device, shape: ProductShape): Tile {
   const { n, k, run = k, gated = false } = shape;
   if (device.plainKernels || n % 4 !== 0 || run % 4 !== 0 || (gated && n % 8 !== 0)) return PLAIN;
-  if (!device.isSoftware) return hardwareTile(shape);
+  if (!device.isSoftware) return hardwareTile(shape, 1).tile;
   if (device.broadcastLanes > 0) return broadcastTile(device, shape) ?? smallTile(n);
   return swiftShaderTile(device, shape) ?? smallTile(n);
 }
@@ -37,13 +50,24 @@ export function chooseTile(device: Device, shape: ProductShape): Tile {
 /** What any adapter compiles fast. */
 const smallTile = (n: number): Tile => ({ tileM: 4, tileN4: n % 8 === 0 ? 2 : 1 });
 
-function hardwareTile({ m, n, k, run = k }: ProductShape): Tile {
-  // Fewer workgroups or threads than this leave compute units idle; smaller tiles then win.
-  const tiles = (m / SHARED_TILE) * (n / SHARED_TILE);
-  if (tiles >= 64 && n % 32 === 0 && run % (4 * SHARED_QUADS) === 0) return { by: "workgroup", tileM: 8, tileN4: 2 };
-  const tileN4 = n % 8 === 0 ? 2 : 1;
-  const tileM = [8, 4, 2].find((rows) => Math.ceil(m / rows) * (n / (4 * tileN4)) >= 8192) ?? 1;
-  return { tileM, tileN4 };
+/** Fewer workgroups or threads than this leave a GPU's compute units idle. */
+const FILLED = { tiles: 64, threads: 8192 };
+/** What a slice keeps of the inner axis at least: each writes sums that have to be read again. */
+const SLICE = 128;
+
+/** The largest tile of which a GPU gets enough, with as few of the `most` slices as that takes; smaller ones load more. */
+function hardwareTile({ m, n, k, run = k, gated = false }: ProductShape, most: number): SlicedTile {
+  const slices = Math.ceil(FILLED.tiles / ((m / SHARED_TILE) * (n / SHARED_TILE)));
+  // Few rows would fill little of such a tile, in every slice.
+  const shared = slices <= (m < SHARED_TILE ? 1 : most) && n % 32 === 0 && run % (4 * SHARED_QUADS) === 0;
+  if (shared) return { tile: { by: "workgroup", tileM: 8, tileN4: 2 }, slices };
+  const tiles = [8, 4, 2, 1].map((tileM): Tile => ({ tileM, tileN4: n % 8 === 0 ? 2 : 1 }));
+  if (!gated) tiles.push({ tileM: 1, tileN4: 1 });
+  const threads = ({ tileM, tileN4 }: Tile): number => Math.ceil(m / tileM) * (n / (4 * tileN4));
+  const tile = tiles.find((each) => threads(each) * most >= FILLED.threads) ?? tiles[tiles.length - 1];
+  // Of squares, a few rows would fill some lines only.
+  const flat = Math.ceil(m / tile.tileM) < WORKGROUP;
+  return { tile: { ...tile, flat }, slices: Math.min(most, Math.ceil(FILLED.threads / threads(tile))) };
 }
 
 /** Work from which a faster kernel is worth the second or so that CPU adapters take to compile it. */
@@ -87,6 +111,12 @@ export const tileVariant = (device: Device, tile: Tile): TileVariant & { texture
   ...{ by: "registers", flat: device.isSoftware, lanes: 0, step: 1, textures: "none" },
   ...tile,
 });
+
+/** Quads of the inner axis in a slice, whole turns of the tile's loop; the last slice may be shorter. */
+export function sliceQuads({ by, step = 1 }: Tile, k: number, slices: number): number {
+  const turn = by === "workgroup" ? SHARED_QUADS : step;
+  return Math.max(1, Math.ceil(k / 4 / slices / turn)) * turn;
+}
 
 /** Workgroups for `rows` x `columns` of the product; see kernels/tile.ts for what one covers. */
 export function tileGrid(device: Device, rows: number, columns: number, tile: Tile, gated = false): [number, number] {
