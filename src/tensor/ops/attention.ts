@@ -6,7 +6,7 @@ import { placeOf, type Operand } from "../columns.js";
 import type { Device } from "../device.js";
 import { Tensor } from "../tensor.js";
 import { foldedGrid, formatFor, quadsOf, rowRuns } from "./common.js";
-import { LONG, tileGrid, tileVariant, type Tile } from "./tiling.js";
+import { LONG, swapTile, tileGrid, tileVariant, type Tile } from "./tiling.js";
 
 export interface AttentionOptions {
   heads: number;
@@ -174,12 +174,11 @@ function attentionTiles(
     return { scores: { ...tile, tileN4: most(sizes, quads) }, values: { ...tile, tileN4: most(sizes, parts) } };
   }
   if (quadSwaps) {
-    const swap = (quadsOfRow: number, inner: number, textures: Textures): Tile => {
-      const sizes = long ? [5, 4, 3, 2] : [1];
-      const tileN4 = sizes.find((size) => quadsOfRow % (4 * size) === 0) ?? Math.min(long ? 3 : 1, quadsOfRow);
-      const tileM = Math.min(long ? (tileN4 > 4 ? 6 : 8) : 2, Math.ceil(queries / 4));
-      const step = inner % 2 === 0 ? 2 : 1;
-      return { by: "swap", lanes: 4, tileM, tileN4, step, textures: long ? textures : "none" };
+    const swap = (columns: number, run: number, textures: Textures): Tile => {
+      const tile = { by: "swap" as const, lanes: 4, step: run % 2 === 0 ? 2 : 1, textures };
+      if (!long) return { ...tile, tileM: Math.min(2, Math.ceil(queries / 4)), tileN4: 1, textures: "none" };
+      const whole = swapTile({ rows: queries, quads: columns, run, textures });
+      return whole ?? { ...tile, tileM: Math.min(8, Math.ceil(queries / 4)), tileN4: Math.min(3, columns) };
     };
     return { scores: swap(quads, parts, "xw"), values: swap(parts, quads, "w") };
   }

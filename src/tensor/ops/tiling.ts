@@ -90,13 +90,23 @@ function swiftShaderTile(device: Device, { m, n, k, run = k, xBytes, wBytes, gat
   const { cheapTextures, quadSwaps } = device;
   const fits = cheapTextures && TextureCache.fits(wBytes);
   const long = 2 * m * n * k >= LONG / 5 && fits && TextureCache.fits(xBytes);
-  const by = "swap" as const;
-  if (long && quadSwaps && n % 64 === 0 && m >= 32)
-    return { by, lanes: 4, tileM: 8, tileN4: 4, step: run % 16 === 0 ? 4 : run % 8 === 0 ? 2 : 1, textures: "xw" };
+  if (long && quadSwaps && m >= 32) {
+    const tile = swapTile({ rows: m, quads: n / 4, run: run / 4, textures: "xw" });
+    if (tile) return tile;
+  }
   if (long && n % 16 === 0) return { tileM: 16, tileN4: 4, textures: "xw" };
   if (!quadSwaps || n < 16) return null;
   const tile = { tileM: Math.min(2, Math.ceil(m / 4)), tileN4: gated ? 2 : 1 };
-  return { by, lanes: 4, ...tile, step: 1, textures: fits ? "w" : "none" };
+  return { by: "swap", lanes: 4, ...tile, step: 1, textures: fits ? "w" : "none" };
+}
+
+/** The fastest tiles of SwiftShader: what is carried around the loop costs it 3 ns per number, so that its turns are long. */
+export function swapTile(product: { rows: number; quads: number; run: number; textures: Textures }): Tile | null {
+  const { rows, quads, run, textures } = product;
+  const tileN4 = [4, 5, 3, 2].find((size) => quads % (4 * size) === 0);
+  if (tileN4 === undefined) return null;
+  const step = [4, 2].find((size) => run % size === 0) ?? 1;
+  return { by: "swap", lanes: 4, tileM: Math.min(tileN4 > 4 ? 6 : 8, Math.ceil(rows / 4)), tileN4, step, textures };
 }
 
 /** Rows that one tile covers. */
