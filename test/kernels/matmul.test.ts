@@ -189,6 +189,27 @@ describe("matmul", () => {
     expect(choose(1, 1280, 1280)).toEqual({ tile: chooseTile(device, size), slices: 1 });
   });
 
+  test("tiles of pairs hold whole pairs, on every kind of adapter", async () => {
+    const device = await gpu.testDevice();
+    const software = { isSoftware: true, broadcastLanes: 0, quadSwaps: false, cheapTextures: false };
+    for (const kind of [
+      { isSoftware: false },
+      software,
+      { ...software, broadcastLanes: 8 },
+      { ...software, cheapTextures: true },
+      { ...software, cheapTextures: true, quadSwaps: true },
+    ])
+      await gpu.pretending(kind, async () => {
+        for (const [m, n] of [2, 40, 4096].flatMap((rows) =>
+          [16, 24, 80, 720, 2560].map((columns) => [rows, columns]),
+        )) {
+          const { tileN4 } = chooseTile(device, { m, n, k: 320, gated: true, xBytes: 1280 * m, wBytes: 1280 * n });
+          expect(tileN4 % 2, `tileN4 ${tileN4} for ${m} x ${n}`).toBe(0);
+          expect(n).toBeGreaterThanOrEqual(4 * tileN4);
+        }
+      });
+  });
+
   test("x may have any number of axes", async () => {
     await gpu.withTensors(async (make) => {
       const random = new Random(1);

@@ -91,7 +91,7 @@ function swiftShaderTile(device: Device, { m, n, k, run = k, xBytes, wBytes, gat
   const fits = cheapTextures && TextureCache.fits(wBytes);
   const long = 2 * m * n * k >= LONG / 5 && fits && TextureCache.fits(xBytes);
   if (long && quadSwaps && m >= 32) {
-    const tile = swapTile({ rows: m, quads: n / 4, run: run / 4, textures: "xw" });
+    const tile = swapTile({ rows: m, quads: n / 4, run: run / 4, textures: "xw", gated });
     if (tile) return tile;
   }
   if (long && n % 16 === 0) return { tileM: 16, tileN4: 4, textures: "xw" };
@@ -100,10 +100,21 @@ function swiftShaderTile(device: Device, { m, n, k, run = k, xBytes, wBytes, gat
   return { by: "swap", lanes: 4, ...tile, step: 1, textures: fits ? "w" : "none" };
 }
 
+interface SwapProduct {
+  rows: number;
+  /** Of columns. */
+  quads: number;
+  /** Quads. */
+  run: number;
+  textures: Textures;
+  gated?: boolean;
+}
+
 /** The fastest tiles of SwiftShader: what is carried around the loop costs it 3 ns per number, so that its turns are long. */
-export function swapTile(product: { rows: number; quads: number; run: number; textures: Textures }): Tile | null {
-  const { rows, quads, run, textures } = product;
-  const tileN4 = [4, 5, 3, 2].find((size) => quads % (4 * size) === 0);
+export function swapTile(product: SwapProduct): Tile | null {
+  const { rows, quads, run, textures, gated = false } = product;
+  const sizes = gated ? [4, 2] : [4, 5, 3, 2];
+  const tileN4 = sizes.find((size) => quads % (4 * size) === 0);
   if (tileN4 === undefined) return null;
   const step = [4, 2].find((size) => run % size === 0) ?? 1;
   return { by: "swap", lanes: 4, tileM: Math.min(tileN4 > 4 ? 6 : 8, Math.ceil(rows / 4)), tileN4, step, textures };
