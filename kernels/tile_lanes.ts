@@ -8,7 +8,6 @@ import {
   lines,
   loadColumns,
   sums,
-  type Epilogue,
   type Product,
   type TileVariant,
 } from "./tile_parts.js";
@@ -22,14 +21,15 @@ interface Frame {
   /** What is added to the tile's first column for the lane's own. */
   offset: string;
   rows: readonly number[];
-  place: Pick<Epilogue, "row">;
+  /** The row that the sums of a row of `rows` belong to; it may lie past the end. */
+  row(i: number): string;
   /** Text before the loops. */
   before: string;
   body: (from: Product) => string;
 }
 
 function entry({ tileM, tileN4, lanes, step }: LanesVariant, n4: string, product: Product, frame: Frame): string {
-  const { across, offset, rows, place, before, body } = frame;
+  const { across, offset, rows, row, before, body } = frame;
   const blocks = range(tileM);
   const columns = range(tileN4);
   return `@compute @workgroup_size(${lanes})
@@ -48,7 +48,7 @@ ${before}
 ${sums(rows, columns)}
 ${product.loops(blocks.map(String), step, (others) => body({ ...product, ...others }))}
 ${finish(rows, columns, product, {
-  row: (i) => `min(${place.row(i)}, params.row_end - 1u)`,
+  row: (i) => `min(${row(i)}, params.row_end - 1u)`,
   column: (j) => `column + ${j}u`,
 })}
 }`;
@@ -75,7 +75,7 @@ ${lines(range(tileN4).map((j) => `{ ${declareRows(from, [j], quad)}${lines(block
     across: tileN4,
     offset: "",
     rows: blocks,
-    place: { row: (b) => `row + ${b * lanes}u + lane` },
+    row: (b) => `row + ${b * lanes}u + lane`,
     // Lanes past the last quad of the tile load it once more.
     before: lines(
       loads.map((i) => {
@@ -113,7 +113,7 @@ ${declareColumns(from, columns, (r, j) => loadColumns(from, `${4 * u + r}u`, `co
     across: lanes * tileN4,
     offset: ` + lane * ${tileN4}u`,
     rows: range(tileM * lanes),
-    place: { row: (i) => `row + ${i - (i % lanes)}u + (lane ^ ${i % lanes}u)` },
+    row: (i) => `row + ${i - (i % lanes)}u + (lane ^ ${i % lanes}u)`,
     // Always 1, which the compiler does not know.
     before: "  let one = select(1.0, 0.0, n4 == 0u);",
     body: (from) => lines(range(step).map((u) => body(from, u))),

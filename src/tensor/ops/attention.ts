@@ -25,7 +25,7 @@ const MAX_FLASH_HEAD = 160;
 /** Queries that one pass takes at least, and multiples of it. */
 const ROWS = 32;
 /** Scores in memory at a time, at most (16 MiB of them, and as much of weights). */
-const CHUNK_SCORES = 2 ** 22;
+export const CHUNK_SCORES = 2 ** 22;
 
 /**
  * torch.nn.functional.scaled_dot_product_attention of several heads side by side; the full score matrix is never in memory.

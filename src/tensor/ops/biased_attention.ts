@@ -2,11 +2,8 @@ import { biasedScores, biasedValues, WORKGROUP_SIZE } from "../../../kernels/bia
 import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
 import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
-import { attentionOperands } from "./attention.js";
+import { attentionOperands, CHUNK_SCORES } from "./attention.js";
 import { foldedGrid } from "./common.js";
-
-/** Scores in memory at a time, at most (16 MiB of them, and as much of weights). */
-const CHUNK_SCORES = 2 ** 22;
 
 export interface BiasedAttentionOptions {
   heads: number;

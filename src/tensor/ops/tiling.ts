@@ -33,19 +33,23 @@ export interface SlicedTile {
 
 /** The tile for a product whose inner axis may be cut. CPU adapters have few threads to fill, and pairs are not merged. */
 export function chooseSlicedTile(device: Device, shape: ProductShape): SlicedTile {
-  const tile = chooseTile(device, shape);
-  if (device.isSoftware || tile.by === "plain" || shape.gated) return { tile, slices: 1 };
+  if (device.isSoftware || shape.gated || !hasTiles(device, shape))
+    return { tile: chooseTile(device, shape), slices: 1 };
   return hardwareTile(shape, Math.max(1, Math.floor(shape.k / SLICE)));
 }
 
 /** The tile for a product whose inner axis stays whole. */
 export function chooseTile(device: Device, shape: ProductShape): Tile {
-  const { n, k, run = k, gated = false } = shape;
-  if (device.plainKernels || n % 4 !== 0 || run % 4 !== 0 || (gated && n % 8 !== 0)) return PLAIN;
+  const { n } = shape;
+  if (!hasTiles(device, shape)) return PLAIN;
   if (!device.isSoftware) return hardwareTile(shape, 1).tile;
   if (device.broadcastLanes > 0) return broadcastTile(device, shape) ?? smallTile(n);
   return swiftShaderTile(device, shape) ?? smallTile(n);
 }
+
+/** Whether any kernel but the plain one takes it: those load and store whole quads, or pairs of them. */
+const hasTiles = ({ plainKernels }: Device, { n, k, run = k, gated = false }: ProductShape): boolean =>
+  !plainKernels && n % (gated ? 8 : 4) === 0 && run % 4 === 0;
 
 /** What any adapter compiles fast. */
 const smallTile = (n: number): Tile => ({ tileM: 4, tileN4: n % 8 === 0 ? 2 : 1 });
