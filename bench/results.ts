@@ -32,7 +32,21 @@ export interface RunInfo {
 /** `ok`: right and timed. `wrong`: the check failed, not timed. `failed`: an error. `fused`: no op of its own. */
 export type Status = "ok" | "wrong" | "failed" | "fused";
 
-export interface OpResult {
+/** What was measured of an op, times in milliseconds; absent of what was not. */
+interface Measured {
+  ms?: number;
+  p10?: number;
+  p90?: number;
+  batches?: number;
+  runs?: number;
+  /** First run with compilation, by the wall clock. */
+  firstMs?: number;
+  /** Largest difference from the float64 reference, relative to its largest number. */
+  error?: number;
+  message?: string;
+}
+
+export interface OpResult extends Measured {
   kind: "op";
   op: string;
   label: string;
@@ -44,22 +58,12 @@ export interface OpResult {
   counts: Record<string, number>;
   flops: number;
   bytes: number;
-  ms?: number;
-  p10?: number;
-  p90?: number;
-  batches?: number;
-  runs?: number;
-  /** First run with compilation, milliseconds by the wall clock. */
-  firstMs?: number;
   gflops?: number;
   gbs?: number;
   /** Of the time that the measured roofline allows. */
   percent?: number;
   dispatches?: number;
   pipelines?: string[];
-  /** Largest difference from the float64 reference, relative to its largest number. */
-  error?: number;
-  message?: string;
 }
 
 export interface RooflineResult extends Roofline {
@@ -77,19 +81,11 @@ export interface WholeResult {
 }
 
 /** One way in which a library computes an op. Only `ok` ones are timed. */
-export interface PeerWay {
+export interface PeerWay extends Measured {
   library: string;
   /** What it is there, e.g. "fused.conv2d". */
   way: string;
   status: Exclude<Status, "fused">;
-  ms?: number;
-  p10?: number;
-  p90?: number;
-  batches?: number;
-  runs?: number;
-  firstMs?: number;
-  error?: number;
-  message?: string;
 }
 
 /** An op by all libraries, ours first; bench/peers writes these. */

@@ -1,7 +1,7 @@
 /** jax-js: every op as one jitted function, so that it can fuse. Pictures are NCHW, which its convolutions take. */
 import type { Array as JaxArray } from "@jax-js/jax";
 import type { Library, Way } from "./library.js";
-import { inputsOf, permute, type Problem } from "./problem.js";
+import { inputsOf, permute, shapedInputs, type Problem, type Shaped } from "./problem.js";
 
 type Jax = typeof import("@jax-js/jax");
 
@@ -16,7 +16,7 @@ export async function openJax(): Promise<Library> {
 
 interface Formula {
   name: string;
-  inputs: [values: Float32Array, shape: readonly number[]][];
+  inputs: Shaped[];
   f: (...inputs: JaxArray[]) => JaxArray;
   /** From its layout to ours. */
   back?: (y: Float32Array) => Float32Array;
@@ -46,15 +46,8 @@ function formulas(jax: Jax, { shape, inputs }: Problem): Formula[] {
   const linear = (x: JaxArray, w: JaxArray, bias?: JaxArray): JaxArray =>
     bias ? np.matmul(x, w).add(bias) : np.matmul(x, w);
   switch (shape.op) {
-    case "matmul": {
-      const { M, N, K } = shape;
-      const { x, w, bias } = inputsOf.matmul(inputs);
-      const given: Formula["inputs"] = [
-        [x, [M, K]],
-        [w, [K, N]],
-      ];
-      return [{ name: "matmul", inputs: bias ? [...given, [bias, [N]]] : given, f: linear }];
-    }
+    case "matmul":
+      return [{ name: "matmul", inputs: shapedInputs.matmul(shape, inputs), f: linear }];
     case "conv2d": {
       const { N, H, W, Cin, Cout, k, pad } = shape;
       const { x, w, bias } = inputsOf.conv2d(inputs);
@@ -84,16 +77,11 @@ function formulas(jax: Jax, { shape, inputs }: Problem): Formula[] {
       return k === 1 ? [conv, matmul] : [conv];
     }
     case "attention": {
-      const { B, heads, Lq, Lk, D, causal: isCausal } = shape;
-      const { q, k, v } = inputsOf.attention(inputs);
+      const { causal: isCausal } = shape;
       return [
         {
           name: "dotProductAttention",
-          inputs: [
-            [q, [B, Lq, heads, D]],
-            [k, [B, Lk, heads, D]],
-            [v, [B, Lk, heads, D]],
-          ],
+          inputs: shapedInputs.attention(shape, inputs),
           f: (q, k, v) => nn.dotProductAttention(q, k, v, { isCausal }),
         },
       ];
@@ -118,16 +106,11 @@ function formulas(jax: Jax, { shape, inputs }: Problem): Formula[] {
       ];
     }
     case "layernorm": {
-      const { rows, C, eps: epsilon } = shape;
-      const { x, weight, bias } = inputsOf.norm(inputs);
+      const { eps: epsilon } = shape;
       return [
         {
           name: "standardize",
-          inputs: [
-            [x, [rows, C]],
-            [weight, [C]],
-            [bias, [C]],
-          ],
+          inputs: shapedInputs.layernorm(shape, inputs),
           f: (x, weight, bias) => nn.standardize(x, -1, { epsilon }).mul(weight).add(bias),
         },
       ];

@@ -42,6 +42,37 @@ export const inputsOf = {
   norm: ([x, weight, bias]: Float32Array[]) => ({ x, weight, bias }),
 };
 
+/** Numbers of an input and their shape. */
+export type Shaped = [values: Float32Array, shape: number[]];
+
+/** A problem's inputs in the order and the layout in which several libraries take them. */
+export const shapedInputs = {
+  matmul({ M, N, K }: MatmulShape, inputs: Float32Array[]): Shaped[] {
+    const { x, w, bias } = inputsOf.matmul(inputs);
+    const given: Shaped[] = [
+      [x, [M, K]],
+      [w, [K, N]],
+    ];
+    return bias ? [...given, [bias, [N]]] : given;
+  },
+  attention({ B, heads, Lq, Lk, D }: AttentionShape, inputs: Float32Array[]): Shaped[] {
+    const { q, k, v } = inputsOf.attention(inputs);
+    return [
+      [q, [B, Lq, heads, D]],
+      [k, [B, Lk, heads, D]],
+      [v, [B, Lk, heads, D]],
+    ];
+  },
+  layernorm({ rows, C }: LayerNormShape, inputs: Float32Array[]): Shaped[] {
+    const { x, weight, bias } = inputsOf.norm(inputs);
+    return [
+      [x, [rows, C]],
+      [weight, [C]],
+      [bias, [C]],
+    ];
+  },
+};
+
 /** A copy of a row-major array with its axes in another order, as numpy.transpose: axis i of the result is `order[i]` of x. */
 export function permute(x: Float32Array, shape: readonly number[], order: readonly number[]): Float32Array {
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));

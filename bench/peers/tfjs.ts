@@ -1,7 +1,7 @@
 /** TensorFlow.js: its fused ops where it has them. Its layout is ours. */
 import type { Tensor as TFTensor } from "@tensorflow/tfjs-core";
 import type { Library, Way } from "./library.js";
-import { inputsOf, type Problem } from "./problem.js";
+import { inputsOf, shapedInputs, type Problem, type Shaped } from "./problem.js";
 
 type TF = typeof import("@tensorflow/tfjs-core");
 
@@ -46,25 +46,18 @@ export async function openTfjs(): Promise<Library> {
 
 interface Formula {
   name: string;
-  inputs: [values: Float32Array, shape: readonly number[]][];
+  inputs: Shaped[];
   f: (...inputs: TFTensor[]) => TFTensor;
 }
 
 function formula(tf: TF, { shape, inputs }: Problem): Formula {
   switch (shape.op) {
-    case "matmul": {
-      const { M, N, K } = shape;
-      const { x, w, bias } = inputsOf.matmul(inputs);
-      const given: Formula["inputs"] = [
-        [x, [M, K]],
-        [w, [K, N]],
-      ];
+    case "matmul":
       return {
         name: "fused.matMul",
-        inputs: bias ? [...given, [bias, [N]]] : given,
+        inputs: shapedInputs.matmul(shape, inputs),
         f: (a, b, bias) => tf.fused.matMul({ a, b, bias }),
       };
-    }
     case "conv2d": {
       const { N, H, W, Cin, Cout, k } = shape;
       const { x, w, bias } = inputsOf.conv2d(inputs);
@@ -79,17 +72,12 @@ function formula(tf: TF, { shape, inputs }: Problem): Formula {
       };
     }
     case "attention": {
-      const { B, heads, Lq, Lk, D, causal } = shape;
+      const { D, causal } = shape;
       if (causal) throw new Error("tfjs: causal attention is not compared");
-      const { q, k, v } = inputsOf.attention(inputs);
       const split = (x: TFTensor): TFTensor => tf.transpose(x, [0, 2, 1, 3]);
       return {
         name: "matMul, softmax, matMul",
-        inputs: [
-          [q, [B, Lq, heads, D]],
-          [k, [B, Lk, heads, D]],
-          [v, [B, Lk, heads, D]],
-        ],
+        inputs: shapedInputs.attention(shape, inputs),
         f: (q, k, v) => {
           const scores = tf.matMul(tf.mul(split(q), 1 / Math.sqrt(D)), split(k), false, true);
           return split(tf.matMul(tf.softmax(scores), split(v)));
@@ -114,15 +102,10 @@ function formula(tf: TF, { shape, inputs }: Problem): Formula {
       };
     }
     case "layernorm": {
-      const { rows, C, eps } = shape;
-      const { x, weight, bias } = inputsOf.norm(inputs);
+      const { eps } = shape;
       return {
         name: "moments",
-        inputs: [
-          [x, [rows, C]],
-          [weight, [C]],
-          [bias, [C]],
-        ],
+        inputs: shapedInputs.layernorm(shape, inputs),
         f: (x, weight, bias) => tf.add(tf.mul(standardize(tf, x, [1], eps), weight), bias),
       };
     }
