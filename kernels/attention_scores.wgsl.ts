@@ -8,8 +8,8 @@
  * A row of weights has `width` of them (keys rounded up to 4) and then a quad that begins with 1 / their sum.
  */
 import { tiledEntry } from "./tile.js";
-import { usesSubgroups, type Product, type TileVariant } from "./tile_parts.js";
-import { enable, operandAccess, paramsStruct, tensor, u32s, type Format, type Kernel, type Textures } from "./wgsl.js";
+import { enableTile, type Product, type TileVariant } from "./tile_parts.js";
+import { operandAccess, paramsStruct, tensor, u32s, type Format, type Kernel, type Textures } from "./wgsl.js";
 
 export interface AttentionTile extends TileVariant {
   format: Format;
@@ -59,7 +59,7 @@ export const attentionScores: Kernel<AttentionTile> = {
   params,
   bindings: ({ textures }) => [...operandAccess(textures), "write"],
   source: (variant) =>
-    enable(variant.format, usesSubgroups(variant)) +
+    enableTile(variant.format, variant) +
     paramsStruct(params) +
     tensor(1, "x", operandAccess(variant.textures)[0], variant.format) +
     tensor(2, "w", operandAccess(variant.textures)[1], variant.format) +
@@ -98,7 +98,7 @@ export const attentionValues: Kernel<AttentionTile> = {
   params,
   bindings: ({ textures }) => [...operandAccess(textures), "write"],
   source: (variant) =>
-    enable(variant.format, usesSubgroups(variant)) +
+    enableTile(variant.format, variant) +
     paramsStruct(params) +
     tensor(1, "x", operandAccess(variant.textures)[0], "f32") +
     tensor(2, "w", operandAccess(variant.textures)[1], variant.format) +

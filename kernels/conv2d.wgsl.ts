@@ -17,9 +17,8 @@
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { plainEntry, tiledEntry } from "./tile.js";
-import { usesSubgroups, weightRows, type Operands, type Product, type TileVariant } from "./tile_parts.js";
+import { enableTile, sliceFunctions, weightRows, type Operands, type Product, type TileVariant } from "./tile_parts.js";
 import {
-  enable,
   operandAccess,
   paramsStruct,
   tensor,
@@ -40,12 +39,14 @@ export interface Conv2dVariant extends TileVariant {
   phases: boolean;
   /** How many tensors the shortcut has. */
   shortcut: 0 | 1 | 2;
+  /** y[slice, pixel, o] are the sums of slices of the channels, in f32: no bias, shift, residual or activation. Tiled, no phases. */
+  split: boolean;
   /** Operands that are read through textures. */
   textures: Textures;
 }
 
 const params = {
-  ...u32s("height", "width", "cin", "cout", "out_height", "out_width", "kernel_height", "kernel_width"),
+  ...u32s("height", "width", "cin", "cout", "out_height", "out_width", "kernel_height", "kernel_width", "slices"),
   ...u32s("stride", "pad_top", "pad_left", "upsample", "m", "row_start", "row_end"),
   /** Elements from one image's shift to the next (0: all have the same), and where the first begins. */
   ...u32s("shift_stride", "shift_start"),
@@ -102,12 +103,12 @@ function terms({
 }
 
 /** Optional terms are variants, not branches: they are half of the code of a large tile. */
-const header = ({ format, by, textures, shift, residual, phases, shortcut }: Conv2dVariant): string =>
-  `${enable(format, usesSubgroups({ by }))}${paramsStruct(params)}` +
+const header = ({ format, by, step, textures, phases, split, ...others }: Conv2dVariant): string =>
+  `${enableTile(format, { by })}${paramsStruct(params)}${split ? sliceFunctions(step) : ""}` +
   `${tensor(1, "x", operandAccess(textures)[0], format)}` +
   `${tensor(2, "w", operandAccess(textures)[1], format)}${tensor(3, "bias", "read", format)}` +
-  `${tensor(4, "y", "write", format)}` +
-  terms({ textures, shift, residual, shortcut })
+  `${tensor(4, "y", "write", split ? "f32" : format)}` +
+  terms({ textures, ...others })
     .map(([name, access], i) => tensor(5 + i, name, access, format))
     .join("") +
   `${activationFunctions}${pixelFunctions}${phases ? phaseFunctions : ""}`;
@@ -157,42 +158,59 @@ const shortcutLoop = (
   channels: string,
   first: string,
   step: number,
+  { by, split }: Pick<Conv2dVariant, "by" | "split">,
   body: (operands: Partial<Operands>) => string,
-): string => `  for (var k = 0u; k < (${channels} >> 2u); k += ${step}u) {
+): string => `  let part_${source} = ${quadsOf(channels, split)};
+  for (var k = part_${source}.x; k < part_${source}.y; k += ${step}u) {
     let base = (${first} + k * 4u) * n4;
 ${body({
-  load: (name, k) => `load4_${source}(at${name} * (${channels} >> 2u) + ${k})`,
-  loadColumns: weightRows("load4_shortcut_w"),
+  load: (name, k) => `${load4(by)}_${source}(at${name} * (${channels} >> 2u) + ${k})`,
+  loadColumns: weightRows(`${load4(by)}_shortcut_w`),
 })}
   }`;
 
-const productOf = ({ activation, shift, residual, phases, shortcut }: Conv2dVariant): Product => ({
+const load4 = (by: Conv2dVariant["by"]): string => (by === "matrix" ? "half4" : "load4");
+
+/** From where to where a loop over channels goes, in quads. */
+const quadsOf = (channels: string, split: boolean): string =>
+  split ? `slice_of(${channels} >> 2u, slot)` : `vec2u(0u, ${channels} >> 2u)`;
+
+const productOf = ({ by, activation, shift, residual, phases, shortcut, split }: Conv2dVariant): Product => ({
   rows: "params.m",
   setup: (name, row) =>
     `  let p${name} = ${phases ? `pixel_of_phase(${row}, slot)` : `pixel_of(${row})`};` +
     (shortcut > 0 ? `\n  let at${name} = ${row};` : ""),
   loops: (names, step, body) => `  let c4 = params.cin >> 2u;
+  let part = ${quadsOf("params.cin", split)};
   for (var ky = 0u; ky < params.kernel_height; ky++) {
     for (var kx = 0u; kx < params.kernel_width; kx++) {
 ${names
   .map(
     (i) => `      let s${i} = source(p${i}, ky, kx);
       let x${i} = u32(max(s${i}, 0)) * c4;
-      let inside${i} = vec4f(select(0.0, 1.0, s${i} >= 0));`,
+      let inside${i} = ${by === "matrix" ? `s${i} >= 0` : `vec4f(select(0.0, 1.0, s${i} >= 0))`};`,
   )
   .join("\n")}
       let tap = (${phases ? "(slot * params.kernel_height + ky)" : "ky"} * params.kernel_width + kx) * params.cin * n4;
-      for (var k = 0u; k < c4; k += ${step}u) {
+      for (var k = part.x; k < part.y; k += ${step}u) {
         let base = tap + k * 4u * n4;
 ${body()}
       }
     }
   }
-${shortcut > 0 ? shortcutLoop("shortcut", "params.cin_shortcut", "0u", step, body) : ""}
-${shortcut > 1 ? shortcutLoop("skip", "params.cin_skip", "params.cin_shortcut", step, body) : ""}`,
-  load: (name, k) => `load4_x(x${name} + ${k}) * inside${name}`,
-  at: (row, column) => `${phases ? `row_of_phase(${row}, slot)` : row} * n4 + ${column}`,
+${shortcut > 0 ? shortcutLoop("shortcut", "params.cin_shortcut", "0u", step, { by, split }, body) : ""}
+${shortcut > 1 ? shortcutLoop("skip", "params.cin_skip", "params.cin_shortcut", step, { by, split }, body) : ""}`,
+  load: (name, k) =>
+    by === "matrix"
+      ? `select(vec4<f16>(), half4_x(x${name} + ${k}), inside${name})`
+      : `load4_x(x${name} + ${k}) * inside${name}`,
+  loadColumns: weightRows(`${load4(by)}_w`),
+  at: (row, column) => {
+    const place = phases ? `row_of_phase(${row}, slot)` : split ? `(slot * params.m + ${row})` : row;
+    return `${place} * n4 + ${column}`;
+  },
   epilogue: ({ rows, columns, sum, row, at, column }) => {
+    if (split) return "";
     const each = (term: (i: number, j: number) => string): string =>
       rows.flatMap((i) => columns.map((j) => `    ${sum(i, j)} += ${term(i, j)};`)).join("\n");
     return [

@@ -12,18 +12,8 @@
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { plainEntry, tiledEntry } from "./tile.js";
-import { usesSubgroups, type Product, type TileVariant } from "./tile_parts.js";
-import {
-  enable,
-  operandAccess,
-  paramsStruct,
-  tensor,
-  u32s,
-  wgsl,
-  type Format,
-  type Kernel,
-  type Textures,
-} from "./wgsl.js";
+import { enableTile, sliceFunctions, weightRows, type Product, type TileVariant } from "./tile_parts.js";
+import { operandAccess, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel, type Textures } from "./wgsl.js";
 
 /** What the gates of pairs of quads go through; none: columns are no pairs. */
 export type Gate = "none" | "gelu" | "gelu_tanh";
@@ -35,18 +25,19 @@ export interface MatmulVariant extends TileVariant {
   gated: Gate;
   bias: boolean;
   residual: boolean;
-  /** y are the sums of slices, of `slice` quads of the inner axis each: no bias, residual, activation or gates. */
+  /** y are the sums of slices of the inner axis: no bias, residual, activation or gates. */
   split: boolean;
   /** Operands that are read through textures. */
   textures: Textures;
 }
 
-const params = u32s("m", "n", "k", "slice", "row_start", "row_end");
+const params = u32s("m", "n", "k", "slices", "row_start", "row_end");
 
 /** The parts that every variant declares. Optional terms are variants, not branches: they are half of the code of a large tile. */
-const header = ({ format, by, textures, bias, residual, split }: MatmulVariant): string =>
-  enable(format, usesSubgroups({ by })) +
+const header = ({ format, by, step, textures, bias, residual, split }: MatmulVariant): string =>
+  enableTile(format, { by }) +
   paramsStruct(params) +
+  (split ? sliceFunctions(step) : "") +
   tensor(1, "x", operandAccess(textures)[0], format) +
   tensor(2, "w", operandAccess(textures)[1], format) +
   tensor(3, "y", "write", split ? "f32" : format) +
@@ -80,22 +71,20 @@ fn element(e: u32) -> f32 {
 }
 ${plainEntry(variant.gated !== "none" ? "(params.n / 2u)" : "params.n", (x) => activate(variant.activation, x))}`;
 
-/** Behind the last quad of the inner axis. */
-const end = (split: boolean): string =>
-  split ? "min((slot + 1u) * params.slice, params.k >> 2u)" : "(params.k >> 2u)";
-
-const productOf = ({ activation, gated, bias, residual, split }: MatmulVariant): Product => ({
+const productOf = ({ by, activation, gated, bias, residual, split }: MatmulVariant): Product => ({
   rows: "params.m",
   setup: (name, row) => `  let x${name} = ${row} * (params.k >> 2u);`,
   loops: (
     _names,
     step,
     body,
-  ) => `  for (var k = ${split ? "slot * params.slice" : "0u"}; k < ${end(split)}; k += ${step}u) {
+  ) => `  let part = ${split ? "slice_of(params.k >> 2u, slot)" : "vec2u(0u, params.k >> 2u)"};
+  for (var k = part.x; k < part.y; k += ${step}u) {
     let base = k * 4u * n4;
 ${body()}
   }`,
-  load: (name, k) => `load4_x(x${name} + ${k})`,
+  load: (name, k) => `${by === "matrix" ? "half4" : "load4"}_x(x${name} + ${k})`,
+  loadColumns: weightRows(by === "matrix" ? "half4_w" : "load4_w"),
   at: (row, column) => `${split ? `(slot * params.m + ${row})` : row} * n4 + ${column}`,
   epilogue: ({ rows, columns, sum, at, column }) =>
     [

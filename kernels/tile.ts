@@ -10,25 +10,26 @@
  * `swap`: a subgroup of four lanes holds tileM·4 x 4·tileN4·4 sums, each lane those of its own columns. Each lane loads a quad of its
  * own row, and they trade these by quad swaps, one instruction on SwiftShader where a broadcast is five: sums of a lane belong
  * to the rows of lanes lane ^ 0 to lane ^ 3.
- * `workgroup`: 64 threads hold 64 x 64 sums and share what they load in workgroup memory, for GPUs.
+ * `workgroup`: threads share what they load in workgroup memory, for GPUs (tile_workgroup.ts).
+ * `matrix`: subgroups multiply matrices of halves, for GPUs with units for that (tile_matrix.ts).
  */
 import { broadcastEntry, swapEntry } from "./tile_lanes.js";
+import { matrixEntry } from "./tile_matrix.js";
 import { declareRows, finish, lines, loadColumns, sums, type Product, type TileVariant } from "./tile_parts.js";
+import { workgroupEntry } from "./tile_workgroup.js";
 import { linearWorkgroup, multiplyAdd, range } from "./wgsl.js";
 
 /** Side of a square workgroup. */
 export const WORKGROUP = 8;
 /** Threads of a flat workgroup. */
 export const FLAT_WORKGROUP = 32;
-/** Rows and columns of the `workgroup` tile, and quads along the inner axis that it loads at a time. */
-export const SHARED_TILE = 64;
-export const SHARED_QUADS = 4;
 
 /** The entry point of a tiled kernel. `n4` is an expression: quads of a row of the result. */
 export function tiledEntry(variant: TileVariant & { fma: boolean }, n4: string, product: Product): string {
   if (variant.by === "broadcast") return broadcastEntry(variant, n4, product);
   if (variant.by === "swap") return swapEntry(variant, n4, product);
   if (variant.by === "workgroup") return workgroupEntry(variant, n4, product);
+  if (variant.by === "matrix") return matrixEntry(variant, n4, product);
   return registersEntry(variant, n4, product);
 }
 
@@ -71,62 +72,6 @@ ${finish(rows, columns, product, {
   row: (i) => `min(row + ${i}u, params.row_end - 1u)`,
   column: (j) => `column + ${j}u`,
 })}
-}`;
-}
-
-/** Thread (x, y) of 8 x 8 holds rows row + 8·i + y and quads first + 2·x + j; all load the tile's operands together. */
-function workgroupEntry({ fma }: TileVariant & { fma: boolean }, n4: string, product: Product): string {
-  const mad = multiplyAdd(fma);
-  const perRow = SHARED_TILE / 4;
-  const loads = range((SHARED_TILE * SHARED_QUADS) / 64);
-  const rows = range(SHARED_TILE / WORKGROUP);
-  const columns = range(perRow / WORKGROUP);
-  const inner = (from: Product): string => `
-${lines(loads.map((i) => `shared_a[local + ${64 * i}u] = ${from.load(String(i), `k + (local % ${SHARED_QUADS}u)`)};`))}
-${lines(
-  loads.map(
-    (i) =>
-      `shared_w[local + ${64 * i}u] = ${loadColumns(from, `(local / ${perRow}u + ${(64 / perRow) * i}u)`, `min(first + local % ${perRow}u, columns - 1u)`)};`,
-  ),
-)}
-workgroupBarrier();
-for (var q = 0u; q < ${SHARED_QUADS}u; q++) {
-${declareRows(from, columns, (r, j) => `shared_w[(4u * q + ${r}u) * ${perRow}u + x * ${columns.length}u + ${j}u]`)}${lines(
-    rows.map(
-      (i) => `  { let a = shared_a[(y + ${WORKGROUP * i}u) * ${SHARED_QUADS}u + q];
-${lines(range(4).flatMap((r) => columns.map((j) => `  sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`)))} }`,
-    ),
-  )}
-}
-workgroupBarrier();`;
-  return `var<workgroup> shared_a: array<vec4f, ${SHARED_TILE * SHARED_QUADS}>;
-var<workgroup> shared_w: array<vec4f, ${4 * SHARED_QUADS * perRow}>;
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
-  let n4 = ${n4};
-  let columns = ${product.columns ?? "n4"};
-  let slot = workgroup.z;
-  let x = local % ${WORKGROUP}u;
-  let y = local / ${WORKGROUP}u;
-  let row = params.row_start + workgroup.y * ${SHARED_TILE}u;
-  let first = workgroup.x * ${perRow}u;
-${lines(
-  loads.map((i) =>
-    product.setup(String(i), `min(row + local / ${SHARED_QUADS}u + ${(64 / SHARED_QUADS) * i}u, ${product.rows} - 1u)`),
-  ),
-)}
-${sums(rows, columns)}
-${product.loops(loads.map(String), SHARED_QUADS, (others) => inner({ ...product, ...others }))}
-${finish(
-  rows,
-  columns,
-  product,
-  {
-    row: (i) => `min(row + y + ${WORKGROUP * i}u, params.row_end - 1u)`,
-    column: (j) => `min(first + x * ${columns.length}u + ${j}u, columns - 1u)`,
-  },
-  (i, j) => `row + y + ${WORKGROUP * i}u < params.row_end && first + x * ${columns.length}u + ${j}u < columns`,
-)}
 }`;
 }
 

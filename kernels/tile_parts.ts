@@ -1,23 +1,52 @@
 /** What the tiled kernels of tile.ts share: how a kernel describes its product, and how sums are finished and stored. */
-import { range } from "./wgsl.js";
+import { enable, range, type Format } from "./wgsl.js";
 
 export interface TileVariant {
-  by: "plain" | "registers" | "broadcast" | "swap" | "workgroup";
-  /** Rows per thread. */
+  by: "plain" | "registers" | "broadcast" | "swap" | "workgroup" | "matrix";
+  /** Rows per thread; per subgroup in the `matrix` kernel. */
   tileM: number;
-  /** vec4 columns per thread. */
+  /** vec4 columns per thread; per subgroup in the `matrix` kernel. */
   tileN4: number;
   /** Threads in one line over all tiles instead of 8 x 8 squares: no idle lanes on the narrow products of small models.
    *  For CPU adapters, where neighbouring threads share no loads anyway. */
   flat: boolean;
   /** Lanes of a subgroup, which the `broadcast` and `swap` kernels are written for; 0 in others. */
   lanes: number;
-  /** Quads of the inner axis that these kernels take in one turn of the loop; runs are multiples of it. */
+  /** Quads of the inner axis that a kernel takes in one turn of the loop; runs are multiples of it. */
   step: number;
+  /** Threads (`matrix`: subgroups) side by side and below each other in a workgroup; 0 in kernels without workgroup memory. */
+  across: number;
+  down: number;
+  /** What the subgroup's matrices of the `matrix` kernel measure. */
+  matrix: MatrixShape | null;
+}
+
+/** Of subgroup matrices: left m x k, right k x n, result m x n. */
+export interface MatrixShape {
+  m: number;
+  n: number;
+  k: number;
 }
 
 /** Whether lanes share what they load, so that the text needs `enable subgroups`. */
 export const usesSubgroups = ({ by }: Pick<TileVariant, "by">): boolean => by === "broadcast" || by === "swap";
+
+/** The directives that the kernels of a tile need. */
+export const enableTile = (format: Format, { by }: Pick<TileVariant, "by">): string =>
+  enable(format, usesSubgroups({ by }) || by === "matrix") + (by === "matrix" ? MATRICES : "");
+
+/** The analysis cannot know that a thread's index, over the lanes, is the same in a subgroup. */
+const MATRICES = `enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+`;
+
+/** Text that says which quads of the inner axis are those of slice `slot` of `slices`, whole turns of `step` quads. */
+export const sliceFunctions = (step: number): string => /* wgsl */ `
+fn slice_of(quads: u32, slot: u32) -> vec2u {
+  let size = (quads + params.slices * ${step}u - 1u) / (params.slices * ${step}u) * ${step}u;
+  return min(vec2u(slot * size, (slot + 1u) * size), vec2u(quads));
+}
+`;
 
 /** What a kernel says of its left operand. The text sees `row` (first of the tile), `n4`, `column`, and params. */
 export interface Product {
@@ -69,6 +98,33 @@ export interface Epilogue {
 
 export const loadColumns = (product: Product, r: string, column: string): string =>
   (product.loadColumns ?? weightRows())(r, column);
+
+/** The texts of one turn of a loop over the inner axis, between workgroup memory and registers. */
+export interface Turn {
+  /** Declares what this thread loads of the turn's operands. */
+  load(from: Product): string;
+  /** Writes it to workgroup memory. */
+  share: string;
+  /** Multiplies and adds what lies in workgroup memory. */
+  addUp: string;
+}
+
+/** Loops in which each turn loads its operands and then adds up those of the turn before. */
+export const pipelined = (product: Product, names: readonly string[], step: number, turn: Turn): string => `
+var begun = false;
+${product.loops(
+  names,
+  step,
+  (others) => `${turn.load({ ...product, ...others })}
+if (begun) {
+${turn.addUp}
+}
+begun = true;
+workgroupBarrier();
+${turn.share}
+workgroupBarrier();`,
+)}
+${turn.addUp}`;
 
 /** Declares row r of quad j as `w{r}_{j}`; `quad(r, j)` is what `loadColumns` gives for it. */
 export const declareRows = (

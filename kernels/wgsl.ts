@@ -68,6 +68,7 @@ const ELEMENT: Record<Format, string> = { f32: "vec4f", f16: "vec4<f16>", pack16
  * `store4_x(quad, v)` writes four consecutive elements. Buffers are padded to whole quads, and a thread
  * always writes whole quads: two threads never share a 32-bit word, so f16 needs no atomics. A "texture" holds a copy of the
  * tensor: CPU adapters fetch a texel for less than they load four numbers, each with its bounds check, for every lane.
+ * Format f16 has `half4_x(quad)` too, which gives the halves as they are: operands of subgroup matrices.
  */
 export function tensor(binding: number, name: string, access: Access, format: Format): string {
   if (access === "texture")
@@ -82,7 +83,8 @@ fn load_${name}(element: u32) -> f32 { return load4_${name}(element >> 2u)[eleme
   return (
     declaration +
     `fn load4_${name}(quad: u32) -> vec4f { let v = ${name}[quad]; return ${decode(format)}; }\n` +
-    `fn load_${name}(element: u32) -> f32 { ${loadScalar(name, format)} }\n`
+    `fn load_${name}(element: u32) -> f32 { ${loadScalar(name, format)} }\n` +
+    (format === "f16" ? `fn half4_${name}(quad: u32) -> vec4<f16> { return ${name}[quad]; }\n` : "")
   );
 }
 

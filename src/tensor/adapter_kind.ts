@@ -1,4 +1,14 @@
+import type { MatrixShape } from "../../kernels/tile_parts.js";
+
 /** What is known of adapters by name: which kernels suit them (measured; see PERFORMANCE in the README and `npm run bench`). */
+
+/** What a GPU has for products beside its lanes. */
+export interface ProductUnits {
+  /** Matrices that a subgroup multiplies at once, of halves, with sums in f32; null: none, or subgroups vary in size. */
+  matrix: MatrixShape | null;
+  /** Of a subgroup; 0 without matrices. */
+  lanes: number;
+}
 
 export interface AdapterKind {
   /** A CPU adapter, where workgroup memory and barriers cost more than they save. */
@@ -13,10 +23,11 @@ export interface AdapterKind {
   cheapTextures: boolean;
   /** Operations one dispatch may do, to stay near 100 ms; ops split along rows above it. */
   flopsBudget: number;
+  productUnits: ProductUnits;
 }
 
-/** 5 GFLOP/s on SwiftShader, 20 on llvmpipe, 100 on the slowest GPU, for 100 ms. */
-const FLOPS_BUDGET = { swiftShader: 5e8, llvmpipe: 2e9, hardware: 1e10 };
+/** 5 GFLOP/s on SwiftShader, 20 on llvmpipe, 100 on the slowest GPU, 1000 on the slowest with matrix units, for 100 ms. */
+const FLOPS_BUDGET = { swiftShader: 5e8, llvmpipe: 2e9, hardware: 1e10, matrix: 1e11 };
 
 /** What an adapter calls itself. */
 export const adapterName = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
@@ -32,6 +43,7 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
   const llvmpipe = /llvmpipe|lavapipe/i.test(name);
   const isSoftware = isSoftwareAdapter(info);
   const swiftShader = /swiftshader/i.test(name);
+  const productUnits = unitsOf(info, features);
   const fixedLanes = info.subgroupMinSize === info.subgroupMaxSize ? (info.subgroupMinSize ?? 0) : 0;
   return {
     isSoftware,
@@ -39,6 +51,33 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
     broadcastLanes: llvmpipe && features.has("subgroups") ? fixedLanes : 0,
     quadSwaps: swiftShader && features.has("subgroups") && fixedLanes === 4,
     cheapTextures: swiftShader,
-    flopsBudget: llvmpipe ? FLOPS_BUDGET.llvmpipe : isSoftware ? FLOPS_BUDGET.swiftShader : FLOPS_BUDGET.hardware,
+    productUnits,
+    flopsBudget: llvmpipe
+      ? FLOPS_BUDGET.llvmpipe
+      : isSoftware
+        ? FLOPS_BUDGET.swiftShader
+        : FLOPS_BUDGET[productUnits.matrix ? "matrix" : "hardware"],
   };
+}
+
+/** Dawn's experimental feature, and what it says of its matrices. */
+export const SUBGROUP_MATRIX = "chromium-experimental-subgroup-matrix";
+interface MatrixConfig {
+  componentType: string;
+  resultComponentType: string;
+  M: number;
+  N: number;
+  K: number;
+}
+
+function unitsOf(info: GPUAdapterInfo, features: ReadonlySet<string>): ProductUnits {
+  const { subgroupMinSize, subgroupMaxSize } = info;
+  const none = { matrix: null, lanes: 0 };
+  if (!features.has(SUBGROUP_MATRIX) || !features.has("shader-f16")) return none;
+  if (!subgroupMaxSize || subgroupMinSize !== subgroupMaxSize) return none;
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: readonly MatrixConfig[] };
+  const [best] = [...subgroupMatrixConfigs]
+    .filter(({ componentType, resultComponentType }) => componentType === "f16" && resultComponentType === "f32")
+    .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
+  return best ? { matrix: { m: best.M, n: best.N, k: best.K }, lanes: subgroupMaxSize } : none;
 }

@@ -1,6 +1,6 @@
 /** A GPU device: its limits and features, its memory, its queue of recorded commands. `navigator.gpu` appears only here. */
 import type { Kernel } from "../../kernels/wgsl.js";
-import { adapterKind } from "./adapter_kind.js";
+import { adapterKind, SUBGROUP_MATRIX, type ProductUnits } from "./adapter_kind.js";
 import { CommandQueue } from "./command_queue.js";
 import { DeviceLostError, NoAdapterError } from "./errors.js";
 import { Memory, type Block, type MemoryUse } from "./memory.js";
@@ -32,7 +32,7 @@ export interface Run<V> {
   flops?: number;
 }
 
-const OPTIONAL_FEATURES = ["shader-f16", "subgroups", "timestamp-query"];
+const OPTIONAL_FEATURES = ["shader-f16", "subgroups", "timestamp-query", SUBGROUP_MATRIX];
 const WANTED_LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
@@ -124,6 +124,7 @@ export class Device {
   readonly quadSwaps: boolean;
   readonly cheapTextures: boolean;
   readonly flopsBudget: number;
+  readonly productUnits: ProductUnits;
   /** Every op by its reference kernel, which is slow: to see whether a wrong number comes from a fast one. */
   readonly plainKernels: boolean = false;
   #scopes: Set<Tensor>[] = [];
@@ -144,6 +145,7 @@ export class Device {
     this.quadSwaps = kind.quadSwaps;
     this.cheapTextures = kind.cheapTextures;
     this.flopsBudget = kind.flopsBudget;
+    this.productUnits = kind.productUnits;
     this.memory = new Memory(gpu, (error) => this.queue.fail(error));
     this.queue = new CommandQueue(gpu, this.memory, this.flopsBudget);
     this.#textures = new TextureCache(this.memory, (command) => this.queue.push(command));

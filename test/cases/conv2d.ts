@@ -120,6 +120,12 @@ export const phaseCases: readonly Conv2dCase[] = [
   make("rows for several tiles", [1, 9, 8, 16], 72, K3, { upsample: true, residual: true }),
 ];
 
+/** Convolutions whose channels can be cut into slices, for every kind of tile. */
+export const sliceCases: readonly Conv2dCase[] = [
+  make("all terms", [2, 3, 5, 48], 24, K3, { ...everything, activation: "silu" }),
+  make("a shortcut", [2, 3, 5, 48], 24, K3, { shortcut: [32, 16], activation: "gelu" }),
+];
+
 export function conv2dData(item: Conv2dCase): Conv2dData {
   const { batch, height, width, cin, cout, kernel, outHeight, outWidth, shift, residual } = item;
   const random = new Random(cin * 31 + cout * 7 + height);

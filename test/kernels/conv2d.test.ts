@@ -3,6 +3,7 @@ import type { Operand } from "../../src/tensor/columns.js";
 import { conv2d, type Conv2dOptions } from "../../src/tensor/ops/conv2d.js";
 import { phaseWeights } from "../../src/tensor/ops/phase_weights.js";
 import { PLAIN, type Tile } from "../../src/tensor/ops/tiling.js";
+import { SQUARE_TILE } from "../../src/tensor/ops/tiling_hardware.js";
 import { Plan } from "../../src/tensor/plan.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import {
@@ -12,6 +13,7 @@ import {
   phaseCases,
   phasesReference,
   shortcutCases,
+  sliceCases,
   type Conv2dCase,
   type Conv2dData,
 } from "../cases/conv2d.js";
@@ -44,7 +46,7 @@ async function run(
   item: Conv2dCase,
   data: Conv2dData,
   dtype: FloatType,
-  choice: Pick<Conv2dOptions, "tile" | "phases">,
+  choice: Pick<Conv2dOptions, "tile" | "phases" | "slices">,
 ): Promise<Float32Array> {
   const { batch, height, width, cin, cout, kernel, outHeight, outWidth } = item;
   const { stride, padding, upsample, activation } = item;
@@ -103,7 +105,7 @@ describe("conv2d", () => {
   for (const dtype of gpu.DTYPES)
     test(`every kind of tile gives what the plain kernel gives, ${dtype}`, async () => {
       const item = conv2dCases.find(({ cin, cout, shift }) => cin % 16 === 0 && cout % 8 === 0 && shift) as Conv2dCase;
-      await check(item, dtype, [PLAIN, ...(await gpu.kindsOfTile())], 512);
+      await check(item, dtype, [PLAIN, ...(await gpu.kindsOfTile(dtype))], 512);
     });
 
   for (const dtype of gpu.DTYPES)
@@ -136,7 +138,22 @@ describe("conv2d", () => {
       test(`with a shortcut, ${item.name} ${dtype}`, async () => {
         // Each pipeline takes a CPU adapter seconds: a case of each type visits every kind of tile.
         const visits = item.name.startsWith(dtype === "float32" ? "quads of two" : "quads of one");
-        await check(item, dtype, [undefined, PLAIN, ...(visits ? await gpu.kindsOfTile() : [])], 2048);
+        await check(item, dtype, [undefined, PLAIN, ...(visits ? await gpu.kindsOfTile(dtype) : [])], 2048);
+      });
+
+  for (const item of sliceCases)
+    for (const dtype of gpu.DTYPES)
+      test(`slices of the channels are added up, ${item.name} ${dtype}`, async () => {
+        const data = gpu.roundAll(conv2dData(item), dtype);
+        const wanted = gpu.want(conv2dReference(item, data), item.batch * item.outHeight * item.outWidth * item.cout);
+        // Each pipeline takes a CPU adapter seconds: one case of each type visits every kind of tile.
+        const visits = (item.shortcut === undefined) === (dtype === "float32");
+        for (const tile of visits ? await gpu.kindsOfTile(dtype) : [{ tileM: 4, tileN4: 1 }])
+          for (const slices of [2, 100]) {
+            const got = await run(item, data, dtype, { tile, slices });
+            const name = `${slices} slices, ${JSON.stringify(tile)}`;
+            gpu.expectClose(name, got, wanted, tolerance(dtype, termsOf(item)));
+          }
       });
 
   for (const item of conv2dCases)
@@ -148,7 +165,7 @@ describe("conv2d", () => {
       test(`upsampled in phases, ${item.name} ${dtype}`, async () => {
         // Each pipeline takes a CPU adapter seconds, with all terms most: one case of each type visits every kind.
         const visits = item.name.startsWith(dtype === "float32" ? "all terms" : "rows for several tiles");
-        const kinds = visits ? await gpu.kindsOfTile() : [];
+        const kinds = visits ? await gpu.kindsOfTile(dtype) : [];
         await checkPhases(item, dtype, [undefined, ...kinds]);
       });
 
@@ -156,7 +173,7 @@ describe("conv2d", () => {
     const [odd] = phaseCases;
     const several = phaseCases.find(({ name }) => name.startsWith("rows for several tiles"))!;
     await gpu.pretending({ flopsBudget: 300_000 }, () => checkPhases(odd, "float32", [undefined]));
-    await gpu.asHardware(() => checkPhases(several, "float16", [undefined, { by: "workgroup", tileM: 8, tileN4: 2 }]));
+    await gpu.asHardware(() => checkPhases(several, "float16", [undefined, SQUARE_TILE]));
   });
 
   test("the weights of phases are made once, also where a plan is recorded first, and go with their weight", async () => {

@@ -103,7 +103,7 @@ describe("matmul", () => {
       ]) {
         const data = gpu.roundAll(matmulData(item), dtype);
         const wanted = gpu.want(matmulReference(item, data), item.m * columnsOf(item), 2048);
-        for (const tile of [PLAIN, ...(await gpu.kindsOfTile())])
+        for (const tile of [PLAIN, ...(await gpu.kindsOfTile(dtype))])
           if (!item.gated || tile.tileN4 !== 1)
             gpu.expectClose(JSON.stringify(tile), await run(item, data, dtype, tile), wanted, tolerance(dtype, item.k));
       }
@@ -114,7 +114,7 @@ describe("matmul", () => {
       // 52 quads: 5 and 3 slices leave a shorter one, and 200 are more than there are quads.
       const shape: MatmulCase = { name: "", m: 77, n: 72, k: 208, flops: 0 };
       for (const [item, tiles] of [
-        [{ ...shape, bias: true, residual: true, activation: "silu" }, await gpu.kindsOfTile()],
+        [{ ...shape, bias: true, residual: true, activation: "silu" }, await gpu.kindsOfTile(dtype)],
         [{ ...shape, m: 1, n: 24, residual: true }, [{ tileM: 1, tileN4: 1, flat: true }]],
         [{ ...shape, m: 1, n: 24, bias: true, activation: "gelu" }, [{ tileM: 1, tileN4: 1, flat: true }]],
       ] as [MatmulCase, Tile[]][]) {
@@ -161,7 +161,7 @@ describe("matmul", () => {
             return gpu.kernelsRun(() => matmul(x, w).dispose());
           });
         });
-        expect(kernels).toEqual(["matmul", "matmul merge"]);
+        expect(kernels).toEqual(["matmul", "merge slices"]);
       }
     });
 

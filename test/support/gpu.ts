@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect } from "vitest";
 import { requestDevice, type Device } from "../../src/tensor/device.js";
 import type { Tile } from "../../src/tensor/ops/tiling.js";
+import { matrixTile, SQUARE_TILE } from "../../src/tensor/ops/tiling_hardware.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { rounded, sample, type FloatType, type Reference } from "../cases/data.js";
 
@@ -79,16 +80,26 @@ export async function kernelsRun(work: () => void): Promise<string[]> {
 /** Runs `work` with the kernels that real GPUs get: CPU adapters, as tests mostly have them, choose others. */
 export const asHardware = <T>(work: () => Promise<T>): Promise<T> => pretending({ isSoftware: false }, work);
 
-/** Tiles of every kind of product kernel that this device can run, whatever it would choose. */
-export async function kindsOfTile(): Promise<Tile[]> {
-  const { broadcastLanes: lanes, quadSwaps } = await testDevice();
+/** Tiles of every kind of product kernel that this device can run on a dtype, whatever it would choose. */
+export async function kindsOfTile(dtype: FloatType): Promise<Tile[]> {
+  const { broadcastLanes: lanes, quadSwaps, productUnits } = await testDevice();
   const broadcast = [
     { tileM: 1, tileN4: 1 },
     { tileM: 2, tileN4: 2 },
   ].map((tile): Tile => ({ ...tile, by: "broadcast", lanes }));
   const swap = [1, 2].map((step): Tile => ({ by: "swap", lanes: 4, tileM: 2, tileN4: 2, step, textures: "xw" }));
+  const { matrix } = productUnits;
+  const matrices =
+    matrix && dtype === "float16"
+      ? [
+          matrixTile(productUnits, [2 * matrix.m, 2 * matrix.n, 2, 2, 4]),
+          matrixTile(productUnits, [matrix.m, 4 * matrix.n, 1, 2, 4]),
+        ]
+      : [];
   return [
-    { by: "workgroup", tileM: 8, tileN4: 2 },
+    ...matrices,
+    SQUARE_TILE,
+    { by: "workgroup", tileM: 4, tileN4: 2, across: 16, down: 4, step: 4 },
     { tileM: 4, tileN4: 2, textures: "w" },
     { tileM: 4, tileN4: 2, textures: "xw" },
     { tileM: 4, tileN4: 2, flat: false },

@@ -3,8 +3,9 @@ import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
 import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, rowPlace, rowRuns } from "./common.js";
+import { mergeSlices } from "./merge_slices.js";
 import { phaseWeights } from "./phase_weights.js";
-import { chooseTile, rowUnit, tileGrid, tileVariant, type Tile } from "./tiling.js";
+import { chooseSlicedTile, chooseTile, rowUnit, tileGrid, tileVariant, wholeSlices, type Tile } from "./tiling.js";
 
 export interface Conv2dOptions {
   stride?: number;
@@ -23,6 +24,8 @@ export interface Conv2dOptions {
   upsample?: boolean;
   /** For tests and benchmarks: a tile other than the one chosen by shape. */
   tile?: Tile;
+  /** With `tile`: into how many slices the input channels are cut. */
+  slices?: number;
   /** For tests and benchmarks: whether `upsample` is done in phases where that can be, whatever the size. */
   phases?: boolean;
 }
@@ -100,24 +103,41 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const m = batch * oh * ow;
   const k = kh * kw * cin + cinShortcut + cinSkip;
   const run = commonDivisor(cin, cinShortcut, cinSkip);
-  const slots = phases ? 4 : 1;
-  const tile =
-    options.tile ?? chooseTile(device, { m: slots * m, n: cout, k, run, ...operandBytes(x, weights, shortcut) });
-  const flopsPerRow = 2 * cout * k * slots;
+  const halves = format === "f16";
+  const product = { m: phases ? 4 * m : m, n: cout, k, run, cut: cin, halves, ...operandBytes(x, weights, shortcut) };
+  const { tile, slices: wanted = 1 } = options.tile
+    ? { tile: options.tile, slices: options.slices }
+    : phases
+      ? { tile: chooseTile(device, product) }
+      : chooseSlicedTile(device, product);
+  if (wanted > 1 && (phases || tile.by === "plain"))
+    throw new RangeError(`conv2d: slices take a tiled kernel and no phases, got ${JSON.stringify(tile)}`);
+  const slices = wholeSlices(tile, cin, wanted);
+  const split = slices > 1;
+  const sums = split ? Tensor.empty(device, [slices, m, cout], "float32") : y;
+  const finish = split
+    ? { ...flags, shift: false, residual: false, activation: "none" as const, split }
+    : { ...flags, activation, split };
+  const slots = phases ? 4 : slices;
+  const flopsPerRow = 2 * cout * k * (phases ? 4 : 1);
   for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile))) {
     device.run({
       kernel,
-      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, activation, ...flags, phases },
+      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, ...finish, phases },
       values: {
         ...{ height, width, cin, cout, out_height: oh, out_width: ow, kernel_height: kh, kernel_width: kw },
-        ...{ stride, pad_top: top, pad_left: left, upsample: upsample && !phases ? 1 : 0 },
+        ...{ slices, stride, pad_top: top, pad_left: left, upsample: upsample && !phases ? 1 : 0 },
         ...{ m, row_start: start, row_end: start + count, cin_shortcut: cinShortcut, cin_skip: cinSkip },
         ...{ shift_stride: place?.stride ?? 0, shift_start: place?.start ?? 0 },
       },
-      buffers: [x, weights, bias, y, ...terms],
+      buffers: [x, weights, bias, sums, ...(split ? ofShortcut : terms)],
       grid: [...tileGrid(device, count, cout, tile), slots],
       flops: flopsPerRow * count,
     });
+  }
+  if (split) {
+    const added = { bias, other_bias: shortcut?.bias, shift: place, residual };
+    mergeSlices(sums, y, { format, activation, terms: added, rows: oh * ow });
   }
   return y;
 }

@@ -1,10 +1,10 @@
 import type { Activation } from "../../../kernels/activation.js";
 import { matmul as kernel, type Gate } from "../../../kernels/matmul.wgsl.js";
-import { matmulMerge, WORKGROUP_SIZE, type MatmulMergeVariant } from "../../../kernels/matmul_merge.wgsl.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
-import { expectShape, foldedGrid, formatFor, quadsOf, rowRuns } from "./common.js";
-import { chooseSlicedTile, rowUnit, sliceQuads, tileGrid, tileVariant, type Tile } from "./tiling.js";
+import { expectShape, formatFor, rowRuns } from "./common.js";
+import { mergeSlices } from "./merge_slices.js";
+import { chooseSlicedTile, rowUnit, tileGrid, tileVariant, wholeSlices, type Tile } from "./tiling.js";
 
 export interface MatmulOptions {
   /** [N], added to every row. */
@@ -47,14 +47,14 @@ export function matmul(
   if (bias) expectShape("matmul", "bias", bias, [n]);
   if (residual) expectShape("matmul", "residual", residual, shape);
   const format = formatFor("matmul", x, w, bias, residual);
+  const operandBytes = { xBytes: x.bytes, wBytes: w.bytes };
   const { tile, slices: wanted = 1 } = options.tile
     ? { tile: options.tile, slices: options.slices }
-    : chooseSlicedTile(device, { m, n, k, xBytes: x.bytes, wBytes: w.bytes, gated: pairs });
+    : chooseSlicedTile(device, { m, n, k, ...operandBytes, gated: pairs, halves: format === "f16" });
   if (wanted > 1 && (pairs || tile.by === "plain"))
     throw new RangeError(`matmul: slices take a tiled kernel and no gates, got ${gated} and ${JSON.stringify(tile)}`);
   const y = Tensor.empty(device, shape, x.dtype);
-  const slice = sliceQuads(tile, k, wanted);
-  const slices = Math.max(1, Math.ceil(k / 4 / slice));
+  const slices = wholeSlices(tile, k, wanted);
   const split = slices > 1;
   const finish = { activation, bias: Boolean(bias), residual: Boolean(residual) };
   const terms = [bias, residual].filter((term) => term != null);
@@ -66,28 +66,12 @@ export function matmul(
         ...{ format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, split },
         ...(split ? UNFINISHED : { ...finish, gated }),
       },
-      values: { m, n, k, slice, row_start: start, row_end: start + count },
+      values: { m, n, k, slices, row_start: start, row_end: start + count },
       buffers: [x, w, sums, ...(split ? [] : terms)],
       grid: [...tileGrid(device, count, n, tile, pairs), slices],
       flops: 2 * count * n * k,
     });
   }
-  if (split) {
-    merge(sums, y, terms, { format, ...finish });
-    sums.dispose();
-  }
+  if (split) mergeSlices(sums, y, { format, activation, terms: { bias, residual } });
   return y;
-}
-
-/** Adds up the sums of slices, [slices, M, N] in float32, and finishes them as y [..., N]. */
-function merge(sums: Tensor, y: Tensor, terms: readonly Tensor[], variant: MatmulMergeVariant): void {
-  const [slices, , n] = sums.shape;
-  const quads = quadsOf(y);
-  y.device.run({
-    kernel: matmulMerge,
-    variant,
-    values: { slices, quads, columns: n / 4 },
-    buffers: [sums, y, ...terms],
-    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
-  });
 }

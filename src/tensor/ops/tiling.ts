@@ -1,10 +1,11 @@
 /** Which kernel and tile a matmul or a convolution (as a matmul) takes on a device. */
-import { FLAT_WORKGROUP, SHARED_QUADS, SHARED_TILE, WORKGROUP } from "../../../kernels/tile.js";
+import { FLAT_WORKGROUP, WORKGROUP } from "../../../kernels/tile.js";
 import { usesSubgroups, type TileVariant } from "../../../kernels/tile_parts.js";
 import type { Textures } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
 import { TextureCache } from "../texture_cache.js";
 import { foldedGrid } from "./common.js";
+import { hardwareTile } from "./tiling_hardware.js";
 
 /** A kernel's tile; `by` defaults to registers, operands to buffers. */
 export type Tile = Pick<TileVariant, "tileM" | "tileN4"> & Partial<TileVariant> & { textures?: Textures };
@@ -23,6 +24,10 @@ export interface ProductShape {
   wBytes: number;
   /** Columns come in pairs of quads. */
   gated?: boolean;
+  /** Operands are halves that kernels read as such. */
+  halves?: boolean;
+  /** What is cut when the inner axis is, where that is not all of it: input channels. */
+  cut?: number;
 }
 
 /** A tile, and into how many slices the inner axis is cut for it; threads then add up one each (split-K). */
@@ -33,16 +38,15 @@ export interface SlicedTile {
 
 /** The tile for a product whose inner axis may be cut. CPU adapters have few threads to fill, and pairs are not merged. */
 export function chooseSlicedTile(device: Device, shape: ProductShape): SlicedTile {
-  if (device.isSoftware || shape.gated || !hasTiles(device, shape))
-    return { tile: chooseTile(device, shape), slices: 1 };
-  return hardwareTile(shape, Math.max(1, Math.floor(shape.k / SLICE)));
+  if (device.isSoftware || !hasTiles(device, shape)) return { tile: chooseTile(device, shape), slices: 1 };
+  return hardwareTile(shape, !shape.gated, device.productUnits);
 }
 
 /** The tile for a product whose inner axis stays whole. */
 export function chooseTile(device: Device, shape: ProductShape): Tile {
   const { n } = shape;
   if (!hasTiles(device, shape)) return PLAIN;
-  if (!device.isSoftware) return hardwareTile(shape, 1).tile;
+  if (!device.isSoftware) return hardwareTile(shape, false, device.productUnits).tile;
   if (device.broadcastLanes > 0) return broadcastTile(device, shape) ?? smallTile(n);
   return swiftShaderTile(device, shape) ?? smallTile(n);
 }
@@ -53,26 +57,6 @@ const hasTiles = ({ plainKernels }: Device, { n, k, run = k, gated = false }: Pr
 
 /** What any adapter compiles fast. */
 const smallTile = (n: number): Tile => ({ tileM: 4, tileN4: n % 8 === 0 ? 2 : 1 });
-
-/** Fewer workgroups or threads than this leave a GPU's compute units idle. */
-const FILLED = { tiles: 64, threads: 8192 };
-/** What a slice keeps of the inner axis at least: each writes sums that have to be read again. */
-const SLICE = 128;
-
-/** The largest tile of which a GPU gets enough, with as few of the `most` slices as that takes; smaller ones load more. */
-function hardwareTile({ m, n, k, run = k, gated = false }: ProductShape, most: number): SlicedTile {
-  const slices = Math.ceil(FILLED.tiles / ((m / SHARED_TILE) * (n / SHARED_TILE)));
-  // Few rows would fill little of such a tile, in every slice.
-  const shared = slices <= (m < SHARED_TILE ? 1 : most) && n % 32 === 0 && run % (4 * SHARED_QUADS) === 0;
-  if (shared) return { tile: { by: "workgroup", tileM: 8, tileN4: 2 }, slices };
-  const tiles = [8, 4, 2, 1].map((tileM): Tile => ({ tileM, tileN4: n % 8 === 0 ? 2 : 1 }));
-  if (!gated) tiles.push({ tileM: 1, tileN4: 1 });
-  const threads = ({ tileM, tileN4 }: Tile): number => Math.ceil(m / tileM) * (n / (4 * tileN4));
-  const tile = tiles.find((each) => threads(each) * most >= FILLED.threads) ?? tiles[tiles.length - 1];
-  // Of squares, a few rows would fill some lines only.
-  const flat = Math.ceil(m / tile.tileM) < WORKGROUP;
-  return { tile: { ...tile, flat }, slices: Math.min(most, Math.ceil(FILLED.threads / threads(tile))) };
-}
 
 /** Work from which a faster kernel is worth the second or so that CPU adapters take to compile it. */
 export const LONG = 5e8;
@@ -125,32 +109,33 @@ export function swapTile(product: SwapProduct): Tile | null {
 }
 
 /** Rows that one tile covers. */
-const rowsOf = ({ by = "registers", tileM, lanes = 0 }: Tile): number =>
-  by === "workgroup" ? SHARED_TILE : usesSubgroups({ by }) ? tileM * lanes : Math.max(1, tileM);
+const rowsOf = ({ by = "registers", tileM, lanes = 0, down = 0 }: Tile): number =>
+  down > 0 ? tileM * down : usesSubgroups({ by }) ? tileM * lanes : Math.max(1, tileM);
 
 /** Rows that must lie together when a dispatch is split, so that tiles are full and quads of the result stay whole. */
 export const rowUnit = (tile: Tile): number => rowsOf(tile) * 4;
 
 /** The full variant of a tile on a device. */
 export const tileVariant = (device: Device, tile: Tile): TileVariant & { textures: Textures } => ({
-  ...{ by: "registers", flat: device.isSoftware, lanes: 0, step: 1, textures: "none" },
+  ...{ by: "registers", flat: device.isSoftware, lanes: 0, step: 1, across: 0, down: 0, matrix: null },
+  ...{ textures: "none" },
   ...tile,
 });
 
-/** Quads of the inner axis in a slice, whole turns of the tile's loop; the last slice may be shorter. */
-export function sliceQuads({ by, step = 1 }: Tile, k: number, slices: number): number {
-  const turn = by === "workgroup" ? SHARED_QUADS : step;
-  return Math.max(1, Math.ceil(k / 4 / slices / turn)) * turn;
+/** How many slices `wanted` are, of a run of `k` numbers: each has whole turns of the tile's loop, and none is empty. */
+export function wholeSlices({ step = 1 }: Tile, k: number, wanted: number): number {
+  const slice = Math.max(1, Math.ceil(k / 4 / wanted / step)) * step;
+  return Math.max(1, Math.ceil(k / 4 / slice));
 }
 
 /** Workgroups for `rows` x `columns` of the product; see kernels/tile.ts for what one covers. */
 export function tileGrid(device: Device, rows: number, columns: number, tile: Tile, gated = false): [number, number] {
-  const { by, tileM, tileN4, flat, lanes } = tileVariant(device, tile);
+  const { by, tileM, tileN4, flat, lanes, across, down } = tileVariant(device, tile);
   if (by === "plain") return foldedGrid(Math.ceil((rows * columns) / (gated ? 8 : 4) / 64));
-  if (by === "workgroup") return [Math.ceil(columns / SHARED_TILE), Math.ceil(rows / SHARED_TILE)];
+  if (down > 0) return [Math.ceil(columns / (4 * tileN4 * across)), Math.ceil(rows / (tileM * down))];
   if (usesSubgroups({ by })) {
-    const across = by === "swap" ? 4 * tileN4 * lanes : 4 * tileN4;
-    return foldedGrid(Math.ceil(rows / (tileM * lanes)) * Math.ceil(columns / across));
+    const width = by === "swap" ? 4 * tileN4 * lanes : 4 * tileN4;
+    return foldedGrid(Math.ceil(rows / (tileM * lanes)) * Math.ceil(columns / width));
   }
   if (flat)
     return foldedGrid(Math.ceil((Math.ceil(rows / tileM) * Math.ceil(columns / (4 * tileN4))) / FLAT_WORKGROUP));

@@ -1,0 +1,33 @@
+import type { Activation } from "../../../kernels/activation.js";
+import { mergeSlices as kernel, TERMS, WORKGROUP_SIZE, type Term } from "../../../kernels/merge_slices.wgsl.js";
+import type { Format } from "../../../kernels/wgsl.js";
+import type { Place } from "../columns.js";
+import type { Tensor } from "../tensor.js";
+import { foldedGrid, quadsOf } from "./common.js";
+
+export interface MergeOptions {
+  format: Format;
+  activation: Activation;
+  /** What is added, as the kernel says. */
+  terms: Partial<Record<Exclude<Term, "shift">, Tensor | null>> & { shift?: Place };
+  /** Rows of one image: those that share a row of the shift. */
+  rows?: number;
+}
+
+/** Adds up the sums of slices, [slices, rows, N] in float32, finishes them as `y`, [..., N], and disposes them. */
+export function mergeSlices(sums: Tensor, y: Tensor, { format, activation, terms, rows = 1 }: MergeOptions): void {
+  const [slices, , n] = sums.shape;
+  const quads = quadsOf(y);
+  const present = TERMS.filter((term) => terms[term]);
+  y.device.run({
+    kernel,
+    variant: { format, activation, terms: present },
+    values: {
+      ...{ slices, quads, columns: n / 4, rows },
+      ...{ shift_stride: terms.shift?.stride ?? 0, shift_start: terms.shift?.start ?? 0 },
+    },
+    buffers: [sums, y, ...present.map((term) => (term === "shift" ? terms.shift!.tensor : terms[term]!))],
+    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
+  });
+  sums.dispose();
+}
