@@ -8,7 +8,7 @@
  * A row of weights has `width` of them (keys rounded up to 4) and then a quad that begins with 1 / their sum.
  */
 import { tiledEntry } from "./tile.js";
-import { enableTile, type Product, type TileVariant } from "./tile_parts.js";
+import { enableTile, straight, type Product, type TileVariant } from "./tile_parts.js";
 import { operandAccess, paramsStruct, tensor, u32s, type Format, type Kernel, type Textures } from "./wgsl.js";
 
 export interface AttentionTile extends TileVariant {
@@ -39,11 +39,12 @@ const scoresProduct: Product = {
   rows: "params.count",
   setup: (name, row) =>
     `  let x${name} = (params.q_start >> 2u) + token_of(slot, ${row}) * (params.q_stride >> 2u) + head_of(slot);`,
-  loops: (_names, step, body) => `  let key_step = params.k_stride >> 2u;
-  let keys = (params.k_start >> 2u) + (slot / params.heads) * params.keys * key_step + head_of(slot);
-  for (var k = 0u; k < parts(); k += ${step}u) {
-${body()}
-  }`,
+  ...straight({
+    before: `  let key_step = params.k_stride >> 2u;
+  let keys = (params.k_start >> 2u) + (slot / params.heads) * params.keys * key_step + head_of(slot);`,
+    from: "0u",
+    to: "parts()",
+  }),
   load: (name, k) => `load4_x(x${name} + ${k})`,
   transposed: true,
   loadColumns: (r, column) =>
@@ -72,11 +73,12 @@ const valuesProduct: Product = {
   rows: "params.count",
   columns: "parts()",
   setup: (name, row) => `  let x${name} = (slot * params.count + ${row}) * ((params.width >> 2u) + 1u);`,
-  loops: (_names, step, body) => `  let value_step = params.v_stride >> 2u;
-  let values = (params.v_start >> 2u) + (slot / params.heads) * params.keys * value_step + head_of(slot);
-  for (var k = 0u; k < (params.width >> 2u); k += ${step}u) {
-${body()}
-  }`,
+  ...straight({
+    before: `  let value_step = params.v_stride >> 2u;
+  let values = (params.v_start >> 2u) + (slot / params.heads) * params.keys * value_step + head_of(slot);`,
+    from: "0u",
+    to: "(params.width >> 2u)",
+  }),
   load: (name, k) => `load4_x(x${name} + ${k})`,
   // Keys past the last have no weight, but what lies there may be no number.
   loadColumns: (r, column) => `load4_w(values + min(4u * k + ${r}, params.keys - 1u) * value_step + ${column})`,

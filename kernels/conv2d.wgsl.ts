@@ -16,8 +16,9 @@
  * need whole tiles of output channels and cin % 4 == 0.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
+import { conv2dProduct } from "./conv2d_product.js";
 import { plainEntry, tiledEntry } from "./tile.js";
-import { enableTile, sliceFunctions, weightRows, type Operands, type Product, type TileVariant } from "./tile_parts.js";
+import { enableTile, sliceFunctions, type TileVariant } from "./tile_parts.js";
 import {
   operandAccess,
   paramsStruct,
@@ -152,88 +153,6 @@ fn element(e: u32) -> f32 {
 }
 ${plainEntry("params.cout", (x) => activate(variant.activation, x))}`;
 
-/** The loop over the channels of a tensor of the shortcut; `first` is its first row of the weight. */
-const shortcutLoop = (
-  source: string,
-  channels: string,
-  first: string,
-  step: number,
-  { by, split }: Pick<Conv2dVariant, "by" | "split">,
-  body: (operands: Partial<Operands>) => string,
-): string => `  let part_${source} = ${quadsOf(channels, split)};
-  for (var k = part_${source}.x; k < part_${source}.y; k += ${step}u) {
-    let base = (${first} + k * 4u) * n4;
-${body({
-  load: (name, k) => `${load4(by)}_${source}(at${name} * (${channels} >> 2u) + ${k})`,
-  loadColumns: weightRows(`${load4(by)}_shortcut_w`),
-})}
-  }`;
-
-const load4 = (by: Conv2dVariant["by"]): string => (by === "matrix" ? "half4" : "load4");
-
-/** From where to where a loop over channels goes, in quads. */
-const quadsOf = (channels: string, split: boolean): string =>
-  split ? `slice_of(${channels} >> 2u, slot)` : `vec2u(0u, ${channels} >> 2u)`;
-
-const productOf = ({ by, activation, shift, residual, phases, shortcut, split }: Conv2dVariant): Product => ({
-  rows: "params.m",
-  setup: (name, row) =>
-    `  let p${name} = ${phases ? `pixel_of_phase(${row}, slot)` : `pixel_of(${row})`};` +
-    (shortcut > 0 ? `\n  let at${name} = ${row};` : ""),
-  loops: (names, step, body) => `  let c4 = params.cin >> 2u;
-  let part = ${quadsOf("params.cin", split)};
-  for (var ky = 0u; ky < params.kernel_height; ky++) {
-    for (var kx = 0u; kx < params.kernel_width; kx++) {
-${names
-  .map(
-    (i) => `      let s${i} = source(p${i}, ky, kx);
-      let x${i} = u32(max(s${i}, 0)) * c4;
-      let inside${i} = ${by === "matrix" ? `s${i} >= 0` : `vec4f(select(0.0, 1.0, s${i} >= 0))`};`,
-  )
-  .join("\n")}
-      let tap = (${phases ? "(slot * params.kernel_height + ky)" : "ky"} * params.kernel_width + kx) * params.cin * n4;
-      for (var k = part.x; k < part.y; k += ${step}u) {
-        let base = tap + k * 4u * n4;
-${body()}
-      }
-    }
-  }
-${shortcut > 0 ? shortcutLoop("shortcut", "params.cin_shortcut", "0u", step, { by, split }, body) : ""}
-${shortcut > 1 ? shortcutLoop("skip", "params.cin_skip", "params.cin_shortcut", step, { by, split }, body) : ""}`,
-  load: (name, k) =>
-    by === "matrix"
-      ? `select(vec4<f16>(), half4_x(x${name} + ${k}), inside${name})`
-      : `load4_x(x${name} + ${k}) * inside${name}`,
-  loadColumns: weightRows(`${load4(by)}_w`),
-  at: (row, column) => {
-    const place = phases ? `row_of_phase(${row}, slot)` : split ? `(slot * params.m + ${row})` : row;
-    return `${place} * n4 + ${column}`;
-  },
-  epilogue: ({ rows, columns, sum, row, at, column }) => {
-    if (split) return "";
-    const each = (term: (i: number, j: number) => string): string =>
-      rows.flatMap((i) => columns.map((j) => `    ${sum(i, j)} += ${term(i, j)};`)).join("\n");
-    return [
-      ...columns.map((j) => {
-        const other = shortcut > 0 ? ` + load4_shortcut_bias(${column(j)})` : "";
-        return `  let bias${j} = load4_bias(${column(j)})${other};`;
-      }),
-      each((_, j) => `bias${j}`),
-      ...(shift ? [`  let pixels = params.out_width * params.out_height;`] : []),
-      ...(shift
-        ? [
-            each(
-              (i, j) =>
-                `load4_shift(((params.shift_start + (${row(i)} / pixels) * params.shift_stride) >> 2u) + ${column(j)})`,
-            ),
-          ]
-        : []),
-      ...(residual ? [each((i, j) => `load4_residual(${at(i, j)})`)] : []),
-    ].join("\n");
-  },
-  store: (at, sum) => `store4_y(${at}, ${activate(activation, sum)});`,
-});
-
 export const conv2d: Kernel<Conv2dVariant> = {
   name: "conv2d",
   params,
@@ -246,5 +165,5 @@ export const conv2d: Kernel<Conv2dVariant> = {
   source: (variant) =>
     variant.by === "plain"
       ? plain(variant)
-      : header(variant) + tiledEntry(variant, "(params.cout >> 2u)", productOf(variant)),
+      : header(variant) + tiledEntry(variant, "(params.cout >> 2u)", conv2dProduct(variant)),
 };

@@ -12,7 +12,7 @@
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { plainEntry, tiledEntry } from "./tile.js";
-import { enableTile, sliceFunctions, weightRows, type Product, type TileVariant } from "./tile_parts.js";
+import { enableTile, sliceFunctions, straight, weightRows, type Product, type TileVariant } from "./tile_parts.js";
 import { operandAccess, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel, type Textures } from "./wgsl.js";
 
 /** What the gates of pairs of quads go through; none: columns are no pairs. */
@@ -74,15 +74,12 @@ ${plainEntry(variant.gated !== "none" ? "(params.n / 2u)" : "params.n", (x) => a
 const productOf = ({ by, activation, gated, bias, residual, split }: MatmulVariant): Product => ({
   rows: "params.m",
   setup: (name, row) => `  let x${name} = ${row} * (params.k >> 2u);`,
-  loops: (
-    _names,
-    step,
-    body,
-  ) => `  let part = ${split ? "slice_of(params.k >> 2u, slot)" : "vec2u(0u, params.k >> 2u)"};
-  for (var k = part.x; k < part.y; k += ${step}u) {
-    let base = k * 4u * n4;
-${body()}
-  }`,
+  ...straight({
+    before: `  let part = ${split ? "slice_of(params.k >> 2u, slot)" : "vec2u(0u, params.k >> 2u)"};`,
+    from: "part.x",
+    to: "part.y",
+    each: "let base = k * 4u * n4;",
+  }),
   load: (name, k) => `${by === "matrix" ? "half4" : "load4"}_x(x${name} + ${k})`,
   loadColumns: weightRows(by === "matrix" ? "half4_w" : "load4_w"),
   at: (row, column) => `${split ? `(slot * params.m + ${row})` : row} * n4 + ${column}`,

@@ -54,21 +54,24 @@ ${lines(columns.map((j) => `  sum${i}_${j} = subgroupMatrixMultiplyAccumulate(a,
 }`,
     ),
   );
+  const declare = [...left.map((i) => `left${i}`), ...right.map((i) => `right${i}`)]
+    .map((name) => `var ${name} = vec4<f16>();`)
+    .join(" ");
   const load = (from: Product): string =>
     lines([
-      ...left.map((i) => `let a${i} = ${from.load(String(i), `k + local % ${step}u`)};`),
+      ...left.map((i) => `left${i} = ${from.load(String(i), `k + local % ${step}u`)};`),
       ...right.map((i) => {
         const at = `(local + ${threads * i}u)`;
-        return `let w${i} = ${loadColumns(from, `(${at} / ${width}u)`, `min(first + ${at} % ${width}u, columns - 1u)`)};`;
+        return `right${i} = ${loadColumns(from, `(${at} / ${width}u)`, `min(first + ${at} % ${width}u, columns - 1u)`)};`;
       }),
     ]);
   const share = lines([
     ...left.map(
-      (i) => `shared_a[(local / ${step}u + ${(threads / step) * i}u) * ${leftStride}u + local % ${step}u] = a${i};`,
+      (i) => `shared_a[(local / ${step}u + ${(threads / step) * i}u) * ${leftStride}u + local % ${step}u] = left${i};`,
     ),
     ...right.map((i) => {
       const at = `(local + ${threads * i}u)`;
-      return `shared_w[${at} / ${width}u * ${rightStride}u + ${at} % ${width}u] = w${i};`;
+      return `shared_w[${at} / ${width}u * ${rightStride}u + ${at} % ${width}u] = right${i};`;
     }),
   ]);
   // A pair of quads makes one of the result, and lies in one thread.
@@ -115,7 +118,7 @@ ${lines(
   ),
 )}
 ${lines(rows.flatMap((i) => columns.map((j) => `  var sum${i}_${j}: subgroup_matrix_result<f32, ${n}, ${m}>;`)))}
-${pipelined(product, left.map(String), step, { load, share, addUp })}
+${pipelined(product, left.map(String), step, { declare, load, share, addUp })}
 ${lines(rows.map(finished))}
 }`;
 }

@@ -57,6 +57,8 @@ export interface Product {
   /** Loops over the inner axis with `step` quads at a time around `body`, which sees `k` (quads from the start of the run) and
    *  `base` (the quad of w[4k, 0]). `names` are rows that were set up; a loop may read other operands than those named here. */
   loops(names: readonly string[], step: number, body: (others?: Partial<Operands>) => string): string;
+  /** The same loops, one behind the other, for kernels that load a turn ahead. */
+  walks(names: readonly string[], step: number): readonly Walk[];
   /** Quad `k` of a row, an expression. */
   load(name: string, k: string): string;
   /** Quads of columns, where they are fewer than those of a row of the result (n4). */
@@ -75,6 +77,19 @@ export interface Product {
   storePair?: ((at: string, first: string, second: string) => string) | null;
 }
 
+/** Turns along the inner axis, as text. */
+export interface Walk {
+  /** Declares the variables of the first turn, `k` among them. */
+  begin: string;
+  /** How many turns there are. */
+  turns: string;
+  /** Moves the variables to the next turn; where there is none, to any place that can be read. */
+  next: string;
+  /** Declares what the loads of a turn need besides, `base` for one. */
+  each?: string;
+  others?: Partial<Operands>;
+}
+
 /** What a loop over the inner axis reads. */
 export type Operands = Pick<Product, "load" | "loadColumns">;
 
@@ -83,6 +98,32 @@ export const weightRows =
   (load4 = "load4_w"): NonNullable<Product["loadColumns"]> =>
   (r, column) =>
     `${load4}(base + ${r} * n4 + ${column})`;
+
+/** Along a single run of quads: `before` declares what its other texts see. */
+export const straight = (
+  run: { before: string; from: string; to: string; each?: string },
+  others?: Partial<Operands>,
+): Pick<Product, "loops" | "walks"> => ({
+  loops: (_names, step, body) => `${run.before}
+  for (var k = ${run.from}; k < ${run.to}; k += ${step}u) {
+    ${run.each ?? ""}
+${body(others)}
+  }`,
+  walks: (_names, step) => [straightWalk(run, step, others)],
+});
+
+export const straightWalk = (
+  { before, from, to, each }: Parameters<typeof straight>[0],
+  step: number,
+  others?: Partial<Operands>,
+): Walk => ({
+  begin: `${before}
+  let last = max(${to}, ${step}u) - ${step}u;
+  var k = min(${from}, last);`,
+  turns: `(${to} - ${from}) / ${step}u`,
+  next: `k = min(k + ${step}u, last);`,
+  ...{ each, others },
+});
 
 export interface Epilogue {
   rows: readonly number[];
@@ -99,9 +140,11 @@ export interface Epilogue {
 export const loadColumns = (product: Product, r: string, column: string): string =>
   (product.loadColumns ?? weightRows())(r, column);
 
-/** The texts of one turn of a loop over the inner axis, between workgroup memory and registers. */
+/** The texts of one turn, between memory, registers and workgroup memory. */
 export interface Turn {
-  /** Declares what this thread loads of the turn's operands. */
+  /** Declares the variables that `load` sets. */
+  declare: string;
+  /** Reads this thread's share of the turn's operands. */
   load(from: Product): string;
   /** Writes it to workgroup memory. */
   share: string;
@@ -109,22 +152,26 @@ export interface Turn {
   addUp: string;
 }
 
-/** Loops in which each turn loads its operands and then adds up those of the turn before. */
-export const pipelined = (product: Product, names: readonly string[], step: number, turn: Turn): string => `
-var begun = false;
-${product.loops(
-  names,
-  step,
-  (others) => `${turn.load({ ...product, ...others })}
-if (begun) {
-${turn.addUp}
-}
-begun = true;
-workgroupBarrier();
+/** All turns: while one is added up, the operands of the next are on their way from memory to registers. */
+export const pipelined = (product: Product, names: readonly string[], step: number, turn: Turn): string =>
+  product
+    .walks(names, step)
+    .map(({ begin, turns, next, each = "", others }) => {
+      const load = `{ ${each}\n${turn.load({ ...product, ...others })} }`;
+      return `{
+${begin}
+${turn.declare}
+${load}
+for (var turns = ${turns}; turns > 0u; turns--) {
 ${turn.share}
-workgroupBarrier();`,
-)}
-${turn.addUp}`;
+workgroupBarrier();
+${next}
+${load}
+${turn.addUp}
+workgroupBarrier();
+} }`;
+    })
+    .join("\n");
 
 /** Declares row r of quad j as `w{r}_{j}`; `quad(r, j)` is what `loadColumns` gives for it. */
 export const declareRows = (

@@ -2,8 +2,6 @@
  * The `workgroup` tile of products, for GPUs: `across` x `down` threads hold tileM·down x 4·tileN4·across sums, and share what
  * they load in workgroup memory, `step` quads of the inner axis at a time.
  *
- * A turn's operands travel from memory to registers while the turn before it is added up; so a thread waits for memory once per
- * product and not once per turn (CUTLASS calls it a software pipeline).
  */
 import {
   declareRows,
@@ -44,19 +42,22 @@ ${lines(range(4).flatMap((r) => columns.map((j) => `  sum${i}_${j} = ${mad(`vec4
     ),
   )}
 }`;
+  const declare = [...left.map((i) => `left${i}`), ...right.map((i) => `right${i}`)]
+    .map((name) => `var ${name} = vec4f();`)
+    .join(" ");
   const load = (from: Product): string =>
     lines([
-      ...left.map((i) => `let a${i} = ${from.load(String(i), `k + local % ${step}u`)};`),
+      ...left.map((i) => `left${i} = ${from.load(String(i), `k + local % ${step}u`)};`),
       ...right.map((i) => {
         const at = `(local + ${threads * i}u)`;
-        return `let w${i} = ${loadColumns(from, `(${at} / ${width}u)`, `min(first + ${at} % ${width}u, columns - 1u)`)};`;
+        return `right${i} = ${loadColumns(from, `(${at} / ${width}u)`, `min(first + ${at} % ${width}u, columns - 1u)`)};`;
       }),
     ]);
   const share = lines([
     ...left.map(
-      (i) => `shared_a[(local / ${step}u + ${(threads / step) * i}u) * ${stride}u + local % ${step}u] = a${i};`,
+      (i) => `shared_a[(local / ${step}u + ${(threads / step) * i}u) * ${stride}u + local % ${step}u] = left${i};`,
     ),
-    ...right.map((i) => `shared_w[local + ${threads * i}u] = w${i};`),
+    ...right.map((i) => `shared_w[local + ${threads * i}u] = right${i};`),
   ]);
   return `var<workgroup> shared_a: array<vec4f, ${height * stride}>;
 var<workgroup> shared_w: array<vec4f, ${4 * step * width}>;
@@ -75,7 +76,7 @@ ${lines(
   ),
 )}
 ${sums(rows, columns)}
-${pipelined(product, left.map(String), step, { load, share, addUp })}
+${pipelined(product, left.map(String), step, { declare, load, share, addUp })}
 ${finish(
   rows,
   columns,

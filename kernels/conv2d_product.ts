@@ -1,0 +1,124 @@
+/** What conv2d.wgsl.ts says of its product to the tiled kernels: the taps are the outer loops, their channels the inner. */
+import { activate } from "./activation.js";
+import type { Conv2dVariant } from "./conv2d.wgsl.js";
+import { straight, straightWalk, weightRows, type Operands, type Product } from "./tile_parts.js";
+
+const load4 = (by: Conv2dVariant["by"]): string => (by === "matrix" ? "half4" : "load4");
+
+/** From where to where a loop over channels goes, in quads. */
+const quadsOf = (channels: string, split: boolean): string =>
+  split ? `slice_of(${channels} >> 2u, slot)` : `vec2u(0u, ${channels} >> 2u)`;
+
+/** A 1x1 convolution of a further tensor: whose channels, and in which row of the weight they begin. */
+const shortcutRun = (source: string, first: string, split: boolean): Parameters<typeof straightWalk>[0] => ({
+  before: `  let part_${source} = ${quadsOf(`params.cin_${source}`, split)};`,
+  from: `part_${source}.x`,
+  to: `part_${source}.y`,
+  each: `let base = (${first} + k * 4u) * n4;`,
+});
+
+const shortcutOperands = (source: string, by: Conv2dVariant["by"]): Partial<Operands> => ({
+  load: (name, k) => `${load4(by)}_${source}(at${name} * (params.cin_${source} >> 2u) + ${k})`,
+  loadColumns: weightRows(`${load4(by)}_shortcut_w`),
+});
+
+/** The further tensors, and the row of the weight where the channels of each begin. */
+const sourcesOf = (shortcut: Conv2dVariant["shortcut"]): [source: string, first: string][] =>
+  (
+    [
+      ["shortcut", "0u"],
+      ["skip", "params.cin_shortcut"],
+    ] as [string, string][]
+  ).slice(0, shortcut);
+
+/** Where rows read their pixel under the tap (ky, kx). */
+const underTap = (names: readonly string[], by: Conv2dVariant["by"], word: "let" | "var" | ""): string =>
+  names
+    .map(
+      (i) => `      ${word} s${i} = source(p${i}, ky, kx);
+      ${word} x${i} = u32(max(s${i}, 0)) * c4;
+      ${word} inside${i} = ${by === "matrix" ? `s${i} >= 0` : `vec4f(select(0.0, 1.0, s${i} >= 0))`};`,
+    )
+    .join("\n");
+
+export const conv2dProduct = (variant: Conv2dVariant): Product => {
+  const { by, activation, shift, residual, phases, shortcut, split } = variant;
+  const sources = sourcesOf(shortcut);
+  const before = `  let c4 = params.cin >> 2u;
+  let part = ${quadsOf("params.cin", split)};`;
+  const tap = `(${phases ? "(slot * params.kernel_height + ky)" : "ky"} * params.kernel_width + kx) * params.cin * n4`;
+  return {
+    rows: "params.m",
+    setup: (name, row) =>
+      `  let p${name} = ${phases ? `pixel_of_phase(${row}, slot)` : `pixel_of(${row})`};` +
+      (shortcut > 0 ? `\n  let at${name} = ${row};` : ""),
+    loops: (names, step, body) => `${before}
+  for (var ky = 0u; ky < params.kernel_height; ky++) {
+    for (var kx = 0u; kx < params.kernel_width; kx++) {
+${underTap(names, by, "let")}
+      let tap = ${tap};
+      for (var k = part.x; k < part.y; k += ${step}u) {
+        let base = tap + k * 4u * n4;
+${body()}
+      }
+    }
+  }
+${sources.map(([source, first]) => straight(shortcutRun(source, first, split), shortcutOperands(source, by)).loops(names, step, body)).join("\n")}`,
+    walks: (names, step) => [
+      {
+        begin: `${before}
+  var ky = 0u;
+  var kx = 0u;
+  var k = part.x;
+${underTap(names, by, "var")}`,
+        turns: `params.kernel_height * params.kernel_width * ((part.y - part.x) / ${step}u)`,
+        next: `k += ${step}u;
+if (k >= part.y) {
+  k = part.x;
+  kx++;
+  if (kx == params.kernel_width) {
+    kx = 0u;
+    ky = min(ky + 1u, params.kernel_height - 1u);
+  }
+${underTap(names, by, "")}
+}`,
+        each: `let base = ${tap} + k * 4u * n4;`,
+      },
+      ...sources.map(([source, first]) =>
+        straightWalk(shortcutRun(source, first, split), step, shortcutOperands(source, by)),
+      ),
+    ],
+    load: (name, k) =>
+      by === "matrix"
+        ? `select(vec4<f16>(), half4_x(x${name} + ${k}), inside${name})`
+        : `load4_x(x${name} + ${k}) * inside${name}`,
+    loadColumns: weightRows(`${load4(by)}_w`),
+    at: (row, column) => {
+      const place = phases ? `row_of_phase(${row}, slot)` : split ? `(slot * params.m + ${row})` : row;
+      return `${place} * n4 + ${column}`;
+    },
+    epilogue: ({ rows, columns, sum, row, at, column }) => {
+      if (split) return "";
+      const each = (term: (i: number, j: number) => string): string =>
+        rows.flatMap((i) => columns.map((j) => `    ${sum(i, j)} += ${term(i, j)};`)).join("\n");
+      return [
+        ...columns.map((j) => {
+          const other = shortcut > 0 ? ` + load4_shortcut_bias(${column(j)})` : "";
+          return `  let bias${j} = load4_bias(${column(j)})${other};`;
+        }),
+        each((_, j) => `bias${j}`),
+        ...(shift ? [`  let pixels = params.out_width * params.out_height;`] : []),
+        ...(shift
+          ? [
+              each(
+                (i, j) =>
+                  `load4_shift(((params.shift_start + (${row(i)} / pixels) * params.shift_stride) >> 2u) + ${column(j)})`,
+              ),
+            ]
+          : []),
+        ...(residual ? [each((i, j) => `load4_residual(${at(i, j)})`)] : []),
+      ].join("\n");
+    },
+    store: (at, sum) => `store4_y(${at}, ${activate(activation, sum)});`,
+  };
+};
