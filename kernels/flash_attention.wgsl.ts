@@ -27,11 +27,11 @@ export interface FlashVariant extends FlashTile {
 }
 
 /**
- * `start` and `end`: the queries of a dispatch; the workgroup's y is image * heads + head. q, k and v may be columns of wider
+ * `parts`: quads of a head. `start` and `end`: the queries of a dispatch; the workgroup's y is image * heads + head. q, k and v may be columns of wider
  * matrices: their tokens lie `…_stride` elements apart, the first at `…_start`, both multiples of 4.
  */
 const params = {
-  ...u32s("heads", "queries", "keys", "causal", "start", "end"),
+  ...u32s("heads", "parts", "queries", "keys", "causal", "start", "end"),
   ...u32s("q_stride", "q_start", "k_stride", "k_start", "v_stride", "v_start"),
   scale: "f32",
 } as const;
@@ -105,6 +105,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let q_at = ((params.q_start + image * params.queries * params.q_stride) >> 2u) + head;
   let k_at = ((params.k_start + image * params.keys * params.k_stride) >> 2u) + head;
   let v_at = ((params.v_start + image * params.keys * params.v_stride) >> 2u) + head;
+  // Inner loops end at params, so that no compiler unrolls them: lavapipe's would take ten times as long.
+  let across = (params.parts + ${tile.columns - 1}u) / ${tile.columns}u;
+  let turn = across * ${tile.keys}u;
   let factor = params.scale * ${Math.LOG2E};
   for (var slot = local; slot < ${quads * parts}u; slot += ${threads}u) {
     let part = slot % ${parts}u;
@@ -125,7 +128,7 @@ ${place}
     workgroupBarrier();
 ${fetch("v", "base")}
 ${block((h, j) => `    var s${h}_${j} = vec4f();`)}
-    for (var part = 0u; part < ${parts}u; part++) {
+    for (var part = 0u; part < params.parts; part++) {
 ${lines(keys.map((j) => `      let k${j} = shared_kv[(lane + ${across * j}u) * ${pitch}u + part];`))}
 ${lines(range(4).map((z) => `      { ${rowQuads.map((h) => `let q${h} = shared_q[(4u * part + ${z}u) * ${quads}u + ${row(h)}];`).join(" ")}\n${block((h, j) => `      s${h}_${j} = ${mad(`q${h}`, `vec4f(k${j}[${z}])`, `s${h}_${j}`)};`)} }`))}
     }
@@ -138,14 +141,14 @@ ${each((h) => `    shared_rows[lane * ${quads}u + ${row(h)}] = ${keys.slice(1).r
 ${place}
 ${fetch("k", `base + ${turn}u`)}
 ${each((h) => `    var next${h} = top${h};`)}
-    for (var other = 0u; other < ${across}u; other++) {
+    for (var other = 0u; other < across; other++) {
 ${each((h) => `      next${h} = max(next${h}, shared_rows[other * ${quads}u + ${row(h)}]);`)}
     }
 ${each((h) => `    let keep${h} = exp2(top${h} - next${h}); top${h} = next${h}; total${h} *= keep${h};`)}
 ${block((h, j) => `    let p${h}_${j} = exp2(s${h}_${j} - top${h}); total${h} += p${h}_${j}; shared_weights[(lane + ${across * j}u) * ${weightPitch}u + ${row(h)}] = p${h}_${j};`)}
     workgroupBarrier();
 ${lines(rows.flatMap((i) => columns.map((j) => `    o${i}_${j} *= keep${i >> 2}[${i & 3}];`)))}
-    for (var key = 0u; key < ${turn}u; key += ${unroll}u) {
+    for (var key = 0u; key < turn; key += ${unroll}u) {
 ${lines(
   range(unroll).map(
     (z) => `      {
@@ -161,7 +164,7 @@ ${lines(rows.flatMap((i) => columns.map((j) => `      o${i}_${j} = ${mad(`vec4f(
 ${each((h) => `  shared_rows[lane * ${quads}u + ${row(h)}] = total${h};`)}
   workgroupBarrier();
 ${each((h) => `  var sum${h} = vec4f();`)}
-  for (var other = 0u; other < ${across}u; other++) {
+  for (var other = 0u; other < across; other++) {
 ${each((h) => `    sum${h} += shared_rows[other * ${quads}u + ${row(h)}];`)}
   }
 ${each((h) => `  let inverse${h} = 1.0 / sum${h}; let query${h} = first + 4u * (${row(h)});`)}

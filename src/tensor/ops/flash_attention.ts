@@ -18,14 +18,14 @@ export function flashAttention(
 ): Tensor {
   const slots = batch * heads;
   const chosen = tile ?? flashTile(device, headSize, queries, slots);
-  const perGroup = flashSizes(chosen, headSize).queries;
+  const { queries: perGroup, parts } = flashSizes(chosen, headSize);
   const y = Tensor.empty(device, [batch, queries, heads * headSize], tensors[0].dtype);
   const flopsPerQuery = 4 * slots * keys * headSize;
   for (const [start, count] of rowRuns(device, queries, flopsPerQuery, perGroup))
     device.run({
       kernel,
       variant: { format, headSize, fma: device.fusedMultiplyAdd, ...chosen },
-      values: { heads, queries, keys, causal: causal ? 1 : 0, start, end: start + count, scale, ...places },
+      values: { heads, parts, queries, keys, causal: causal ? 1 : 0, start, end: start + count, scale, ...places },
       buffers: [...tensors, y],
       grid: [Math.ceil(count / perGroup), slots],
       flops: flopsPerQuery * count,
