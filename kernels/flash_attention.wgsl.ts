@@ -7,6 +7,7 @@
  * memory, where q and the weights lie as quads of four queries and k and v (in turn at the same place) as quads of the head.
  * k and v are loaded a phase ahead of their use. Sums are in f32, exponents to base 2: q is multiplied by scale · log2 e.
  */
+import { lines } from "./tile_parts.js";
 import { enable, multiplyAdd, paramsStruct, range, tensor, u32s, type Format, type Kernel } from "./wgsl.js";
 
 export interface FlashTile {
@@ -48,8 +49,6 @@ export function flashSizes({ rows, keys, columns, groups }: FlashTile, headSize:
   const bytes = 16 * (headSize * quads + turn * (pitch + weightPitch) + across * quads);
   return { parts, across, threads: across * groups, queries: groups * rows, quads, turn, pitch, weightPitch, bytes };
 }
-
-const lines = (texts: readonly string[]): string => texts.join("\n");
 
 const source = ({ format, headSize, fma, ...tile }: FlashVariant): string => {
   const mad = multiplyAdd(fma);

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { flashSizes, type FlashTile } from "../../kernels/flash_attention.wgsl.js";
+import { flashMatrixSizes } from "../../kernels/flash_attention_matrix.wgsl.js";
 import type { Operand } from "../../src/tensor/columns.js";
 import { attention, type AttentionOptions } from "../../src/tensor/ops/attention.js";
-import { flashTile } from "../../src/tensor/ops/flash_attention.js";
+import { flashTile, type AnyFlashTile } from "../../src/tensor/ops/flash_attention.js";
 import type { Tile } from "../../src/tensor/ops/tiling.js";
 import {
   attentionCases,
@@ -50,7 +51,7 @@ async function run(
   by: Way,
   inPlace = false,
   tile?: Tile,
-  flash = smallFlash(item.headSize),
+  flash: AnyFlashTile = smallFlash(item.headSize),
 ): Promise<Float32Array> {
   const { batch, queries, keys, heads, headSize, causal, scale } = item;
   const width = heads * headSize;
@@ -142,15 +143,48 @@ describe("attention", () => {
           );
         });
 
-  test("tiles of the flash kernel fit the device: its threads and its workgroup memory", () => {
+  for (const [name, sizes] of [
+    ["a head that is no whole matrix", { headSize: 12 }],
+    ["causal", { headSize: 8, causal: true }],
+    ["scores that pass the first tile's by more than the slack", { headSize: 8, std: 20 }],
+  ] as const)
+    test(`flash attention by matrices, ${name}`, async (context) => {
+      const { productUnits } = await gpu.testDevice();
+      if (!productUnits.matrix) context.skip("the adapter multiplies no matrices");
+      const item: AttentionCase = { name: "", batch: 2, queries: 53, keys: 77, heads: 2, ...sizes, flops: 0 };
+      const data = gpu.roundAll(attentionData(item), "float16");
+      const wanted = gpu.want(attentionReference(item, data), data.q.length);
+      const { ofScale = 0, ...others } = tolerance("float16", item);
+      // Weights are halves, each off by 2^-12 of itself, and so is their sum.
+      const withHalves = { ...others, ofScale: ofScale + 2 ** -11 };
+      for (const [subgroups, blocks] of [
+        [2, 1],
+        [1, 2],
+      ]) {
+        const tile = { subgroups, blocks, keys: 32 };
+        const apart = await run(item, data, "float16", "flash", false, undefined, tile);
+        gpu.expectClose(JSON.stringify(tile), apart, wanted, withHalves);
+        expect(await run(item, data, "float16", "flash", true, undefined, tile), "operands in place").toEqual(apart);
+      }
+    });
+
+  test("tiles of the flash kernels fit the device: its threads and its workgroup memory", () => {
     for (const maxComputeWorkgroupStorageSize of [16384, 32768, 49152])
       for (let headSize = 4; headSize <= 160; headSize += 4)
-        for (const queries of [1, 77, 4096]) {
-          const limits = { maxComputeWorkgroupStorageSize } as GPUSupportedLimits;
-          const { bytes, threads } = flashSizes(flashTile({ limits }, headSize, queries, 16), headSize);
-          expect(bytes, `heads of ${headSize}`).toBeLessThanOrEqual(maxComputeWorkgroupStorageSize);
-          expect(threads).toBeLessThanOrEqual(128);
-        }
+        for (const queries of [1, 77, 4096])
+          for (const side of [0, 8, 16]) {
+            const limits = { maxComputeWorkgroupStorageSize } as GPUSupportedLimits;
+            const matrix = side > 0 ? { m: side, n: side, k: side } : null;
+            const productUnits = { matrix, lanes: matrix ? 32 : 0 };
+            const tile = flashTile({ limits, productUnits }, "f16", { headSize, queries, slots: 16 });
+            expect("blocks" in tile || matrix === null || maxComputeWorkgroupStorageSize < 49152).toBe(true);
+            const { bytes, threads } =
+              "blocks" in tile
+                ? flashMatrixSizes({ headSize, matrix: matrix!, lanes: 32, ...tile })
+                : flashSizes(tile, headSize);
+            expect(bytes, `heads of ${headSize}`).toBeLessThanOrEqual(maxComputeWorkgroupStorageSize);
+            expect(threads).toBeLessThanOrEqual(128);
+          }
   });
 
   test("GPUs take the flash kernel for heads of up to 160, CPU adapters three passes", async () => {

@@ -1,11 +1,10 @@
 import { attention as kernel, WORKGROUP_SIZE } from "../../../kernels/attention.wgsl.js";
-import type { FlashTile } from "../../../kernels/flash_attention.wgsl.js";
 import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
 import { attentionOperands, type AttentionOperands, type AttentionShape } from "./attention_operands.js";
 import { attentionByScores } from "./attention_scores.js";
 import { foldedGrid, quadsOf, rowRuns } from "./common.js";
-import { flashAttention, MAX_FLASH_HEAD } from "./flash_attention.js";
+import { flashAttention, MAX_FLASH_HEAD, type AnyFlashTile } from "./flash_attention.js";
 import type { Tile } from "./tiling.js";
 
 export interface AttentionOptions {
@@ -19,7 +18,7 @@ export interface AttentionOptions {
   /** For tests: the tile of both products of "scores". */
   tile?: Tile;
   /** For tests: the tile of "flash". */
-  flashTile?: FlashTile;
+  flashTile?: AnyFlashTile;
 }
 
 /**
