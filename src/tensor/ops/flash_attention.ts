@@ -15,7 +15,7 @@ import { rowRuns } from "./common.js";
 /** The largest head size that the tiles are made for; of larger ones the scores cost less in memory than q in workgroups. */
 export const MAX_FLASH_HEAD = 160;
 /** Workgroups that keep every core of a large GPU busy. */
-const BUSY = 256;
+const BUSY = 128;
 
 export type AnyFlashTile = FlashTile | FlashMatrixTile;
 type Slots = Pick<AttentionShape, "queries" | "headSize"> & { slots: number };
@@ -62,15 +62,21 @@ function matrixVariant(
   return { headSize, matrix, lanes, ...tile };
 }
 
-/** Tiles from the one with most arithmetic per load to the one for the least memory. */
-const TILES: readonly { rows: number; keys: number; threads: number }[] = [
+interface LaneTile {
+  rows: number;
+  keys: number;
+  threads: number;
+}
+/** Tiles from the one with most arithmetic per load to the one with most workgroups. */
+const TILES: readonly LaneTile[] = [
   { rows: 8, keys: 8, threads: 64 },
   { rows: 4, keys: 8, threads: 128 },
   { rows: 4, keys: 4, threads: 128 },
   { rows: 4, keys: 4, threads: 64 },
   { rows: 4, keys: 2, threads: 64 },
-  { rows: 4, keys: 1, threads: 32 },
 ];
+/** Fits into 16 KiB, which every device has. */
+const SMALLEST: LaneTile = { rows: 4, keys: 1, threads: 32 };
 
 /** The same for matrices of 16 x 16; smaller ones give smaller tiles. */
 const MATRIX_TILES: readonly FlashMatrixTile[] = [
@@ -95,8 +101,8 @@ export function flashTile(device: Capable, format: Format, { queries, headSize, 
   const parts = headSize / 4;
   const columns = parts > 20 ? 4 : Math.min(parts, 2);
   const across = Math.ceil(parts / columns);
-  const tiles = TILES.map(({ rows, keys, threads }): FlashTile => {
+  const tile = ({ rows, keys, threads }: LaneTile): FlashTile => {
     return { rows, keys, columns, groups: Math.max(1, Math.floor(threads / across)) };
-  });
-  return chosen(tiles, (tile) => flashSizes(tile, headSize))!;
+  };
+  return chosen(TILES.map(tile), (each) => flashSizes(each, headSize)) ?? tile(SMALLEST);
 }
