@@ -2,7 +2,8 @@ import { biasedScores, biasedValues, WORKGROUP_SIZE } from "../../../kernels/bia
 import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
 import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
-import { attentionOperands, CHUNK_SCORES } from "./attention.js";
+import { attentionOperands } from "./attention_operands.js";
+import { CHUNK_SCORES } from "./attention_scores.js";
 import { foldedGrid } from "./common.js";
 
 export interface BiasedAttentionOptions {

@@ -1,0 +1,108 @@
+/** Attention by the flash kernels, for GPUs: which of them and which tile suits the product and the device. */
+import { flashAttention as byLanes, flashSizes, type FlashTile } from "../../../kernels/flash_attention.wgsl.js";
+import {
+  flashAttentionMatrix as byMatrices,
+  flashMatrixSizes,
+  type FlashMatrixTile,
+  type FlashMatrixVariant,
+} from "../../../kernels/flash_attention_matrix.wgsl.js";
+import type { Format } from "../../../kernels/wgsl.js";
+import type { Device, Run } from "../device.js";
+import { Tensor } from "../tensor.js";
+import type { AttentionOperands, AttentionShape } from "./attention_operands.js";
+import { rowRuns } from "./common.js";
+
+/** The largest head size that the tiles are made for; of larger ones the scores cost less in memory than q in workgroups. */
+export const MAX_FLASH_HEAD = 160;
+/** Workgroups that keep every core of a large GPU busy. */
+const BUSY = 128;
+
+export type AnyFlashTile = FlashTile | FlashMatrixTile;
+type Slots = Pick<AttentionShape, "queries" | "headSize"> & { slots: number };
+type Capable = Pick<Device, "limits" | "productUnits">;
+
+/** @param tile for tests: another than the one chosen by shape */
+export function flashAttention(
+  { device, format, tensors, places }: AttentionOperands,
+  { batch, queries, keys, headSize, heads, causal, scale }: AttentionShape,
+  tile?: AnyFlashTile,
+): Tensor {
+  const slots = batch * heads;
+  const chosen = tile ?? flashTile(device, format, { queries, headSize, slots });
+  const y = Tensor.empty(device, [batch, queries, heads * headSize], tensors[0].dtype);
+  const flopsPerQuery = 4 * slots * keys * headSize;
+  const run = <V>(perGroup: number, work: Pick<Run<V>, "kernel" | "variant">, own: Record<string, number>): void => {
+    for (const [start, count] of rowRuns(device, queries, flopsPerQuery, perGroup))
+      device.run({
+        ...work,
+        values: { heads, queries, keys, causal: causal ? 1 : 0, start, end: start + count, scale, ...places, ...own },
+        buffers: [...tensors, y],
+        grid: [Math.ceil(count / perGroup), slots],
+        flops: flopsPerQuery * count,
+      });
+  };
+  if ("blocks" in chosen) {
+    const variant = matrixVariant(device, headSize, chosen);
+    run(flashMatrixSizes(variant).queries, { kernel: byMatrices, variant }, {});
+  } else {
+    const variant = { format, headSize, fma: device.fusedMultiplyAdd, ...chosen };
+    const { queries: perGroup, parts } = flashSizes(chosen, headSize);
+    run(perGroup, { kernel: byLanes, variant }, { parts });
+  }
+  return y;
+}
+
+function matrixVariant(
+  { productUnits }: Pick<Device, "productUnits">,
+  headSize: number,
+  tile: FlashMatrixTile,
+): FlashMatrixVariant {
+  const { matrix, lanes } = productUnits;
+  if (!matrix) throw new Error("flash attention: a tile of matrices, got a device without them");
+  return { headSize, matrix, lanes, ...tile };
+}
+
+interface LaneTile {
+  rows: number;
+  keys: number;
+  threads: number;
+}
+/** Tiles from the one with most arithmetic per load to the one with most workgroups. */
+const TILES: readonly LaneTile[] = [
+  { rows: 8, keys: 8, threads: 64 },
+  { rows: 4, keys: 8, threads: 128 },
+  { rows: 4, keys: 4, threads: 128 },
+  { rows: 4, keys: 4, threads: 64 },
+  { rows: 4, keys: 2, threads: 64 },
+];
+/** Fits into 16 KiB, which every device has. */
+const SMALLEST: LaneTile = { rows: 4, keys: 1, threads: 32 };
+
+/** The same for matrices of 16 x 16; smaller ones give smaller tiles. */
+const MATRIX_TILES: readonly FlashMatrixTile[] = [
+  { subgroups: 4, blocks: 1, keys: 64 },
+  { subgroups: 4, blocks: 1, keys: 32 },
+  { subgroups: 2, blocks: 1, keys: 32 },
+  { subgroups: 1, blocks: 1, keys: 32 },
+];
+
+/** The first tile that fits into the device's workgroup memory and keeps it busy, or else the last that fits. */
+export function flashTile(device: Capable, format: Format, { queries, headSize, slots }: Slots): AnyFlashTile {
+  const memory = device.limits.maxComputeWorkgroupStorageSize;
+  const chosen = <T>(tiles: readonly T[], sizes: (tile: T) => { bytes: number; queries: number }): T | undefined => {
+    const fitting = tiles.filter((tile) => sizes(tile).bytes <= memory);
+    return fitting.find((tile) => slots * Math.ceil(queries / sizes(tile).queries) >= BUSY) ?? fitting.at(-1);
+  };
+  const { matrix, lanes } = device.productUnits;
+  if (matrix && format === "f16" && lanes % matrix.m === 0) {
+    const tile = chosen(MATRIX_TILES, (each) => flashMatrixSizes(matrixVariant(device, headSize, each)));
+    if (tile) return tile;
+  }
+  const parts = headSize / 4;
+  const columns = parts > 20 ? 4 : Math.min(parts, 2);
+  const across = Math.ceil(parts / columns);
+  const tile = ({ rows, keys, threads }: LaneTile): FlashTile => {
+    return { rows, keys, columns, groups: Math.max(1, Math.floor(threads / across)) };
+  };
+  return chosen(TILES.map(tile), (each) => flashSizes(each, headSize)) ?? tile(SMALLEST);
+}
