@@ -1,14 +1,13 @@
 /**
  * Layer normalisation (Ba et al. 2016) over rows: y = (x - mean) / sqrt(var + eps) * weight + bias. The mean is summed from
  * x - x[0]: a row whose mean is a thousand deviations from zero would otherwise lose its digits.
- * `plain`: a thread per quad of y, any width. `rows`: a thread per row (CPU adapters). `workgroup`: 64 threads per row.
- * The last two need width % 4 == 0.
+ * `plain`: a thread per quad of y, any width. `rows`: a thread per row, of whole quads (CPU adapters). GPUs have layer_norm_team.wgsl.ts.
  */
 import { enable, linearWorkgroup, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export const WORKGROUP_SIZE = 64;
 
-export type RowVariant = "plain" | "rows" | "workgroup";
+export type RowVariant = "plain" | "rows";
 
 export interface LayerNormVariant {
   format: Format;
@@ -41,34 +40,21 @@ ${entry(`
   for (var lane = 0u; lane < 4u; lane++) { quad[lane] = element(4u * i + lane); }
   store4_y(i, quad);`)}`;
 
-/** `first` and `step` choose a thread's quads; `reduce` joins the sums of the threads of a row. */
-const byRow = (
-  prelude: string,
-  first: string,
-  step: string,
-  reduce: (name: string, scratch: string) => string,
-): string =>
-  entry(`${prelude}
+const byRow = entry(`
+  let row = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
+  if (row >= params.rows) { return; }
   let quads = params.width >> 2u;
   let start = row * quads;
   let origin = load4_x(start).x;
   var total = vec4f();
-  for (var i = ${first}; i < quads; i += ${step}) { total += load4_x(start + i) - origin; }
-  ${reduce("total", "scratch")}
+  for (var i = 0u; i < quads; i++) { total += load4_x(start + i) - origin; }
   let mean = origin + dot(total, vec4f(1.0)) / f32(params.width);
   var squares = vec4f();
-  for (var i = ${first}; i < quads; i += ${step}) { let d = load4_x(start + i) - mean; squares += d * d; }
-  ${reduce("squares", "scratch2")}
+  for (var i = 0u; i < quads; i++) { let d = load4_x(start + i) - mean; squares += d * d; }
   let scale = inverseSqrt(dot(squares, vec4f(1.0)) / f32(params.width) + params.eps);
-  for (var i = ${first}; i < quads; i += ${step}) {
+  for (var i = 0u; i < quads; i++) {
     store4_y(start + i, (load4_x(start + i) - mean) * scale * load4_weight(i) + load4_bias(i));
   }`);
-
-const workgroupSum = (name: string, scratch: string): string => `
-  ${scratch}[local] = ${name};
-  workgroupBarrier();
-  ${name} = vec4f();
-  for (var i = 0u; i < ${WORKGROUP_SIZE}u; i++) { ${name} += ${scratch}[i]; }`;
 
 export const layerNorm: Kernel<LayerNormVariant> = {
   name: "layer_norm",
@@ -77,14 +63,6 @@ export const layerNorm: Kernel<LayerNormVariant> = {
   source({ format, by }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}
 ${tensor(1, "x", "read", format)}${tensor(2, "weight", "read", format)}${tensor(3, "bias", "read", format)}${tensor(4, "y", "write", format)}
-#if ${by === "plain"}
-${plain}
-#elif ${by === "rows"}
-${byRow(`let row = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;\n  if (row >= params.rows) { return; }`, "0u", "1u", () => "")}
-#else
-var<workgroup> scratch: array<vec4f, ${WORKGROUP_SIZE}>;
-var<workgroup> scratch2: array<vec4f, ${WORKGROUP_SIZE}>;
-${byRow(`let row = ${linearWorkgroup};\n  if (row >= params.rows) { return; }`, "local", `${WORKGROUP_SIZE}u`, workgroupSum)}
-#endif`;
+${by === "plain" ? plain : byRow}`;
   },
 };

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { BlockPlan } from "../../src/tensor/ops/group_norm_block.js";
 import { groupNorm, type GroupNormOptions } from "../../src/tensor/ops/norm.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import type { FloatType } from "../cases/data.js";
@@ -37,7 +38,7 @@ async function run(
   item: GroupNormCase,
   data: NormData,
   dtype: FloatType,
-  how: Pick<GroupNormOptions, "splits" | "plain" | "mergedBy"> = {},
+  how: Pick<GroupNormOptions, "splits" | "plain" | "blocks"> = {},
 ): Promise<Float32Array> {
   const { batch, spatial, channels, groups, eps, silu, skip: behind = 0 } = item;
   return gpu.withTensors(async (make) => {
@@ -48,6 +49,27 @@ async function run(
     const weight = make(data.weight, [channels], dtype);
     return gpu.take(groupNorm(x, weight, make(data.bias, [channels], dtype), { groups, eps, silu, skip, ...how }));
   });
+}
+
+const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
+
+/** Sizes of the kernels of GPUs beside those that are chosen: all at once and split, few and many threads, blocks of one width and two. */
+function plansOf({ channels, groups, spatial, skip = 0 }: GroupNormCase): BlockPlan[] {
+  const plans: BlockPlan[] = [];
+  const pixels = spatial.reduce((a, b) => a * b, 1);
+  for (const [quads, threads, unroll, blocks, splits, runs] of [
+    [1, 64, 1, 1, 0, 1],
+    [1, 128, 2, 2, 3, 1],
+    [2, 64, 1, 1, 5, 3],
+  ] as const) {
+    const lanes = 4 * quads;
+    const narrow = channels / groups / divisor(channels / groups, lanes);
+    const width = narrow * blocks;
+    const most = Math.ceil(pixels / Math.floor(threads / width));
+    const fits = channels % lanes === 0 && skip % lanes === 0 && width <= threads;
+    if (fits) plans.push({ quads, threads, unroll, width, splits: Math.min(splits, most), runs });
+  }
+  return plans;
 }
 
 describe("groupNorm", () => {
@@ -62,13 +84,14 @@ describe("groupNorm", () => {
         for (const splits of [undefined, 1, 3, 7]) {
           const summed = splits && size / splits;
           if (summed && summed > 16384) continue;
-          for (const mergedBy of ["thread", "workgroup"] as const)
-            gpu.expectClose(
-              `${splits} splits, merged by a ${mergedBy}`,
-              await run(item, data, dtype, { splits, mergedBy }),
-              wanted,
-              tolerance(dtype, summed, item.mean),
-            );
+          const got = await run(item, data, dtype, { splits });
+          gpu.expectClose(`${splits} splits`, got, wanted, tolerance(dtype, summed, item.mean));
+        }
+        const chosen = await gpu.asHardware(() => run(item, data, dtype));
+        gpu.expectClose("chosen for GPUs", chosen, wanted, tolerance(dtype, CHOSEN, item.mean));
+        for (const blocks of plansOf(item)) {
+          const got = await run(item, data, dtype, { blocks });
+          gpu.expectClose(JSON.stringify(blocks), got, wanted, tolerance(dtype, CHOSEN, item.mean));
         }
       });
 
@@ -80,6 +103,26 @@ describe("groupNorm", () => {
         for (const splits of [undefined, 3])
           gpu.expectClose(item.name, await run(item, data, dtype, { splits, plain: true }), wanted, tolerance(dtype));
       }
+  });
+
+  test("a GPU takes two dispatches, or one where groups are small", async () => {
+    await gpu.withTensors(async (make) => {
+      const names = (shape: number[], groups: number, dtype: FloatType): Promise<string[]> => {
+        const [x, weight] = [shape, shape.slice(-1)].map((each) =>
+          make(new Float32Array(each.reduce((a, b) => a * b, 1)), each, dtype),
+        );
+        return gpu.asHardware(() =>
+          gpu.kernelsRun(() => groupNorm(x, weight, weight, { groups, eps: 1e-5, silu: true }).dispose()),
+        );
+      };
+      for (const dtype of gpu.DTYPES) {
+        expect(await names([2, 8, 8, 1280], 32, dtype)).toEqual(["group_norm block"]);
+        const two = ["group_norm block statistics", "group_norm block apply"];
+        expect(await names([1, 64, 64, 320], 32, dtype)).toEqual(two);
+        // No workgroup has so many threads.
+        expect(await names([1, 4, 4, 8192], 1, dtype)).toContain("group_norm merge");
+      }
+    });
   });
 
   test("large halves do not overflow inside", async () => {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { RowVariant } from "../../kernels/layer_norm.wgsl.js";
-import { layerNorm } from "../../src/tensor/ops/norm.js";
+import { layerNorm, type LayerNormOptions, type TeamPlan } from "../../src/tensor/ops/norm.js";
 import type { FloatType } from "../cases/data.js";
 import type { NormData } from "../cases/group_norm.js";
 import { layerNormCases, layerNormData, layerNormReference, type LayerNormCase } from "../cases/layer_norm.js";
@@ -17,16 +16,32 @@ async function run(
   { shape, width, eps }: LayerNormCase,
   data: NormData,
   dtype: FloatType,
-  by?: RowVariant,
+  how: Pick<LayerNormOptions, "by" | "team"> = {},
 ): Promise<Float32Array> {
   return gpu.withTensors(async (make) =>
     gpu.take(
       layerNorm(make(data.x, shape, dtype), make(data.weight, [width], dtype), make(data.bias, [width], dtype), {
         eps,
-        by,
+        ...how,
       }),
     ),
   );
+}
+
+/** Sizes of the kernel of GPUs: rows kept by one thread or many, sums by shuffles, by workgroup memory and by both. */
+async function teamsOf({ width }: LayerNormCase): Promise<TeamPlan[]> {
+  const { adapterInfo, features } = await gpu.testDevice();
+  const { subgroupMinSize: lanes = 1, subgroupMaxSize } = adapterInfo;
+  const plans: TeamPlan[] = [
+    { quads: 1, team: 64, threads: 64, shuffled: 1 },
+    { quads: 2, team: 16, threads: 64, shuffled: 1 },
+  ];
+  if (features.has("subgroups") && lanes === subgroupMaxSize)
+    plans.push(
+      { quads: 1, team: 4 * lanes, threads: 8 * lanes, shuffled: lanes },
+      { quads: 2, team: Math.max(2, lanes / 2), threads: 64, shuffled: lanes },
+    );
+  return plans.filter(({ quads, team }) => width % (4 * quads) === 0 && width <= 4 * quads * 5 * team);
 }
 
 describe("layerNorm", () => {
@@ -37,10 +52,12 @@ describe("layerNorm", () => {
       test(`${item.name} ${dtype}`, async () => {
         const data = gpu.roundAll(layerNormData(item), dtype);
         const wanted = gpu.want(layerNormReference(item, data), data.x.length, 4096);
-        const ways: (RowVariant | undefined)[] =
-          item.width % 4 === 0 ? [undefined, "plain", "rows", "workgroup"] : [undefined];
-        for (const by of ways)
-          gpu.expectClose(by ?? "default", await run(item, data, dtype, by), wanted, tolerance(dtype, item.mean));
+        const check = async (name: string, how?: Pick<LayerNormOptions, "by" | "team">): Promise<void> =>
+          gpu.expectClose(name, await run(item, data, dtype, how), wanted, tolerance(dtype, item.mean));
+        await check("default");
+        await gpu.asHardware(() => check("chosen for GPUs"));
+        for (const by of item.width % 4 === 0 ? (["plain", "rows"] as const) : []) await check(by, { by });
+        for (const team of await teamsOf(item)) await check(JSON.stringify(team), { team });
       });
 
   test("errors say what was expected and what was got", async () => {

@@ -1,8 +1,12 @@
-import * as group from "../../../kernels/group_norm.wgsl.js";
 import { layerNorm as layerKernel, WORKGROUP_SIZE, type RowVariant } from "../../../kernels/layer_norm.wgsl.js";
+import { layerNormTeam, type TeamVariant } from "../../../kernels/layer_norm_team.wgsl.js";
+import type { Format } from "../../../kernels/wgsl.js";
+import type { Device } from "../device.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, foldedGrid, formatFor, quadsOf } from "./common.js";
+import { blockPlan, groupNormByBlocks, type BlockPlan } from "./group_norm_block.js";
+import { groupNormByChannels } from "./group_norm_channels.js";
 
 export interface GroupNormOptions {
   groups: number;
@@ -11,17 +15,13 @@ export interface GroupNormOptions {
   silu?: boolean;
   /** [batch, height, width, more channels]: what is normalised is x with these channels behind its own, without a copy of both. */
   skip?: Tensor | null;
-  /** For tests: into how many runs the pixels of an image are split. */
+  /** For tests: the kernels of CPU adapters, and into how many runs they split the pixels of an image. */
   splits?: number;
   /** For tests: the kernels that take any number of channels. */
   plain?: boolean;
-  /** For tests: what joins the parts of a group. */
-  mergedBy?: group.MergeVariant["by"];
+  /** For tests and tuning: the kernels of GPUs, with these sizes. */
+  blocks?: BlockPlan;
 }
-
-/** Pixels that one thread of the statistics reads at least, and threads that are enough: for any GPU, for CPU adapters. */
-const RUN = 32;
-const THREADS = { hardware: 16384, software: 2048 };
 
 /** Whether ops take x and skip as if they were concatenated: quads of channels then lie in one of them. */
 export const canJoin = (x: Tensor, skip: Tensor): boolean =>
@@ -38,7 +38,7 @@ export function groupNorm(
   x: Tensor,
   weight: Tensor,
   bias: Tensor,
-  { groups, eps, silu = false, skip, splits, ...how }: GroupNormOptions,
+  { groups, eps, silu = false, skip, ...how }: GroupNormOptions,
 ): Tensor {
   const { device } = x;
   const batch = x.shape[0];
@@ -59,45 +59,36 @@ export function groupNorm(
   expectShape("groupNorm", "bias", bias, [channels]);
   const format = formatFor("groupNorm", x, weight, bias, skip);
   const spatial = product(x.shape.slice(1, -1));
-  const columns = Math.ceil(channels / 4);
-  const threads = device.isSoftware ? THREADS.software : THREADS.hardware;
-  const wanted = splits ?? Math.min(spatial / RUN, threads / (batch * columns));
-  const parts = Math.max(1, Math.min(spatial, Math.ceil(wanted)));
-  const blocks = (count: number): [number, number] => foldedGrid(Math.ceil(count / group.WORKGROUP_SIZE));
-  const source = { plain, joined: Boolean(skip) };
-  const sizes = { spatial, channels, front: own >> 2 };
-  const behind = skip ? [skip] : [];
+  const call = { x, skip, weight, bias, format, batch, spatial, channels, groups, eps, silu };
+  const blocks =
+    how.blocks ?? (plain || device.isSoftware || how.splits !== undefined ? null : blockPlan(device, call));
+  return blocks ? groupNormByBlocks(call, blocks) : groupNormByChannels(call, plain, how.splits);
+}
 
-  const runs = Tensor.empty(device, [batch, parts, columns, 8], "float32");
-  const count = batch * parts * columns;
-  device.run({
-    kernel: group.statistics,
-    variant: { format, ...source },
-    values: { ...sizes, splits: parts, count },
-    buffers: [x, runs, ...behind],
-    grid: blocks(count),
-  });
-  const moments = Tensor.empty(device, [batch, 2, columns, 4], "float32");
-  const by = how.mergedBy ?? (device.isSoftware ? "thread" : "workgroup");
-  device.run({
-    kernel: group.merge,
-    variant: { format, by },
-    values: { spatial, channels, groups, splits: parts, count: batch * groups, eps },
-    buffers: [runs, weight, moments],
-    grid: by === "thread" ? blocks(batch * groups) : [batch * groups],
-  });
-  runs.dispose();
-  const y = Tensor.empty(device, [...x.shape.slice(0, -1), channels], x.dtype);
-  const streams = plain ? quadsOf(y) : batch * columns * Math.ceil(spatial / group.PIXELS);
-  device.run({
-    kernel: group.apply,
-    variant: { format, silu, ...source },
-    values: { ...sizes, count: streams, size: y.size },
-    buffers: [x, moments, bias, y, ...behind],
-    grid: blocks(streams),
-  });
-  moments.dispose();
-  return y;
+/** Sizes of kernels/layer_norm_team.wgsl.ts. */
+export type TeamPlan = Pick<TeamVariant, "quads" | "team" | "threads" | "shuffled">;
+
+export interface LayerNormOptions {
+  eps: number;
+  /** For tests: the kernels of CPU adapters and of any width. */
+  by?: RowVariant;
+  /** For tests and tuning: the kernel of GPUs, with these sizes. */
+  team?: TeamPlan;
+}
+
+/** Spans of a row that a thread keeps: as many loads wait at once. */
+const KEPT = { wanted: 5, most: 16 };
+const TEAM_THREADS = 256;
+
+/** The sizes for a GPU, or null for rows that no team can keep. */
+export function teamPlan({ adapterInfo, features }: Device, width: number, format: Format): TeamPlan | null {
+  const quads = format !== "f32" && width % 8 === 0 ? 2 : 1;
+  const spans = width / (4 * quads);
+  const team = Math.min(TEAM_THREADS, 2 ** Math.ceil(Math.log2(Math.max(1, spans / KEPT.wanted))));
+  if (width % 4 !== 0 || spans > KEPT.most * team) return null;
+  const { subgroupMinSize, subgroupMaxSize } = adapterInfo;
+  const known = features.has("subgroups") && subgroupMinSize === subgroupMaxSize;
+  return { quads, team, threads: TEAM_THREADS, shuffled: known ? (subgroupMinSize ?? 1) : 1 };
 }
 
 /**
@@ -106,12 +97,7 @@ export function groupNorm(
  * @param weight [width]
  * @param bias [width]
  */
-export function layerNorm(
-  x: Tensor,
-  weight: Tensor,
-  bias: Tensor,
-  { eps, by }: { eps: number; by?: RowVariant },
-): Tensor {
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps, by, ...how }: LayerNormOptions): Tensor {
   const { device } = x;
   const width = x.shape.at(-1) ?? 0;
   expectShape("layerNorm", "weight", weight, [width]);
@@ -119,14 +105,19 @@ export function layerNorm(
   const format = formatFor("layerNorm", x, weight, bias);
   const y = Tensor.empty(device, x.shape, x.dtype);
   const rows = x.size / width;
-  const variant = by ?? (device.plainKernels || width % 4 !== 0 ? "plain" : device.isSoftware ? "rows" : "workgroup");
-  const threads = { plain: quadsOf(y), rows, workgroup: rows * WORKGROUP_SIZE }[variant];
-  device.run({
-    kernel: layerKernel,
-    variant: { format, by: variant },
-    values: { rows, width, eps },
-    buffers: [x, weight, bias, y],
-    grid: foldedGrid(Math.ceil(threads / WORKGROUP_SIZE)),
-  });
+  const call = { values: { rows, width, eps }, buffers: [x, weight, bias, y] };
+  const chosen = by || device.plainKernels || device.isSoftware ? null : teamPlan(device, width, format);
+  const plan = how.team ?? chosen;
+  if (plan) {
+    const { quads, team, threads } = plan;
+    const kept = Math.ceil(width / (4 * quads) / team);
+    const grid = foldedGrid(Math.ceil((rows * team) / threads));
+    device.run({ kernel: layerNormTeam, variant: { format, ...plan, kept }, ...call, grid });
+    return y;
+  }
+  const variant = by ?? (device.plainKernels || width % 4 !== 0 ? "plain" : "rows");
+  const count = variant === "plain" ? quadsOf(y) : rows;
+  const grid = foldedGrid(Math.ceil(count / WORKGROUP_SIZE));
+  device.run({ kernel: layerKernel, variant: { format, by: variant }, ...call, grid });
   return y;
 }

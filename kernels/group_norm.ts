@@ -1,0 +1,28 @@
+/**
+ * Group normalisation (Wu & He 2018) on NHWC: y = (x - mean) / sqrt(var + eps) * weight + bias, mean and var over the
+ * pixels and channels of one group of one image; optionally followed by SiLU.
+ *
+ * On CPU adapters, and for channels that fill no quads, three kernels: `statistics` gives mean and M2 of each channel over some
+ * of the pixels, neighbouring threads reading neighbouring quads, each once; `merge` joins channels and runs of pixels to groups by
+ * Chan's formula and says of each channel what is subtracted and what it is multiplied by; `apply` is then a stream. (x - mean
+ * first keeps the digits where the mean is large.) Their plain variants are the reference. GPUs have group_norm_block.wgsl.ts.
+ *
+ * `joined`: the channels are those of x and, behind them, those of a second tensor `skip`, as if both were concatenated;
+ * groups may straddle the two, quads may not. `front` is the number of quads that x has.
+ */
+import { linearWorkgroup } from "./wgsl.js";
+
+export const WORKGROUP_SIZE = 64;
+
+/** A thread per number `i`. */
+export const entry = `@compute @workgroup_size(${WORKGROUP_SIZE})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;`;
+
+/** `body` for the tensor that has quad `at`: a loop, which costs threads that do not run through it next to nothing. */
+export const bySource = (joined: boolean, body: (source: "x" | "skip", quads: string, at: string) => string): string =>
+  joined
+    ? `if (at < params.front) {${body("x", "params.front", "at")}
+  } else {${body("skip", "(quads - params.front)", "(at - params.front)")}
+  }`
+    : body("x", "quads", "at");
