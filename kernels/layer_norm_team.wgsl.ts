@@ -3,15 +3,15 @@
  * read once; its mean and then the sum of (x - mean)² are added up by shuffles within subgroups, where their size is known, and
  * workgroup memory between them.
  */
-import { spans, spanType, type SpanVariant } from "./spans.js";
-import { enable, linearWorkgroup, paramsStruct, range, u32s, wgsl, type Kernel } from "./wgsl.js";
+import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
-export interface TeamVariant extends SpanVariant {
+export interface TeamVariant {
+  format: Format;
   /** Threads of a row; a power of two. */
   team: number;
   /** Of a workgroup; whole teams. */
   threads: number;
-  /** Spans of a row that a thread has at most. */
+  /** Quads of a row that a thread has at most. */
   kept: number;
   /** Threads that shuffle: a power of two, all of one subgroup; 1 for none. */
   shuffled: number;
@@ -34,30 +34,30 @@ export const layerNormTeam: Kernel<TeamVariant> = {
   params: { ...u32s("rows", "width"), eps: "f32" },
   bindings: () => ["read", "read", "read", "write"],
   source(variant) {
-    const { quads, team, threads, kept, shuffled } = variant;
+    const { format, team, threads, kept, shuffled } = variant;
     /** `f` for each quad that a thread keeps. */
     const each = (f: (x: string, k: number) => string): string =>
       range(kept)
-        .flatMap((k) => range(quads).map((q) => f(`x${k}[${q}]`, k)))
+        .map((k) => f(`x${k}`, k))
         .join("\n  ");
-    return wgsl`${enable("f32", shuffled > 1)}${paramsStruct(this.params)}${spanType(variant)}
-${spans(1, "x", "read", variant)}${spans(2, "weight", "read", variant)}${spans(3, "bias", "read", variant)}${spans(4, "y", "write", variant)}
+    return wgsl`${enable(format, shuffled > 1)}${paramsStruct(this.params)}
+${tensor(1, "x", "read", format)}${tensor(2, "weight", "read", format)}${tensor(3, "bias", "read", format)}${tensor(4, "y", "write", format)}
 var<workgroup> sums: array<f32, ${threads}>;
 var<workgroup> squares: array<f32, ${threads}>;
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
   let lane = local % ${team}u;
   let row = ${linearWorkgroup} * ${threads / team}u + local / ${team}u;
-  let spans = params.width / ${4 * quads}u;
-  // Threads behind the last row or span load another one, which counts nothing: all of them have to reach the sums.
-  let start = min(row, params.rows - 1u) * spans;
+  let quads = params.width >> 2u;
+  // Threads behind the last row or quad load another one, which counts nothing: all of them have to reach the sums.
+  let start = min(row, params.rows - 1u) * quads;
   ${range(kept)
-    .map((k) => `let i${k} = min(lane + ${k * team}u, spans - 1u); let x${k} = load_x(start + i${k});`)
+    .map((k) => `let i${k} = min(lane + ${k * team}u, quads - 1u); let x${k} = load4_x(start + i${k});`)
     .join("\n  ")}
   ${range(kept)
-    .map((k) => `let counts${k} = select(0.0, 1.0, lane + ${k * team}u < spans);`)
+    .map((k) => `let counts${k} = select(0.0, 1.0, lane + ${k * team}u < quads);`)
     .join("\n  ")}
-  let origin = load_x(start)[0].x;
+  let origin = load4_x(start).x;
   var total = vec4f();
   ${each((x, k) => `total += (${x} - origin) * counts${k};`)}
   var sum = dot(total, vec4f(1.0));
@@ -71,8 +71,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   if (row < params.rows) {
     ${range(kept)
       .map((k) => {
-        const y = range(quads).map((q) => `(x${k}[${q}] - mean) * scale * w[${q}] + b[${q}]`);
-        return `if (lane + ${k * team}u < spans) { let w = load_weight(i${k}); let b = load_bias(i${k}); store_y(start + i${k}, Span(${y.join(", ")})); }`;
+        const y = `(x${k} - mean) * scale * load4_weight(i${k}) + load4_bias(i${k})`;
+        return `if (lane + ${k * team}u < quads) { store4_y(start + i${k}, ${y}); }`;
       })
       .join("\n    ")}
   }

@@ -3,7 +3,7 @@ import type { Operand } from "../../src/tensor/columns.js";
 import { conv2d, type Conv2dOptions } from "../../src/tensor/ops/conv2d.js";
 import { phaseWeights } from "../../src/tensor/ops/phase_weights.js";
 import { PLAIN, type Tile } from "../../src/tensor/ops/tiling.js";
-import { SQUARE_TILE } from "../../src/tensor/ops/tiling_hardware.js";
+import { SMALL_WORKGROUP_TILE } from "../../src/tensor/ops/tiling_hardware.js";
 import { Plan } from "../../src/tensor/plan.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import {
@@ -173,7 +173,7 @@ describe("conv2d", () => {
     const [odd] = phaseCases;
     const several = phaseCases.find(({ name }) => name.startsWith("rows for several tiles"))!;
     await gpu.pretending({ flopsBudget: 300_000 }, () => checkPhases(odd, "float32", [undefined]));
-    await gpu.asHardware(() => checkPhases(several, "float16", [undefined, SQUARE_TILE]));
+    await gpu.asHardware(() => checkPhases(several, "float16", [undefined, SMALL_WORKGROUP_TILE]));
   });
 
   test("the weights of phases are made once, also where a plan is recorded first, and go with their weight", async () => {

@@ -33,15 +33,15 @@ async function teamsOf({ width }: LayerNormCase): Promise<TeamPlan[]> {
   const { adapterInfo, features } = await gpu.testDevice();
   const { subgroupMinSize: lanes = 1, subgroupMaxSize } = adapterInfo;
   const plans: TeamPlan[] = [
-    { quads: 1, team: 64, threads: 64, shuffled: 1 },
-    { quads: 2, team: 16, threads: 64, shuffled: 1 },
+    { team: 64, threads: 64, shuffled: 1 },
+    { team: 16, threads: 64, shuffled: 1 },
   ];
   if (features.has("subgroups") && lanes === subgroupMaxSize)
     plans.push(
-      { quads: 1, team: 4 * lanes, threads: 8 * lanes, shuffled: lanes },
-      { quads: 2, team: Math.max(2, lanes / 2), threads: 64, shuffled: lanes },
+      { team: 4 * lanes, threads: 8 * lanes, shuffled: lanes },
+      { team: Math.max(2, lanes / 2), threads: 64, shuffled: lanes },
     );
-  return plans.filter(({ quads, team }) => width % (4 * quads) === 0 && width <= 4 * quads * 5 * team);
+  return plans.filter(({ team }) => width % 4 === 0 && width <= 20 * team);
 }
 
 describe("layerNorm", () => {

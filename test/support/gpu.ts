@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect } from "vitest";
 import { requestDevice, type Device } from "../../src/tensor/device.js";
 import type { Tile } from "../../src/tensor/ops/tiling.js";
-import { matrixTile, SQUARE_TILE } from "../../src/tensor/ops/tiling_hardware.js";
+import { matrixTile } from "../../src/tensor/ops/tiling_hardware.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { rounded, sample, type FloatType, type Reference } from "../cases/data.js";
 
@@ -98,8 +98,8 @@ export async function kindsOfTile(dtype: FloatType): Promise<Tile[]> {
       : [];
   return [
     ...matrices,
-    SQUARE_TILE,
-    { by: "workgroup", tileM: 4, tileN4: 2, across: 16, down: 4, step: 4 },
+    { by: "workgroup", tileM: 2, tileN4: 2, across: 8, down: 8, step: 4 },
+    { by: "workgroup", tileM: 4, tileN4: 2, across: 4, down: 8, step: 2 },
     { tileM: 4, tileN4: 2, textures: "w" },
     { tileM: 4, tileN4: 2, textures: "xw" },
     { tileM: 4, tileN4: 2, flat: false },

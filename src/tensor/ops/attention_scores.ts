@@ -1,11 +1,12 @@
 /** Attention in three passes, for CPU adapters and large heads. */
 import { attentionScores, attentionValues, type AttentionTile } from "../../../kernels/attention_scores.wgsl.js";
-import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
 import type { Kernel, Textures } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
 import { Tensor } from "../tensor.js";
 import type { AttentionOperands, AttentionShape } from "./attention_operands.js";
+import { softmax } from "./softmax.js";
 import { LONG, swapTile, tileGrid, tileVariant, type Tile } from "./tiling.js";
+import { SMALL_WORKGROUP_TILE } from "./tiling_hardware.js";
 
 /** Queries that one pass takes at least, and multiples of it. */
 const ROWS = 32;
@@ -43,14 +44,7 @@ export function attentionByScores(
       const scores = Tensor.empty(device, [slots, count, width], "float32");
       const weights = Tensor.empty(device, [slots, count, width + 4], "float32");
       pass(attentionScores, tiles.scores, width, [q, k, scores]);
-      const rows = slots * count;
-      device.run({
-        kernel: softmax,
-        variant: { format: "f32" },
-        values: { rows, width, valid: keys, first: causal ? first + 1 : keys, period: count, scale },
-        buffers: [scores, weights],
-        grid: [Math.ceil(rows / SOFTMAX_SIZE)],
-      });
+      softmax(scores, weights, { valid: keys, first: causal ? first + 1 : keys, period: count, scale });
       pass(attentionValues, tiles.values, headSize, [weights, v, y]);
     });
   return y;
@@ -58,7 +52,7 @@ export function attentionByScores(
 
 /** Tiles of the two products, by what suits the adapter (see tiling.ts) and what divides the head and fits the keys. */
 function attentionTiles(
-  { broadcastLanes: lanes, cheapTextures, quadSwaps }: Device,
+  { isSoftware, broadcastLanes: lanes, cheapTextures, quadSwaps }: Device,
   { flops, headSize, keys, queries }: { flops: number; headSize: number; keys: number; queries: number },
 ): { scores: Tile; values: Tile } {
   const parts = headSize / 4;
@@ -66,6 +60,11 @@ function attentionTiles(
   const long = flops >= LONG / (lanes > 0 ? 4 : 10);
   const most = (sizes: readonly number[], quadsOfRow: number): number =>
     sizes.find((size) => quadsOfRow % size === 0) ?? Math.min(sizes.at(-1)!, quadsOfRow);
+  if (!isSoftware) {
+    const small = { tileM: 4, tileN4: 1 };
+    const tile = (run: number): Tile => (run % SMALL_WORKGROUP_TILE.step === 0 ? SMALL_WORKGROUP_TILE : small);
+    return { scores: tile(parts), values: tile(quads) };
+  }
   if (lanes > 0) {
     const tile = { by: "broadcast" as const, lanes, tileM: Math.min(long ? 4 : 2, Math.ceil(queries / lanes)) };
     const sizes = long ? [10, 8, 7, 6, 5, 4] : [4, 2, 1];

@@ -1,10 +1,10 @@
 import { biasedScores, biasedValues, WORKGROUP_SIZE } from "../../../kernels/biased_attention.wgsl.js";
-import { softmax, WORKGROUP_SIZE as SOFTMAX_SIZE } from "../../../kernels/softmax.wgsl.js";
 import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
 import { attentionOperands } from "./attention_operands.js";
 import { CHUNK_SCORES } from "./attention_scores.js";
 import { foldedGrid } from "./common.js";
+import { softmax } from "./softmax.js";
 
 export interface BiasedAttentionOptions {
   heads: number;
@@ -65,13 +65,7 @@ export function biasedAttention(q: Operand, k: Operand, v: Operand, options: Bia
         buffers: [tensors[0], tensors[1], mask, scores],
         ...across(scores.size / 4),
       });
-      device.run({
-        kernel: softmax,
-        variant: { format: "f32" },
-        values: { rows, width, valid: keys, first: causal ? first + 1 : keys, period: count, scale: 1 },
-        buffers: [scores, weights],
-        grid: [Math.ceil(rows / SOFTMAX_SIZE)],
-      });
+      softmax(scores, weights, { valid: keys, first: causal ? first + 1 : keys, period: count, scale: 1 });
       device.run({
         kernel: biasedValues,
         variant: { format, aligned },

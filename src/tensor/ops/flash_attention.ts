@@ -18,7 +18,7 @@ export const MAX_FLASH_HEAD = 160;
 const BUSY = 128;
 
 export type AnyFlashTile = FlashTile | FlashMatrixTile;
-type Slots = Pick<AttentionShape, "queries" | "headSize"> & { slots: number };
+type Slots = Pick<AttentionShape, "queries" | "keys" | "headSize"> & { slots: number };
 type Capable = Pick<Device, "limits" | "productUnits">;
 
 /** @param tile for tests: another than the one chosen by shape */
@@ -28,7 +28,7 @@ export function flashAttention(
   tile?: AnyFlashTile,
 ): Tensor {
   const slots = batch * heads;
-  const chosen = tile ?? flashTile(device, format, { queries, headSize, slots });
+  const chosen = tile ?? flashTile(device, format, { queries, keys, headSize, slots });
   const y = Tensor.empty(device, [batch, queries, heads * headSize], tensors[0].dtype);
   const flopsPerQuery = 4 * slots * keys * headSize;
   const run = <V>(perGroup: number, work: Pick<Run<V>, "kernel" | "variant">, own: Record<string, number>): void => {
@@ -67,12 +67,11 @@ interface LaneTile {
   keys: number;
   threads: number;
 }
-/** Tiles from the one with most arithmetic per load to the one with most workgroups. */
+/** Tiles from the one with most arithmetic per load to the one with most workgroups; measured on an H100. */
 const TILES: readonly LaneTile[] = [
-  { rows: 8, keys: 8, threads: 64 },
   { rows: 4, keys: 8, threads: 128 },
   { rows: 4, keys: 4, threads: 128 },
-  { rows: 4, keys: 4, threads: 64 },
+  { rows: 4, keys: 2, threads: 96 },
   { rows: 4, keys: 2, threads: 64 },
 ];
 /** Fits into 16 KiB, which every device has. */
@@ -80,29 +79,34 @@ const SMALLEST: LaneTile = { rows: 4, keys: 1, threads: 32 };
 
 /** The same for matrices of 16 x 16; smaller ones give smaller tiles. */
 const MATRIX_TILES: readonly FlashMatrixTile[] = [
-  { subgroups: 4, blocks: 1, keys: 64 },
+  { subgroups: 8, blocks: 1, keys: 32 },
   { subgroups: 4, blocks: 1, keys: 32 },
   { subgroups: 2, blocks: 1, keys: 32 },
-  { subgroups: 1, blocks: 1, keys: 32 },
+  { subgroups: 1, blocks: 1, keys: 16 },
 ];
+/** Up to so many keys, those of a prompt, a tile of few is done sooner: less of the last one is empty. */
+const FEW_KEYS = 128;
+const FEW_KEYS_TILES = [4, 2, 1].map((subgroups): FlashMatrixTile => ({ subgroups, blocks: 1, keys: 16 }));
 
 /** The first tile that fits into the device's workgroup memory and keeps it busy, or else the last that fits. */
-export function flashTile(device: Capable, format: Format, { queries, headSize, slots }: Slots): AnyFlashTile {
-  const memory = device.limits.maxComputeWorkgroupStorageSize;
-  const chosen = <T>(tiles: readonly T[], sizes: (tile: T) => { bytes: number; queries: number }): T | undefined => {
-    const fitting = tiles.filter((tile) => sizes(tile).bytes <= memory);
+export function flashTile(device: Capable, format: Format, { queries, keys, headSize, slots }: Slots): AnyFlashTile {
+  const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: most } = device.limits;
+  type Sizes = Record<"bytes" | "threads" | "queries", number>;
+  const chosen = <T>(tiles: readonly T[], sizes: (tile: T) => Sizes): T | undefined => {
+    const fitting = tiles.filter((tile) => sizes(tile).bytes <= memory && sizes(tile).threads <= most);
     return fitting.find((tile) => slots * Math.ceil(queries / sizes(tile).queries) >= BUSY) ?? fitting.at(-1);
   };
   const { matrix, lanes } = device.productUnits;
   if (matrix && format === "f16" && lanes % matrix.m === 0) {
-    const tile = chosen(MATRIX_TILES, (each) => flashMatrixSizes(matrixVariant(device, headSize, each)));
+    const tiles = keys <= FEW_KEYS ? FEW_KEYS_TILES : MATRIX_TILES;
+    const tile = chosen(tiles, (each) => flashMatrixSizes(matrixVariant(device, headSize, each)));
     if (tile) return tile;
   }
   const parts = headSize / 4;
   const columns = parts > 20 ? 4 : Math.min(parts, 2);
   const across = Math.ceil(parts / columns);
-  const tile = ({ rows, keys, threads }: LaneTile): FlashTile => {
-    return { rows, keys, columns, groups: Math.max(1, Math.floor(threads / across)) };
+  const tile = ({ threads, ...sizes }: LaneTile): FlashTile => {
+    return { ...sizes, columns, groups: Math.max(1, Math.floor(threads / across)) };
   };
   return chosen(TILES.map(tile), (each) => flashSizes(each, headSize)) ?? tile(SMALLEST);
 }

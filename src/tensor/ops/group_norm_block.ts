@@ -35,9 +35,10 @@ export interface BlockPlan extends Pick<BlockVariant, "quads" | "threads" | "unr
 /** Numbers of a block which one workgroup normalises at once; more would leave the others of a GPU idle for too long. */
 const WHOLE = 20480;
 const THREADS = 256;
-const UNROLL = 2;
-/** Workgroups that fill a GPU, for statistics and for the stream behind it: 4 and 16 for each of 132 multiprocessors. */
-const FILLED = { statistics: 528, apply: 2112 };
+const UNROLL = 4;
+/** Workgroups that fill a GPU, for statistics and for the stream behind it: 2 and 16 for each of an H100's 132 multiprocessors,
+ *  where more of the first took longer to merge than they saved. */
+const FILLED = { statistics: 264, apply: 2112 };
 /** More parts of a group than this take longer to merge, in every workgroup, than they save. */
 const SPLITS = 64;
 /** Spans that a block has at least, for neighbours in memory: 128 bytes. */
@@ -49,10 +50,9 @@ export function blockPlan(device: Device, call: GroupNormCall): BlockPlan | null
   if (channels % 4 !== 0) return null;
   const pairs = format !== "f32" && channels % 8 === 0 && x.shape.at(-1)! % 8 === 0;
   const options = pairs ? ([2, 1] as const) : ([1] as const);
-  for (const quads of options) {
-    const plan = wholePlan(device, call, quads);
-    if (plan) return plan;
-  }
+  // Small tensors lie in caches, and there are more threads than long loads could keep busy.
+  const whole = wholePlan(device, call, 1);
+  if (whole) return whole;
   for (const quads of options) {
     const plan = splitPlan(call, quads);
     if (plan && fits(device, call, plan)) return plan;
@@ -69,7 +69,7 @@ function narrowest({ channels, groups }: GroupNormCall, quads: number): number {
 function wholePlan(device: Device, call: GroupNormCall, quads: 1 | 2): BlockPlan | null {
   const width = narrowest(call, quads);
   if (call.spatial * width * 4 * quads > WHOLE) return null;
-  for (let threads = 1024; threads >= 64; threads /= 2) {
+  for (let threads = 512; threads >= 64; threads /= 2) {
     const plan: BlockPlan = { quads, threads, unroll: UNROLL, width, splits: 0, runs: 1 };
     // A thread has a few pixels at least.
     if ((threads === 64 || call.spatial * width >= 2 * threads) && fits(device, call, plan)) return plan;

@@ -66,7 +66,7 @@ export function groupNorm(
 }
 
 /** Sizes of kernels/layer_norm_team.wgsl.ts. */
-export type TeamPlan = Pick<TeamVariant, "quads" | "team" | "threads" | "shuffled">;
+export type TeamPlan = Pick<TeamVariant, "team" | "threads" | "shuffled">;
 
 export interface LayerNormOptions {
   eps: number;
@@ -76,19 +76,18 @@ export interface LayerNormOptions {
   team?: TeamPlan;
 }
 
-/** Spans of a row that a thread keeps: as many loads wait at once. */
+/** Quads of a row that a thread keeps: as many loads wait at once. */
 const KEPT = { wanted: 5, most: 16 };
 const TEAM_THREADS = 256;
 
 /** The sizes for a GPU, or null for rows that no team can keep. */
-export function teamPlan({ adapterInfo, features }: Device, width: number, format: Format): TeamPlan | null {
-  const quads = format !== "f32" && width % 8 === 0 ? 2 : 1;
-  const spans = width / (4 * quads);
-  const team = Math.min(TEAM_THREADS, 2 ** Math.ceil(Math.log2(Math.max(1, spans / KEPT.wanted))));
-  if (width % 4 !== 0 || spans > KEPT.most * team) return null;
+export function teamPlan({ adapterInfo, features }: Device, width: number): TeamPlan | null {
+  const quads = width / 4;
+  const team = Math.min(TEAM_THREADS, 2 ** Math.ceil(Math.log2(Math.max(1, quads / KEPT.wanted))));
+  if (width % 4 !== 0 || quads > KEPT.most * team) return null;
   const { subgroupMinSize, subgroupMaxSize } = adapterInfo;
   const known = features.has("subgroups") && subgroupMinSize === subgroupMaxSize;
-  return { quads, team, threads: TEAM_THREADS, shuffled: known ? (subgroupMinSize ?? 1) : 1 };
+  return { team, threads: TEAM_THREADS, shuffled: known ? (subgroupMinSize ?? 1) : 1 };
 }
 
 /**
@@ -106,11 +105,11 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps, by, ..
   const y = Tensor.empty(device, x.shape, x.dtype);
   const rows = x.size / width;
   const call = { values: { rows, width, eps }, buffers: [x, weight, bias, y] };
-  const chosen = by || device.plainKernels || device.isSoftware ? null : teamPlan(device, width, format);
+  const chosen = by || device.plainKernels || device.isSoftware ? null : teamPlan(device, width);
   const plan = how.team ?? chosen;
   if (plan) {
-    const { quads, team, threads } = plan;
-    const kept = Math.ceil(width / (4 * quads) / team);
+    const { team, threads } = plan;
+    const kept = Math.ceil(width / 4 / team);
     const grid = foldedGrid(Math.ceil((rows * team) / threads));
     device.run({ kernel: layerNormTeam, variant: { format, ...plan, kept }, ...call, grid });
     return y;

@@ -39,14 +39,14 @@ export interface SlicedTile {
 /** The tile for a product whose inner axis may be cut. CPU adapters have few threads to fill, and pairs are not merged. */
 export function chooseSlicedTile(device: Device, shape: ProductShape): SlicedTile {
   if (device.isSoftware || !hasTiles(device, shape)) return { tile: chooseTile(device, shape), slices: 1 };
-  return hardwareTile(shape, !shape.gated, device.productUnits);
+  return hardwareTile(device, shape, !shape.gated);
 }
 
 /** The tile for a product whose inner axis stays whole. */
 export function chooseTile(device: Device, shape: ProductShape): Tile {
   const { n } = shape;
   if (!hasTiles(device, shape)) return PLAIN;
-  if (!device.isSoftware) return hardwareTile(shape, false, device.productUnits).tile;
+  if (!device.isSoftware) return hardwareTile(device, shape, false).tile;
   if (device.broadcastLanes > 0) return broadcastTile(device, shape) ?? smallTile(n);
   return swiftShaderTile(device, shape) ?? smallTile(n);
 }

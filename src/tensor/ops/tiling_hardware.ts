@@ -1,80 +1,101 @@
-/** Tiles of products on GPUs. */
+/** Tiles of products on GPUs: which of them, and how many slices of the inner axis, by a model fitted to times on an H100. */
 import { WORKGROUP } from "../../../kernels/tile.js";
 import type { ProductUnits } from "../adapter_kind.js";
+import type { Device } from "../device.js";
 import type { ProductShape, SlicedTile, Tile } from "./tiling.js";
 
-/** Fewer workgroups or threads than this leave a GPU's compute units idle. */
-const FILLED = { workgroups: 256, threads: 8192 };
-/** What a slice keeps of the inner axis at least: each writes sums that have to be read again. */
-const SLICE = 256;
+/** A tile of kernels/tile_workgroup.ts or kernels/tile_matrix.ts. */
+export type SharedTile = Tile & Required<Pick<Tile, "across" | "down" | "step">>;
 
 interface Candidate {
-  tile: Tile & Required<Pick<Tile, "across" | "down" | "step">>;
-  /** Speed where it fills the GPU, of the fastest. */
+  tile: SharedTile;
+  /** Of the fastest tile where all of a GPU is busy. */
   speed: number;
+  /** Whether it is as fast with slices: of the largest, sums then no longer fit in registers. */
+  sliceable?: boolean;
 }
 
-const workgroup = (
-  tileM: number,
-  tileN4: number,
-  across: number,
-  down: number,
-  step: number,
-  speed: number,
-): Candidate => ({
-  tile: { by: "workgroup", tileM, tileN4, across, down, step },
-  speed,
+const workgroup = (tileM: number, tileN4: number, across: number, down: number): SharedTile => ({
+  ...{ by: "workgroup", tileM, tileN4, across, down, step: 4 },
 });
 
+/** 64 x 64 sums of 128 threads. */
+export const SMALL_WORKGROUP_TILE = workgroup(8, 1, 16, 8);
+
 const WORKGROUP_TILES: readonly Candidate[] = [
-  workgroup(16, 2, 16, 8, 4, 1),
-  workgroup(16, 2, 8, 8, 4, 0.9),
-  workgroup(8, 1, 16, 8, 4, 0.8),
+  { tile: workgroup(16, 2, 16, 8), speed: 1, sliceable: false },
+  { tile: workgroup(16, 1, 16, 8), speed: 0.93 },
+  { tile: SMALL_WORKGROUP_TILE, speed: 0.87 },
 ];
 
-/** The tile with which 64 threads hold 64 x 64 sums. */
-export const SQUARE_TILE = workgroup(8, 2, 8, 8, 4, 1).tile;
-
-/** [rows, columns] of a subgroup, subgroups side by side and below each other, quads of the inner axis. */
+/** @param sizes rows and columns of a subgroup, subgroups side by side and below each other, quads of the inner axis */
 export function matrixTile(
   { matrix, lanes }: ProductUnits,
   [tileM, columns, across, down, step]: readonly [number, number, number, number, number],
-): Candidate["tile"] {
+): SharedTile {
   return { by: "matrix", tileM, tileN4: columns / 4, across, down, step, lanes, matrix };
 }
 
 const matrixTiles = (units: ProductUnits): Candidate[] => [
   { tile: matrixTile(units, [64, 32, 4, 2, 8]), speed: 1 },
-  { tile: matrixTile(units, [32, 32, 2, 4, 8]), speed: 0.85 },
-  { tile: matrixTile(units, [32, 32, 2, 2, 8]), speed: 0.75 },
+  { tile: matrixTile(units, [64, 32, 2, 2, 8]), speed: 0.95 },
+  { tile: matrixTile(units, [32, 32, 2, 2, 8]), speed: 0.73 },
 ];
 
-export const tileRows = ({ tileM, down }: Candidate["tile"]): number => tileM * down;
-export const tileColumns = ({ tileN4, across }: Candidate["tile"]): number => 4 * tileN4 * across;
+const SLICES = [1, 2, 3, 4, 6, 8, 12, 16];
+/** What a slice keeps of the inner axis at least. */
+const SLICE = 128;
+/** Workgroups with which a GPU does half of what it could. */
+const HALF_BUSY = 60;
+/** Multiply-adds in the time that a sum of a slice takes to be written and read again; and what another dispatch costs. */
+const SLICE_COST = { workgroup: 62, matrix: 283, dispatch: 0.03 };
+/** Of fewer rows, a tile would fill little. */
+const FEW_ROWS = 32;
 
 /** The tile and the slices with which a GPU is likely to be done first. @param sliceable whether the inner axis may be cut */
-export function hardwareTile(shape: ProductShape, sliceable: boolean, units: ProductUnits): SlicedTile {
-  const { m, n, k, run = k, gated = false, halves = false } = shape;
-  const most = sliceable ? Math.max(1, Math.floor(Math.min(k, shape.cut ?? k) / SLICE)) : 1;
-  const candidates = halves && units.matrix ? matrixTiles(units) : WORKGROUP_TILES;
+export function hardwareTile(device: Device, shape: ProductShape, sliceable: boolean): SlicedTile {
+  const { m, n, k, run = k, cut = k, gated = false, halves = false } = shape;
+  const units = device.productUnits;
+  const matrices = halves && units.matrix !== null;
   let best: (SlicedTile & { score: number }) | null = null;
-  for (const { tile, speed } of candidates) {
-    if (run % (4 * tile.step) !== 0 || n % 32 !== 0 || (gated && tile.tileN4 % 2 !== 0)) continue;
-    const tiles = Math.ceil(m / tileRows(tile)) * Math.ceil(n / tileColumns(tile));
-    const slices = Math.min(most, Math.max(1, Math.floor(FILLED.workgroups / tiles)));
-    const used = (m * n) / (tiles * tileRows(tile) * tileColumns(tile));
-    const filled = Math.min(1, (tiles * slices) / FILLED.workgroups);
-    const score = speed * used * filled * (slices > 1 ? 0.9 : 1);
-    if (!best || score > best.score) best = { tile, slices, score };
+  for (const { tile, speed, sliceable: tileSliceable = true } of matrices ? matrixTiles(units) : WORKGROUP_TILES) {
+    const divides = run % (4 * tile.step) === 0 && n % 32 === 0 && !(gated && tile.tileN4 % 2 !== 0);
+    if (m < FEW_ROWS || !divides || !fits(device.limits, tile)) continue;
+    const [height, width] = [tile.tileM * tile.down, 4 * tile.tileN4 * tile.across];
+    const tiles = Math.ceil(m / height) * Math.ceil(n / width);
+    const used = (m * n) / (tiles * height * width);
+    for (const slices of SLICES) {
+      if (slices > 1 && !(sliceable && tileSliceable && Math.min(k, 2 * cut) >= slices * SLICE)) break;
+      const busy = (tiles * slices) / (tiles * slices + HALF_BUSY);
+      const cost = (slices * SLICE_COST[matrices ? "matrix" : "workgroup"]) / k + SLICE_COST.dispatch;
+      const score = (speed * used * busy) / (slices > 1 ? 1 + cost : 1);
+      if (!best || score > best.score) best = { tile, slices, score };
+    }
   }
-  // Of few rows, a tile would fill little.
-  if (best && m >= 32) return { tile: best.tile, slices: best.slices };
+  return best ? { tile: best.tile, slices: best.slices } : registerTile(shape, sliceable);
+}
+
+/** Whether a device has the threads and the workgroup memory for a tile. */
+function fits(limits: GPUSupportedLimits, { lanes, across, down, matrix, tileM, tileN4, step }: SharedTile): boolean {
+  const threads = across * down * (matrix ? (lanes ?? 1) : 1);
+  const [height, width] = [tileM * down, tileN4 * across];
+  const bytes = matrix
+    ? 8 * (height * (step + 2) + 4 * step * (width + 2)) + 16 * across * down * matrix.m * tileN4
+    : 16 * (height * (step + 1) + 4 * step * width);
+  return threads <= limits.maxComputeInvocationsPerWorkgroup && bytes <= limits.maxComputeWorkgroupStorageSize;
+}
+
+/** Fewer threads than this leave a GPU's compute units idle. */
+const FILLED = 8192;
+
+/** For products of few rows or of odd sizes: the largest tile of which there are enough. */
+function registerTile({ m, n, k, gated = false }: ProductShape, sliceable: boolean): SlicedTile {
+  const most = sliceable ? Math.max(1, Math.floor(k / SLICE)) : 1;
   const tiles = [8, 4, 2, 1].map((tileM): Tile => ({ tileM, tileN4: n % 8 === 0 ? 2 : 1 }));
   if (!gated) tiles.push({ tileM: 1, tileN4: 1 });
   const threads = ({ tileM, tileN4 }: Tile): number => Math.ceil(m / tileM) * (n / (4 * tileN4));
-  const mostSlices = sliceable ? Math.max(1, Math.floor(k / 128)) : 1;
-  const tile = tiles.find((each) => threads(each) * mostSlices >= FILLED.threads) ?? tiles[tiles.length - 1];
+  const tile = tiles.find((each) => threads(each) * most >= FILLED) ?? tiles[tiles.length - 1];
   // Of squares, a few rows would fill some lines only.
   const flat = Math.ceil(m / tile.tileM) < WORKGROUP;
-  return { tile: { ...tile, flat }, slices: Math.min(mostSlices, Math.ceil(FILLED.threads / threads(tile))) };
+  return { tile: { ...tile, flat }, slices: Math.min(most, Math.ceil(FILLED / threads(tile))) };
 }
