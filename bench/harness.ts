@@ -1,7 +1,7 @@
 /** Times work on a device: batches of at least 10 ms, by the GPU's clock where that can be trusted. */
 import { u32s, type Kernel } from "../kernels/wgsl.js";
 import { Tensor } from "../src/tensor/tensor.js";
-import { batchCount, Batches, wallBatch, type Batch } from "./batches.js";
+import { batchCount, Batches, wallBatch, type Batch, type MeasureBatch } from "./batches.js";
 import type { Probe } from "./probe.js";
 import { fma, WORKGROUP_SIZE } from "./roofline_kernels.js";
 import { quantile, summarize, type Summary } from "./statistics.js";
@@ -27,6 +27,10 @@ export interface TimeOptions {
 const MAX_RUNS = 2048;
 /** A single run this long is precise enough: two batches do. */
 const LONG = 3000;
+
+/** Milliseconds of work before a GPU's time is taken: one that idled, while results were checked, runs at a fraction of its clock
+ *  (an H100 at a fifth, for a second). */
+const WARM_UP = 1000;
 
 /** A dispatch that does next to nothing. */
 export const empty: Kernel = {
@@ -68,7 +72,8 @@ export class Timer {
   async time(record: () => void, options: TimeOptions = {}): Promise<Timing> {
     const { budget, batch } = { ...this.defaults, ...options };
     const sleeps = this.probe.device.isSoftware;
-    const measure = (runs: number, sleep: number): Promise<Batch> => this.#batch(record, runs, sleep);
+    const measure: MeasureBatch = (runs, sleep) => this.#batch(record, runs, sleep);
+    if (!sleeps) await warmUp(measure, batch);
     const batches = await Batches.calibrate(measure, { batch, maxRuns: MAX_RUNS, sleeps });
     const { runs, took, samples } = batches;
     const count = took > LONG ? 2 : batchCount(budget, took);
@@ -88,6 +93,14 @@ export class Timer {
     const { time, overslept } = await wallBatch(this.probe.device, all, sleep);
     // Never nothing: a wait that was shorter than usual must not make the work free.
     return { time: Math.max(time - this.wait.median, 0.05 * time), overslept };
+  }
+}
+
+async function warmUp(measure: MeasureBatch, batch: number): Promise<void> {
+  const end = performance.now() + WARM_UP;
+  for (let runs = 1; performance.now() < end;) {
+    const { time } = await measure(runs, 0);
+    if (time < batch) runs = Math.min(MAX_RUNS, 2 * runs);
   }
 }
 

@@ -74,7 +74,7 @@ export async function measure(
       ...{ ms, p10, p90, batches: samples.length, runs, dispatches, pipelines },
       gflops: flops / ms / 1e6,
       gbs: bytes / ms / 1e6,
-      percent: (100 * idealMs(roofline, flops, bytes)) / ms,
+      percent: (100 * idealMs(roofline, { flops, bytes, dtype })) / ms,
     };
   } catch (error) {
     if (device.queue.isLost) throw error;

@@ -1,16 +1,20 @@
 /** What the adapter can do at best, measured on the device whose ops are judged by it. */
 import { foldedGrid } from "../src/tensor/ops/common.js";
 import { Tensor } from "../src/tensor/tensor.js";
+import type { FloatType } from "../test/cases/data.js";
 import { recordEmpty, type Timer, type Timing } from "./harness.js";
 import {
   COPY_VARIANTS,
   fma,
   FMA_VARIANTS,
   flopsPerRound,
+  MATRIX_SUMS,
+  matrices,
   streamCopy,
   WORKGROUP_SIZE,
   type CopyVariant,
   type FmaVariant,
+  type MatrixVariant,
 } from "./roofline_kernels.js";
 import { summarize } from "./statistics.js";
 
@@ -18,6 +22,8 @@ export interface Roofline {
   /** Most float32 operations, in 10^9 per second, and the form of the loop that reached it. */
   peakGflops: number;
   peakForm: string;
+  /** Most operations of subgroup matrices of halves, in 10^9 per second, where there are any. */
+  matrixGflops?: number;
   /** Bytes read and written by a copying shader, in 10^9 per second. */
   bandwidthGBs: number;
   bandwidthForm: string;
@@ -36,13 +42,21 @@ const DISPATCHES = 100;
 /**
  * The time an op cannot beat, in milliseconds.
  * @param bytes with each tensor touched once
+ * @param dtype of the operands: halves may go through matrix units
  */
-export const idealMs = ({ peakGflops, bandwidthGBs }: Roofline, flops: number, bytes: number): number =>
-  Math.max(flops / peakGflops, bytes / bandwidthGBs) / 1e6;
+export function idealMs(
+  { peakGflops, matrixGflops = 0, bandwidthGBs }: Roofline,
+  { flops, bytes, dtype }: { flops: number; bytes: number; dtype: FloatType },
+): number {
+  const peak = dtype === "float16" ? Math.max(peakGflops, matrixGflops) : peakGflops;
+  return Math.max(flops / peak, bytes / bandwidthGBs) / 1e6;
+}
 
 export async function measureRoofline(timer: Timer): Promise<Roofline> {
   const [peak, bandwidth] = [await best(timer, FMA_VARIANTS, fmaRate), await best(timer, COPY_VARIANTS, copyRate)];
+  const { matrix, lanes } = timer.probe.device.productUnits;
   return {
+    ...(matrix ? { matrixGflops: await matrixRate(timer, { matrix, lanes }) } : {}),
     ...{ peakGflops: peak.rate, peakForm: peak.form, bandwidthGBs: bandwidth.rate, bandwidthForm: bandwidth.form },
     ...(await dispatchCost(timer)),
     submitAndWaitMs: timer.wait.median,
@@ -75,6 +89,23 @@ async function fmaRate(timer: Timer, variant: FmaVariant): Promise<number> {
   const flops = flopsPerRound(variant) * rounds * groups * WORKGROUP_SIZE;
   const record = (): void =>
     device.run({ kernel: fma, variant, values: { rounds }, buffers: [y], grid: [groups], flops });
+  try {
+    record();
+    return flops / 1e6 / fastest(await timer.time(record));
+  } finally {
+    y.dispose();
+  }
+}
+
+async function matrixRate(timer: Timer, variant: MatrixVariant): Promise<number> {
+  const { device } = timer.probe;
+  const { m, n, k } = variant.matrix;
+  const groups = device.isSoftware ? 16 : 8192;
+  const rounds = device.isSoftware ? 64 : 256;
+  const y = Tensor.empty(device, [groups * variant.lanes], "float32");
+  const flops = 2 * m * n * k * MATRIX_SUMS * rounds * groups;
+  const record = (): void =>
+    device.run({ kernel: matrices, variant, values: { rounds }, buffers: [y], grid: [groups], flops });
   try {
     record();
     return flops / 1e6 / fastest(await timer.time(record));

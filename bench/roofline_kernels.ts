@@ -1,4 +1,5 @@
 /** Kernels that do nothing but multiply and add, or copy: what the adapter can do at best. */
+import { enableTile, type MatrixShape } from "../kernels/tile_parts.js";
 import { enable, linearWorkgroup, paramsStruct, range, u32s, wgsl, type Kernel } from "../kernels/wgsl.js";
 
 export const WORKGROUP_SIZE = 64;
@@ -47,6 +48,51 @@ ${body.join("\n")}
   }
   let sum = ${sum};
   y[id.x] = ${lanes === 4 ? "sum.x + sum.y + sum.z + sum.w" : "sum"};
+}`;
+  },
+};
+
+/** Sums of a subgroup in the body of the loop, and multiply-accumulates of each. */
+export const MATRIX_SUMS = 8;
+
+/** Independent chains of products of subgroup matrices, of halves with sums in f32, in registers. */
+export interface MatrixVariant {
+  matrix: MatrixShape;
+  /** Of a subgroup. */
+  lanes: number;
+}
+
+export const matrices: Kernel<MatrixVariant> = {
+  name: "roofline_matrices",
+  params: u32s("rounds"),
+  bindings: () => ["write"],
+  source({ matrix: { m, n, k }, lanes }) {
+    const all = range(MATRIX_SUMS);
+    const size = (Math.max(m, n) * k) / 4;
+    return wgsl`${enableTile("f16", { by: "matrix" })}${paramsStruct(this.params)}
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+var<workgroup> operand: array<vec4<f16>, ${size}>;
+var<workgroup> sums: array<f32, ${m * n}>;
+@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+  for (var i = local; i < ${size}u; i += ${lanes}u) { operand[i] = vec4<f16>(vec4u(i + workgroup.x) % vec4u(7u, 5u, 3u, 2u)); }
+  workgroupBarrier();
+  let a = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, row_major>(&operand, 0u, ${k / 4}u);
+  let b = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, row_major>(&operand, 0u, ${n / 4}u);
+${all.map((i) => `  var c${i}: subgroup_matrix_result<f32, ${n}, ${m}>;`).join("\n")}
+  for (var i = 0u; i < params.rounds; i++) {
+${all.map((i) => `    c${i} = subgroupMatrixMultiplyAccumulate(a, b, c${i});`).join("\n")}
+  }
+  var total = 0.0;
+${all
+  .map(
+    (i) => `  subgroupMatrixStore<row_major>(&sums, 0u, c${i}, ${n}u);
+  workgroupBarrier();
+  total += sums[local];
+  workgroupBarrier();`,
+  )
+  .join("\n")}
+  y[workgroup.x * ${lanes}u + local] = total;
 }`;
   },
 };

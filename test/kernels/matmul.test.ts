@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { matmul, type MatmulOptions } from "../../src/tensor/ops/matmul.js";
-import { chooseSlicedTile, chooseTile, PLAIN, type Tile } from "../../src/tensor/ops/tiling.js";
+import {
+  chooseSlicedTile,
+  chooseTile,
+  PLAIN,
+  type ProductShape,
+  type SlicedTile,
+  type Tile,
+} from "../../src/tensor/ops/tiling.js";
 import { Random, type FloatType } from "../cases/data.js";
 import {
   columnsOf,
@@ -165,28 +172,49 @@ describe("matmul", () => {
       }
     });
 
-  test("the choice of slices", async () => {
+  test("the choice of tiles and slices on GPUs", async () => {
     const device = await gpu.testDevice();
-    const choose = (m: number, n: number, k: number, gated = false): ReturnType<typeof chooseSlicedTile> =>
-      chooseSlicedTile(device, { m, n, k, gated, xBytes: 4 * m * k, wBytes: 4 * k * n });
+    const choose = (m: number, n: number, k: number, others: Partial<ProductShape> = {}): SlicedTile =>
+      chooseSlicedTile(device, { m, n, k, xBytes: 4 * m * k, wBytes: 4 * k * n, ...others });
+    const size = ({ tile, slices }: SlicedTile): unknown[] => {
+      const { by, tileM, tileN4, across = 0, down = 0 } = tile;
+      return [by, tileM * down, 4 * tileN4 * across, slices];
+    };
     const flat = { tileM: 1, tileN4: 1, flat: true };
-    const shared = { by: "workgroup", tileM: 8, tileN4: 2 };
-    await gpu.asHardware(async () => {
+    const large = { maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 };
+    const [limits, small] = [large, { ...large, maxComputeWorkgroupStorageSize: 16384 }] as GPUSupportedLimits[];
+    const none = { matrix: null, lanes: 0 };
+    await gpu.pretending({ isSoftware: false, limits, productUnits: none }, async () => {
+      // Long products fill a GPU, others get smaller tiles or slices.
+      expect(size(choose(16384, 512, 4608))).toEqual(["workgroup", 128, 128, 1]);
+      expect(size(choose(512, 1280, 5120))).toEqual(["workgroup", 128, 64, 8]);
+      expect(size(choose(154, 768, 3072))).toEqual(["workgroup", 64, 64, 8]);
+      expect(size(choose(2048, 640, 640))).toEqual(["workgroup", 64, 64, 1]);
+      // Few rows, an inner axis too short to cut, pairs of quads, and no whole quads.
       expect(choose(1, 1280, 1280)).toEqual({ tile: flat, slices: 10 });
       expect(choose(16, 1280, 1280)).toEqual({ tile: { tileM: 2, tileN4: 2, flat: false }, slices: 7 });
-      expect(choose(77, 768, 768)).toEqual({ tile: shared, slices: 5 });
-      expect(choose(128, 1280, 5120)).toEqual({ tile: shared, slices: 2 });
-      // Enough threads, an inner axis too short to cut, pairs of quads, and no whole quads.
-      expect(choose(4096, 320, 320)).toEqual({ tile: shared, slices: 1 });
       expect(choose(1, 1280, 252)).toEqual({ tile: flat, slices: 1 });
-      expect(choose(2, 1280, 1280, true)).toEqual({ tile: { tileM: 1, tileN4: 2, flat: true }, slices: 1 });
+      expect(choose(2, 1280, 1280, { gated: true })).toEqual({ tile: { tileM: 1, tileN4: 2, flat: true }, slices: 1 });
       expect(choose(1, 1281, 1280)).toEqual({ tile: PLAIN, slices: 1 });
       await gpu.pretending({ plainKernels: true }, async () =>
         expect(choose(1, 1280, 1280)).toEqual({ tile: PLAIN, slices: 1 }),
       );
+      await gpu.pretending({ limits: small }, async () =>
+        expect(size(choose(16384, 512, 4608)), "in 16 KiB").toEqual(["workgroup", 128, 64, 1]),
+      );
     });
-    const size = { m: 1, n: 1280, k: 1280, xBytes: 5120, wBytes: 4 * 1280 ** 2 };
-    expect(choose(1, 1280, 1280)).toEqual({ tile: chooseTile(device, size), slices: 1 });
+    const productUnits = { matrix: { m: 16, n: 16, k: 16 }, lanes: 32 };
+    await gpu.pretending({ isSoftware: false, limits, productUnits }, async () => {
+      expect(size(choose(8192, 2560, 320, { halves: true }))).toEqual(["matrix", 128, 128, 1]);
+      expect(size(choose(512, 1280, 5120, { halves: true }))).toEqual(["matrix", 128, 64, 4]);
+      expect(size(choose(8192, 2560, 320))).toEqual(["workgroup", 128, 128, 1]);
+      expect(size(choose(8192, 320, 2880, { run: 16, halves: true })), "short runs").toEqual(["workgroup", 128, 64, 3]);
+      await gpu.pretending({ limits: small }, async () =>
+        expect(size(choose(8192, 2560, 320, { halves: true })), "in 16 KiB").toEqual(["workgroup", 128, 64, 1]),
+      );
+    });
+    const shape = { m: 1, n: 1280, k: 1280, xBytes: 5120, wBytes: 4 * 1280 ** 2 };
+    expect(choose(1, 1280, 1280), "CPU adapters").toEqual({ tile: chooseTile(device, shape), slices: 1 });
   });
 
   test("tiles of pairs hold whole pairs, on every kind of adapter", async () => {

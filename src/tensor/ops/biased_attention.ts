@@ -44,7 +44,6 @@ export function biasedAttention(q: Operand, k: Operand, v: Operand, options: Bia
   for (let first = 0; first < queries; first += step)
     device.scope(() => {
       const count = Math.min(step, queries - first);
-      const rows = slots * count;
       const values = {
         ...{ heads, head_size: headSize, queries, keys, width, first, count, masked, size: y.size },
         ...places,

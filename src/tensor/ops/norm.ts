@@ -1,6 +1,5 @@
 import { layerNorm as layerKernel, WORKGROUP_SIZE, type RowVariant } from "../../../kernels/layer_norm.wgsl.js";
 import { layerNormTeam, type TeamVariant } from "../../../kernels/layer_norm_team.wgsl.js";
-import type { Format } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";

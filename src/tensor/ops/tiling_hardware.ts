@@ -9,7 +9,7 @@ export type SharedTile = Tile & Required<Pick<Tile, "across" | "down" | "step">>
 
 interface Candidate {
   tile: SharedTile;
-  /** Of the fastest tile where all of a GPU is busy. */
+  /** Where all of a GPU is busy, of that of the first workgroup tile. */
   speed: number;
   /** Whether it is as fast with slices: of the largest, sums then no longer fit in registers. */
   sliceable?: boolean;
@@ -37,9 +37,9 @@ export function matrixTile(
 }
 
 const matrixTiles = (units: ProductUnits): Candidate[] => [
-  { tile: matrixTile(units, [64, 32, 4, 2, 8]), speed: 1 },
-  { tile: matrixTile(units, [64, 32, 2, 2, 8]), speed: 0.95 },
-  { tile: matrixTile(units, [32, 32, 2, 2, 8]), speed: 0.73 },
+  { tile: matrixTile(units, [64, 32, 4, 2, 8]), speed: 4.7 },
+  { tile: matrixTile(units, [64, 32, 2, 2, 8]), speed: 4.5 },
+  { tile: matrixTile(units, [32, 32, 2, 2, 8]), speed: 3.4 },
 ];
 
 const SLICES = [1, 2, 3, 4, 6, 8, 12, 16];
@@ -56,9 +56,9 @@ const FEW_ROWS = 32;
 export function hardwareTile(device: Device, shape: ProductShape, sliceable: boolean): SlicedTile {
   const { m, n, k, run = k, cut = k, gated = false, halves = false } = shape;
   const units = device.productUnits;
-  const matrices = halves && units.matrix !== null;
+  const candidates = halves && units.matrix ? [...matrixTiles(units), ...WORKGROUP_TILES] : WORKGROUP_TILES;
   let best: (SlicedTile & { score: number }) | null = null;
-  for (const { tile, speed, sliceable: tileSliceable = true } of matrices ? matrixTiles(units) : WORKGROUP_TILES) {
+  for (const { tile, speed, sliceable: tileSliceable = true } of candidates) {
     const divides = run % (4 * tile.step) === 0 && n % 32 === 0 && !(gated && tile.tileN4 % 2 !== 0);
     if (m < FEW_ROWS || !divides || !fits(device.limits, tile)) continue;
     const [height, width] = [tile.tileM * tile.down, 4 * tile.tileN4 * tile.across];
@@ -67,7 +67,7 @@ export function hardwareTile(device: Device, shape: ProductShape, sliceable: boo
     for (const slices of SLICES) {
       if (slices > 1 && !(sliceable && tileSliceable && Math.min(k, 2 * cut) >= slices * SLICE)) break;
       const busy = (tiles * slices) / (tiles * slices + HALF_BUSY);
-      const cost = (slices * SLICE_COST[matrices ? "matrix" : "workgroup"]) / k + SLICE_COST.dispatch;
+      const cost = (slices * SLICE_COST[tile.matrix ? "matrix" : "workgroup"]) / k + SLICE_COST.dispatch;
       const score = (speed * used * busy) / (slices > 1 ? 1 + cost : 1);
       if (!best || score > best.score) best = { tile, slices, score };
     }
