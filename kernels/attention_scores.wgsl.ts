@@ -8,7 +8,8 @@
  * A row of weights has `width` of them (keys rounded up to 4) and then a quad that begins with 1 / their sum.
  */
 import { tiledEntry } from "./tile.js";
-import { enableTile, straight, type Product, type TileVariant } from "./tile_parts.js";
+import { straight, type Product } from "./product.js";
+import { enableTile, type TileVariant } from "./tile_parts.js";
 import { operandAccess, paramsStruct, tensor, u32s, type Format, type Kernel, type Textures } from "./wgsl.js";
 
 export interface AttentionTile extends TileVariant {

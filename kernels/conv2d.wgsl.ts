@@ -18,7 +18,8 @@
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { conv2dProduct } from "./conv2d_product.js";
 import { plainEntry, tiledEntry } from "./tile.js";
-import { enableTile, sliceFunctions, type TileVariant } from "./tile_parts.js";
+import { sliceFunctions } from "./product.js";
+import { enableTile, type TileVariant } from "./tile_parts.js";
 import {
   operandAccess,
   paramsStruct,

@@ -1,7 +1,7 @@
 /** What conv2d.wgsl.ts says of its product to the tiled kernels: the taps are the outer loops, their channels the inner. */
 import { activate } from "./activation.js";
 import type { Conv2dVariant } from "./conv2d.wgsl.js";
-import { straight, straightWalk, weightRows, type Operands, type Product } from "./tile_parts.js";
+import { straight, straightWalk, weightRows, type Operands, type Product } from "./product.js";
 
 const load4 = (by: Conv2dVariant["by"]): string => (by === "matrix" ? "half4" : "load4");
 

@@ -12,7 +12,8 @@
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { plainEntry, tiledEntry } from "./tile.js";
-import { enableTile, sliceFunctions, straight, weightRows, type Product, type TileVariant } from "./tile_parts.js";
+import { sliceFunctions, straight, weightRows, type Product } from "./product.js";
+import { enableTile, type TileVariant } from "./tile_parts.js";
 import { operandAccess, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel, type Textures } from "./wgsl.js";
 
 /** What the gates of pairs of quads go through; none: columns are no pairs. */

@@ -15,7 +15,8 @@
  */
 import { broadcastEntry, swapEntry } from "./tile_lanes.js";
 import { matrixEntry } from "./tile_matrix.js";
-import { declareRows, finish, lines, loadColumns, sums, type Product, type TileVariant } from "./tile_parts.js";
+import { loadColumns, type Product } from "./product.js";
+import { declareRows, finish, lines, sums, type TileVariant } from "./tile_parts.js";
 import { workgroupEntry } from "./tile_workgroup.js";
 import { linearWorkgroup, multiplyAdd, range } from "./wgsl.js";
 

@@ -1,16 +1,8 @@
 /**
  * The tiled kernels in which the lanes of a subgroup share what they load; see tile.ts. A workgroup is one subgroup.
  */
-import {
-  declareColumns,
-  declareRows,
-  finish,
-  lines,
-  loadColumns,
-  sums,
-  type Product,
-  type TileVariant,
-} from "./tile_parts.js";
+import { loadColumns, type Product } from "./product.js";
+import { declareColumns, declareRows, finish, lines, sums, type TileVariant } from "./tile_parts.js";
 import { linearWorkgroup, multiplyAdd, range } from "./wgsl.js";
 
 type LanesVariant = TileVariant & { fma: boolean };

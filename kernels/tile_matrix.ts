@@ -6,15 +6,8 @@
  *
  * Which lane holds which sum is the driver's secret: sums pass through workgroup memory to be finished and stored.
  */
-import {
-  finish,
-  lines,
-  loadColumns,
-  pipelined,
-  type MatrixShape,
-  type Product,
-  type TileVariant,
-} from "./tile_parts.js";
+import { loadColumns, type Product } from "./product.js";
+import { finish, lines, pipelined, type MatrixShape, type TileVariant } from "./tile_parts.js";
 import { range } from "./wgsl.js";
 
 /** Quads of halves behind each row in workgroup memory: without them, rows begin in the same banks. */

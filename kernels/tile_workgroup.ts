@@ -3,16 +3,8 @@
  * they load in workgroup memory, `step` quads of the inner axis at a time.
  *
  */
-import {
-  declareRows,
-  finish,
-  lines,
-  loadColumns,
-  pipelined,
-  sums,
-  type Product,
-  type TileVariant,
-} from "./tile_parts.js";
+import { loadColumns, type Product } from "./product.js";
+import { declareRows, finish, lines, pipelined, sums, type TileVariant } from "./tile_parts.js";
 import { multiplyAdd, range } from "./wgsl.js";
 
 /** Quads behind each row of the left operand: without them, rows begin in the same banks of workgroup memory. */

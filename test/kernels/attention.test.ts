@@ -103,6 +103,24 @@ describe("attention", () => {
         }
     });
 
+  for (const dtype of gpu.DTYPES)
+    test(`three passes through workgroup memory, ${dtype}`, async () => {
+      const item: AttentionCase = { name: "", batch: 2, queries: 45, keys: 77, heads: 2, headSize: 32, flops: 0 };
+      const tiles = (await gpu.kindsOfTile(dtype)).filter(({ by }) => by === "workgroup");
+      expect(tiles.length).toBeGreaterThan(0);
+      const data = gpu.roundAll(attentionData(item), dtype);
+      const wanted = gpu.want(attentionReference(item, data), data.q.length, 2048);
+      for (const tile of tiles)
+        gpu.expectClose(
+          JSON.stringify(tile),
+          await run(item, data, dtype, "scores", false, tile),
+          wanted,
+          tolerance(dtype, item),
+        );
+      const large = attentionCases.find(({ headSize }) => headSize === 512)!;
+      await gpu.asHardware(() => check(large, dtype, ["scores"], 512));
+    });
+
   test("full self-attention of 4096 tokens, one head of 40, 64 random elements", async () => {
     const item = attentionCases.find(({ name }) => name.startsWith("self-attention, level 1"))!;
     await check({ ...item, queries: 4096 }, "float16", [undefined], 64);

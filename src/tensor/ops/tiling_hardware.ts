@@ -11,6 +11,8 @@ interface Candidate {
   tile: SharedTile;
   /** Where all of a GPU is busy, of that of the first workgroup tile. */
   speed: number;
+  /** Workgroups of it with which a GPU does half of what it could. */
+  half: number;
   /** Whether it is as fast with slices: of the largest, sums then no longer fit in registers. */
   sliceable?: boolean;
 }
@@ -23,9 +25,9 @@ const workgroup = (tileM: number, tileN4: number, across: number, down: number):
 export const SMALL_WORKGROUP_TILE = workgroup(8, 1, 16, 8);
 
 const WORKGROUP_TILES: readonly Candidate[] = [
-  { tile: workgroup(16, 2, 16, 8), speed: 1, sliceable: false },
-  { tile: workgroup(16, 1, 16, 8), speed: 0.93 },
-  { tile: SMALL_WORKGROUP_TILE, speed: 0.87 },
+  { tile: workgroup(16, 2, 16, 8), speed: 1, half: 100, sliceable: false },
+  { tile: workgroup(16, 1, 16, 8), speed: 0.93, half: 140 },
+  { tile: SMALL_WORKGROUP_TILE, speed: 0.87, half: 140 },
 ];
 
 /** @param sizes rows and columns of a subgroup, subgroups side by side and below each other, quads of the inner axis */
@@ -37,18 +39,16 @@ export function matrixTile(
 }
 
 const matrixTiles = (units: ProductUnits): Candidate[] => [
-  { tile: matrixTile(units, [64, 32, 4, 2, 8]), speed: 4.7 },
-  { tile: matrixTile(units, [64, 32, 2, 2, 8]), speed: 4.5 },
-  { tile: matrixTile(units, [32, 32, 2, 2, 8]), speed: 3.4 },
+  { tile: matrixTile(units, [64, 32, 4, 2, 8]), speed: 4.7, half: 55 },
+  { tile: matrixTile(units, [64, 32, 2, 2, 8]), speed: 4.5, half: 110 },
+  { tile: matrixTile(units, [32, 32, 2, 2, 8]), speed: 3.4, half: 140 },
 ];
 
-const SLICES = [1, 2, 3, 4, 6, 8, 12, 16];
+const SLICES = [1, 2, 4, 8, 16];
 /** What a slice keeps of the inner axis at least. */
 const SLICE = 128;
-/** Workgroups with which a GPU does half of what it could. */
-const HALF_BUSY = 60;
-/** Multiply-adds in the time that a sum of a slice takes to be written and read again; and what another dispatch costs. */
-const SLICE_COST = { workgroup: 62, matrix: 283, dispatch: 0.03 };
+/** Multiply-adds in the time that the sum of a slice takes to be written and read again, and in that of another dispatch. */
+const SLICE_COST = { workgroup: { sum: 62, dispatch: 1.5e8 }, matrix: { sum: 283, dispatch: 6e8 } };
 /** Of fewer rows, a tile would fill little. */
 const FEW_ROWS = 32;
 
@@ -58,7 +58,7 @@ export function hardwareTile(device: Device, shape: ProductShape, sliceable: boo
   const units = device.productUnits;
   const candidates = halves && units.matrix ? [...matrixTiles(units), ...WORKGROUP_TILES] : WORKGROUP_TILES;
   let best: (SlicedTile & { score: number }) | null = null;
-  for (const { tile, speed, sliceable: tileSliceable = true } of candidates) {
+  for (const { tile, speed, half, sliceable: tileSliceable = true } of candidates) {
     const divides = run % (4 * tile.step) === 0 && n % 32 === 0 && !(gated && tile.tileN4 % 2 !== 0);
     if (m < FEW_ROWS || !divides || !fits(device.limits, tile)) continue;
     const [height, width] = [tile.tileM * tile.down, 4 * tile.tileN4 * tile.across];
@@ -66,9 +66,10 @@ export function hardwareTile(device: Device, shape: ProductShape, sliceable: boo
     const used = (m * n) / (tiles * height * width);
     for (const slices of SLICES) {
       if (slices > 1 && !(sliceable && tileSliceable && Math.min(k, 2 * cut) >= slices * SLICE)) break;
-      const busy = (tiles * slices) / (tiles * slices + HALF_BUSY);
-      const cost = (slices * SLICE_COST[tile.matrix ? "matrix" : "workgroup"]) / k + SLICE_COST.dispatch;
-      const score = (speed * used * busy) / (slices > 1 ? 1 + cost : 1);
+      const busy = 1 / (1 + (half / (tiles * slices)) ** 2);
+      const { sum, dispatch } = SLICE_COST[tile.matrix ? "matrix" : "workgroup"];
+      const cost = slices > 1 ? (slices * sum) / k + dispatch / (m * n * k) : 0;
+      const score = (speed * used * busy) / (1 + cost);
       if (!best || score > best.score) best = { tile, slices, score };
     }
   }
