@@ -75,7 +75,7 @@ function plansOf({ channels, groups, spatial, skip = 0 }: GroupNormCase): BlockP
 describe("groupNorm", () => {
   gpu.checkLeaks();
 
-  for (const item of [...groupNormCases, ...joinedCases])
+  for (const [i, item] of [...groupNormCases, ...joinedCases].entries())
     for (const dtype of gpu.DTYPES)
       test(`${item.name}${item.silu ? ", silu" : ""} ${dtype}`, async () => {
         const data = gpu.roundAll(groupNormData(item), dtype);
@@ -89,7 +89,9 @@ describe("groupNorm", () => {
         }
         const chosen = await gpu.asHardware(() => run(item, data, dtype));
         gpu.expectClose("chosen for GPUs", chosen, wanted, tolerance(dtype, CHOSEN, item.mean));
-        for (const blocks of plansOf(item)) {
+        // Each pipeline takes a CPU adapter long: a case has other sizes in one of the types.
+        const visits = (i % 2 === 0) === (dtype === "float32");
+        for (const blocks of visits ? plansOf(item) : []) {
           const got = await run(item, data, dtype, { blocks });
           gpu.expectClose(JSON.stringify(blocks), got, wanted, tolerance(dtype, CHOSEN, item.mean));
         }

@@ -98,8 +98,8 @@ export async function kindsOfTile(dtype: FloatType): Promise<Tile[]> {
       : [];
   return [
     ...matrices,
-    { by: "workgroup", tileM: 2, tileN4: 2, across: 8, down: 8, step: 4 },
-    { by: "workgroup", tileM: 4, tileN4: 2, across: 4, down: 8, step: 2 },
+    { by: "workgroup", tileM: 2, tileN4: 2, across: 8, down: 16, step: 4 },
+    { by: "workgroup", tileM: 2, tileN4: 1, across: 4, down: 8, step: 2 },
     { tileM: 4, tileN4: 2, textures: "w" },
     { tileM: 4, tileN4: 2, textures: "xw" },
     { tileM: 4, tileN4: 2, flat: false },
