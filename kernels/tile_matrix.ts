@@ -6,12 +6,10 @@
  *
  * Which lane holds which sum is the driver's secret: sums pass through workgroup memory to be finished and stored.
  */
-import { loadColumns, type Product } from "./product.js";
-import { finish, lines, pipelined, type MatrixShape, type TileVariant } from "./tile_parts.js";
+import type { Product } from "./product.js";
+import { finish, lines, type MatrixShape, type TileVariant } from "./tile_parts.js";
+import { declareShared, pitches, sharedTurns, type Sharing } from "./tile_shared.js";
 import { range } from "./wgsl.js";
-
-/** Quads of halves behind each row in workgroup memory: without them, rows begin in the same banks. */
-const PADDING = 2;
 
 export function matrixEntry(
   { tileM, tileN4, across, down, step, lanes, matrix }: TileVariant,
@@ -22,9 +20,8 @@ export function matrixEntry(
   const subgroups = across * down;
   const threads = subgroups * lanes;
   const [height, width] = [tileM * down, tileN4 * across];
-  const [leftStride, rightStride] = [step + PADDING, width + PADDING];
-  const left = range((height * step) / threads);
-  const right = range((4 * step * width) / threads);
+  const sharing: Sharing = { threads, height, width, step, padding: { left: 2, right: 2 }, type: "vec4<f16>" };
+  const pitch = pitches(sharing);
   const rows = range(tileM / m);
   const columns = range((4 * tileN4) / n);
   const addUp = lines(
@@ -33,40 +30,20 @@ export function matrixEntry(
 ${lines(
   columns.map(
     (j) =>
-      `  let w${j} = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, row_major>(&shared_w, ${part * k * rightStride + (j * n) / 4}u + x * ${tileN4}u, ${rightStride}u);`,
+      `  let w${j} = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, row_major>(&shared_w, ${part * k * pitch.right + (j * n) / 4}u + x * ${tileN4}u, ${pitch.right}u);`,
   ),
 )}
 ${lines(
   rows.map(
     (
       i,
-    ) => `  { let a = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, row_major>(&shared_a, ${i * m * leftStride + (part * k) / 4}u + y * ${tileM * leftStride}u, ${leftStride}u);
+    ) => `  { let a = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, row_major>(&shared_a, ${i * m * pitch.left + (part * k) / 4}u + y * ${tileM * pitch.left}u, ${pitch.left}u);
 ${lines(columns.map((j) => `  sum${i}_${j} = subgroupMatrixMultiplyAccumulate(a, w${j}, sum${i}_${j});`))} }`,
   ),
 )}
 }`,
     ),
   );
-  const declare = [...left.map((i) => `left${i}`), ...right.map((i) => `right${i}`)]
-    .map((name) => `var ${name} = vec4<f16>();`)
-    .join(" ");
-  const load = (from: Product): string =>
-    lines([
-      ...left.map((i) => `left${i} = ${from.load(String(i), `k + local % ${step}u`)};`),
-      ...right.map((i) => {
-        const at = `(local + ${threads * i}u)`;
-        return `right${i} = ${loadColumns(from, `(${at} / ${width}u)`, `min(first + ${at} % ${width}u, columns - 1u)`)};`;
-      }),
-    ]);
-  const share = lines([
-    ...left.map(
-      (i) => `shared_a[(local / ${step}u + ${(threads / step) * i}u) * ${leftStride}u + local % ${step}u] = left${i};`,
-    ),
-    ...right.map((i) => {
-      const at = `(local + ${threads * i}u)`;
-      return `shared_w[${at} / ${width}u * ${rightStride}u + ${at} % ${width}u] = right${i};`;
-    }),
-  ]);
   // A pair of quads makes one of the result, and lies in one thread.
   const quads = product.storePair ? [0, 1] : [0];
   const perRow = tileN4 / quads.length;
@@ -91,9 +68,7 @@ ${finish(
 )}
   }
   workgroupBarrier();`;
-  return `var<workgroup> shared_a: array<vec4<f16>, ${height * leftStride}>;
-var<workgroup> shared_w: array<vec4<f16>, ${4 * step * rightStride}>;
-var<workgroup> shared_sum: array<vec4f, ${subgroups * m * tileN4}>;
+  return `${declareShared(sharing)}var<workgroup> shared_sum: array<vec4f, ${subgroups * m * tileN4}>;
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
   let n4 = ${n4};
@@ -105,13 +80,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let y = subgroup / ${across}u;
   let row = params.row_start + workgroup.y * ${height}u;
   let first = workgroup.x * ${width}u;
-${lines(
-  left.map((i) =>
-    product.setup(String(i), `min(row + local / ${step}u + ${(threads / step) * i}u, ${product.rows} - 1u)`),
-  ),
-)}
 ${lines(rows.flatMap((i) => columns.map((j) => `  var sum${i}_${j}: subgroup_matrix_result<f32, ${n}, ${m}>;`)))}
-${pipelined(product, left.map(String), step, { declare, load, share, addUp })}
+${sharedTurns(product, sharing, addUp)}
 ${lines(rows.map(finished))}
 }`;
 }

@@ -1,4 +1,4 @@
-/** What the tiled kernels of tile.ts share: their variants, the turns of their loops, and how sums are finished and stored. */
+/** What the tiled kernels of tile.ts share: their variants, and how sums are finished and stored. */
 import type { Epilogue, Product } from "./product.js";
 import { enable, range, type Format } from "./wgsl.js";
 
@@ -40,39 +40,6 @@ export const enableTile = (format: Format, { by }: Pick<TileVariant, "by">): str
 const MATRICES = `enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 `;
-
-/** The texts of one turn, between memory, registers and workgroup memory. */
-export interface Turn {
-  /** Declares the variables that `load` sets. */
-  declare: string;
-  /** Reads this thread's share of the turn's operands. */
-  load(from: Product): string;
-  /** Writes it to workgroup memory. */
-  share: string;
-  /** Multiplies and adds what lies in workgroup memory. */
-  addUp: string;
-}
-
-/** All turns: while one is added up, the operands of the next are on their way from memory to registers. */
-export const pipelined = (product: Product, names: readonly string[], step: number, turn: Turn): string =>
-  product
-    .walks(names, step)
-    .map(({ begin, turns, next, each = "", others }) => {
-      const load = `{ ${each}\n${turn.load({ ...product, ...others })} }`;
-      return `{
-${begin}
-${turn.declare}
-${load}
-for (var turns = ${turns}; turns > 0u; turns--) {
-${turn.share}
-workgroupBarrier();
-${next}
-${load}
-${turn.addUp}
-workgroupBarrier();
-} }`;
-    })
-    .join("\n");
 
 /** Declares row r of quad j as `w{r}_{j}`; `quad(r, j)` is what `loadColumns` gives for it. */
 export const declareRows = (

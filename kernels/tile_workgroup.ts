@@ -1,14 +1,11 @@
 /**
  * The `workgroup` tile of products, for GPUs: `across` x `down` threads hold tileM·down x 4·tileN4·across sums, and share what
  * they load in workgroup memory, `step` quads of the inner axis at a time.
- *
  */
-import { loadColumns, type Product } from "./product.js";
-import { declareRows, finish, lines, pipelined, sums, type TileVariant } from "./tile_parts.js";
+import type { Product } from "./product.js";
+import { declareRows, finish, lines, sums, type TileVariant } from "./tile_parts.js";
+import { declareShared, pitches, sharedTurns, type Sharing } from "./tile_shared.js";
 import { multiplyAdd, range } from "./wgsl.js";
-
-/** Quads behind each row of the left operand: without them, rows begin in the same banks of workgroup memory. */
-const PADDING = 1;
 
 export function workgroupEntry(
   { tileM, tileN4, across, down, step, fma }: TileVariant & { fma: boolean },
@@ -18,42 +15,22 @@ export function workgroupEntry(
   const mad = multiplyAdd(fma);
   const threads = across * down;
   const [height, width] = [tileM * down, tileN4 * across];
-  const stride = step + PADDING;
-  const left = range((height * step) / threads);
-  const right = range((4 * step * width) / threads);
+  const sharing: Sharing = { threads, height, width, step, padding: { left: 1, right: 0 }, type: "vec4f" };
+  const pitch = pitches(sharing);
   const rows = range(tileM);
   const columns = range(tileN4);
   // Threads side by side read quads side by side; pairs have to be neighbours in a thread.
   const columnOf = (j: number): string => (product.storePair ? `x * ${tileN4}u + ${j}u` : `x + ${across * j}u`);
-  const quad = (r: number, j: number): string => `shared_w[(4u * q + ${r}u) * ${width}u + ${columnOf(j)}]`;
+  const quad = (r: number, j: number): string => `shared_w[(4u * q + ${r}u) * ${pitch.right}u + ${columnOf(j)}]`;
   const addUp = `for (var q = 0u; q < ${step}u; q++) {
 ${declareRows(product, columns, quad)}${lines(
     rows.map(
-      (i) => `  { let a = shared_a[(y + ${down * i}u) * ${stride}u + q];
+      (i) => `  { let a = shared_a[(y + ${down * i}u) * ${pitch.left}u + q];
 ${lines(range(4).flatMap((r) => columns.map((j) => `  sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`)))} }`,
     ),
   )}
 }`;
-  const declare = [...left.map((i) => `left${i}`), ...right.map((i) => `right${i}`)]
-    .map((name) => `var ${name} = vec4f();`)
-    .join(" ");
-  const load = (from: Product): string =>
-    lines([
-      ...left.map((i) => `left${i} = ${from.load(String(i), `k + local % ${step}u`)};`),
-      ...right.map((i) => {
-        const at = `(local + ${threads * i}u)`;
-        return `right${i} = ${loadColumns(from, `(${at} / ${width}u)`, `min(first + ${at} % ${width}u, columns - 1u)`)};`;
-      }),
-    ]);
-  const share = lines([
-    ...left.map(
-      (i) => `shared_a[(local / ${step}u + ${(threads / step) * i}u) * ${stride}u + local % ${step}u] = left${i};`,
-    ),
-    ...right.map((i) => `shared_w[local + ${threads * i}u] = right${i};`),
-  ]);
-  return `var<workgroup> shared_a: array<vec4f, ${height * stride}>;
-var<workgroup> shared_w: array<vec4f, ${4 * step * width}>;
-@compute @workgroup_size(${threads})
+  return `${declareShared(sharing)}@compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
   let n4 = ${n4};
   let columns = ${product.columns ?? "n4"};
@@ -62,13 +39,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let y = local / ${across}u;
   let row = params.row_start + workgroup.y * ${height}u;
   let first = workgroup.x * ${width}u;
-${lines(
-  left.map((i) =>
-    product.setup(String(i), `min(row + local / ${step}u + ${(threads / step) * i}u, ${product.rows} - 1u)`),
-  ),
-)}
 ${sums(rows, columns)}
-${pipelined(product, left.map(String), step, { declare, load, share, addUp })}
+${sharedTurns(product, sharing, addUp)}
 ${finish(
   rows,
   columns,
