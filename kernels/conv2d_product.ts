@@ -1,25 +1,20 @@
 /** What conv2d.wgsl.ts says of its product to the tiled kernels: the taps are the outer loops, their channels the inner. */
 import { activate } from "./activation.js";
 import type { Conv2dVariant } from "./conv2d.wgsl.js";
-import { straight, straightWalk, weightRows, type Operands, type Product } from "./product.js";
-
-const load4 = (by: Conv2dVariant["by"]): string => (by === "matrix" ? "half4" : "load4");
-
-/** From where to where a loop over channels goes, in quads. */
-const quadsOf = (channels: string, split: boolean): string =>
-  split ? `slice_of(${channels} >> 2u, slot)` : `vec2u(0u, ${channels} >> 2u)`;
+import { partOf, straight, straightWalk, weightRows, type Operands, type Product } from "./product.js";
+import { loadOf } from "./tile_parts.js";
 
 /** A 1x1 convolution of a further tensor: whose channels, and in which row of the weight they begin. */
 const shortcutRun = (source: string, first: string, split: boolean): Parameters<typeof straightWalk>[0] => ({
-  before: `  let part_${source} = ${quadsOf(`params.cin_${source}`, split)};`,
+  before: `  let part_${source} = ${partOf(`params.cin_${source} >> 2u`, split)};`,
   from: `part_${source}.x`,
   to: `part_${source}.y`,
   each: `let base = (${first} + k * 4u) * n4;`,
 });
 
 const shortcutOperands = (source: string, by: Conv2dVariant["by"]): Partial<Operands> => ({
-  load: (name, k) => `${load4(by)}_${source}(at${name} * (params.cin_${source} >> 2u) + ${k})`,
-  loadColumns: weightRows(`${load4(by)}_shortcut_w`),
+  load: (name, k) => `${loadOf({ by })}_${source}(at${name} * (params.cin_${source} >> 2u) + ${k})`,
+  loadColumns: weightRows(`${loadOf({ by })}_shortcut_w`),
 });
 
 /** The further tensors, and the row of the weight where the channels of each begin. */
@@ -45,7 +40,7 @@ export const conv2dProduct = (variant: Conv2dVariant): Product => {
   const { by, activation, shift, residual, phases, shortcut, split } = variant;
   const sources = sourcesOf(shortcut);
   const before = `  let c4 = params.cin >> 2u;
-  let part = ${quadsOf("params.cin", split)};`;
+  let part = ${partOf("params.cin >> 2u", split)};`;
   const tap = `(${phases ? "(slot * params.kernel_height + ky)" : "ky"} * params.kernel_width + kx) * params.cin * n4`;
   return {
     rows: "params.m",
@@ -92,7 +87,7 @@ ${underTap(names, by, "")}
       by === "matrix"
         ? `select(vec4<f16>(), half4_x(x${name} + ${k}), inside${name})`
         : `load4_x(x${name} + ${k}) * inside${name}`,
-    loadColumns: weightRows(`${load4(by)}_w`),
+    loadColumns: weightRows(`${loadOf({ by })}_w`),
     at: (row, column) => {
       const place = phases ? `row_of_phase(${row}, slot)` : split ? `(slot * params.m + ${row})` : row;
       return `${place} * n4 + ${column}`;

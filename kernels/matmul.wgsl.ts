@@ -12,8 +12,8 @@
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { plainEntry, tiledEntry } from "./tile.js";
-import { sliceFunctions, straight, weightRows, type Product } from "./product.js";
-import { enableTile, type TileVariant } from "./tile_parts.js";
+import { partOf, sliceFunctions, straight, weightRows, type Product } from "./product.js";
+import { enableTile, loadOf, type TileVariant } from "./tile_parts.js";
 import { operandAccess, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel, type Textures } from "./wgsl.js";
 
 /** What the gates of pairs of quads go through; none: columns are no pairs. */
@@ -76,13 +76,13 @@ const productOf = ({ by, activation, gated, bias, residual, split }: MatmulVaria
   rows: "params.m",
   setup: (name, row) => `  let x${name} = ${row} * (params.k >> 2u);`,
   ...straight({
-    before: `  let part = ${split ? "slice_of(params.k >> 2u, slot)" : "vec2u(0u, params.k >> 2u)"};`,
+    before: `  let part = ${partOf("params.k >> 2u", split)};`,
     from: "part.x",
     to: "part.y",
     each: "let base = k * 4u * n4;",
   }),
-  load: (name, k) => `${by === "matrix" ? "half4" : "load4"}_x(x${name} + ${k})`,
-  loadColumns: weightRows(by === "matrix" ? "half4_w" : "load4_w"),
+  load: (name, k) => `${loadOf({ by })}_x(x${name} + ${k})`,
+  loadColumns: weightRows(`${loadOf({ by })}_w`),
   at: (row, column) => `${split ? `(slot * params.m + ${row})` : row} * n4 + ${column}`,
   epilogue: ({ rows, columns, sum, at, column }) =>
     [

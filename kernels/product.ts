@@ -8,6 +8,10 @@ fn slice_of(quads: u32, slot: u32) -> vec2u {
 }
 `;
 
+/** From where to where a loop over `quads` of the inner axis goes, all of them or those of the slice: a vec2u. */
+export const partOf = (quads: string, split: boolean): string =>
+  split ? `slice_of(${quads}, slot)` : `vec2u(0u, ${quads})`;
+
 /** What a kernel says of its left operand. The text sees `row` (first of the tile), `n4`, `column`, and params. */
 export interface Product {
   /** The param with the number of rows of the whole product, and one behind the last row of this dispatch. */

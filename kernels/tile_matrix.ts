@@ -8,19 +8,30 @@
  */
 import type { Product } from "./product.js";
 import { finish, lines, type MatrixShape, type TileVariant } from "./tile_parts.js";
-import { declareShared, pitches, sharedTurns, type Sharing } from "./tile_shared.js";
+import { declareShared, pitches, sharedBytes, sharedTurns, type Sharing } from "./tile_shared.js";
 import { range } from "./wgsl.js";
 
-export function matrixEntry(
-  { tileM, tileN4, across, down, step, lanes, matrix }: TileVariant,
-  n4: string,
-  product: Product,
-): string {
+type Sizes = Pick<TileVariant, "tileM" | "tileN4" | "across" | "down" | "step" | "lanes">;
+
+const sharingOf = ({ tileM, tileN4, across, down, step, lanes }: Sizes): Sharing => ({
+  ...{ threads: across * down * lanes, height: tileM * down, width: tileN4 * across, step },
+  ...{ padding: { left: 2, right: 2 }, type: "vec4<f16>" },
+});
+
+/** Quads through which the sums of a row of matrices pass. */
+const sumQuads = ({ tileN4, across, down }: Sizes, { m }: MatrixShape): number => across * down * m * tileN4;
+
+/** Threads of a workgroup, and bytes of its memory. */
+export const matrixSizes = (tile: Sizes, matrix: MatrixShape): { threads: number; bytes: number } => {
+  const sharing = sharingOf(tile);
+  return { threads: sharing.threads, bytes: sharedBytes(sharing) + 16 * sumQuads(tile, matrix) };
+};
+
+export function matrixEntry(tile: TileVariant, n4: string, product: Product): string {
+  const { tileM, tileN4, across, step, lanes, matrix } = tile;
   const { m, n, k } = matrix as MatrixShape;
-  const subgroups = across * down;
-  const threads = subgroups * lanes;
-  const [height, width] = [tileM * down, tileN4 * across];
-  const sharing: Sharing = { threads, height, width, step, padding: { left: 2, right: 2 }, type: "vec4<f16>" };
+  const sharing = sharingOf(tile);
+  const { threads, height, width } = sharing;
   const pitch = pitches(sharing);
   const rows = range(tileM / m);
   const columns = range((4 * tileN4) / n);
@@ -68,7 +79,7 @@ ${finish(
 )}
   }
   workgroupBarrier();`;
-  return `${declareShared(sharing)}var<workgroup> shared_sum: array<vec4f, ${subgroups * m * tileN4}>;
+  return `${declareShared(sharing)}var<workgroup> shared_sum: array<vec4f, ${sumQuads(tile, matrix as MatrixShape)}>;
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
   let n4 = ${n4};

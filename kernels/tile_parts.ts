@@ -32,6 +32,9 @@ export interface MatrixShape {
 /** Whether lanes share what they load, so that the text needs `enable subgroups`. */
 export const usesSubgroups = ({ by }: Pick<TileVariant, "by">): boolean => by === "broadcast" || by === "swap";
 
+/** The accessors (see `tensor`) by which a tile's kernels load quads: matrices take halves as they are. */
+export const loadOf = ({ by }: Pick<TileVariant, "by">): "half4" | "load4" => (by === "matrix" ? "half4" : "load4");
+
 /** The directives that the kernels of a tile need. */
 export const enableTile = (format: Format, { by }: Pick<TileVariant, "by">): string =>
   enable(format, usesSubgroups({ by }) || by === "matrix") + (by === "matrix" ? MATRICES : "");

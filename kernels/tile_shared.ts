@@ -30,6 +30,12 @@ var<workgroup> shared_a: array<${sharing.type}, ${sharing.height * pitches(shari
 var<workgroup> shared_w: array<${sharing.type}, ${4 * sharing.step * pitches(sharing).right}>;
 `;
 
+/** Bytes of what declareShared declares. */
+export const sharedBytes = (sharing: Sharing): number => {
+  const { left, right } = pitches(sharing);
+  return (sharing.type === "vec4f" ? 16 : 8) * (sharing.height * left + 4 * sharing.step * right);
+};
+
 /**
  * All turns. The text around it declares `local`, the thread's index, `row`, the first row, and `first`, the first quad of
  * columns; `addUp` multiplies and adds what lies in workgroup memory.

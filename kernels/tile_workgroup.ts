@@ -4,18 +4,27 @@
  */
 import type { Product } from "./product.js";
 import { declareRows, finish, lines, sums, type TileVariant } from "./tile_parts.js";
-import { declareShared, pitches, sharedTurns, type Sharing } from "./tile_shared.js";
+import { declareShared, pitches, sharedBytes, sharedTurns, type Sharing } from "./tile_shared.js";
 import { multiplyAdd, range } from "./wgsl.js";
 
-export function workgroupEntry(
-  { tileM, tileN4, across, down, step, fma }: TileVariant & { fma: boolean },
-  n4: string,
-  product: Product,
-): string {
+type Sizes = Pick<TileVariant, "tileM" | "tileN4" | "across" | "down" | "step">;
+
+const sharingOf = ({ tileM, tileN4, across, down, step }: Sizes): Sharing => ({
+  ...{ threads: across * down, height: tileM * down, width: tileN4 * across, step },
+  ...{ padding: { left: 1, right: 0 }, type: "vec4f" },
+});
+
+/** Threads of a workgroup, and bytes of its memory. */
+export const workgroupSizes = (tile: Sizes): { threads: number; bytes: number } => {
+  const sharing = sharingOf(tile);
+  return { threads: sharing.threads, bytes: sharedBytes(sharing) };
+};
+
+export function workgroupEntry(tile: TileVariant & { fma: boolean }, n4: string, product: Product): string {
+  const { tileM, tileN4, across, down, step, fma } = tile;
   const mad = multiplyAdd(fma);
-  const threads = across * down;
-  const [height, width] = [tileM * down, tileN4 * across];
-  const sharing: Sharing = { threads, height, width, step, padding: { left: 1, right: 0 }, type: "vec4f" };
+  const sharing = sharingOf(tile);
+  const { threads, height, width } = sharing;
   const pitch = pitches(sharing);
   const rows = range(tileM);
   const columns = range(tileN4);

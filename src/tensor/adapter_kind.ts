@@ -44,12 +44,12 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
   const isSoftware = isSoftwareAdapter(info);
   const swiftShader = /swiftshader/i.test(name);
   const productUnits = unitsOf(info, features);
-  const fixedLanes = info.subgroupMinSize === info.subgroupMaxSize ? (info.subgroupMinSize ?? 0) : 0;
+  const lanes = fixedLanes(info, features);
   return {
     isSoftware,
     fusedMultiplyAdd: llvmpipe,
-    broadcastLanes: llvmpipe && features.has("subgroups") ? fixedLanes : 0,
-    quadSwaps: swiftShader && features.has("subgroups") && fixedLanes === 4,
+    broadcastLanes: llvmpipe ? lanes : 0,
+    quadSwaps: swiftShader && lanes === 4,
     cheapTextures: swiftShader,
     productUnits,
     flopsBudget: llvmpipe
@@ -59,6 +59,10 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
         : FLOPS_BUDGET[productUnits.matrix ? "matrix" : "hardware"],
   };
 }
+
+/** Lanes of a subgroup, where all have as many; else, and without subgroups, 0. */
+export const fixedLanes = (info: GPUAdapterInfo, features: ReadonlySet<string>): number =>
+  features.has("subgroups") && info.subgroupMinSize === info.subgroupMaxSize ? (info.subgroupMinSize ?? 0) : 0;
 
 /** Dawn's experimental feature, and what it says of its matrices. */
 export const SUBGROUP_MATRIX = "chromium-experimental-subgroup-matrix";
@@ -71,13 +75,12 @@ interface MatrixConfig {
 }
 
 function unitsOf(info: GPUAdapterInfo, features: ReadonlySet<string>): ProductUnits {
-  const { subgroupMinSize, subgroupMaxSize } = info;
   const none = { matrix: null, lanes: 0 };
-  if (!features.has(SUBGROUP_MATRIX) || !features.has("shader-f16")) return none;
-  if (!subgroupMaxSize || subgroupMinSize !== subgroupMaxSize) return none;
+  const lanes = fixedLanes(info, features);
+  if (!features.has(SUBGROUP_MATRIX) || !features.has("shader-f16") || lanes === 0) return none;
   const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: readonly MatrixConfig[] };
   const [best] = [...subgroupMatrixConfigs]
     .filter(({ componentType, resultComponentType }) => componentType === "f16" && resultComponentType === "f32")
     .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
-  return best ? { matrix: { m: best.M, n: best.N, k: best.K }, lanes: subgroupMaxSize } : none;
+  return best ? { matrix: { m: best.M, n: best.N, k: best.K }, lanes } : none;
 }

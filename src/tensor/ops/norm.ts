@@ -1,5 +1,6 @@
 import { layerNorm as layerKernel, WORKGROUP_SIZE, type RowVariant } from "../../../kernels/layer_norm.wgsl.js";
 import { layerNormTeam, type TeamVariant } from "../../../kernels/layer_norm_team.wgsl.js";
+import { fixedLanes } from "../adapter_kind.js";
 import type { Device } from "../device.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
@@ -84,9 +85,7 @@ export function teamPlan({ adapterInfo, features }: Device, width: number): Team
   const quads = width / 4;
   const team = Math.min(TEAM_THREADS, 2 ** Math.ceil(Math.log2(Math.max(1, quads / KEPT.wanted))));
   if (width % 4 !== 0 || quads > KEPT.most * team) return null;
-  const { subgroupMinSize, subgroupMaxSize } = adapterInfo;
-  const known = features.has("subgroups") && subgroupMinSize === subgroupMaxSize;
-  return { team, threads: TEAM_THREADS, shuffled: known ? (subgroupMinSize ?? 1) : 1 };
+  return { team, threads: TEAM_THREADS, shuffled: fixedLanes(adapterInfo, features) || 1 };
 }
 
 /**

@@ -1,5 +1,7 @@
 /** Tiles of products on GPUs: which of them, and how many slices of the inner axis, by a model fitted to times on an H100. */
 import { WORKGROUP } from "../../../kernels/tile.js";
+import { matrixSizes } from "../../../kernels/tile_matrix.js";
+import { workgroupSizes } from "../../../kernels/tile_workgroup.js";
 import type { ProductUnits } from "../adapter_kind.js";
 import type { Device } from "../device.js";
 import type { ProductShape, SlicedTile, Tile } from "./tiling.js";
@@ -77,12 +79,8 @@ export function hardwareTile(device: Device, shape: ProductShape, sliceable: boo
 }
 
 /** Whether a device has the threads and the workgroup memory for a tile. */
-function fits(limits: GPUSupportedLimits, { lanes, across, down, matrix, tileM, tileN4, step }: SharedTile): boolean {
-  const threads = across * down * (matrix ? (lanes ?? 1) : 1);
-  const [height, width] = [tileM * down, tileN4 * across];
-  const bytes = matrix
-    ? 8 * (height * (step + 2) + 4 * step * (width + 2)) + 16 * across * down * matrix.m * tileN4
-    : 16 * (height * (step + 1) + 4 * step * width);
+function fits(limits: GPUSupportedLimits, tile: SharedTile): boolean {
+  const { threads, bytes } = tile.matrix ? matrixSizes({ lanes: 0, ...tile }, tile.matrix) : workgroupSizes(tile);
   return threads <= limits.maxComputeInvocationsPerWorkgroup && bytes <= limits.maxComputeWorkgroupStorageSize;
 }
 
