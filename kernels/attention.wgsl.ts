@@ -5,6 +5,7 @@
  * A thread per quad of the result, any head size: the reference of flash_attention.wgsl.ts (GPUs) and
  * attention_scores.wgsl.ts (CPU adapters, and heads larger than 160).
  */
+import { visible } from "./attention_parts.js";
 import { enable, linearWorkgroup, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export const WORKGROUP_SIZE = 64;
@@ -25,9 +26,7 @@ const params = {
 
 const header = (format: Format): string => `${enable(format)}${paramsStruct(params)}
 ${tensor(1, "q", "read", format)}${tensor(2, "k", "read", format)}${tensor(3, "v", "read", format)}${tensor(4, "y", "write", format)}
-/** Keys that a query may see. */
-fn visible(query: u32) -> u32 { return select(params.keys, min(params.keys, query + 1u), params.causal != 0u); }
-`;
+${visible}`;
 
 const source = ({ format }: AttentionVariant): string => wgsl`${header(format)}
 fn element(index: u32) -> f32 {

@@ -7,6 +7,7 @@
  * memory, where q and the weights lie as quads of four queries and k and v (in turn at the same place) as quads of the head.
  * k and v are loaded a phase ahead of their use. Sums are in f32, exponents to base 2: q is multiplied by scale · log2 e.
  */
+import { fetcher, standing, visible } from "./attention_parts.js";
 import { lines } from "./tile_parts.js";
 import { enable, multiplyAdd, paramsStruct, range, tensor, u32s, type Format, type Kernel } from "./wgsl.js";
 
@@ -72,10 +73,6 @@ const source = ({ format, headSize, fma, ...tile }: FlashVariant): string => {
       return `    ${inside}{ shared_kv[place(${slot})] = ahead${i}; }`;
     }),
   );
-  const fetcher = (name: "k" | "v"): string => `
-fn fetch_${name}(at: u32, base: u32, slot: u32) -> vec4f {
-  return load4_${name}(at + min(base + slot / ${parts}u, params.keys - 1u) * (params.${name}_stride >> 2u) + slot % ${parts}u);
-}`;
   return `${enable(format)}${paramsStruct(params)}
 ${tensor(1, "q", "read", format)}${tensor(2, "k", "read", format)}${tensor(3, "v", "read", format)}${tensor(4, "y", "write", format)}
 var<workgroup> shared_q: array<vec4f, ${headSize * quads}>;
@@ -85,25 +82,18 @@ var<workgroup> shared_weights: array<vec4f, ${turn * weightPitch}>;
 var<workgroup> shared_rows: array<vec4f, ${across * quads}>;
 
 const NONE = vec4f(-1e30);
-/** Keys that a query may see. */
-fn visible(query: u32) -> u32 { return select(params.keys, min(params.keys, query + 1u), params.causal != 0u); }
-fn visible4(query: u32) -> vec4u {
+${visible}fn visible4(query: u32) -> vec4u {
   return select(vec4u(params.keys), min(vec4u(params.keys), query + vec4u(1u, 2u, 3u, 4u)), params.causal != 0u);
 }
 /** Where quad \`slot\` of a tile of keys or values lies in workgroup memory. */
 fn place(slot: u32) -> u32 { return slot / ${parts}u * ${pitch}u + slot % ${parts}u; }
-${fetcher("k")}${fetcher("v")}
+${fetcher("k", parts, "vec4f")}${fetcher("v", parts, "vec4f")}
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
   let lane = local % ${across}u;
   let group = local / ${across}u;
-  let image = workgroup.y / params.heads;
-  let head = (workgroup.y % params.heads) * ${parts}u;
-  let first = params.start + workgroup.x * ${queries}u;
-  let q_at = ((params.q_start + image * params.queries * params.q_stride) >> 2u) + head;
-  let k_at = ((params.k_start + image * params.keys * params.k_stride) >> 2u) + head;
-  let v_at = ((params.v_start + image * params.keys * params.v_stride) >> 2u) + head;
+${standing(parts, queries)}
   // Inner loops end at params, so that no compiler unrolls them: lavapipe's would take ten times as long.
   let across = (params.parts + ${tile.columns - 1}u) / ${tile.columns}u;
   let turn = across * ${tile.keys}u;

@@ -7,6 +7,7 @@
  * the row's maximum that weights refer to is only raised, and the result rescaled through memory, when a score of the tile is
  * past it by more than SLACK; a weight is then at most 2^SLACK, far from a half's largest number.
  */
+import { fetcher, standing, visible } from "./attention_parts.js";
 import { enableTile, lines, type MatrixShape } from "./tile_parts.js";
 import { paramsStruct, range, tensor, u32s, type Kernel } from "./wgsl.js";
 
@@ -79,10 +80,6 @@ const source = (variant: FlashMatrixVariant): string => {
         return `    ${inside}{ shared_${name}[place(${slot})] = ${name}_ahead${i}; }`;
       }),
     );
-  const fetcher = (name: "k" | "v"): string => `
-fn fetch_${name}(at: u32, base: u32, slot: u32) -> vec4<f16> {
-  return half4_${name}(at + min(base + slot / ${parts}u, params.keys - 1u) * (params.${name}_stride >> 2u) + slot % ${parts}u);
-}`;
   const shuffled = (name: string, join: (a: string, b: string) => string): string =>
     lines(
       range(Math.log2(perRow)).map(
@@ -117,13 +114,11 @@ var<workgroup> shared_scores: array<vec4f, ${queries * keyPitch}>;
 var<workgroup> shared_raise: u32;
 
 const NONE = -1e30;
-/** Keys that a query may see. */
-fn visible(query: u32) -> u32 { return select(params.keys, min(params.keys, query + 1u), params.causal != 0u); }
-/** Where quad \`slot\` of a tile lies in workgroup memory. Quads that pad a head are never written: they are 0. */
+${visible}/** Where quad \`slot\` of a tile lies in workgroup memory. Quads that pad a head are never written: they are 0. */
 fn place(slot: u32) -> u32 { return slot / ${parts}u * ${headPitch}u + slot % ${parts}u; }
 fn largest(v: vec4f) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 fn sum(v: vec4f) -> f32 { return v.x + v.y + v.z + v.w; }
-${fetcher("k")}${fetcher("v")}
+${fetcher("k", parts, "vec4<f16>")}${fetcher("v", parts, "vec4<f16>")}
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -132,12 +127,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let own = local / ${lanes}u * ${rows}u;
   let row = own + lane / ${perRow}u;
   let begin = row * ${keyPitch}u + lane % ${perRow}u;
-  let image = workgroup.y / params.heads;
-  let head = (workgroup.y % params.heads) * ${parts}u;
-  let first = params.start + workgroup.x * ${queries}u;
-  let q_at = ((params.q_start + image * params.queries * params.q_stride) >> 2u) + head;
-  let k_at = ((params.k_start + image * params.keys * params.k_stride) >> 2u) + head;
-  let v_at = ((params.v_start + image * params.keys * params.v_stride) >> 2u) + head;
+${standing(parts, queries)}
   let factor = params.scale * ${Math.LOG2E};
   for (var slot = local; slot < ${queries * parts}u; slot += ${threads}u) {
     let query = min(first + slot / ${parts}u, params.end - 1u);

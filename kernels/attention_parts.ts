@@ -1,0 +1,21 @@
+/** Texts that the kernels of attention share: what a query sees, and of flash ones where a workgroup stands and how it loads. */
+
+/** Keys that a query may see. */
+export const visible = /* wgsl */ `
+/** Keys that a query may see. */
+fn visible(query: u32) -> u32 { return select(params.keys, min(params.keys, query + 1u), params.causal != 0u); }
+`;
+
+/** Quad `slot` of a tile of tokens, of `parts` quads each, from token `base` on; behind the last it is the last again. */
+export const fetcher = (name: "k" | "v", parts: number, quad: "vec4f" | "vec4<f16>"): string => `
+fn fetch_${name}(at: u32, base: u32, slot: u32) -> ${quad} {
+  return ${quad === "vec4f" ? "load4" : "half4"}_${name}(at + min(base + slot / ${parts}u, params.keys - 1u) * (params.${name}_stride >> 2u) + slot % ${parts}u);
+}`;
+
+/** Declares the head, the first query, and where tokens of the image have this head. `y` of a workgroup is image * heads + head. */
+export const standing = (parts: number, queries: number): string => `  let image = workgroup.y / params.heads;
+  let head = (workgroup.y % params.heads) * ${parts}u;
+  let first = params.start + workgroup.x * ${queries}u;
+  let q_at = ((params.q_start + image * params.queries * params.q_stride) >> 2u) + head;
+  let k_at = ((params.k_start + image * params.keys * params.k_stride) >> 2u) + head;
+  let v_at = ((params.v_start + image * params.keys * params.v_stride) >> 2u) + head;`;
