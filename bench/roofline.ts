@@ -4,7 +4,7 @@ import { Tensor } from "../src/tensor/tensor.js";
 import type { FloatType } from "../test/cases/data.js";
 import { recordEmpty, type Timer, type Timing } from "./harness.js";
 import {
-  COPY_VARIANTS,
+  copyVariants,
   fma,
   FMA_VARIANTS,
   flopsPerRound,
@@ -53,8 +53,10 @@ export function idealMs(
 }
 
 export async function measureRoofline(timer: Timer): Promise<Roofline> {
-  const [peak, bandwidth] = [await best(timer, FMA_VARIANTS, fmaRate), await best(timer, COPY_VARIANTS, copyRate)];
-  const { matrix, lanes } = timer.probe.device.productUnits;
+  const { productUnits, streamLanes } = timer.probe.device;
+  const peak = await best(timer, FMA_VARIANTS, fmaRate);
+  const bandwidth = await best(timer, copyVariants(streamLanes), copyRate);
+  const { matrix, lanes } = productUnits;
   return {
     ...(matrix ? { matrixGflops: await matrixRate(timer, { matrix, lanes }) } : {}),
     ...{ peakGflops: peak.rate, peakForm: peak.form, bandwidthGBs: bandwidth.rate, bandwidthForm: bandwidth.form },

@@ -97,32 +97,42 @@ ${all
   },
 };
 
-/** y = x, `quads` vec4s per thread, neighbouring threads side by side; or a word at a time. */
+/** y = x, `perThread` vec4s or words per thread, neighbouring threads side by side. */
 export interface CopyVariant {
   type: "f32" | "vec4f";
   perThread: number;
+  /** Threads that are side by side: in turns one after the other through a run of their own where they are fewer than a workgroup. */
+  lanes: number;
 }
 
-export const COPY_VARIANTS: readonly CopyVariant[] = [
-  { type: "f32", perThread: 4 },
-  { type: "vec4f", perThread: 1 },
-  { type: "vec4f", perThread: 4 },
+/** GPUs want many threads; CPU adapters, of `lanes` in a subgroup, want memory walked in order (kernels/streams.ts). */
+export const copyVariants = (lanes: number): readonly CopyVariant[] => [
+  { type: "f32", perThread: 4, lanes: WORKGROUP_SIZE },
+  { type: "vec4f", perThread: 1, lanes: WORKGROUP_SIZE },
+  { type: "vec4f", perThread: 4, lanes: WORKGROUP_SIZE },
+  ...(lanes === 0 ? [] : [64, 256].map((perThread) => ({ type: "vec4f" as const, perThread, lanes }))),
 ];
 
 export const streamCopy: Kernel<CopyVariant> = {
   name: "roofline_copy",
   params: u32s("items"),
   bindings: () => ["read", "write"],
-  source({ type, perThread }) {
-    const moves = range(perThread).map((k) => `  y[i + ${k * WORKGROUP_SIZE}u] = x[i + ${k * WORKGROUP_SIZE}u];`);
+  source({ type, perThread, lanes }) {
     return wgsl`${paramsStruct(this.params)}
 @group(0) @binding(1) var<storage, read> x: array<${type}>;
 @group(0) @binding(2) var<storage, read_write> y: array<${type}>;
 @compute @workgroup_size(${WORKGROUP_SIZE})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE * perThread}u + local;
+  let thread = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
+  var i = thread / ${lanes}u * ${lanes * perThread}u + thread % ${lanes}u;
   if (i >= params.items) { return; }
-${moves.join("\n")}
+  #if ${perThread > 4}
+  for (var turn = 0u; turn < ${perThread}u; turn++) { y[i] = x[i]; i += ${lanes}u; }
+  #else
+${range(perThread)
+  .map((k) => `  y[i + ${k * lanes}u] = x[i + ${k * lanes}u];`)
+  .join("\n")}
+  #endif
 }`;
   },
 };

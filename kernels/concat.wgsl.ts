@@ -1,13 +1,12 @@
 /** y[r] = a[r] ++ b[r] for rows of `width_a` and `width_b`: torch.cat along any axis, with the axes before it as rows. */
-import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { eachElement, overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
-export const WORKGROUP_SIZE = 64;
-
-export const concat: Kernel<{ format: Format; aligned: boolean }> = {
+export const concat: Kernel<{ format: Format; aligned: boolean } & StreamVariant> = {
   name: "concat",
-  params: u32s("quads", "size", "width_a", "width_b"),
+  params: { ...STREAM_PARAMS, ...u32s("size", "width_a", "width_b") },
   bindings: () => ["read", "read", "write"],
-  source({ format, aligned }) {
+  source({ format, aligned, lanes }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "a", "read", format)}${tensor(2, "b", "read", format)}${tensor(3, "y", "write", format)}
 fn element(index: u32) -> f32 {
   let e = min(index, params.size - 1u);
@@ -17,10 +16,9 @@ fn element(index: u32) -> f32 {
   if (c < params.width_a) { return load_a(row * params.width_a + c); }
   return load_b(row * params.width_b + c - params.width_a);
 }
-@compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
-  if (i >= params.quads) { return; }
+${overQuads(
+  { lanes },
+  wgsl`
   let width = params.width_a + params.width_b;
   #if ${aligned}
     let row = 4u * i / width;
@@ -28,10 +26,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
     if (c < params.width_a) { store4_y(i, load4_a((row * params.width_a + c) >> 2u)); }
     else { store4_y(i, load4_b((row * params.width_b + c - params.width_a) >> 2u)); }
   #else
-  store4_y(i, vec4f(${range(4)
-    .map((lane) => `element(4u * i + ${lane}u)`)
-    .join(", ")}));
-  #endif
-}`;
+  store4_y(i, ${eachElement("element")});
+  #endif`,
+)}`;
   },
 };

@@ -3,14 +3,13 @@
  * format on the way. One kernel for permutations, slices, casts, and the repacking of weights.
  * y is dense, or columns of a wider matrix: rows of `y_across` quads, `y_stride` quads apart, the first at quad `y_start`.
  */
-import { enable, linearWorkgroup, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
-
-export const WORKGROUP_SIZE = 64;
+import { overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 /** Formats that a file may hold besides ours: bf16 is the upper half of an f32. */
 export type SourceFormat = Format | "bf16";
 
-export interface CopyVariant {
+export interface CopyVariant extends StreamVariant {
   from: SourceFormat;
   to: Format;
 }
@@ -21,9 +20,12 @@ fn load_x(element: u32) -> f32 { let word = x[element >> 1u]; return bitcast<f32
 
 export const copy: Kernel<CopyVariant> = {
   name: "copy",
-  params: u32s("quads", "size", "offset", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "y_across", "y_stride", "y_start"),
+  params: {
+    ...STREAM_PARAMS,
+    ...u32s("size", "offset", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "y_across", "y_stride", "y_start"),
+  },
   bindings: () => ["read", "write"],
-  source({ from, to }) {
+  source({ from, to, lanes }) {
     const source = from === "bf16" ? bf16Source : tensor(1, "x", "read", from);
     const f16 = from === "f16" || to === "f16" ? enable("f16") : "";
     return wgsl`${f16}${paramsStruct(this.params)}${source}${tensor(2, "y", "write", to)}
@@ -35,12 +37,11 @@ fn at(element: u32) -> u32 {
   let r2 = r3 / params.n2;
   return params.offset + (r2 / params.n1) * params.s0 + (r2 % params.n1) * params.s1 + i2 * params.s2 + i3 * params.s3;
 }
-@compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
-  if (i >= params.quads) { return; }
+${overQuads(
+  { lanes },
+  `
   let e = 4u * i;
-  store4_y(params.y_start + (i / params.y_across) * params.y_stride + i % params.y_across, vec4f(load_x(at(e)), load_x(at(e + 1u)), load_x(at(e + 2u)), load_x(at(e + 3u))));
-}`;
+  store4_y(params.y_start + (i / params.y_across) * params.y_stride + i % params.y_across, vec4f(load_x(at(e)), load_x(at(e + 1u)), load_x(at(e + 2u)), load_x(at(e + 3u))));`,
+)}`;
   },
 };

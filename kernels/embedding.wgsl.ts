@@ -2,15 +2,14 @@
  * y[t] = table[ids[t]] (+ position[t % tokens]): rows of a table by integer ids. A table larger than the binding limit is
  * bound window by window (`first_row`, `rows`); each dispatch writes the tokens whose row lies in its window.
  */
-import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { eachElement, overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
-export const WORKGROUP_SIZE = 64;
-
-export const embedding: Kernel<{ format: Format }> = {
+export const embedding: Kernel<{ format: Format } & StreamVariant> = {
   name: "embedding",
-  params: u32s("quads", "width", "tokens", "count", "first_row", "rows", "table_rows", "has_position"),
+  params: { ...STREAM_PARAMS, ...u32s("width", "tokens", "count", "first_row", "rows", "table_rows", "has_position") },
   bindings: () => ["read", "read", "read", "write"],
-  source({ format }) {
+  source({ format, lanes }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}
 @group(0) @binding(1) var<storage, read> ids: array<i32>;
 ${tensor(2, "table", "read", format)}${tensor(3, "position", "read", format)}${tensor(4, "y", "write", format)}
@@ -23,15 +22,11 @@ fn element(e: u32) -> f32 {
   if (params.has_position == 0u) { return v; }
   return v + load_position((token % params.tokens) * params.width + e % params.width);
 }
-@compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
-  if (i >= params.quads) { return; }
+${overQuads(
+  { lanes },
+  `
   let id = row_of(4u * i / params.width);
-  if (id < params.first_row || id >= params.first_row + params.rows) { return; }
-  store4_y(i, vec4f(${range(4)
-    .map((lane) => `element(4u * i + ${lane}u)`)
-    .join(", ")}));
-}`;
+  if (id >= params.first_row && id < params.first_row + params.rows) { store4_y(i, ${eachElement("element")}); }`,
+)}`;
   },
 };

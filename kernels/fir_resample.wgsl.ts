@@ -3,12 +3,12 @@
  * the size doubles, the edges are padded, the filter is applied, and every `down`-th pixel is kept.
  *   y[i, j] = sum over k, l of taps[k] taps[l] x~[down i + k - pad, down j + l - pad]
  */
-import { elementsEntry, enable, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { overElements, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { enable, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
-export const WORKGROUP_SIZE = 64;
 export const MAX_TAPS = 4;
 
-export interface FirVariant {
+export interface FirVariant extends StreamVariant {
   format: Format;
   aligned: boolean;
   taps: number;
@@ -20,11 +20,12 @@ export const firResample: Kernel<FirVariant> = {
   name: "fir_resample",
   /** `up`: 0, or 1 to double the size. */
   params: {
-    ...u32s("quads", "size", "height", "width", "channels", "out_height", "out_width", "up", "down", "pad"),
+    ...STREAM_PARAMS,
+    ...u32s("size", "height", "width", "channels", "out_height", "out_width", "up", "down", "pad"),
     ...Object.fromEntries(range(MAX_TAPS).map((k) => [`tap${k}`, "f32" as const])),
   },
   bindings: () => ["read", "write"],
-  source({ format, aligned, taps, reflect }) {
+  source({ format, aligned, taps, reflect, lanes }) {
     const value = aligned ? "vec4f" : "f32";
     const load = aligned ? "load4_x(at >> 2u)" : "load_x(at)";
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
@@ -60,6 +61,7 @@ fn filtered(element: u32) -> ${value} {
     }
   }
   return sum;
-}${elementsEntry(WORKGROUP_SIZE, "filtered", aligned)}`;
+}
+${overElements({ lanes }, "filtered", aligned)}`;
   },
 };

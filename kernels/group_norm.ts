@@ -19,10 +19,18 @@ export const entry = `@compute @workgroup_size(${WORKGROUP_SIZE})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
   let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;`;
 
-/** `body` for the tensor that has quad `at`: a loop, which costs threads that do not run through it next to nothing. */
-export const bySource = (joined: boolean, body: (source: "x" | "skip", quads: string, at: string) => string): string =>
+/**
+ * `body` for the tensor that has quad `at` of the `quads` of a pixel: a loop, which costs threads that do not run through it next to
+ * nothing. It is told how many of the quads the tensor has, and what to subtract from theirs.
+ */
+export const bySource = (
+  joined: boolean,
+  at: string,
+  quads: string,
+  body: (source: "x" | "skip", quads: string, skipped: string) => string,
+): string =>
   joined
-    ? `if (at < params.front) {${body("x", "params.front", "at")}
-  } else {${body("skip", "(quads - params.front)", "(at - params.front)")}
+    ? `if (${at} < params.front) {${body("x", "params.front", "")}
+  } else {${body("skip", `(${quads} - params.front)`, " - params.front")}
   }`
-    : body("x", "quads", "at");
+    : body("x", quads, "");

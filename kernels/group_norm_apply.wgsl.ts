@@ -1,41 +1,54 @@
 /** y = (x - mean) * scale + bias: the last of three kernels of group_norm.ts. */
 import { activationFunctions } from "./activation.js";
 import { bySource, entry } from "./group_norm.js";
+import { eachHeld, inStripes, STRIPE_PARAMS, type StripeVariant } from "./stripes.js";
 import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
-
-/** Pixels that a thread normalises: what it knows of its channels is used so often. */
-export const PIXELS = 16;
 
 export interface ApplyVariant {
   format: Format;
   silu: boolean;
-  plain: boolean;
   joined: boolean;
+  /** null: the plain kernel, of any number of channels. */
+  stripe: StripeVariant | null;
 }
 
-/** y = (x - mean) * scale + bias. `count` is images * runs of pixels * quads of channels; in the plain kernel the quads of y. */
+/** `columns` are quads of channels, of which x has `front`; the plain kernel has a thread per quad of y, of `size` elements. */
 export const apply: Kernel<ApplyVariant> = {
   name: "group_norm apply",
-  params: u32s("count", "size", "spatial", "channels", "front"),
+  params: { ...STRIPE_PARAMS, ...u32s("front", "size", "channels") },
   bindings: ({ joined }) => ["read", "read", "read", "write", ...(joined ? (["read"] as const) : [])],
-  source({ format, silu, plain, joined }) {
+  source({ format, silu, joined, stripe }) {
     const done = (y: string): string => (silu ? `silu(${y})` : y);
-    const stream = bySource(
-      joined,
-      (source, quads, of) => `
-    for (var pixel = first; pixel < end; pixel++) {
-      let y = (load4_${source}(pixel * ${quads} + ${of}) - mean) * scale + b;
-      store4_y(pixel * quads + at, ${done("y")});
-    }`,
-    );
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}
 ${tensor(2, "moments", "read", "f32")}${tensor(3, "bias", "read", format)}${tensor(4, "y", "write", format)}
 ${joined ? tensor(5, "skip", "read", format) : ""}
 ${activationFunctions}
-${entry}
-  if (i >= params.count) { return; }
+${stripe ? inStripes(stripe, streams(stripe, joined, done)) : plain(done)}`;
+  },
+};
+
+const streams = (stripe: StripeVariant, joined: boolean, done: (y: string) => string): string => `
+${eachHeld(
+  stripe,
+  (k, quad) => `  let mean${k} = load4_moments(2u * image * params.columns + ${quad});
+  let scale${k} = load4_moments((2u * image + 1u) * params.columns + ${quad});
+  let bias${k} = load4_bias(${quad});`,
+)}
+  ${bySource(joined, "first", "params.columns", (source, quads, skipped) => {
+    const store = (k: number, quad: string): string => `
+      let y${k} = (load4_${source}(at${skipped} + ${quad}) - mean${k}) * scale${k} + bias${k};
+      store4_y(to + ${quad}, ${done(`y${k}`)});`;
+    return `
+    for (var pixel = begin; pixel < end; pixel++) {
+      let at = pixel * ${quads};
+      let to = pixel * params.columns;
+${eachHeld(stripe, store)}
+    }`;
+  })}`;
+
+const plain = (done: (y: string) => string): string => `${entry}
+  if (i >= params.threads) { return; }
   let quads = (params.channels + 3u) / 4u;
-  #if ${plain}
   var quad: vec4f;
   for (var lane = 0u; lane < 4u; lane++) {
     let e = min(4u * i + lane, params.size - 1u);
@@ -44,18 +57,4 @@ ${entry}
     quad[lane] = (load_x(e) - load_moments(m)) * load_moments(m + 4u * quads) + load_bias(c);
   }
   store4_y(i, ${done("quad")});
-  #else
-  let at = i % quads;
-  let runs = (params.spatial + ${PIXELS - 1}u) / ${PIXELS}u;
-  let image = i / quads / runs;
-  let run = (i / quads % runs) * ${PIXELS}u;
-  let mean = load4_moments(2u * image * quads + at);
-  let scale = load4_moments((2u * image + 1u) * quads + at);
-  let b = load4_bias(at);
-  let first = image * params.spatial + run;
-  let end = image * params.spatial + min(run + ${PIXELS}u, params.spatial);
-  ${stream}
-  #endif
 }`;
-  },
-};

@@ -21,10 +21,13 @@ export const statistics: Kernel<StatisticsVariant> = {
     // The first pixel adds nothing to sums of x - x0: leaving it out makes the number of the others even.
     const sums = bySource(
       joined,
-      (source, quads, at) => `
-    x0 = column_${source}(first * ${quads} + ${at});
+      "at",
+      "quads",
+      (source, quads, skipped) => `
     let stride = ${quads};
-    var e = (first + (pixels & 1u)) * stride + ${at};
+    let column = at${skipped};
+    x0 = column_${source}(first * stride + column);
+    var e = (first + (pixels & 1u)) * stride + column;
     for (var k = 0u; k < pixels / 2u; k++) {
       let d = column_${source}(e) - x0;
       let next = column_${source}(e + stride) - x0;

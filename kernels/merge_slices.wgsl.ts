@@ -4,15 +4,14 @@
  * order, in f32. N % 4 == 0.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
-import { elementsEntry, enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
-
-export const WORKGROUP_SIZE = 64;
+import { overElements, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 /** What is added to the sums, in the order of the bindings. */
 export const TERMS = ["bias", "other_bias", "shift", "residual"] as const;
 export type Term = (typeof TERMS)[number];
 
-export interface MergeSlicesVariant {
+export interface MergeSlicesVariant extends StreamVariant {
   /** Of y and the terms; sums are f32. */
   format: Format;
   activation: Activation;
@@ -26,9 +25,9 @@ export interface MergeSlicesVariant {
  */
 export const mergeSlices: Kernel<MergeSlicesVariant> = {
   name: "merge slices",
-  params: u32s("slices", "quads", "columns", "rows", "shift_stride", "shift_start"),
+  params: { ...STREAM_PARAMS, ...u32s("slices", "columns", "rows", "shift_stride", "shift_start") },
   bindings: ({ terms }) => ["read", "write", ...terms.map(() => "read" as const)],
-  source({ format, activation, terms }) {
+  source({ format, activation, terms, lanes }) {
     const at: Record<Term, string> = {
       bias: "column",
       other_bias: "column",
@@ -48,6 +47,7 @@ fn merged(first: u32) -> vec4f {
 ${terms.map((term) => `  sum += load4_${term}(${at[term]});`).join("\n")}
   return ${activate(activation, "sum")};
 }
-${elementsEntry(WORKGROUP_SIZE, "merged", true)}`;
+
+${overElements({ lanes }, "merged", true)}`;
   },
 };

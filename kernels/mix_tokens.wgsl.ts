@@ -1,14 +1,13 @@
 /** y[b, j, c] = sum over i of w[i, j] x[b, i, c]: every image's tokens mixed by one small matrix, in f32 throughout. */
-import { elementsEntry, enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { overElements, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
-export const WORKGROUP_SIZE = 64;
-
-export const mixTokens: Kernel<{ from: Format; to: Format; aligned: boolean }> = {
+export const mixTokens: Kernel<{ from: Format; to: Format; aligned: boolean } & StreamVariant> = {
   name: "mix_tokens",
   /** n tokens become m. */
-  params: u32s("quads", "size", "n", "m", "channels"),
+  params: { ...STREAM_PARAMS, ...u32s("size", "n", "m", "channels") },
   bindings: () => ["read", "read", "write"],
-  source({ from, to, aligned }) {
+  source({ from, to, aligned, lanes }) {
     const value = aligned ? "vec4f" : "f32";
     const load = aligned ? "load4_x(at >> 2u)" : "load_x(at)";
     return wgsl`${enable(from === "f16" ? from : to)}${paramsStruct(this.params)}
@@ -23,6 +22,7 @@ fn mixed(element: u32) -> ${value} {
     sum += load_w(i * params.m + j) * ${load};
   }
   return sum;
-}${elementsEntry(WORKGROUP_SIZE, "mixed", aligned)}`;
+}
+${overElements({ lanes }, "mixed", aligned)}`;
   },
 };

@@ -3,17 +3,16 @@
  * the scales of all channels, then their shifts (FiLM; "scale_shift" of diffusers' ResNet blocks).
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
-import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { enable, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
-export const WORKGROUP_SIZE = 64;
-
-export const modulate: Kernel<{ format: Format; aligned: boolean; activation: Activation }> = {
+export const modulate: Kernel<{ format: Format; aligned: boolean; activation: Activation } & StreamVariant> = {
   name: "modulate",
   /** `spatial`: pixels of one image. The table's rows lie `table_stride` elements apart (0: one for all), the first at `table_start`. */
-  params: u32s("quads", "size", "spatial", "channels", "table_stride", "table_start"),
+  params: { ...STREAM_PARAMS, ...u32s("size", "spatial", "channels", "table_stride", "table_start") },
   bindings: () => ["read", "read", "write"],
-  source({ format, aligned, activation }) {
-    const lanes = (load: string, element: (lane: number) => string): string =>
+  source({ format, aligned, activation, lanes }) {
+    const quad = (load: string, element: (lane: number) => string): string =>
       `vec4f(${range(4)
         .map((lane) => `${load}(${element(lane)})`)
         .join(", ")})`;
@@ -25,18 +24,17 @@ fn at(element: u32) -> u32 {
   let e = min(element, params.size - 1u);
   return params.table_start + e / (params.channels * params.spatial) * params.table_stride + e % params.channels;
 }
-@compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
-  if (i >= params.quads) { return; }
+${overQuads(
+  { lanes },
+  wgsl`
   #if ${aligned}
   let scale = load4_table(at(4u * i) >> 2u);
   let shift = load4_table((at(4u * i) + params.channels) >> 2u);
   #else
-  let scale = ${lanes("load_table", at)};
-  let shift = ${lanes("load_table", (lane) => `${at(lane)} + params.channels`)};
+  let scale = ${quad("load_table", at)};
+  let shift = ${quad("load_table", (lane) => `${at(lane)} + params.channels`)};
   #endif
-  store4_y(i, ${activate(activation, "load4_x(i) * (1.0 + scale) + shift")});
-}`;
+  store4_y(i, ${activate(activation, "load4_x(i) * (1.0 + scale) + shift")});`,
+)}`;
   },
 };

@@ -3,16 +3,15 @@
  * good near zero, and angles reach thousands: the argument is reduced by multiples of pi/2 in three parts (Cody and
  * Waite), then Cephes' polynomials (sinf, cosf) give 1e-7.
  */
-import { linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Kernel } from "./wgsl.js";
+import { overElements, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { paramsStruct, tensor, u32s, wgsl, type Kernel } from "./wgsl.js";
 
-export const WORKGROUP_SIZE = 64;
-
-export const sinusoid: Kernel = {
+export const sinusoid: Kernel<StreamVariant> = {
   name: "sinusoid",
   /** `width`: of a row, 2 * half or one more, which is 0; `flip`: cosines first. */
-  params: { ...u32s("quads", "size", "width", "half", "flip"), factor: "f32" },
+  params: { ...STREAM_PARAMS, ...u32s("size", "width", "half", "flip"), factor: "f32" },
   bindings: () => ["read", "read", "write"],
-  source() {
+  source({ lanes }) {
     return wgsl`${paramsStruct(this.params)}
 ${tensor(1, "t", "read", "f32")}${tensor(2, "frequency", "read", "f32")}${tensor(3, "y", "write", "f32")}
 fn wave(angle: f32, cosine: bool) -> f32 {
@@ -32,13 +31,6 @@ fn at(element: u32) -> f32 {
   let angle = load_t(e / params.width) * load_frequency(column % params.half) * params.factor;
   return wave(angle, (column < params.half) == (params.flip == 1u));
 }
-@compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
-  if (i >= params.quads) { return; }
-  store4_y(i, vec4f(${range(4)
-    .map((lane) => `at(4u * i + ${lane}u)`)
-    .join(", ")}));
-}`;
+${overElements({ lanes }, "at", false)}`;
   },
 };

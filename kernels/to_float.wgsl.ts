@@ -1,21 +1,19 @@
 /** y = f32(x) of 32-bit integers. */
-import { linearWorkgroup, paramsStruct, tensor, u32s, wgsl, type Kernel } from "./wgsl.js";
+import { overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { paramsStruct, tensor, wgsl, type Kernel } from "./wgsl.js";
 
-export const WORKGROUP_SIZE = 64;
-
-export const toFloat: Kernel = {
+export const toFloat: Kernel<StreamVariant> = {
   name: "to_float",
-  params: u32s("quads"),
+  params: STREAM_PARAMS,
   bindings: () => ["read", "write"],
-  source() {
+  source({ lanes }) {
     return wgsl`${paramsStruct(this.params)}
 @group(0) @binding(1) var<storage, read> x: array<vec4i>;
 ${tensor(2, "y", "write", "f32")}
-@compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
-  if (i >= params.quads) { return; }
-  store4_y(i, vec4f(x[i]));
-}`;
+${overQuads(
+  { lanes },
+  `
+  store4_y(i, vec4f(x[i]));`,
+)}`;
   },
 };

@@ -109,18 +109,3 @@ export const multiplyAdd = (fused: boolean): MultiplyAdd =>
 
 /** Linear index of a workgroup in a grid that may be folded over y because x is limited to 65535. */
 export const linearWorkgroup = "(workgroup.y * grid.x + workgroup.x)";
-
-/** The entry point of kernels that compute a quad by `f(first element)`, or, where quads straddle rows, each of its elements so. */
-export const elementsEntry = (workgroupSize: number, f: string, aligned: boolean): string => `
-@compute @workgroup_size(${workgroupSize})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${workgroupSize}u + local;
-  if (i >= params.quads) { return; }
-  store4_y(i, ${
-    aligned
-      ? `${f}(4u * i)`
-      : `vec4f(${range(4)
-          .map((lane) => `${f}(4u * i + ${lane}u)`)
-          .join(", ")})`
-  });
-}`;

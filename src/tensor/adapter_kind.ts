@@ -17,6 +17,8 @@ export interface AdapterKind {
   fusedMultiplyAdd: boolean;
   /** Lanes of every subgroup, for kernels that broadcast among them; 0 where that does not pay or the size varies. */
   broadcastLanes: number;
+  /** Threads that walk through memory side by side: the lanes of a CPU adapter's subgroup; 0 on GPUs (kernels/streams.ts). */
+  streamLanes: number;
   /** Subgroups have four lanes, which trade numbers by quad swaps for less than they load them. */
   quadSwaps: boolean;
   /** Texels are fetched for less than four numbers are loaded from a buffer: operands of products go through textures. */
@@ -28,6 +30,9 @@ export interface AdapterKind {
 
 /** 5 GFLOP/s on SwiftShader, 20 on llvmpipe, 100 on the slowest GPU, 1000 on the slowest with matrix units, for 100 ms. */
 const FLOPS_BUDGET = { swiftShader: 5e8, llvmpipe: 2e9, hardware: 1e10, matrix: 1e11 };
+
+/** Of a CPU adapter that does not tell: those of four floats in one register. */
+const SOFTWARE_LANES = 4;
 
 /** What an adapter calls itself. */
 export const adapterName = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
@@ -49,6 +54,7 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
     isSoftware,
     fusedMultiplyAdd: llvmpipe,
     broadcastLanes: llvmpipe ? lanes : 0,
+    streamLanes: isSoftware ? lanes || SOFTWARE_LANES : 0,
     quadSwaps: swiftShader && lanes === 4,
     cheapTextures: swiftShader,
     productUnits,

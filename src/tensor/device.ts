@@ -121,6 +121,7 @@ export class Device {
   readonly isSoftware: boolean;
   readonly fusedMultiplyAdd: boolean;
   readonly broadcastLanes: number;
+  readonly streamLanes: number;
   readonly quadSwaps: boolean;
   readonly cheapTextures: boolean;
   readonly flopsBudget: number;
@@ -142,6 +143,7 @@ export class Device {
     this.isSoftware = kind.isSoftware;
     this.fusedMultiplyAdd = kind.fusedMultiplyAdd;
     this.broadcastLanes = kind.broadcastLanes;
+    this.streamLanes = kind.streamLanes;
     this.quadSwaps = kind.quadSwaps;
     this.cheapTextures = kind.cheapTextures;
     this.flopsBudget = kind.flopsBudget;

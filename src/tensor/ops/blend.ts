@@ -1,7 +1,8 @@
-import { blend as kernel, WORKGROUP_SIZE } from "../../../kernels/blend.wgsl.js";
+import { blend as kernel } from "../../../kernels/blend.wgsl.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
-import { expectShape, foldedGrid, formatFor, quadsOf } from "./common.js";
+import { expectShape, formatFor, quadsOf } from "./common.js";
+import { runStream } from "./streams.js";
 
 /**
  * b, whose first `extent` rows along `axis` fade in from the last `extent` rows of a, as diffusers' blend_v (axis 2 of
@@ -22,15 +23,14 @@ export function blend(a: Tensor, b: Tensor, axis: number, extent: number): Tenso
   const format = formatFor("blend", a, b);
   const y = Tensor.empty(b.device, b.shape, b.dtype);
   const quads = quadsOf(y);
-  b.device.run({
+  runStream(b.device, quads, {
     kernel,
     variant: { format },
     values: {
-      ...{ quads, size: y.size, count_a: a.shape[axis], count_b: b.shape[axis] },
+      ...{ size: y.size, count_a: a.shape[axis], count_b: b.shape[axis] },
       ...{ inner: product(b.shape.slice(axis + 1)), extent: Math.min(extent, a.shape[axis], b.shape[axis]) },
     },
     buffers: [a, b, y],
-    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
   });
   return y;
 }

@@ -1,10 +1,10 @@
-import { copy as kernel, WORKGROUP_SIZE, type SourceFormat } from "../../../kernels/copy.wgsl.js";
+import { copy as kernel, type SourceFormat } from "../../../kernels/copy.wgsl.js";
 import { Columns, placeOf, type Operand } from "../columns.js";
 import type { Device } from "../device.js";
 import { formatOf, product, type DType } from "../dtype.js";
 import type { Block } from "../memory.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid } from "./common.js";
+import { runStream } from "./streams.js";
 
 export type { SourceFormat };
 
@@ -39,12 +39,11 @@ export function gatherInto(
       : { y_across: quads, y_stride: 0, y_start: 0 };
   const whole = !part || size === y.size;
   const target = whole ? y : { block: y.block, offset: (part?.start ?? 0) * y.itemSize, size: quads * 4 * y.itemSize };
-  device.run({
+  runStream(device, quads, {
     kernel,
     variant: { from, to: formatOf(y.dtype, device.features.has("shader-f16"), "copy") },
-    values: { quads, size, offset, n1, n2, n3, s0, s1, s2, s3, ...columns },
+    values: { size, offset, n1, n2, n3, s0, s1, s2, s3, ...columns },
     buffers: [source, target],
-    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
   });
 }
 

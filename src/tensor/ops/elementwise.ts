@@ -1,9 +1,8 @@
 import type { Activation } from "../../../kernels/activation.js";
 import * as kernels from "../../../kernels/elementwise.wgsl.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, formatFor, quadsOf, sameShape } from "./common.js";
-
-const grid = (quads: number): [number, number] => foldedGrid(Math.ceil(quads / kernels.WORKGROUP_SIZE));
+import { formatFor, quadsOf, sameShape } from "./common.js";
+import { runStream } from "./streams.js";
 
 /**
  * Σ cₖ xₖ (+ offset) over tensors of one shape, optionally clamped; sums in float32.
@@ -26,12 +25,11 @@ export function linearCombination(
   const y = Tensor.empty(first.device, first.shape, first.dtype);
   const quads = quadsOf(y);
   const coefficients = Array.from({ length: kernels.MAX_TERMS }, (_, k) => [`c${k}`, terms[k]?.[0] ?? 0]);
-  first.device.run({
+  runStream(first.device, quads, {
     kernel: kernels.linearCombination,
     variant: { format, terms: terms.length, clamped: clamp !== undefined },
-    values: { quads, offset, low: clamp?.[0] ?? 0, high: clamp?.[1] ?? 0, ...Object.fromEntries(coefficients) },
+    values: { offset, low: clamp?.[0] ?? 0, high: clamp?.[1] ?? 0, ...Object.fromEntries(coefficients) },
     buffers: [...tensors, y],
-    grid: grid(quads),
   });
   return y;
 }
@@ -48,12 +46,11 @@ export function activation(x: Tensor, kind: Exclude<Activation, "none">): Tensor
   const format = formatFor(kind, x);
   const y = Tensor.empty(x.device, x.shape, x.dtype);
   const quads = quadsOf(y);
-  x.device.run({
+  runStream(x.device, quads, {
     kernel: kernels.activation,
     variant: { format, kind },
-    values: { quads },
+    values: {},
     buffers: [x, y],
-    grid: grid(quads),
   });
   return y;
 }
@@ -69,12 +66,11 @@ export function geglu(x: Tensor, { approximate = "none" }: { approximate?: GELUA
   const format = formatFor("geglu", x);
   const y = Tensor.empty(x.device, [...x.shape.slice(0, -1), width / 2], x.dtype);
   const quads = quadsOf(y);
-  x.device.run({
+  runStream(x.device, quads, {
     kernel: kernels.geglu,
     variant: { format, aligned: width % 8 === 0, tanh: approximate === "tanh" },
-    values: { quads, size: y.size, inner: width / 2 },
+    values: { size: y.size, inner: width / 2 },
     buffers: [x, y],
-    grid: grid(quads),
   });
   return y;
 }
@@ -87,12 +83,11 @@ export function gaussianSample(mean: Tensor, logvar: Tensor, noise: Tensor): Ten
   const y = Tensor.empty(mean.device, mean.shape, mean.dtype);
   const quads = quadsOf(y);
   const buffers = [mean, logvar, noise, y];
-  mean.device.run({
+  runStream(mean.device, quads, {
     kernel: kernels.gaussianSample,
     variant: { format },
-    values: { quads },
+    values: {},
     buffers,
-    grid: grid(quads),
   });
   return y;
 }

@@ -1,6 +1,7 @@
-import { firResample as kernel, MAX_TAPS, WORKGROUP_SIZE } from "../../../kernels/fir_resample.wgsl.js";
+import { firResample as kernel, MAX_TAPS } from "../../../kernels/fir_resample.wgsl.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, formatFor, quadsOf } from "./common.js";
+import { formatFor, quadsOf } from "./common.js";
+import { runStream } from "./streams.js";
 
 export interface FirOptions {
   /** The filter along each axis, at most 4 weights. */
@@ -33,18 +34,17 @@ export function firResample(x: Tensor, { taps, up = 1, down = 1, pad = [0, 0], e
   const y = Tensor.empty(device, [batch, outHeight, outWidth, channels], x.dtype);
   const quads = quadsOf(y);
   const weights = Array.from({ length: MAX_TAPS }, (_, k) => [`tap${k}`, taps[k] ?? 0]);
-  device.run({
+  runStream(device, quads, {
     kernel,
     variant: {
       ...{ format: formatFor("firResample", x), aligned: channels % 4 === 0 },
       ...{ taps: taps.length, reflect: edge === "reflect" },
     },
     values: {
-      ...{ quads, size: y.size, height, width, channels, out_height: outHeight, out_width: outWidth },
+      ...{ size: y.size, height, width, channels, out_height: outHeight, out_width: outWidth },
       ...{ up: up - 1, down, pad: pad[0], ...Object.fromEntries(weights) },
     },
     buffers: [x, y],
-    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
   });
   return y;
 }

@@ -1,15 +1,19 @@
 /** Launches the group norm kernels of CPU adapters, which are those of channels that fill no quads too. */
 import { WORKGROUP_SIZE } from "../../../kernels/group_norm.js";
-import { apply, PIXELS } from "../../../kernels/group_norm_apply.wgsl.js";
+import { apply } from "../../../kernels/group_norm_apply.wgsl.js";
 import { merge } from "../../../kernels/group_norm_merge.wgsl.js";
 import { statistics } from "../../../kernels/group_norm_statistics.wgsl.js";
 import { Tensor } from "../tensor.js";
 import { foldedGrid, quadsOf } from "./common.js";
 import type { GroupNormCall } from "./group_norm_block.js";
+import { stripes } from "./stripes.js";
 
 /** Pixels that one thread of the statistics reads at least, and threads that are enough. */
 const RUN = 32;
 const THREADS = 2048;
+
+/** Columns that a thread of `apply` holds. The sigmoids of several at once are more than the registers of four lanes hold. */
+const HELD = 5;
 
 const blocks = (count: number): [number, number] => foldedGrid(Math.ceil(count / WORKGROUP_SIZE));
 
@@ -43,13 +47,17 @@ export function groupNormByChannels(call: GroupNormCall, plain: boolean, splits?
   });
   runs.dispose();
   const y = Tensor.empty(device, [...x.shape.slice(0, -1), channels], x.dtype);
-  const streams = plain ? quadsOf(y) : batch * columns * Math.ceil(spatial / PIXELS);
+  const front = x.shape.at(-1)! >> 2;
+  const most = silu && device.streamLanes === 4 ? 1 : HELD;
+  const walk = plain
+    ? { stripe: null, values: { threads: quadsOf(y), columns, spatial, run: 0 }, grid: blocks(quadsOf(y)) }
+    : stripes(device, skip ? [front, columns - front] : [columns], { images: batch, spatial }, most);
   device.run({
     kernel: apply,
-    variant: { format, silu, ...source },
-    values: { ...sizes, count: streams, size: y.size },
+    variant: { format, silu, joined: Boolean(skip), stripe: walk.stripe },
+    values: { ...walk.values, front, size: y.size, channels },
     buffers: [x, moments, bias, y, ...behind],
-    grid: blocks(streams),
+    grid: walk.grid,
   });
   moments.dispose();
   return y;

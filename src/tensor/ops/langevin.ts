@@ -1,7 +1,8 @@
-import { langevin as kernel, WORKGROUP_SIZE } from "../../../kernels/langevin.wgsl.js";
+import { langevin as kernel } from "../../../kernels/langevin.wgsl.js";
 import { sampleNorms } from "../../../kernels/sample_norms.wgsl.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, quadsOf, sameShape } from "./common.js";
+import { quadsOf, sameShape } from "./common.js";
+import { runStream } from "./streams.js";
 
 /**
  * One corrector step of annealed Langevin dynamics: the step size makes the score `strength` long on average,
@@ -25,8 +26,7 @@ export function langevin(x: Tensor, score: Tensor, noise: Tensor, strength: numb
   });
   const y = Tensor.empty(device, x.shape, "float32");
   const quads = quadsOf(x);
-  const grid = foldedGrid(Math.ceil(quads / WORKGROUP_SIZE));
-  device.run({ kernel, variant: {}, values: { quads, batch, strength }, buffers: [x, score, noise, norms, y], grid });
+  runStream(device, quads, { kernel, variant: {}, values: { batch, strength }, buffers: [x, score, noise, norms, y] });
   norms.dispose();
   return y;
 }

@@ -1,9 +1,10 @@
 import type { Activation } from "../../../kernels/activation.js";
-import { mergeSlices as kernel, TERMS, WORKGROUP_SIZE, type Term } from "../../../kernels/merge_slices.wgsl.js";
+import { mergeSlices as kernel, TERMS, type Term } from "../../../kernels/merge_slices.wgsl.js";
 import type { Format } from "../../../kernels/wgsl.js";
 import type { Place } from "../columns.js";
 import type { Tensor } from "../tensor.js";
-import { foldedGrid, quadsOf } from "./common.js";
+import { quadsOf } from "./common.js";
+import { runStream } from "./streams.js";
 
 export interface MergeOptions {
   format: Format;
@@ -19,7 +20,7 @@ export function mergeSlices(sums: Tensor, y: Tensor, { format, activation, terms
   const [slices, , n] = sums.shape;
   const quads = quadsOf(y);
   const present = TERMS.filter((term) => terms[term]);
-  y.device.run({
+  runStream(y.device, quads, {
     kernel,
     variant: { format, activation, terms: present },
     values: {
@@ -27,7 +28,6 @@ export function mergeSlices(sums: Tensor, y: Tensor, { format, activation, terms
       ...{ shift_stride: terms.shift?.stride ?? 0, shift_start: terms.shift?.start ?? 0 },
     },
     buffers: [sums, y, ...present.map((term) => (term === "shift" ? terms.shift!.tensor : terms[term]!))],
-    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
   });
   sums.dispose();
 }

@@ -1,7 +1,8 @@
-import { mixTokens as kernel, WORKGROUP_SIZE } from "../../../kernels/mix_tokens.wgsl.js";
+import { mixTokens as kernel } from "../../../kernels/mix_tokens.wgsl.js";
 import { formatOf, type DType } from "../dtype.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, quadsOf } from "./common.js";
+import { quadsOf } from "./common.js";
+import { runStream } from "./streams.js";
 
 /**
  * y[b, j, c] = Σᵢ w[i, j] x[b, i, c]; sums in float32.
@@ -20,12 +21,11 @@ export function mixTokens(x: Tensor, w: Tensor, { dtype = x.dtype }: { dtype?: D
   const y = Tensor.empty(device, [batch, w.shape[1], channels], dtype);
   const quads = quadsOf(y);
   const [from, to] = [x.dtype, dtype].map((type) => formatOf(type, device.features.has("shader-f16"), "mixTokens"));
-  device.run({
+  runStream(device, quads, {
     kernel,
     variant: { from, to, aligned: channels % 4 === 0 },
-    values: { quads, size: y.size, n, m: w.shape[1], channels },
+    values: { size: y.size, n, m: w.shape[1], channels },
     buffers: [x, w, y],
-    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
   });
   return y;
 }

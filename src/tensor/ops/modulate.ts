@@ -1,8 +1,9 @@
 import type { Activation } from "../../../kernels/activation.js";
-import { modulate as kernel, WORKGROUP_SIZE } from "../../../kernels/modulate.wgsl.js";
+import { modulate as kernel } from "../../../kernels/modulate.wgsl.js";
 import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, formatFor, quadsOf, rowPlace } from "./common.js";
+import { formatFor, quadsOf, rowPlace } from "./common.js";
+import { runStream } from "./streams.js";
 
 /**
  * activation(x * (1 + scale) + shift), with a scale and a shift per image and channel.
@@ -16,15 +17,14 @@ export function modulate(x: Tensor, table: Operand, { activation = "none" }: { a
   const { device } = x;
   const y = Tensor.empty(device, x.shape, x.dtype);
   const quads = quadsOf(y);
-  device.run({
+  runStream(device, quads, {
     kernel,
     variant: { format: formatFor("modulate", x, place.tensor), aligned: channels % 4 === 0, activation },
     values: {
-      ...{ quads, size: x.size, spatial: x.size / Math.max(1, batch * channels), channels },
+      ...{ size: x.size, spatial: x.size / Math.max(1, batch * channels), channels },
       ...{ table_stride: place.stride, table_start: place.start },
     },
     buffers: [x, place.tensor, y],
-    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
   });
   return y;
 }

@@ -1,4 +1,4 @@
-import { layerNorm as layerKernel, WORKGROUP_SIZE, type RowVariant } from "../../../kernels/layer_norm.wgsl.js";
+import { layerNorm as layerKernel } from "../../../kernels/layer_norm.wgsl.js";
 import { layerNormTeam, type TeamVariant } from "../../../kernels/layer_norm_team.wgsl.js";
 import { fixedLanes } from "../adapter_kind.js";
 import type { Device } from "../device.js";
@@ -7,6 +7,8 @@ import { Tensor } from "../tensor.js";
 import { expectShape, foldedGrid, formatFor, quadsOf } from "./common.js";
 import { blockPlan, groupNormByBlocks, type BlockPlan } from "./group_norm_block.js";
 import { groupNormByChannels } from "./group_norm_channels.js";
+import { layerNormByRows } from "./layer_norm_rows.js";
+import { runStream } from "./streams.js";
 
 export interface GroupNormOptions {
   groups: number;
@@ -70,8 +72,8 @@ export type TeamPlan = Pick<TeamVariant, "team" | "threads" | "shuffled">;
 
 export interface LayerNormOptions {
   eps: number;
-  /** For tests: the kernels of CPU adapters and of any width. */
-  by?: RowVariant;
+  /** For tests: the kernel of any width, or those of CPU adapters. */
+  by?: "plain" | "rows";
   /** For tests and tuning: the kernel of GPUs, with these sizes. */
   team?: TeamPlan;
 }
@@ -100,21 +102,18 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps, by, ..
   expectShape("layerNorm", "weight", weight, [width]);
   expectShape("layerNorm", "bias", bias, [width]);
   const format = formatFor("layerNorm", x, weight, bias);
+  const chosen = by || device.plainKernels || device.isSoftware ? null : teamPlan(device, width);
+  const plan = how.team ?? chosen;
+  if (!plan && width % 4 === 0 && (by ?? (device.plainKernels ? "plain" : "rows")) === "rows")
+    return layerNormByRows({ x, weight, bias, format, eps });
   const y = Tensor.empty(device, x.shape, x.dtype);
   const rows = x.size / width;
   const call = { values: { rows, width, eps }, buffers: [x, weight, bias, y] };
-  const chosen = by || device.plainKernels || device.isSoftware ? null : teamPlan(device, width);
-  const plan = how.team ?? chosen;
   if (plan) {
     const { team, threads } = plan;
     const kept = Math.ceil(width / 4 / team);
     const grid = foldedGrid(Math.ceil((rows * team) / threads));
     device.run({ kernel: layerNormTeam, variant: { format, ...plan, kept }, ...call, grid });
-    return y;
-  }
-  const variant = by ?? (device.plainKernels || width % 4 !== 0 ? "plain" : "rows");
-  const count = variant === "plain" ? quadsOf(y) : rows;
-  const grid = foldedGrid(Math.ceil(count / WORKGROUP_SIZE));
-  device.run({ kernel: layerKernel, variant: { format, by: variant }, ...call, grid });
+  } else runStream(device, quadsOf(y), { kernel: layerKernel, variant: { format }, ...call });
   return y;
 }

@@ -1,6 +1,7 @@
-import { mixSamples as kernel, WORKGROUP_SIZE } from "../../../kernels/per_sample.wgsl.js";
+import { mixSamples as kernel } from "../../../kernels/per_sample.wgsl.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, formatFor, quadsOf, sameShape } from "./common.js";
+import { formatFor, quadsOf, sameShape } from "./common.js";
+import { runStream } from "./streams.js";
 
 /**
  * Per sample b of the first axis: coefficients[b][0] * x0[b] + coefficients[b][1] * x1[b].
@@ -15,9 +16,13 @@ export function mixSamples(x0: Tensor, x1: Tensor, coefficients: readonly (reado
   const y = Tensor.empty(x0.device, x0.shape, x0.dtype);
   const quads = quadsOf(y);
   const { device } = x0;
-  const values = { quads, width: x0.size / batch, batch };
-  const grid = foldedGrid(Math.ceil(quads / WORKGROUP_SIZE));
-  device.run({ kernel, variant: { format: formatFor("mixSamples", x0, x1) }, values, buffers: [x0, x1, c, y], grid });
+  const values = { width: x0.size / batch, batch };
+  runStream(device, quads, {
+    kernel,
+    variant: { format: formatFor("mixSamples", x0, x1) },
+    values,
+    buffers: [x0, x1, c, y],
+  });
   c.dispose();
   return y;
 }

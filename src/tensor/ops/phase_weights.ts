@@ -1,6 +1,7 @@
-import { phaseWeights as kernel, WORKGROUP_SIZE } from "../../../kernels/phase_weights.wgsl.js";
+import { phaseWeights as kernel } from "../../../kernels/phase_weights.wgsl.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, formatFor, quadsOf } from "./common.js";
+import { formatFor, quadsOf } from "./common.js";
+import { runStream } from "./streams.js";
 
 /**
  * The weights with which conv2d computes an upsampled 3x3 convolution in four phases (PERFORMANCE.md section 2.3). Made on the
@@ -14,12 +15,11 @@ export function phaseWeights(w: Tensor): Tensor {
     const [, , cin, cout] = w.shape;
     const y = Tensor.empty(device, [4, 2, 2, cin, cout], dtype);
     const quads = quadsOf(y);
-    device.run({
+    runStream(device, quads, {
       kernel,
       variant: { format: formatFor("phaseWeights", w) },
-      values: { quads, cin, cout },
+      values: { cin, cout },
       buffers: [w, y],
-      grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
     });
     return [y];
   })[0];

@@ -1,12 +1,11 @@
 /** Ops that move elements without arithmetic: embedding, resize, concatenation. */
-import { concat as concatKernel, WORKGROUP_SIZE } from "../../../kernels/concat.wgsl.js";
+import { concat as concatKernel } from "../../../kernels/concat.wgsl.js";
 import { embedding as embeddingKernel } from "../../../kernels/embedding.wgsl.js";
 import { upsample as upsampleKernel } from "../../../kernels/upsample.wgsl.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
-import { expectShape, foldedGrid, formatFor, quadsOf } from "./common.js";
-
-const grid = (quads: number): [number, number] => foldedGrid(Math.ceil(quads / WORKGROUP_SIZE));
+import { expectShape, formatFor, quadsOf } from "./common.js";
+import { runStream } from "./streams.js";
 
 /**
  * Rows of a table by id, plus the row of their place in the sequence.
@@ -36,11 +35,10 @@ export function embedding(ids: Tensor, table: Tensor, position?: Tensor): Tensor
   for (let first = 0; first < rows; first += window) {
     const count = Math.min(window, rows - first);
     const range = { block: table.block, offset: first * rowBytes, size: count * rowBytes };
-    device.run({
+    runStream(device, quadsOf(y), {
       kernel: embeddingKernel,
       variant: { format },
       values: {
-        quads: quadsOf(y),
         width,
         tokens,
         count: batch * tokens,
@@ -50,7 +48,6 @@ export function embedding(ids: Tensor, table: Tensor, position?: Tensor): Tensor
         has_position: position ? 1 : 0,
       },
       buffers: [ids, window === rows ? table : range, position ?? y.device.dummy(table.dtype), y],
-      grid: grid(quadsOf(y)),
     });
   }
   return y;
@@ -78,12 +75,11 @@ export function upsampleNearest(x: Tensor, [outHeight, outWidth]: readonly [heig
     scale_y: Math.fround(height / outHeight),
     scale_x: Math.fround(width / outWidth),
   };
-  x.device.run({
+  runStream(x.device, quads, {
     kernel: upsampleKernel,
     variant: { format, aligned: channels % 4 === 0 },
     values,
     buffers: [x, y],
-    grid: grid(quads),
   });
   return y;
 }
@@ -103,13 +99,12 @@ export function concat(a: Tensor, b: Tensor, axis: number): Tensor {
   const shape = a.shape.map((n, i) => (i === at ? n + b.shape[i] : n));
   const y = Tensor.empty(a.device, shape, a.dtype);
   const quads = quadsOf(y);
-  const values = { quads, size: y.size, width_a: product(a.shape.slice(at)), width_b: product(b.shape.slice(at)) };
-  a.device.run({
+  const values = { size: y.size, width_a: product(a.shape.slice(at)), width_b: product(b.shape.slice(at)) };
+  runStream(a.device, quads, {
     kernel: concatKernel,
     variant: { format, aligned: values.width_a % 4 === 0 && values.width_b % 4 === 0 },
     values,
     buffers: [a, b, y],
-    grid: grid(quads),
   });
   return y;
 }

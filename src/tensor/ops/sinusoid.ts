@@ -1,6 +1,7 @@
-import { sinusoid as kernel, WORKGROUP_SIZE } from "../../../kernels/sinusoid.wgsl.js";
+import { sinusoid as kernel } from "../../../kernels/sinusoid.wgsl.js";
 import { Tensor } from "../tensor.js";
-import { expectShape, foldedGrid, quadsOf } from "./common.js";
+import { expectShape, quadsOf } from "./common.js";
+import { runStream } from "./streams.js";
 
 export interface SinusoidOptions {
   /** Of a row of the result: twice the frequencies, or one more, which is 0. */
@@ -25,12 +26,11 @@ export function sinusoid(t: Tensor, frequencies: Tensor, { width, flipSinToCos, 
     if (x.dtype !== "float32") throw new TypeError(`sinusoid: takes float32 tensors, got ${String(x)}`);
   const y = Tensor.empty(device, [t.size, width], "float32");
   const quads = quadsOf(y);
-  device.run({
+  runStream(device, quads, {
     kernel,
     variant: {},
-    values: { quads, size: y.size, width, half, flip: flipSinToCos ? 1 : 0, factor },
+    values: { size: y.size, width, half, flip: flipSinToCos ? 1 : 0, factor },
     buffers: [t, frequencies, y],
-    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
   });
   return y;
 }

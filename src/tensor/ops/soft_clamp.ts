@@ -1,6 +1,7 @@
-import { softClamp as kernel, WORKGROUP_SIZE } from "../../../kernels/soft_clamp.wgsl.js";
+import { softClamp as kernel } from "../../../kernels/soft_clamp.wgsl.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, formatFor, quadsOf } from "./common.js";
+import { formatFor, quadsOf } from "./common.js";
+import { runStream } from "./streams.js";
 
 /** bound * tanh(x / bound) of every element: near 0 it is x, far away it is ±bound. */
 export function softClamp(x: Tensor, bound: number): Tensor {
@@ -9,12 +10,11 @@ export function softClamp(x: Tensor, bound: number): Tensor {
   const format = formatFor("softClamp", x);
   const y = Tensor.empty(x.device, x.shape, x.dtype);
   const quads = quadsOf(y);
-  x.device.run({
+  runStream(x.device, quads, {
     kernel,
     variant: { format },
-    values: { quads, bound },
+    values: { bound },
     buffers: [x, y],
-    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
   });
   return y;
 }

@@ -1,7 +1,8 @@
-import { toFloat as kernel, WORKGROUP_SIZE } from "../../../kernels/to_float.wgsl.js";
+import { toFloat as kernel } from "../../../kernels/to_float.wgsl.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, quadsOf } from "./common.js";
+import { quadsOf } from "./common.js";
 import { cast } from "./copy.js";
+import { runStream } from "./streams.js";
 
 /** The numbers of x in float32: x itself where it is so already. */
 export function toFloat(x: Tensor): Tensor {
@@ -9,12 +10,11 @@ export function toFloat(x: Tensor): Tensor {
   if (x.dtype !== "int32") return cast(x, "float32");
   const y = Tensor.empty(x.device, x.shape, "float32");
   const quads = quadsOf(y);
-  x.device.run({
+  runStream(x.device, quads, {
     kernel,
     variant: {},
-    values: { quads },
+    values: {},
     buffers: [x, y],
-    grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
   });
   return y;
 }

@@ -1,0 +1,43 @@
+/** Launches the layer norm kernels of CPU adapters. */
+import { MOMENTS_THREADS, rowMoments, rowsApply } from "../../../kernels/layer_norm_rows.wgsl.js";
+import type { Format } from "../../../kernels/wgsl.js";
+import { Tensor } from "../tensor.js";
+import { foldedGrid } from "./common.js";
+import { stripes } from "./stripes.js";
+
+export interface LayerNormCall {
+  x: Tensor;
+  weight: Tensor;
+  bias: Tensor;
+  format: Format;
+  eps: number;
+}
+
+/** Columns that a thread holds; compiling takes longer the more they are. */
+const HELD = 5;
+
+/** y [..., width]; the width fills quads. */
+export function layerNormByRows({ x, weight, bias, format, eps }: LayerNormCall): Tensor {
+  const { device } = x;
+  const quads = x.shape.at(-1)! / 4;
+  const rows = x.size / 4 / quads;
+  const moments = Tensor.empty(device, [rows, 2], "float32");
+  device.run({
+    kernel: rowMoments,
+    variant: { format, unroll: [4, 2].find((n) => quads % n === 0) ?? 1 },
+    values: { rows, quads, eps },
+    buffers: [x, moments],
+    grid: foldedGrid(Math.ceil(rows / MOMENTS_THREADS)),
+  });
+  const y = Tensor.empty(device, x.shape, x.dtype);
+  const { stripe, values, grid } = stripes(device, [quads], { images: 1, spatial: rows }, HELD);
+  device.run({
+    kernel: rowsApply,
+    variant: { format, ...stripe },
+    values,
+    buffers: [x, weight, bias, moments, y],
+    grid,
+  });
+  moments.dispose();
+  return y;
+}

@@ -1,0 +1,41 @@
+/** Sizes for kernels of kernels/stripes.ts. */
+import { STRIPE_THREADS, type StripeVariant } from "../../../kernels/stripes.js";
+import type { Device } from "../device.js";
+import { foldedGrid } from "./common.js";
+
+/** Quads that a thread computes, after which its own cost is forgotten, and workgroups that keep all cores busy to the end. */
+const QUADS = 256;
+const WORKGROUPS = 16;
+
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+
+export interface Stripes {
+  stripe: StripeVariant;
+  values: { threads: number; columns: number; spatial: number; run: number };
+  grid: [number, number];
+}
+
+/**
+ * @param columns quads of a row, of one tensor or of two side by side: no stripe has some of both
+ * @param most columns that a thread holds
+ */
+export function stripes(
+  { streamLanes }: Device,
+  columns: readonly number[],
+  { images, spatial }: { images: number; spatial: number },
+  most: number,
+): Stripes {
+  const width = columns.reduce(gcd);
+  const lanes = gcd(Math.max(1, streamLanes), width);
+  let held = most;
+  while ((width / lanes) % held !== 0) held--;
+  const quads = columns.reduce((a, b) => a + b);
+  const share = Math.floor((images * spatial * quads) / (WORKGROUPS * STRIPE_THREADS));
+  const run = Math.max(1, Math.min(spatial, Math.floor(Math.min(QUADS, share) / held)));
+  const threads = (quads / held) * images * Math.ceil(spatial / run);
+  return {
+    stripe: { lanes, held },
+    values: { threads, columns: quads, spatial, run },
+    grid: foldedGrid(Math.ceil(threads / STRIPE_THREADS)),
+  };
+}
