@@ -1,4 +1,5 @@
 import os from "node:os";
+import { paceEvents } from "./dawn_events.js";
 import { findChromiumPackage, privateTempFolder, unpackSwiftShader } from "./software_adapter_node.js";
 
 // Once Dawn's GPU object is garbage-collected its devices abort the process, and while somebody holds it the process
@@ -89,6 +90,7 @@ async function findGPU(): Promise<GPU> {
   const { create, globals } = await importDawn();
   for (const [name, value] of Object.entries(globals))
     if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+  paceEvents(globals);
   quietVulkanLoader();
 
   const wanted = process.env.WEBGPU_DIFFUSERS_ADAPTER?.trim() ?? "";
