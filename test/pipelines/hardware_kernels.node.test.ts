@@ -35,7 +35,7 @@ test("the embedded model's latents by the kernels of GPUs", async () => {
     original(call);
   };
   // Without matrices, so that every adapter runs the same.
-  const kind = { isSoftware: false, productUnits: { matrix: null, lanes: 0 }, run };
+  const kind = { isSoftware: false, streamLanes: 0, productUnits: { matrix: null, lanes: 0 }, run };
   const got = await gpu.pretending(kind, latents);
   for (const name of ["matmul workgroup", "conv2d workgroup", "flash attention", "group_norm block", "layer_norm team"])
     expect([...names]).toContain(name);

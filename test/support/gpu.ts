@@ -78,7 +78,8 @@ export async function kernelsRun(work: () => void): Promise<string[]> {
 }
 
 /** Runs `work` with the kernels that real GPUs get: CPU adapters, as tests mostly have them, choose others. */
-export const asHardware = <T>(work: () => Promise<T>): Promise<T> => pretending({ isSoftware: false }, work);
+export const asHardware = <T>(work: () => Promise<T>): Promise<T> =>
+  pretending({ isSoftware: false, streamLanes: 0 }, work);
 
 /** Tiles of every kind of product kernel that this device can run on a dtype, whatever it would choose. */
 export async function kindsOfTile(dtype: FloatType): Promise<Tile[]> {

@@ -22,8 +22,7 @@ export function blend(a: Tensor, b: Tensor, axis: number, extent: number): Tenso
   );
   const format = formatFor("blend", a, b);
   const y = Tensor.empty(b.device, b.shape, b.dtype);
-  const quads = quadsOf(y);
-  runStream(b.device, quads, {
+  runStream(b.device, quadsOf(y), {
     kernel,
     variant: { format },
     values: {

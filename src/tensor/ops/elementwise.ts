@@ -23,9 +23,8 @@ export function linearCombination(
   for (const other of others) sameShape("linearCombination", first, other);
   const format = formatFor("linearCombination", first, ...others);
   const y = Tensor.empty(first.device, first.shape, first.dtype);
-  const quads = quadsOf(y);
   const coefficients = Array.from({ length: kernels.MAX_TERMS }, (_, k) => [`c${k}`, terms[k]?.[0] ?? 0]);
-  runStream(first.device, quads, {
+  runStream(first.device, quadsOf(y), {
     kernel: kernels.linearCombination,
     variant: { format, terms: terms.length, clamped: clamp !== undefined },
     values: { offset, low: clamp?.[0] ?? 0, high: clamp?.[1] ?? 0, ...Object.fromEntries(coefficients) },
@@ -45,8 +44,7 @@ export const add = (x: Tensor, y: Tensor): Tensor =>
 export function activation(x: Tensor, kind: Exclude<Activation, "none">): Tensor {
   const format = formatFor(kind, x);
   const y = Tensor.empty(x.device, x.shape, x.dtype);
-  const quads = quadsOf(y);
-  runStream(x.device, quads, {
+  runStream(x.device, quadsOf(y), {
     kernel: kernels.activation,
     variant: { format, kind },
     values: {},
@@ -65,8 +63,7 @@ export function geglu(x: Tensor, { approximate = "none" }: { approximate?: GELUA
     throw new RangeError(`geglu: the last axis must be even, got [${x.shape.join(", ")}]`);
   const format = formatFor("geglu", x);
   const y = Tensor.empty(x.device, [...x.shape.slice(0, -1), width / 2], x.dtype);
-  const quads = quadsOf(y);
-  runStream(x.device, quads, {
+  runStream(x.device, quadsOf(y), {
     kernel: kernels.geglu,
     variant: { format, aligned: width % 8 === 0, tanh: approximate === "tanh" },
     values: { size: y.size, inner: width / 2 },
@@ -81,9 +78,8 @@ export function gaussianSample(mean: Tensor, logvar: Tensor, noise: Tensor): Ten
   sameShape("gaussianSample", mean, noise);
   const format = formatFor("gaussianSample", mean, logvar, noise);
   const y = Tensor.empty(mean.device, mean.shape, mean.dtype);
-  const quads = quadsOf(y);
   const buffers = [mean, logvar, noise, y];
-  runStream(mean.device, quads, {
+  runStream(mean.device, quadsOf(y), {
     kernel: kernels.gaussianSample,
     variant: { format },
     values: {},

@@ -32,9 +32,8 @@ export function firResample(x: Tensor, { taps, up = 1, down = 1, pad = [0, 0], e
     );
   const { device } = x;
   const y = Tensor.empty(device, [batch, outHeight, outWidth, channels], x.dtype);
-  const quads = quadsOf(y);
   const weights = Array.from({ length: MAX_TAPS }, (_, k) => [`tap${k}`, taps[k] ?? 0]);
-  runStream(device, quads, {
+  runStream(device, quadsOf(y), {
     kernel,
     variant: {
       ...{ format: formatFor("firResample", x), aligned: channels % 4 === 0 },

@@ -12,9 +12,6 @@ import { stripes } from "./stripes.js";
 const RUN = 32;
 const THREADS = 2048;
 
-/** Columns that a thread of `apply` holds. The sigmoids of several at once are more than the registers of four lanes hold. */
-const HELD = 5;
-
 const blocks = (count: number): [number, number] => foldedGrid(Math.ceil(count / WORKGROUP_SIZE));
 
 /** y [batch, ..., channels]; `splits` replaces the number of runs of pixels. `plain` takes any number of channels. */
@@ -48,10 +45,9 @@ export function groupNormByChannels(call: GroupNormCall, plain: boolean, splits?
   runs.dispose();
   const y = Tensor.empty(device, [...x.shape.slice(0, -1), channels], x.dtype);
   const front = x.shape.at(-1)! >> 2;
-  const most = silu && device.streamLanes === 4 ? 1 : HELD;
   const walk = plain
     ? { stripe: null, values: { threads: quadsOf(y), columns, spatial, run: 0 }, grid: blocks(quadsOf(y)) }
-    : stripes(device, skip ? [front, columns - front] : [columns], { images: batch, spatial }, most);
+    : stripes(device, skip ? [front, columns - front] : [columns], { images: batch, spatial });
   device.run({
     kernel: apply,
     variant: { format, silu, joined: Boolean(skip), stripe: walk.stripe },

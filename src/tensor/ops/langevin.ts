@@ -25,8 +25,12 @@ export function langevin(x: Tensor, score: Tensor, noise: Tensor, strength: numb
     grid: [batch],
   });
   const y = Tensor.empty(device, x.shape, "float32");
-  const quads = quadsOf(x);
-  runStream(device, quads, { kernel, variant: {}, values: { batch, strength }, buffers: [x, score, noise, norms, y] });
+  runStream(device, quadsOf(x), {
+    kernel,
+    variant: {},
+    values: { batch, strength },
+    buffers: [x, score, noise, norms, y],
+  });
   norms.dispose();
   return y;
 }

@@ -13,9 +13,6 @@ export interface LayerNormCall {
   eps: number;
 }
 
-/** Columns that a thread holds; compiling takes longer the more they are. */
-const HELD = 5;
-
 /** y [..., width]; the width fills quads. */
 export function layerNormByRows({ x, weight, bias, format, eps }: LayerNormCall): Tensor {
   const { device } = x;
@@ -30,7 +27,7 @@ export function layerNormByRows({ x, weight, bias, format, eps }: LayerNormCall)
     grid: foldedGrid(Math.ceil(rows / MOMENTS_THREADS)),
   });
   const y = Tensor.empty(device, x.shape, x.dtype);
-  const { stripe, values, grid } = stripes(device, [quads], { images: 1, spatial: rows }, HELD);
+  const { stripe, values, grid } = stripes(device, [quads], { images: 1, spatial: rows });
   device.run({
     kernel: rowsApply,
     variant: { format, ...stripe },

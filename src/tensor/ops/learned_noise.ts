@@ -8,7 +8,11 @@ export function learnedNoise(noise: Tensor, v: Tensor, { offset, slope }: { offs
   sameShape("learnedNoise", noise, v);
   const format = formatFor("learnedNoise", noise, v);
   const y = Tensor.empty(noise.device, noise.shape, noise.dtype);
-  const quads = quadsOf(y);
-  runStream(noise.device, quads, { kernel, variant: { format }, values: { offset, slope }, buffers: [noise, v, y] });
+  runStream(noise.device, quadsOf(y), {
+    kernel,
+    variant: { format },
+    values: { offset, slope },
+    buffers: [noise, v, y],
+  });
   return y;
 }

@@ -18,13 +18,12 @@ export interface MergeOptions {
 /** Adds up the sums of slices, [slices, rows, N] in float32, finishes them as `y`, [..., N], and disposes them. */
 export function mergeSlices(sums: Tensor, y: Tensor, { format, activation, terms, rows = 1 }: MergeOptions): void {
   const [slices, , n] = sums.shape;
-  const quads = quadsOf(y);
   const present = TERMS.filter((term) => terms[term]);
-  runStream(y.device, quads, {
+  runStream(y.device, quadsOf(y), {
     kernel,
     variant: { format, activation, terms: present },
     values: {
-      ...{ slices, quads, columns: n / 4, rows },
+      ...{ slices, columns: n / 4, rows },
       ...{ shift_stride: terms.shift?.stride ?? 0, shift_start: terms.shift?.start ?? 0 },
     },
     buffers: [sums, y, ...present.map((term) => (term === "shift" ? terms.shift!.tensor : terms[term]!))],

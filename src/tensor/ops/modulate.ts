@@ -16,8 +16,7 @@ export function modulate(x: Tensor, table: Operand, { activation = "none" }: { a
   const place = rowPlace("modulate", "table", table, [batch, 2 * channels]);
   const { device } = x;
   const y = Tensor.empty(device, x.shape, x.dtype);
-  const quads = quadsOf(y);
-  runStream(device, quads, {
+  runStream(device, quadsOf(y), {
     kernel,
     variant: { format: formatFor("modulate", x, place.tensor), aligned: channels % 4 === 0, activation },
     values: {

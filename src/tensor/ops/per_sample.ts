@@ -14,10 +14,9 @@ export function mixSamples(x0: Tensor, x1: Tensor, coefficients: readonly (reado
     throw new RangeError(`mixSamples: needs one pair of coefficients per sample, ${batch}, got ${coefficients.length}`);
   const c = Tensor.from(coefficients.flat(), [batch, 2], { device: x0.device });
   const y = Tensor.empty(x0.device, x0.shape, x0.dtype);
-  const quads = quadsOf(y);
   const { device } = x0;
   const values = { width: x0.size / batch, batch };
-  runStream(device, quads, {
+  runStream(device, quadsOf(y), {
     kernel,
     variant: { format: formatFor("mixSamples", x0, x1) },
     values,

@@ -14,8 +14,7 @@ export function phaseWeights(w: Tensor): Tensor {
     const { device, dtype } = w;
     const [, , cin, cout] = w.shape;
     const y = Tensor.empty(device, [4, 2, 2, cin, cout], dtype);
-    const quads = quadsOf(y);
-    runStream(device, quads, {
+    runStream(device, quadsOf(y), {
       kernel,
       variant: { format: formatFor("phaseWeights", w) },
       values: { cin, cout },

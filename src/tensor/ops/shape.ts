@@ -98,9 +98,8 @@ export function concat(a: Tensor, b: Tensor, axis: number): Tensor {
   const format = formatFor("concat", a, b);
   const shape = a.shape.map((n, i) => (i === at ? n + b.shape[i] : n));
   const y = Tensor.empty(a.device, shape, a.dtype);
-  const quads = quadsOf(y);
   const values = { size: y.size, width_a: product(a.shape.slice(at)), width_b: product(b.shape.slice(at)) };
-  runStream(a.device, quads, {
+  runStream(a.device, quadsOf(y), {
     kernel: concatKernel,
     variant: { format, aligned: values.width_a % 4 === 0 && values.width_b % 4 === 0 },
     values,

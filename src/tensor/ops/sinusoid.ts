@@ -25,8 +25,7 @@ export function sinusoid(t: Tensor, frequencies: Tensor, { width, flipSinToCos, 
   for (const x of [t, frequencies])
     if (x.dtype !== "float32") throw new TypeError(`sinusoid: takes float32 tensors, got ${String(x)}`);
   const y = Tensor.empty(device, [t.size, width], "float32");
-  const quads = quadsOf(y);
-  runStream(device, quads, {
+  runStream(device, quadsOf(y), {
     kernel,
     variant: {},
     values: { size: y.size, width, half, flip: flipSinToCos ? 1 : 0, factor },

@@ -9,8 +9,7 @@ export function softClamp(x: Tensor, bound: number): Tensor {
     throw new RangeError(`softClamp: the bound must be positive, got ${bound}`);
   const format = formatFor("softClamp", x);
   const y = Tensor.empty(x.device, x.shape, x.dtype);
-  const quads = quadsOf(y);
-  runStream(x.device, quads, {
+  runStream(x.device, quadsOf(y), {
     kernel,
     variant: { format },
     values: { bound },

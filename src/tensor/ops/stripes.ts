@@ -7,6 +7,9 @@ import { foldedGrid } from "./common.js";
 const QUADS = 256;
 const WORKGROUPS = 16;
 
+/** Columns that a thread holds at most: with more, compiling takes seconds. */
+const HELD = 5;
+
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
 export interface Stripes {
@@ -15,19 +18,15 @@ export interface Stripes {
   grid: [number, number];
 }
 
-/**
- * @param columns quads of a row, of one tensor or of two side by side: no stripe has some of both
- * @param most columns that a thread holds
- */
+/** @param columns quads of a row, of one tensor or of two side by side: no stripe has some of both */
 export function stripes(
   { streamLanes }: Device,
   columns: readonly number[],
   { images, spatial }: { images: number; spatial: number },
-  most: number,
 ): Stripes {
   const width = columns.reduce(gcd);
   const lanes = gcd(Math.max(1, streamLanes), width);
-  let held = most;
+  let held = HELD;
   while ((width / lanes) % held !== 0) held--;
   const quads = columns.reduce((a, b) => a + b);
   const share = Math.floor((images * spatial * quads) / (WORKGROUPS * STRIPE_THREADS));

@@ -9,8 +9,7 @@ export function toFloat(x: Tensor): Tensor {
   if (x.dtype === "float32") return x;
   if (x.dtype !== "int32") return cast(x, "float32");
   const y = Tensor.empty(x.device, x.shape, "float32");
-  const quads = quadsOf(y);
-  runStream(x.device, quads, {
+  runStream(x.device, quadsOf(y), {
     kernel,
     variant: {},
     values: {},
