@@ -1,7 +1,7 @@
 /** Times work on a device: batches of at least 10 ms, by the GPU's clock where that can be trusted. */
 import { u32s, type Kernel } from "../kernels/wgsl.js";
 import { Tensor } from "../src/tensor/tensor.js";
-import { batchCount, Batches, wallBatch, type Batch, type MeasureBatch } from "./batches.js";
+import { batchCount, Batches, wallTime, type MeasureBatch } from "./batches.js";
 import type { Probe } from "./probe.js";
 import { fma, WORKGROUP_SIZE } from "./roofline_kernels.js";
 import { quantile, summarize, type Summary } from "./statistics.js";
@@ -63,7 +63,7 @@ export class Timer {
     one();
     await device.synchronize();
     const waits: number[] = [];
-    for (let i = 0; i < 20; i++) waits.push(await wallTime(probe, one));
+    for (let i = 0; i < 20; i++) waits.push(await wallTime(device, one));
     const wall = new Timer(probe, summarize(waits), "wall", { budget, batch });
     return (await timestampsWork(wall)) ? new Timer(probe, wall.wait, "timestamps", { budget, batch }) : wall;
   }
@@ -71,36 +71,33 @@ export class Timer {
   /** Times `record`, which records one run of the work (compiled before, so call it once and synchronize first). */
   async time(record: () => void, options: TimeOptions = {}): Promise<Timing> {
     const { budget, batch } = { ...this.defaults, ...options };
-    const sleeps = this.probe.device.isSoftware;
-    const measure: MeasureBatch = (runs, sleep) => this.#batch(record, runs, sleep);
-    if (!sleeps) await warmUp(measure, batch);
-    const batches = await Batches.calibrate(measure, { batch, maxRuns: MAX_RUNS, sleeps });
+    const measure: MeasureBatch = (runs) => this.#batch(record, runs);
+    if (!this.probe.device.isSoftware) await warmUp(measure, batch);
+    const batches = await Batches.calibrate(measure, { batch, maxRuns: MAX_RUNS });
     const { runs, took, samples } = batches;
     const count = took > LONG ? 2 : batchCount(budget, took);
     while (samples.length < count) await batches.add();
     return { ...summarize(samples), samples, runs, clock: this.clock };
   }
 
-  async #batch(record: () => void, runs: number, sleep: number): Promise<Batch> {
+  async #batch(record: () => void, runs: number): Promise<number> {
     const all = (): void => {
       for (let i = 0; i < runs; i++) record();
     };
     if (this.clock === "timestamps") {
-      const time = await this.probe.passTime(all, sleep);
-      // The GPU's clock does not mind how long we sleep.
-      if (time !== null) return { time: Math.max(time, 1e-3), overslept: false };
+      const time = await this.probe.passTime(all);
+      if (time !== null) return Math.max(time, 1e-3);
     }
-    const { time, overslept } = await wallBatch(this.probe.device, all, sleep);
+    const time = await wallTime(this.probe.device, all);
     // Never nothing: a wait that was shorter than usual must not make the work free.
-    return { time: Math.max(time - this.wait.median, 0.05 * time), overslept };
+    return Math.max(time - this.wait.median, 0.05 * time);
   }
 }
 
 async function warmUp(measure: MeasureBatch, batch: number): Promise<void> {
   const end = performance.now() + WARM_UP;
   for (let runs = 1; performance.now() < end;) {
-    const { time } = await measure(runs, 0);
-    if (time < batch) runs = Math.min(MAX_RUNS, 2 * runs);
+    if ((await measure(runs)) < batch) runs = Math.min(MAX_RUNS, 2 * runs);
   }
 }
 
@@ -108,10 +105,6 @@ async function warmUp(measure: MeasureBatch, batch: number): Promise<void> {
 export function recordEmpty(y: Tensor): void {
   y.device.run({ kernel: empty, variant: {}, values: { value: 1 }, buffers: [y], grid: [1] });
 }
-
-/** Milliseconds to record, submit, and wait for the end. */
-export const wallTime = async ({ device }: Probe, record: () => void): Promise<number> =>
-  (await wallBatch(device, record)).time;
 
 /** Dispatches that multiply and add for a while: 64 workgroups, in registers. */
 const STEADY = { variant: { chains: 8, lanes: 1, form: "mad" } as const, groups: 64, values: { rounds: 64 } };
@@ -130,10 +123,10 @@ async function timestampsWork({ probe, wait }: Timer): Promise<boolean> {
         probe.device.run({ kernel: fma, variant, values, buffers: [y], grid: [groups], flops: 1e7 });
     };
     record();
-    while ((await wallTime(probe, record)) < STEADY_MS && dispatches < 8192) dispatches *= 2;
+    while ((await wallTime(probe.device, record)) < STEADY_MS && dispatches < 8192) dispatches *= 2;
     const ratios: number[] = [];
     for (let i = 0; i < 5; i++) {
-      const wall = (await wallTime(probe, record)) - wait.median;
+      const wall = (await wallTime(probe.device, record)) - wait.median;
       ratios.push(((await probe.passTime(record)) ?? 0) / wall);
     }
     const ratio = quantile(ratios, 0.5);

@@ -4,7 +4,6 @@
  */
 import { requestDevice, type Device } from "../src/tensor/device.js";
 import type { Block } from "../src/tensor/memory.js";
-import { nap } from "./batches.js";
 
 /** Passes one measurement may hold: WebGPU allows 4096 queries per set. */
 const MAX_PASSES = 2048;
@@ -69,9 +68,8 @@ export class Probe {
   /**
    * The sum of the times of all passes that `record` makes, in milliseconds by the GPU's clock: without the time
    * between submits, when a GPU waits for the CPU. Null if there were too many passes to time.
-   * `sleep`: milliseconds to sleep before the end is awaited, see `nap`.
    */
-  async passTime(record: () => void, sleep = 0): Promise<number | null> {
+  async passTime(record: () => void): Promise<number | null> {
     const { device, gpu } = this;
     this.#querySet ??= gpu.createQuerySet({ type: "timestamp", count: 2 * MAX_PASSES });
     const { QUERY_RESOLVE, COPY_SRC } = GPUBufferUsage;
@@ -82,7 +80,6 @@ export class Probe {
     try {
       record();
       await device.flush();
-      await nap(sleep);
     } finally {
       passes = this.#pass;
       this.#pass = -1;

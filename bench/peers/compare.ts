@@ -46,7 +46,7 @@ export async function comparePeers(
       message,
     }));
     for (const { result, problem } of chosen) {
-      const ways = await measure(libraries, problem(), { budget: quick ? BUDGET.quick : BUDGET.whole, software });
+      const ways = await measure(libraries, problem(), { budget: quick ? BUDGET.quick : BUDGET.whole });
       emit({ ...result, ways: [...ways, ...absent] });
     }
   } finally {
@@ -103,7 +103,7 @@ function describe(
 async function measure(
   libraries: readonly Library[],
   problem: Problem,
-  options: { budget: number; software: boolean },
+  options: { budget: number },
 ): Promise<PeerWay[]> {
   const results: PeerWay[] = [];
   const right: { runner: Runner; result: PeerWay }[] = [];

@@ -1,5 +1,5 @@
 /** Times the ways of several libraries in turn, so that what else the machine does hits all alike. */
-import { batchCount, Batches, wallBatch, type Batch } from "../batches.js";
+import { batchCount, Batches, wallTime } from "../batches.js";
 import { summarize, type Summary } from "../statistics.js";
 import type { Library, Way } from "./library.js";
 
@@ -13,8 +13,6 @@ export interface SideBySideOptions {
   budget: number;
   /** Milliseconds a batch takes at least. */
   batch?: number;
-  /** CPU adapters: sleep through most of a known time, see `nap`. */
-  software: boolean;
 }
 
 export interface WayTiming extends Summary {
@@ -23,6 +21,8 @@ export interface WayTiming extends Summary {
   runs: number;
 }
 
+/** Milliseconds of a batch at least: in Node its end is known a millisecond late. */
+const BATCH = 40;
 /** More runs would fill the memory with recorded commands. */
 const MAX_RUNS = 512;
 
@@ -32,12 +32,12 @@ const MAX_RUNS = 512;
  */
 export async function timeSideBySide(
   runners: readonly Runner[],
-  { budget, batch = 10, software }: SideBySideOptions,
+  { budget, batch = BATCH }: SideBySideOptions,
 ): Promise<WayTiming[]> {
   const all: Batches[] = [];
   for (const runner of runners) {
-    const measure = (runs: number, sleep: number): Promise<Batch> => batchTime(runner, runs, sleep);
-    all.push(await Batches.calibrate(measure, { batch, maxRuns: MAX_RUNS, sleeps: software }));
+    const measure = (runs: number): Promise<number> => batchTime(runner, runs);
+    all.push(await Batches.calibrate(measure, { batch, maxRuns: MAX_RUNS }));
   }
   const rounds = batchCount(
     budget,
@@ -47,11 +47,11 @@ export async function timeSideBySide(
   return all.map(({ runs, samples }) => ({ ...summarize(samples), batches: samples.length, runs }));
 }
 
-function batchTime({ library, way }: Runner, runs: number, sleep: number): Promise<Batch> {
+function batchTime({ library, way }: Runner, runs: number): Promise<number> {
   const record = async (): Promise<void> => {
     for (let i = 0; i < runs; i++) await way.run();
   };
-  return wallBatch({ flush: library.flush, synchronize: () => synchronize(library) }, record, sleep);
+  return wallTime({ flush: library.flush, synchronize: () => synchronize(library) }, record);
 }
 
 export async function synchronize({ device, flush }: Library): Promise<void> {
