@@ -170,7 +170,7 @@ export class CommandQueue {
     copy(before);
     for (const step of steps) {
       encoder ??= this.gpu.createCommandEncoder();
-      if ("kind" in step) {
+      if (step.kind !== "encoded") {
         if (step.kind !== "texture") throw new Error(`A plan cannot hold a command "${step.kind}"`);
         pass?.end();
         pass = current = undefined;
