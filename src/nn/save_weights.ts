@@ -75,7 +75,7 @@ export async function readPiece(
   const source = plain
     ? { block: value.block, offset: offset * value.itemSize, size: paddedBytes(count, value.dtype) }
     : value;
-  const format = formatOf(value.dtype, device.features.has("shader-f16"), "savePretrained");
+  const format = formatOf(value.dtype, device, "savePretrained");
   const piece = device.keep(Tensor.empty(device, [count], dtype));
   try {
     gatherInto(device, source, format, piece, { shape, strides, offset: plain ? 0 : offset });

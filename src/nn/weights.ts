@@ -172,7 +172,7 @@ async function upload(
     }
     const format =
       entry.dtype === "F16"
-        ? formatOf("float16", device.features.has("shader-f16"), entry.name)
+        ? formatOf("float16", device, entry.name)
         : SOURCE_FORMAT[entry.dtype];
     if (piecewise)
       gatherInto(device, { block: staging }, format, packed, { shape: [count], strides: [1] }, { start, count });

@@ -1,4 +1,5 @@
 import type { MatrixShape } from "../../kernels/tile_parts.js";
+import type { HalfFormat } from "./dtype.js";
 
 /** What is known of adapters by name: which kernels suit them (measured; see PERFORMANCE in the README and `npm run bench`). */
 
@@ -17,6 +18,8 @@ export interface AdapterKind {
   fusedMultiplyAdd: boolean;
   /** Lanes of every subgroup, for kernels that broadcast among them; 0 where that does not pay or the size varies. */
   broadcastLanes: number;
+  /** Halves as shader-f16's type, or as words of two: llvmpipe loads lane by lane and number by number, words for a third. */
+  halfFormat: HalfFormat;
   /** Threads that walk through memory side by side: the lanes of a CPU adapter's subgroup; 0 on GPUs (kernels/streams.ts). */
   streamLanes: number;
   /** Subgroups have four lanes, which trade numbers by quad swaps for less than they load them. */
@@ -54,6 +57,7 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
     isSoftware,
     fusedMultiplyAdd: llvmpipe,
     broadcastLanes: llvmpipe ? lanes : 0,
+    halfFormat: features.has("shader-f16") && !llvmpipe ? "f16" : "pack16",
     streamLanes: isSoftware ? lanes || SOFTWARE_LANES : 0,
     quadSwaps: swiftShader && lanes === 4,
     cheapTextures: swiftShader,

@@ -5,7 +5,7 @@ import { CommandQueue } from "./command_queue.js";
 import { DeviceLostError, NoAdapterError } from "./errors.js";
 import { Memory, type Block, type MemoryUse } from "./memory.js";
 import { packParams, type Binding, type BufferRange } from "./pipeline_cache.js";
-import type { DType } from "./dtype.js";
+import type { DType, HalfFormat } from "./dtype.js";
 import { Recording } from "./recording.js";
 import { Tensor } from "./tensor.js";
 import { TextureCache } from "./texture_cache.js";
@@ -121,6 +121,7 @@ export class Device {
   readonly isSoftware: boolean;
   readonly fusedMultiplyAdd: boolean;
   readonly broadcastLanes: number;
+  readonly halfFormat: HalfFormat;
   readonly streamLanes: number;
   readonly quadSwaps: boolean;
   readonly cheapTextures: boolean;
@@ -143,6 +144,7 @@ export class Device {
     this.isSoftware = kind.isSoftware;
     this.fusedMultiplyAdd = kind.fusedMultiplyAdd;
     this.broadcastLanes = kind.broadcastLanes;
+    this.halfFormat = kind.halfFormat;
     this.streamLanes = kind.streamLanes;
     this.quadSwaps = kind.quadSwaps;
     this.cheapTextures = kind.cheapTextures;

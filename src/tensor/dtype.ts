@@ -14,10 +14,13 @@ export function product(shape: readonly number[]): number {
   return size;
 }
 
-/** The kernel format of a floating dtype on a device with or without shader-f16. */
-export function formatOf(dtype: DType, shaderF16: boolean, op: string): Format {
+/** How a device's kernels read halves. */
+export type HalfFormat = Extract<Format, "f16" | "pack16">;
+
+/** The kernel format of a floating dtype on a device. */
+export function formatOf(dtype: DType, { halfFormat }: { halfFormat: HalfFormat }, op: string): Format {
   if (dtype === "float32") return "f32";
-  if (dtype === "float16") return shaderF16 ? "f16" : "pack16";
+  if (dtype === "float16") return halfFormat;
   throw new TypeError(`${op}: needs a floating-point tensor, got ${dtype}`);
 }
 

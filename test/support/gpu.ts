@@ -6,7 +6,10 @@ import { matrixTile } from "../../src/tensor/ops/tiling_hardware.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { rounded, sample, type FloatType, type Reference } from "../cases/data.js";
 
-export const DTYPES: readonly FloatType[] = ["float32", "float16"];
+/** Set where vitest runs the tests of kernels once more, on halves as shader-f16 reads them whatever the device would choose. */
+const native = globalThis.process?.env.WEBGPU_DIFFUSERS_TEST_HALVES === "native";
+
+export const DTYPES: readonly FloatType[] = native ? ["float16"] : ["float32", "float16"];
 
 let shared: Promise<Device> | undefined;
 
@@ -15,6 +18,7 @@ export function testDevice(): Promise<Device> {
   shared ??= requestDevice().then((device) => {
     // Made on first use and kept for good; made here, they cannot look like a leak.
     for (const dtype of ["float32", "float16", "int32"] as const) device.dummy(dtype);
+    if (native && device.features.has("shader-f16")) Object.assign(device, { halfFormat: "f16" });
     return device;
   });
   return shared;
@@ -79,7 +83,9 @@ export async function kernelsRun(work: () => void): Promise<string[]> {
 
 /** Runs `work` with the kernels that real GPUs get: CPU adapters, as tests mostly have them, choose others. */
 export const asHardware = <T>(work: () => Promise<T>): Promise<T> =>
-  pretending({ isSoftware: false, streamLanes: 0 }, work);
+  testDevice().then(({ features }) =>
+    pretending({ isSoftware: false, streamLanes: 0, halfFormat: features.has("shader-f16") ? "f16" : "pack16" }, work),
+  );
 
 /** Tiles of every kind of product kernel that this device can run on a dtype, whatever it would choose. */
 export async function kindsOfTile(dtype: FloatType): Promise<Tile[]> {

@@ -96,10 +96,11 @@ describe("sizes and formats", () => {
     expect(product([2, 3, 0])).toBe(0);
   });
 
-  test("a dtype's kernel format depends on shader-f16", () => {
-    expect(formatOf("float32", false, "op")).toBe("f32");
-    expect(formatOf("float16", true, "op")).toBe("f16");
-    expect(formatOf("float16", false, "op")).toBe("pack16");
-    expect(() => formatOf("int32", true, "op")).toThrow("op: needs a floating-point tensor, got int32");
+  test("a dtype's kernel format depends on how the device reads halves", () => {
+    const [native, packed] = [{ halfFormat: "f16" }, { halfFormat: "pack16" }] as const;
+    expect(formatOf("float32", packed, "op")).toBe("f32");
+    expect(formatOf("float16", native, "op")).toBe("f16");
+    expect(formatOf("float16", packed, "op")).toBe("pack16");
+    expect(() => formatOf("int32", native, "op")).toThrow("op: needs a floating-point tensor, got int32");
   });
 });

@@ -12,7 +12,7 @@ export function formatFor(op: string, x: Tensor, ...others: (Tensor | null | und
     if (other.dtype !== x.dtype) throw new TypeError(`${op}: the dtypes differ, got ${String(x)} and ${String(other)}`);
     if (other.device !== x.device) throw new Error(`${op}: the tensors are on different devices`);
   }
-  return formatOf(x.dtype, x.device.features.has("shader-f16"), op);
+  return formatOf(x.dtype, x.device, op);
 }
 
 /** A grid of `count` workgroups folded over y, because a dimension holds at most 65535. */

@@ -41,7 +41,7 @@ export function gatherInto(
   const target = whole ? y : { block: y.block, offset: (part?.start ?? 0) * y.itemSize, size: quads * 4 * y.itemSize };
   runStream(device, quads, {
     kernel,
-    variant: { from, to: formatOf(y.dtype, device.features.has("shader-f16"), "copy") },
+    variant: { from, to: formatOf(y.dtype, device, "copy") },
     values: { size, offset, n1, n2, n3, s0, s1, s2, s3, ...columns },
     buffers: [source, target],
   });
@@ -49,7 +49,7 @@ export function gatherInto(
 
 function gather(x: Tensor, view: Gather, dtype: DType = x.dtype): Tensor {
   if (view.shape.length > 4) throw new RangeError(`copy: takes at most 4 axes, got [${view.shape.join(", ")}]`);
-  const [from] = [x.dtype, dtype].map((type) => formatOf(type, x.device.features.has("shader-f16"), "copy"));
+  const [from] = [x.dtype, dtype].map((type) => formatOf(type, x.device, "copy"));
   const y = Tensor.empty(x.device, view.shape, dtype);
   gatherInto(x.device, x, from, y, view);
   return y;

@@ -19,7 +19,7 @@ export function mixTokens(x: Tensor, w: Tensor, { dtype = x.dtype }: { dtype?: D
       `mixTokens: takes x [batch, n, channels] and float32 w [n, m], got ${String(x)}, ${String(w)}`,
     );
   const y = Tensor.empty(device, [batch, w.shape[1], channels], dtype);
-  const [from, to] = [x.dtype, dtype].map((type) => formatOf(type, device.features.has("shader-f16"), "mixTokens"));
+  const [from, to] = [x.dtype, dtype].map((type) => formatOf(type, device, "mixTokens"));
   runStream(device, quadsOf(y), {
     kernel,
     variant: { from, to, aligned: channels % 4 === 0 },

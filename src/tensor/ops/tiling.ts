@@ -61,12 +61,16 @@ const smallTile = (n: number): Tile => ({ tileM: 4, tileN4: n % 8 === 0 ? 2 : 1 
 /** Work from which a faster kernel is worth the second or so that CPU adapters take to compile it. */
 export const LONG = 5e8;
 
-/** llvmpipe. 32 x 32 sums are among the fastest (24 x 32 with the taps of a kernel), and 16 x 16 compile in a third of the time. */
-function broadcastTile(device: Device, { m, n, k, run = k }: ProductShape): Tile | null {
+/**
+ * llvmpipe. 32 x 32 sums are among the fastest (24 x 32 with the taps of a kernel over numbers that are no halves), and 16 x 16
+ * compile in a third of the time.
+ */
+function broadcastTile(device: Device, { m, n, k, run = k, wBytes }: ProductShape): Tile | null {
   const lanes = device.broadcastLanes;
   const by = "broadcast" as const;
   const blocks = Math.ceil(m / lanes);
-  if (2 * m * n * k >= LONG && n % 32 === 0) return { by, lanes, tileM: Math.min(run < k ? 3 : 4, blocks), tileN4: 8 };
+  const tall = run === k || wBytes < 4 * n * k ? 4 : 3;
+  if (2 * m * n * k >= LONG && n % 32 === 0) return { by, lanes, tileM: Math.min(tall, blocks), tileN4: 8 };
   return n >= 16 ? { by, lanes, tileM: Math.min(2, blocks), tileN4: n % 16 === 0 ? 4 : 2 } : null;
 }
 
