@@ -4,7 +4,7 @@ import { Tensor } from "../tensor.js";
 import { attentionOperands, type AttentionOperands, type AttentionShape } from "./attention_operands.js";
 import { attentionByScores } from "./attention_scores.js";
 import { foldedGrid, quadsOf, rowRuns } from "./common.js";
-import { flashAttention, MAX_FLASH_HEAD, type AnyFlashTile } from "./flash_attention.js";
+import { canFlash, flashAttention, type AnyFlashTile } from "./flash_attention.js";
 import type { Tile } from "./tiling.js";
 
 export interface AttentionOptions {
@@ -43,8 +43,8 @@ export function attention(q: Operand, k: Operand, v: Operand, options: Attention
   const aligned = headSize % 4 === 0;
   const operands = attentionOperands("attention", q, k, v);
   const { device } = operands;
-  const mayFlash = aligned && headSize <= MAX_FLASH_HEAD && !device.isSoftware;
-  const by = options.by ?? (device.plainKernels || !aligned ? "plain" : mayFlash ? "flash" : "scores");
+  const by =
+    options.by ?? (device.plainKernels || !aligned ? "plain" : canFlash(device, headSize) ? "flash" : "scores");
   const shape = { batch, queries, keys, headSize, heads, causal, scale };
   if (by === "flash") return flashAttention(operands, shape, options.flashTile);
   if (by === "scores") return attentionByScores(operands, shape, options.tile);

@@ -1,4 +1,4 @@
-/** Attention by the flash kernels, for GPUs: which of them and which tile suits the product and the device. */
+/** Attention by the flash kernels: which of them and which tile suits the product and the device. */
 import { flashAttention as byLanes, flashSizes, type FlashTile } from "../../../kernels/flash_attention.wgsl.js";
 import {
   flashAttentionMatrix as byMatrices,
@@ -6,6 +6,7 @@ import {
   type FlashMatrixTile,
   type FlashMatrixVariant,
 } from "../../../kernels/flash_attention_matrix.wgsl.js";
+import { flashAttentionLanes as bySharing, type FlashLanesTile } from "../../../kernels/flash_attention_lanes.wgsl.js";
 import type { Format } from "../../../kernels/wgsl.js";
 import type { Device, Run } from "../device.js";
 import { Tensor } from "../tensor.js";
@@ -13,11 +14,20 @@ import type { AttentionOperands, AttentionShape } from "./attention_operands.js"
 import { rowRuns } from "./common.js";
 
 /** The largest head size that the tiles are made for; of larger ones the scores cost less in memory than q in workgroups. */
-export const MAX_FLASH_HEAD = 160;
+const MAX_HEAD = 160;
+/** The same where lanes share keys: of larger ones q and the results no longer stay near, and compiling takes seconds. */
+const MAX_LANES_HEAD = 48;
+/** Work from which its fastest tile is worth two seconds more of compiling. */
+const LONG = 2e9;
 /** Workgroups that keep every core of a large GPU busy. */
 const BUSY = 128;
 
-export type AnyFlashTile = FlashTile | FlashMatrixTile;
+export type AnyFlashTile = FlashTile | FlashMatrixTile | FlashLanesTile;
+
+/** Whether a device has a flash kernel for heads of this size that beats three passes. */
+export const canFlash = ({ isSoftware, broadcastLanes }: Device, headSize: number): boolean =>
+  headSize % 4 === 0 && (isSoftware ? broadcastLanes > 0 && headSize <= MAX_LANES_HEAD : headSize <= MAX_HEAD);
+
 type Slots = Pick<AttentionShape, "queries" | "keys" | "headSize"> & { slots: number };
 type Capable = Pick<Device, "limits" | "productUnits">;
 
@@ -28,7 +38,8 @@ export function flashAttention(
   tile?: AnyFlashTile,
 ): Tensor {
   const slots = batch * heads;
-  const chosen = tile ?? flashTile(device, format, { queries, keys, headSize, slots });
+  const own = { queries, keys, headSize, slots };
+  const chosen = tile ?? (device.isSoftware ? lanesTile(device, own) : flashTile(device, format, own));
   const y = Tensor.empty(device, [batch, queries, heads * headSize], tensors[0].dtype);
   const flopsPerQuery = 4 * slots * keys * headSize;
   const run = <V>(perGroup: number, work: Pick<Run<V>, "kernel" | "variant">, own: Record<string, number>): void => {
@@ -44,12 +55,20 @@ export function flashAttention(
   if ("blocks" in chosen) {
     const variant = matrixVariant(device, headSize, chosen);
     run(flashMatrixSizes(variant).queries, { kernel: byMatrices, variant }, {});
+  } else if ("lanes" in chosen) {
+    const variant = { format, headSize, fma: device.fusedMultiplyAdd, ...chosen };
+    run(chosen.lanes * chosen.rows, { kernel: bySharing, variant }, {});
   } else {
     const variant = { format, headSize, fma: device.fusedMultiplyAdd, ...chosen };
     const { queries: perGroup, parts } = flashSizes(chosen, headSize);
     run(perGroup, { kernel: byLanes, variant }, { parts });
   }
   return y;
+}
+
+function lanesTile({ broadcastLanes: lanes }: Device, { queries, keys, headSize, slots }: Slots): FlashLanesTile {
+  const rows = 4 * slots * queries * keys * headSize >= LONG ? 4 : 2;
+  return { lanes, rows: Math.min(rows, Math.ceil(queries / lanes)), keys: 2 };
 }
 
 function matrixVariant(
@@ -89,7 +108,11 @@ const FEW_KEYS = 128;
 const FEW_KEYS_TILES = [4, 2, 1].map((subgroups): FlashMatrixTile => ({ subgroups, blocks: 1, keys: 16 }));
 
 /** The first tile that fits into the device's workgroup memory and keeps it busy, or else the last that fits. */
-export function flashTile(device: Capable, format: Format, { queries, keys, headSize, slots }: Slots): AnyFlashTile {
+export function flashTile(
+  device: Capable,
+  format: Format,
+  { queries, keys, headSize, slots }: Slots,
+): FlashTile | FlashMatrixTile {
   const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: most } = device.limits;
   type Sizes = Record<"bytes" | "threads" | "queries", number>;
   const chosen = <T>(tiles: readonly T[], sizes: (tile: T) => Sizes): T | undefined => {
