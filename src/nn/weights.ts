@@ -170,10 +170,7 @@ async function upload(
       const bytes = await read(from + offset, from + Math.min(offset + WINDOW, count * itemBytes));
       device.queue.push({ kind: "write", block: staging, offset, data: wholeWords(bytes) });
     }
-    const format =
-      entry.dtype === "F16"
-        ? formatOf("float16", device, entry.name)
-        : SOURCE_FORMAT[entry.dtype];
+    const format = entry.dtype === "F16" ? formatOf("float16", device, entry.name) : SOURCE_FORMAT[entry.dtype];
     if (piecewise)
       gatherInto(device, { block: staging }, format, packed, { shape: [count], strides: [1] }, { start, count });
     else gatherInto(device, { block: staging }, format, packed, packedView(parameter));

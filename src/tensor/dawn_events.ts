@@ -1,6 +1,6 @@
 /**
  * Dawn's Node binding asks for events by `setImmediate`, over and over, as long as anything is under way: that keeps a core busy,
- * which the event loop and, on CPU adapters, the work itself would use (of two cores it takes a third of the speed). It looks
+ * which the event loop and, on CPU adapters, the work itself would use (of two cores it took up to half of the speed). It looks
  * `setImmediate` up at each call; so while its own calls run, and only then, it finds one here that comes back later.
  */
 

@@ -25,7 +25,8 @@ export function stripes(
   { images, spatial }: { images: number; spatial: number },
 ): Stripes {
   const width = columns.reduce(gcd);
-  const lanes = gcd(Math.max(1, streamLanes), width);
+  // Threads of a GPU read together what lies together, whichever of them make a subgroup.
+  const lanes = gcd(streamLanes || STRIPE_THREADS, width);
   let held = HELD;
   while ((width / lanes) % held !== 0) held--;
   const quads = columns.reduce((a, b) => a + b);
