@@ -1,6 +1,6 @@
 /**
  * o = softmax(q kᵀ · scale) v of one head, with an online softmax (Milakov & Gimelshein 2018), for CPU adapters whose subgroups
- * broadcast cheaply (llvmpipe). A workgroup is one subgroup. A lane has `rows` queries of its own, `lanes` apart, and keeps them and
+ * have a known size. A workgroup is one subgroup. A lane has `rows` queries of its own, `lanes` apart, and keeps them and
  * their results in registers; the lanes load some keys together and broadcast them. So scores never reach memory, where each
  * costs more than the arithmetic in it: llvmpipe loads and stores lane by lane and number by number. Sums are in f32.
  */

@@ -235,15 +235,15 @@ describe("attention", () => {
           }
   });
 
-  test("GPUs take the flash kernel for heads of up to 160, llvmpipe its own of up to 48, others three passes", async () => {
+  test("GPUs take the flash kernel for heads of up to 160, CPU adapters their own for small ones and three passes for others", async () => {
     const ran = (headSize: number): Promise<string[]> =>
       gpu.withTensors(async (make) => {
         const x = make(new Float32Array(2 * headSize), [1, 2, headSize], "float32");
         return gpu.kernelsRun(() => attention(x, x, x, { heads: 1 }).dispose());
       });
     const passes = ["attention scores", "softmax", "attention values"];
-    const { broadcastLanes, isSoftware } = await gpu.testDevice();
-    if (isSoftware) expect(await ran(48)).toEqual(broadcastLanes > 0 ? ["flash attention by lanes"] : passes);
+    const { broadcastLanes, quadSwaps, isSoftware } = await gpu.testDevice();
+    if (isSoftware && (broadcastLanes > 0 || quadSwaps)) expect(await ran(32)).toEqual(["flash attention by lanes"]);
     if (isSoftware) expect(await ran(52)).toEqual(passes);
     await gpu.asHardware(async () => {
       expect(await ran(8)).toEqual(["flash attention"]);

@@ -15,8 +15,9 @@ import { rowRuns } from "./common.js";
 
 /** The largest head size that the tiles are made for; of larger ones the scores cost less in memory than q in workgroups. */
 const MAX_HEAD = 160;
-/** The same where lanes share keys: of larger ones q and the results no longer stay near, and compiling takes seconds. */
-const MAX_LANES_HEAD = 48;
+/** The same where lanes share keys, on llvmpipe and on SwiftShader: of larger ones q and the results do not stay near, and
+ *  compiling takes seconds. */
+const MAX_LANES_HEAD = { broadcast: 48, swap: 32 };
 /** Work from which its fastest tile is worth two seconds more of compiling. */
 const LONG = 2e9;
 /** Workgroups that keep every core of a large GPU busy. */
@@ -25,8 +26,10 @@ const BUSY = 128;
 export type AnyFlashTile = FlashTile | FlashMatrixTile | FlashLanesTile;
 
 /** Whether a device has a flash kernel for heads of this size that beats three passes. */
-export const canFlash = ({ isSoftware, broadcastLanes }: Device, headSize: number): boolean =>
-  headSize % 4 === 0 && (isSoftware ? broadcastLanes > 0 && headSize <= MAX_LANES_HEAD : headSize <= MAX_HEAD);
+export function canFlash({ isSoftware, broadcastLanes, quadSwaps }: Device, headSize: number): boolean {
+  const most = !isSoftware ? MAX_HEAD : broadcastLanes > 0 ? MAX_LANES_HEAD.broadcast : MAX_LANES_HEAD.swap;
+  return headSize % 4 === 0 && headSize <= most && (!isSoftware || broadcastLanes > 0 || quadSwaps);
+}
 
 type Slots = Pick<AttentionShape, "queries" | "keys" | "headSize"> & { slots: number };
 type Capable = Pick<Device, "limits" | "productUnits">;
@@ -66,8 +69,9 @@ export function flashAttention(
   return y;
 }
 
-function lanesTile({ broadcastLanes: lanes }: Device, { queries, keys, headSize, slots }: Slots): FlashLanesTile {
-  const rows = 4 * slots * queries * keys * headSize >= LONG ? 4 : 2;
+function lanesTile({ streamLanes: lanes, quadSwaps }: Device, shape: Slots): FlashLanesTile {
+  const { queries, keys, headSize, slots } = shape;
+  const rows = quadSwaps || 4 * slots * queries * keys * headSize >= LONG ? 4 : 2;
   return { lanes, rows: Math.min(rows, Math.ceil(queries / lanes)), keys: 2 };
 }
 
