@@ -2,8 +2,8 @@
  * Scaled dot-product attention: o = softmax(q kᵀ / sqrt(d)) v for each head, with an online softmax (Milakov & Gimelshein
  * 2018), so no score matrix is ever in memory. Tokens are [batch, tokens, heads * d].
  *
- * A thread per quad of the result, any head size: the reference of flash_attention.wgsl.ts (GPUs) and
- * attention_scores.wgsl.ts (CPU adapters, and heads larger than 160).
+ * A thread per quad of the result, any head size: the reference of the flash kernels and of
+ * attention_scores.wgsl.ts.
  */
 import { visible } from "./attention_parts.js";
 import { enable, linearWorkgroup, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";

@@ -1,5 +1,17 @@
 /** Texts that the kernels of attention share: what a query sees, and of flash ones where a workgroup stands and how it loads. */
 
+import { u32s } from "./wgsl.js";
+
+/**
+ * Params of flash kernels. `start` and `end`: the queries of a dispatch; the workgroup's y is image * heads + head. q, k and v may be
+ * columns of wider matrices: their tokens lie `…_stride` elements apart, the first at `…_start`, both multiples of 4.
+ */
+export const flashParams = {
+  ...u32s("heads", "queries", "keys", "causal", "start", "end"),
+  ...u32s("q_stride", "q_start", "k_stride", "k_start", "v_stride", "v_start"),
+  scale: "f32",
+} as const;
+
 /** Keys that a query may see. */
 export const visible = /* wgsl */ `
 /** Keys that a query may see. */

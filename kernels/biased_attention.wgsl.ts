@@ -5,32 +5,24 @@
  * Rows of scores are [batch * heads, queries of this run, width], width a multiple of 4; those of weights are a quad longer.
  * Tokens of q, k and v lie `…_stride` elements apart, the first at `…_start`.
  */
-import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
-
-export const WORKGROUP_SIZE = 64;
+import { overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { enable, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 const params = {
-  ...u32s("heads", "head_size", "queries", "keys", "width", "first", "count", "quads", "size", "masked"),
+  ...STREAM_PARAMS,
+  ...u32s("heads", "head_size", "queries", "keys", "width", "first", "count", "size", "masked"),
   ...u32s("q_stride", "q_start", "k_stride", "k_start", "v_stride", "v_start"),
   scale: "f32",
 } as const;
 
-const main = (body: string): string => `
-@compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;
-  if (i >= params.quads) { return; }
-  ${body}
-}`;
+const quadOf = (f: (lane: number) => string): string => `vec4f(${range(4).map(f).join(", ")})`;
 
-const lanes = (f: (lane: number) => string): string => `vec4f(${range(4).map(f).join(", ")})`;
-
-/** A thread per quad of keys. `masked`: how many keys have a mask; those after them are seen by all. */
-export const biasedScores: Kernel<{ format: Format }> = {
+/** Quads of keys. `masked`: how many keys have a mask; those after them are seen by all. */
+export const biasedScores: Kernel<{ format: Format } & StreamVariant> = {
   name: "biased_scores",
   params,
   bindings: () => ["read", "read", "read", "write"],
-  source({ format }) {
+  source({ format, lanes }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}
 ${tensor(1, "q", "read", format)}${tensor(2, "k", "read", format)}${tensor(3, "mask", "read", "f32")}${tensor(4, "y", "write", "f32")}
 fn score(slot: u32, query: u32, key: u32) -> f32 {
@@ -45,13 +37,16 @@ fn score(slot: u32, query: u32, key: u32) -> f32 {
   if (key < params.masked) { bias = (1.0 - load_mask(batch * params.masked + key)) * -10000.0; }
   return sum * params.scale + bias;
 }
-${main(`
+${overQuads(
+  { lanes },
+  `
   let quads_across = params.width >> 2u;
   let row = i / quads_across;
   let key = 4u * (i % quads_across);
   let slot = row / params.count;
   let query = params.first + row % params.count;
-  store4_y(i, ${lanes((lane) => `score(slot, query, key + ${lane}u)`)});`)}`;
+  store4_y(i, ${quadOf((lane) => `score(slot, query, key + ${lane}u)`)});`,
+)}`;
   },
 };
 
@@ -60,14 +55,14 @@ const ALIGNED_QUAD = `let across = (params.heads * params.head_size) >> 2u;
   let quad = (image * params.queries + params.first) * across + i % (params.count * across);`;
 
 /**
- * A thread per quad of channels of the result. Runs of some of the queries need channels in whole quads (`aligned`), or
+ * Quads of channels of the result. Runs of some of the queries need channels in whole quads (`aligned`), or
  * two runs would write to one quad.
  */
-export const biasedValues: Kernel<{ format: Format; aligned: boolean }> = {
+export const biasedValues: Kernel<{ format: Format; aligned: boolean } & StreamVariant> = {
   name: "biased_values",
   params,
   bindings: () => ["read", "read", "write"],
-  source({ format, aligned }) {
+  source({ format, aligned, lanes }) {
     return wgsl`${enable(format)}${paramsStruct(this.params)}
 ${tensor(1, "weights", "read", "f32")}${tensor(2, "v", "read", format)}${tensor(3, "y", "write", format)}
 fn value(element: u32) -> f32 {
@@ -86,8 +81,11 @@ fn value(element: u32) -> f32 {
   }
   return sum * load_weights(weights_row + params.width);
 }
-${main(`
+${overQuads(
+  { lanes },
+  `
   ${aligned ? ALIGNED_QUAD : "let quad = i;"}
-  store4_y(quad, ${lanes((lane) => `value(4u * quad + ${lane}u)`)});`)}`;
+  store4_y(quad, ${quadOf((lane) => `value(4u * quad + ${lane}u)`)});`,
+)}`;
   },
 };

@@ -3,7 +3,7 @@
  * format on the way. One kernel for permutations, slices, casts, and the repacking of weights.
  * y is dense, or columns of a wider matrix: rows of `y_across` quads, `y_stride` quads apart, the first at quad `y_start`.
  */
-import { overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { eachElement, overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
 import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 /** Formats that a file may hold besides ours: bf16 is the upper half of an f32. */
@@ -37,11 +37,10 @@ fn at(element: u32) -> u32 {
   let r2 = r3 / params.n2;
   return params.offset + (r2 / params.n1) * params.s0 + (r2 % params.n1) * params.s1 + i2 * params.s2 + i3 * params.s3;
 }
+fn gathered(element: u32) -> f32 { return load_x(at(element)); }
 ${overQuads(
   { lanes },
-  `
-  let e = 4u * i;
-  store4_y(params.y_start + (i / params.y_across) * params.y_stride + i % params.y_across, vec4f(load_x(at(e)), load_x(at(e + 1u)), load_x(at(e + 2u)), load_x(at(e + 3u))));`,
+  `  store4_y(params.y_start + (i / params.y_across) * params.y_stride + i % params.y_across, ${eachElement("gathered")});`,
 )}`;
   },
 };

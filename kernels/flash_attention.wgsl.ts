@@ -7,7 +7,7 @@
  * memory, where q and the weights lie as quads of four queries and k and v (in turn at the same place) as quads of the head.
  * k and v are loaded a phase ahead of their use. Sums are in f32, exponents to base 2: q is multiplied by scale · log2 e.
  */
-import { fetcher, standing, visible } from "./attention_parts.js";
+import { fetcher, flashParams, standing, visible } from "./attention_parts.js";
 import { lines } from "./tile_parts.js";
 import { enable, multiplyAdd, paramsStruct, range, tensor, u32s, type Format, type Kernel } from "./wgsl.js";
 
@@ -28,15 +28,8 @@ export interface FlashVariant extends FlashTile {
   fma: boolean;
 }
 
-/**
- * `parts`: quads of a head. `start` and `end`: the queries of a dispatch; the workgroup's y is image * heads + head. q, k and v may be columns of wider
- * matrices: their tokens lie `…_stride` elements apart, the first at `…_start`, both multiples of 4.
- */
-const params = {
-  ...u32s("heads", "parts", "queries", "keys", "causal", "start", "end"),
-  ...u32s("q_stride", "q_start", "k_stride", "k_start", "v_stride", "v_start"),
-  scale: "f32",
-} as const;
+/** `parts`: quads of a head. */
+const params = { ...flashParams, ...u32s("parts") };
 
 /** What follows from a tile: threads of a workgroup, its queries, the keys of a turn, bytes of workgroup memory. */
 export function flashSizes({ rows, keys, columns, groups }: FlashTile, headSize: number) {

@@ -4,9 +4,9 @@
  * their results in registers; the lanes load some keys together and broadcast them. So scores never reach memory, where each
  * costs more than the arithmetic in it: llvmpipe loads and stores lane by lane and number by number. Sums are in f32.
  */
-import { standing, visible } from "./attention_parts.js";
+import { flashParams as params, standing, visible } from "./attention_parts.js";
 import { lines } from "./tile_parts.js";
-import { enable, multiplyAdd, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { enable, multiplyAdd, paramsStruct, range, tensor, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export interface FlashLanesTile {
   lanes: number;
@@ -21,13 +21,6 @@ export interface FlashLanesVariant extends FlashLanesTile {
   headSize: number;
   fma: boolean;
 }
-
-/** The params are those of flash_attention.wgsl.ts, whose `parts` the variant has here. */
-const params = {
-  ...u32s("heads", "queries", "keys", "causal", "start", "end"),
-  ...u32s("q_stride", "q_start", "k_stride", "k_start", "v_stride", "v_start"),
-  scale: "f32",
-} as const;
 
 const COMPONENTS = ["x", "y", "z", "w"];
 

@@ -7,9 +7,9 @@
  * the row's maximum that weights refer to is only raised, and the result rescaled through memory, when a score of the tile is
  * past it by more than SLACK; a weight is then at most 2^SLACK, far from a half's largest number.
  */
-import { fetcher, standing, visible } from "./attention_parts.js";
+import { fetcher, flashParams as params, standing, visible } from "./attention_parts.js";
 import { enableTile, lines, type MatrixShape } from "./tile_parts.js";
-import { paramsStruct, range, tensor, u32s, type Kernel } from "./wgsl.js";
+import { paramsStruct, range, tensor, type Kernel } from "./wgsl.js";
 
 export interface FlashMatrixTile {
   subgroups: number;
@@ -24,13 +24,6 @@ export interface FlashMatrixVariant extends FlashMatrixTile {
   matrix: MatrixShape;
   lanes: number;
 }
-
-/** As in flash_attention.wgsl.ts. */
-const params = {
-  ...u32s("heads", "queries", "keys", "causal", "start", "end"),
-  ...u32s("q_stride", "q_start", "k_stride", "k_start", "v_stride", "v_start"),
-  scale: "f32",
-} as const;
 
 const SLACK = 8;
 /** Quads behind each row in workgroup memory: without them, rows begin in the same banks. */

@@ -1,10 +1,10 @@
-import { biasedScores, biasedValues, WORKGROUP_SIZE } from "../../../kernels/biased_attention.wgsl.js";
+import { biasedScores, biasedValues } from "../../../kernels/biased_attention.wgsl.js";
 import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
 import { attentionOperands } from "./attention_operands.js";
 import { CHUNK_SCORES } from "./attention_scores.js";
-import { foldedGrid } from "./common.js";
 import { softmax } from "./softmax.js";
+import { runStream } from "./streams.js";
 
 export interface BiasedAttentionOptions {
   heads: number;
@@ -52,24 +52,20 @@ export function biasedAttention(q: Operand, k: Operand, v: Operand, options: Bia
       const flops = flopsPerQuery * count;
       const scores = Tensor.empty(device, [slots, count, width], "float32");
       const weights = Tensor.empty(device, [slots, count, width + 4], "float32");
-      const across = (quads: number): { values: typeof values & { quads: number }; grid: number[]; flops: number } => ({
-        values: { ...values, quads },
-        grid: foldedGrid(Math.ceil(quads / WORKGROUP_SIZE)),
-        flops,
-      });
-      const quads = Math.ceil((batch * count * channels) / 4);
-      device.run({
+      runStream(device, scores.size / 4, {
         kernel: biasedScores,
         variant: { format },
+        values,
         buffers: [tensors[0], tensors[1], mask, scores],
-        ...across(scores.size / 4),
+        flops,
       });
       softmax(scores, weights, { valid: keys, first: causal ? first + 1 : keys, period: count, scale: 1 });
-      device.run({
+      runStream(device, Math.ceil((batch * count * channels) / 4), {
         kernel: biasedValues,
         variant: { format, aligned },
+        values,
         buffers: [weights, tensors[2], y],
-        ...across(quads),
+        flops,
       });
     });
   return y;

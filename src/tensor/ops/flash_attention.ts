@@ -1,12 +1,12 @@
 /** Attention by the flash kernels: which of them and which tile suits the product and the device. */
-import { flashAttention as byLanes, flashSizes, type FlashTile } from "../../../kernels/flash_attention.wgsl.js";
+import { flashAttention as byThreads, flashSizes, type FlashTile } from "../../../kernels/flash_attention.wgsl.js";
 import {
   flashAttentionMatrix as byMatrices,
   flashMatrixSizes,
   type FlashMatrixTile,
   type FlashMatrixVariant,
 } from "../../../kernels/flash_attention_matrix.wgsl.js";
-import { flashAttentionLanes as bySharing, type FlashLanesTile } from "../../../kernels/flash_attention_lanes.wgsl.js";
+import { flashAttentionLanes as byLanes, type FlashLanesTile } from "../../../kernels/flash_attention_lanes.wgsl.js";
 import type { Format } from "../../../kernels/wgsl.js";
 import type { Device, Run } from "../device.js";
 import { Tensor } from "../tensor.js";
@@ -41,8 +41,8 @@ export function flashAttention(
   tile?: AnyFlashTile,
 ): Tensor {
   const slots = batch * heads;
-  const own = { queries, keys, headSize, slots };
-  const chosen = tile ?? (device.isSoftware ? lanesTile(device, own) : flashTile(device, format, own));
+  const sizes = { queries, keys, headSize, slots };
+  const chosen = tile ?? (device.isSoftware ? lanesTile(device, sizes) : flashTile(device, format, sizes));
   const y = Tensor.empty(device, [batch, queries, heads * headSize], tensors[0].dtype);
   const flopsPerQuery = 4 * slots * keys * headSize;
   const run = <V>(perGroup: number, work: Pick<Run<V>, "kernel" | "variant">, own: Record<string, number>): void => {
@@ -60,11 +60,11 @@ export function flashAttention(
     run(flashMatrixSizes(variant).queries, { kernel: byMatrices, variant }, {});
   } else if ("lanes" in chosen) {
     const variant = { format, headSize, fma: device.fusedMultiplyAdd, ...chosen };
-    run(chosen.lanes * chosen.rows, { kernel: bySharing, variant }, {});
+    run(chosen.lanes * chosen.rows, { kernel: byLanes, variant }, {});
   } else {
     const variant = { format, headSize, fma: device.fusedMultiplyAdd, ...chosen };
     const { queries: perGroup, parts } = flashSizes(chosen, headSize);
-    run(perGroup, { kernel: byLanes, variant }, { parts });
+    run(perGroup, { kernel: byThreads, variant }, { parts });
   }
   return y;
 }

@@ -102,10 +102,9 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps, by, ..
   expectShape("layerNorm", "weight", weight, [width]);
   expectShape("layerNorm", "bias", bias, [width]);
   const format = formatFor("layerNorm", x, weight, bias);
-  const chosen = by || device.plainKernels || device.isSoftware ? null : teamPlan(device, width);
-  const plan = how.team ?? chosen;
-  if (!plan && width % 4 === 0 && (by ?? (device.plainKernels ? "plain" : "rows")) === "rows")
-    return layerNormByRows({ x, weight, bias, format, eps });
+  const plain = width % 4 !== 0 || (by ? by === "plain" : device.plainKernels);
+  const plan = how.team ?? (by || plain || device.isSoftware ? null : teamPlan(device, width));
+  if (!plan && !plain) return layerNormByRows({ x, weight, bias, format, eps });
   const y = Tensor.empty(device, x.shape, x.dtype);
   const rows = x.size / width;
   const call = { values: { rows, width, eps }, buffers: [x, weight, bias, y] };

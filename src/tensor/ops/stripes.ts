@@ -20,7 +20,7 @@ export interface Stripes {
 
 /** @param columns quads of a row, of one tensor or of two side by side: no stripe has some of both */
 export function stripes(
-  { streamLanes }: Device,
+  { streamLanes }: Pick<Device, "streamLanes">,
   columns: readonly number[],
   { images, spatial }: { images: number; spatial: number },
 ): Stripes {
