@@ -10,15 +10,6 @@
  * `joined`: the channels are those of x and, behind them, those of a second tensor `skip`, as if both were concatenated;
  * groups may straddle the two, quads may not. `front` is the number of quads that x has.
  */
-import { linearWorkgroup } from "./wgsl.js";
-
-export const WORKGROUP_SIZE = 64;
-
-/** A thread per number `i`. */
-export const entry = `@compute @workgroup_size(${WORKGROUP_SIZE})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let i = ${linearWorkgroup} * ${WORKGROUP_SIZE}u + local;`;
-
 /**
  * `body` for the tensor that has quad `at` of the `quads` of a pixel: a loop, which costs threads that do not run through it next to
  * nothing. It is told how many of the quads the tensor has, and what to subtract from theirs.

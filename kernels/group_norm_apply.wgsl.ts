@@ -1,8 +1,8 @@
 /** y = (x - mean) * scale + bias: the last of three kernels of group_norm.ts. */
 import { activationFunctions } from "./activation.js";
-import { bySource, entry } from "./group_norm.js";
+import { bySource } from "./group_norm.js";
 import { eachHeld, inStripes, STRIPE_PARAMS, type StripeVariant } from "./stripes.js";
-import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { enable, numbered, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export interface ApplyVariant {
   format: Format;
@@ -46,7 +46,7 @@ ${eachHeld(stripe, store)}
     }`;
   })}`;
 
-const plain = (done: (y: string) => string): string => `${entry}
+const plain = (done: (y: string) => string): string => `${numbered("i")}
   if (i >= params.threads) { return; }
   let quads = (params.channels + 3u) / 4u;
   var quad: vec4f;

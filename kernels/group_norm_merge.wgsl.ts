@@ -1,6 +1,5 @@
 /** Channels and runs of pixels joined to groups: the second of three kernels of group_norm.ts. */
-import { entry } from "./group_norm.js";
-import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { enable, numbered, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export interface MergeVariant {
   format: Format;
@@ -32,7 +31,7 @@ fn part(image: u32, channel: u32, i: u32) -> vec2f {
   let pair = load4_x(e >> 1u);
   return select(pair.xy, pair.zw, (e & 1u) == 1u);
 }
-${entry}
+${numbered("i")}
   if (i >= params.count) { return; }
   let image = i / params.groups;
   let per_group = params.channels / params.groups;

@@ -3,8 +3,8 @@
  * M2 is summed from x - x0, x0 the channel's first pixel of the run (Chan, Golub & LeVeque 1983, "shifted data"), and corrected
  * by the mean: E[x²] - mean² would cancel.
  */
-import { bySource, entry } from "./group_norm.js";
-import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { bySource } from "./group_norm.js";
+import { enable, numbered, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export interface StatisticsVariant {
   format: Format;
@@ -54,7 +54,7 @@ fn column_x(e: u32) -> vec4f { return load4_x(e); }
 #if ${joined}
 fn column_skip(e: u32) -> vec4f { return load4_skip(e); }
 #endif
-${entry}
+${numbered("i")}
   if (i >= params.count) { return; }
   let quads = (params.channels + 3u) / 4u;
   let at = i % quads;

@@ -3,10 +3,7 @@
  * `rowsApply`, a stream with weight and bias in registers: there each load costs as much as one of x.
  */
 import { eachHeld, inStripes, STRIPE_PARAMS, type StripeVariant } from "./stripes.js";
-import { enable, linearWorkgroup, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
-
-/** Threads of a workgroup of `rowMoments`. */
-export const MOMENTS_THREADS = 64;
+import { enable, numbered, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export interface RowMomentsVariant {
   format: Format;
@@ -25,10 +22,7 @@ export const rowMoments: Kernel<RowMomentsVariant> = {
   source({ format, unroll }) {
     const all = range(unroll);
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}
-@group(0) @binding(2) var<storage, read_write> y: array<vec2f>;
-@compute @workgroup_size(${MOMENTS_THREADS})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let row = ${linearWorkgroup} * ${MOMENTS_THREADS}u + local;
+@group(0) @binding(2) var<storage, read_write> y: array<vec2f>;${numbered("row")}
   if (row >= params.rows) { return; }
   let start = row * params.quads;
   // Of each of the four numbers of quads by itself.

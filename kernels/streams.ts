@@ -5,10 +5,7 @@
  * ahead where it is walked in order: there the `lanes` of a subgroup walk side by side, `turns` times, through quads of their own,
  * which is two to three times as fast (`npm run bench -- --filter add`).
  */
-import { linearWorkgroup, range, u32s } from "./wgsl.js";
-
-/** Threads of a workgroup. */
-export const STREAM_THREADS = 64;
+import { numbered, range, u32s } from "./wgsl.js";
 
 export interface StreamVariant {
   /** Threads that walk side by side; 0: a thread per quad. */
@@ -19,10 +16,7 @@ export interface StreamVariant {
 export const STREAM_PARAMS = u32s("quads", "turns");
 
 /** `body` computes quad `i`, and does not return. */
-export const overQuads = ({ lanes }: StreamVariant, body: string): string => `
-@compute @workgroup_size(${STREAM_THREADS})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let thread = ${linearWorkgroup} * ${STREAM_THREADS}u + local;
+export const overQuads = ({ lanes }: StreamVariant, body: string): string => `${numbered("thread")}
 ${lanes === 0 ? perThread(body) : inTurns(lanes, body)}
 }`;
 

@@ -3,10 +3,7 @@
  * columns of quads, `lanes` apart, in a run of rows; the threads beside it have those between, so that together they read rows
  * in order (kernels/streams.ts says why).
  */
-import { linearWorkgroup, range, u32s } from "./wgsl.js";
-
-/** Threads of a workgroup. */
-export const STRIPE_THREADS = 64;
+import { numbered, range, u32s } from "./wgsl.js";
 
 export interface StripeVariant {
   lanes: number;
@@ -17,10 +14,7 @@ export interface StripeVariant {
 export const STRIPE_PARAMS = u32s("threads", "columns", "spatial", "run");
 
 /** The entry point. `body` sees its `image`, its rows from `begin` to `end`, and the first of its columns, `first`. */
-export const inStripes = ({ lanes, held }: StripeVariant, body: string): string => `
-@compute @workgroup_size(${STRIPE_THREADS})
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let thread = ${linearWorkgroup} * ${STRIPE_THREADS}u + local;
+export const inStripes = ({ lanes, held }: StripeVariant, body: string): string => `${numbered("thread")}
   if (thread >= params.threads) { return; }
   let stripes = params.columns / ${lanes * held}u;
   let runs = (params.spatial + params.run - 1u) / params.run;

@@ -109,3 +109,12 @@ export const multiplyAdd = (fused: boolean): MultiplyAdd =>
 
 /** Linear index of a workgroup in a grid that may be folded over y because x is limited to 65535. */
 export const linearWorkgroup = "(workgroup.y * grid.x + workgroup.x)";
+
+/** Threads of a workgroup of kernels that number all their threads. */
+export const THREADS = 64;
+
+/** Their entry point, up to the thread's number under a name. */
+export const numbered = (name: string): string => `
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32) {
+  let ${name} = ${linearWorkgroup} * ${THREADS}u + local;`;

@@ -1,5 +1,5 @@
 /** Helpers shared by the launchers. */
-import type { Format } from "../../../kernels/wgsl.js";
+import { THREADS, type Format } from "../../../kernels/wgsl.js";
 import { placeOf, type Operand, type Place } from "../columns.js";
 import type { Device } from "../device.js";
 import { formatOf } from "../dtype.js";
@@ -21,6 +21,9 @@ export function foldedGrid(count: number): [number, number] {
   const x = Math.min(count, 65535);
   return [x, Math.ceil(count / x)];
 }
+
+/** The grid of `count` threads of a kernel that numbers them. */
+export const threadGrid = (count: number): [number, number] => foldedGrid(Math.ceil(count / THREADS));
 
 export const quadsOf = (tensor: Tensor): number => Math.ceil(tensor.size / 4);
 

@@ -1,18 +1,15 @@
 /** Launches the group norm kernels of CPU adapters, which are those of channels that fill no quads too. */
-import { WORKGROUP_SIZE } from "../../../kernels/group_norm.js";
 import { apply } from "../../../kernels/group_norm_apply.wgsl.js";
 import { merge } from "../../../kernels/group_norm_merge.wgsl.js";
 import { statistics } from "../../../kernels/group_norm_statistics.wgsl.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid, quadsOf } from "./common.js";
+import { threadGrid, quadsOf } from "./common.js";
 import type { GroupNormCall } from "./group_norm_block.js";
 import { stripes } from "./stripes.js";
 
 /** Pixels that one thread of the statistics reads at least, and threads that are enough. */
 const RUN = 32;
 const THREADS = 2048;
-
-const blocks = (count: number): [number, number] => foldedGrid(Math.ceil(count / WORKGROUP_SIZE));
 
 /** y [batch, ..., channels]; `splits` replaces the number of runs of pixels. `plain` takes any number of channels. */
 export function groupNormByChannels(call: GroupNormCall, plain: boolean, splits?: number): Tensor {
@@ -32,7 +29,7 @@ export function groupNormByChannels(call: GroupNormCall, plain: boolean, splits?
     variant: { format, ...source },
     values: { ...sizes, splits: parts, count },
     buffers: [x, runs, ...behind],
-    grid: blocks(count),
+    grid: threadGrid(count),
   });
   const moments = Tensor.empty(device, [batch, 2, columns, 4], "float32");
   device.run({
@@ -40,13 +37,13 @@ export function groupNormByChannels(call: GroupNormCall, plain: boolean, splits?
     variant: { format },
     values: { spatial, channels, groups, splits: parts, count: batch * groups, eps },
     buffers: [runs, weight, moments],
-    grid: blocks(batch * groups),
+    grid: threadGrid(batch * groups),
   });
   runs.dispose();
   const y = Tensor.empty(device, [...x.shape.slice(0, -1), channels], x.dtype);
   const front = x.shape.at(-1)! >> 2;
   const walk = plain
-    ? { stripe: null, values: { threads: quadsOf(y), columns, spatial, run: 0 }, grid: blocks(quadsOf(y)) }
+    ? { stripe: null, values: { threads: quadsOf(y), columns, spatial, run: 0 }, grid: threadGrid(quadsOf(y)) }
     : stripes(device, skip ? [front, columns - front] : [columns], { images: batch, spatial });
   device.run({
     kernel: apply,

@@ -1,8 +1,8 @@
 /** Launches the layer norm kernels of CPU adapters. */
-import { MOMENTS_THREADS, rowMoments, rowsApply } from "../../../kernels/layer_norm_rows.wgsl.js";
+import { rowMoments, rowsApply } from "../../../kernels/layer_norm_rows.wgsl.js";
 import type { Format } from "../../../kernels/wgsl.js";
 import { Tensor } from "../tensor.js";
-import { foldedGrid } from "./common.js";
+import { threadGrid } from "./common.js";
 import { stripes } from "./stripes.js";
 
 export interface LayerNormCall {
@@ -24,7 +24,7 @@ export function layerNormByRows({ x, weight, bias, format, eps }: LayerNormCall)
     variant: { format, unroll: [4, 2].find((n) => quads % n === 0) ?? 1 },
     values: { rows, quads, eps },
     buffers: [x, moments],
-    grid: foldedGrid(Math.ceil(rows / MOMENTS_THREADS)),
+    grid: threadGrid(rows),
   });
   const y = Tensor.empty(device, x.shape, x.dtype);
   const { stripe, values, grid } = stripes(device, [quads], { images: 1, spatial: rows });

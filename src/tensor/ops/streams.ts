@@ -1,7 +1,8 @@
 /** Launches kernels of kernels/streams.ts. */
-import { STREAM_THREADS, type StreamVariant } from "../../../kernels/streams.js";
+import type { StreamVariant } from "../../../kernels/streams.js";
+import { THREADS } from "../../../kernels/wgsl.js";
 import type { Device, Run } from "../device.js";
-import { foldedGrid } from "./common.js";
+import { threadGrid } from "./common.js";
 
 /** Workgroups that keep all cores of a CPU adapter busy to the end, and turns after which a thread's own cost is forgotten. */
 const WORKGROUPS = 16;
@@ -19,11 +20,11 @@ export function runStream<V extends StreamVariant>(
   { variant, values, ...run }: StreamRun<V>,
 ): void {
   const lanes = device.streamLanes;
-  const turns = lanes === 0 ? 1 : Math.max(1, Math.min(TURNS, Math.floor(quads / STREAM_THREADS / WORKGROUPS)));
+  const turns = lanes === 0 ? 1 : Math.max(1, Math.min(TURNS, Math.floor(quads / THREADS / WORKGROUPS)));
   device.run<V>({
     ...run,
     variant: { ...variant, lanes } as V,
     values: { ...values, quads, turns },
-    grid: foldedGrid(Math.ceil(quads / turns / STREAM_THREADS)),
+    grid: threadGrid(Math.ceil(quads / turns)),
   });
 }

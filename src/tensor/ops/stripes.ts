@@ -1,7 +1,8 @@
 /** Sizes for kernels of kernels/stripes.ts. */
-import { STRIPE_THREADS, type StripeVariant } from "../../../kernels/stripes.js";
+import type { StripeVariant } from "../../../kernels/stripes.js";
+import { THREADS } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
-import { foldedGrid } from "./common.js";
+import { threadGrid } from "./common.js";
 
 /** Quads that a thread computes, after which its own cost is forgotten, and workgroups that keep all cores busy to the end. */
 const QUADS = 256;
@@ -26,16 +27,16 @@ export function stripes(
 ): Stripes {
   const width = columns.reduce(gcd);
   // Threads of a GPU read together what lies together, whichever of them make a subgroup.
-  const lanes = gcd(streamLanes || STRIPE_THREADS, width);
+  const lanes = gcd(streamLanes || THREADS, width);
   let held = HELD;
   while ((width / lanes) % held !== 0) held--;
   const quads = columns.reduce((a, b) => a + b);
-  const share = Math.floor((images * spatial * quads) / (WORKGROUPS * STRIPE_THREADS));
+  const share = Math.floor((images * spatial * quads) / (WORKGROUPS * THREADS));
   const run = Math.max(1, Math.min(spatial, Math.floor(Math.min(QUADS, share) / held)));
   const threads = (quads / held) * images * Math.ceil(spatial / run);
   return {
     stripe: { lanes, held },
     values: { threads, columns: quads, spatial, run },
-    grid: foldedGrid(Math.ceil(threads / STRIPE_THREADS)),
+    grid: threadGrid(threads),
   };
 }
