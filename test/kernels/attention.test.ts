@@ -81,6 +81,9 @@ async function check(item: AttentionCase, dtype: FloatType, ways: Way[], most: n
   }
 }
 
+/** Queries that fill no tile. */
+const FEW_QUERIES = { name: "", batch: 2, queries: 53, heads: 2, flops: 0 };
+
 describe("attention", () => {
   gpu.checkLeaks();
 
@@ -141,16 +144,7 @@ describe("attention", () => {
     for (const causal of [false, true])
       for (const dtype of gpu.DTYPES)
         test(`flash attention by tiles of ${Object.values(tile).join()}${causal ? ", causal" : ""}, ${dtype}`, async () => {
-          const item: AttentionCase = {
-            name: "",
-            batch: 2,
-            queries: 53,
-            keys: 45,
-            heads: 2,
-            headSize,
-            causal,
-            flops: 0,
-          };
+          const item: AttentionCase = { ...FEW_QUERIES, keys: 45, headSize, causal };
           const data = gpu.roundAll(attentionData(item), dtype);
           const wanted = gpu.want(attentionReference(item, data), data.q.length);
           gpu.expectClose(
@@ -171,16 +165,7 @@ describe("attention", () => {
         test(`flash attention by lanes, ${headSize}, ${rows} x ${keys}${causal ? ", causal" : ""}, ${dtype}`, async (context) => {
           const { streamLanes, quadSwaps, broadcastLanes } = await gpu.testDevice();
           if (!quadSwaps && broadcastLanes === 0) context.skip("the size of the adapter's subgroups is not known");
-          const item: AttentionCase = {
-            name: "",
-            batch: 2,
-            queries: 53,
-            keys: 77,
-            heads: 2,
-            headSize,
-            causal,
-            flops: 0,
-          };
+          const item: AttentionCase = { ...FEW_QUERIES, keys: 77, headSize, causal };
           const data = gpu.roundAll(attentionData(item), dtype);
           const wanted = gpu.want(attentionReference(item, data), data.q.length);
           const tile = { lanes: streamLanes, rows, keys };
@@ -197,7 +182,7 @@ describe("attention", () => {
     test(`flash attention by matrices, ${name}`, async (context) => {
       const { productUnits } = await gpu.testDevice();
       if (!productUnits.matrix) context.skip("the adapter multiplies no matrices");
-      const item: AttentionCase = { name: "", batch: 2, queries: 53, keys: 77, heads: 2, ...sizes, flops: 0 };
+      const item: AttentionCase = { ...FEW_QUERIES, keys: 77, ...sizes };
       const data = gpu.roundAll(attentionData(item), "float16");
       const wanted = gpu.want(attentionReference(item, data), data.q.length);
       const { ofScale = 0, ...others } = tolerance("float16", item);
