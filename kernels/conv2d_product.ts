@@ -5,16 +5,20 @@ import { partOf, straight, straightWalk, weightRows, type Operands, type Product
 import { loadOf } from "./tile_parts.js";
 
 /** A 1x1 convolution of a further tensor: whose channels, and in which row of the weight they begin. */
-const shortcutRun = (source: string, first: string, split: boolean): Parameters<typeof straightWalk>[0] => ({
+const shortcutRun = (
+  source: string,
+  first: string,
+  { split, ...tile }: Conv2dVariant,
+): Parameters<typeof straightWalk>[0] => ({
   before: `  let part_${source} = ${partOf(`params.cin_${source} >> 2u`, split)};`,
   from: `part_${source}.x`,
   to: `part_${source}.y`,
-  each: `let base = (${first} + k * 4u) * n4;`,
+  each: `let base = ${weightRows(tile).base(`${first} + k * 4u`, "params.cin_shortcut + params.cin_skip")};`,
 });
 
-const shortcutOperands = (source: string, by: Conv2dVariant["by"]): Partial<Operands> => ({
-  load: (name, k) => `${loadOf({ by })}_${source}(at${name} * (params.cin_${source} >> 2u) + ${k})`,
-  loadColumns: weightRows(`${loadOf({ by })}_shortcut_w`),
+const shortcutOperands = (source: string, tile: Conv2dVariant): Partial<Operands> => ({
+  load: (name, k) => `${loadOf(tile)}_${source}(at${name} * (params.cin_${source} >> 2u) + ${k})`,
+  loadColumns: weightRows(tile).load(`${loadOf(tile)}_shortcut_w`),
 });
 
 /** The further tensors, and the row of the weight where the channels of each begin. */
@@ -41,7 +45,10 @@ export const conv2dProduct = (variant: Conv2dVariant): Product => {
   const sources = sourcesOf(shortcut);
   const before = `  let c4 = params.cin >> 2u;
   let part = ${partOf("params.cin >> 2u", split)};`;
-  const tap = `(${phases ? "(slot * params.kernel_height + ky)" : "ky"} * params.kernel_width + kx) * params.cin * n4`;
+  const taps = "params.kernel_height * params.kernel_width";
+  const tap = `(${phases ? "(slot * params.kernel_height + ky)" : "ky"} * params.kernel_width + kx) * params.cin`;
+  const weights = weightRows(variant);
+  const base = weights.base("tap + k * 4u", `${phases ? "4u * " : ""}${taps} * params.cin`);
   return {
     rows: "params.m",
     setup: (name, row) =>
@@ -53,12 +60,12 @@ export const conv2dProduct = (variant: Conv2dVariant): Product => {
 ${underTap(names, by, "let")}
       let tap = ${tap};
       for (var k = part.x; k < part.y; k += ${step}u) {
-        let base = tap + k * 4u * n4;
+        let base = ${base};
 ${body()}
       }
     }
   }
-${sources.map(([source, first]) => straight(shortcutRun(source, first, split), shortcutOperands(source, by)).loops(names, step, body)).join("\n")}`,
+${sources.map(([source, first]) => straight(shortcutRun(source, first, variant), shortcutOperands(source, variant)).loops(names, step, body)).join("\n")}`,
     walks: (names, step) => [
       {
         begin: `${before}
@@ -66,7 +73,7 @@ ${sources.map(([source, first]) => straight(shortcutRun(source, first, split), s
   var kx = 0u;
   var k = part.x;
 ${underTap(names, by, "var")}`,
-        turns: `params.kernel_height * params.kernel_width * ((part.y - part.x) / ${step}u)`,
+        turns: `${taps} * ((part.y - part.x) / ${step}u)`,
         next: `k += ${step}u;
 if (k >= part.y) {
   k = part.x;
@@ -77,17 +84,18 @@ if (k >= part.y) {
   }
 ${underTap(names, by, "")}
 }`,
-        each: `let base = ${tap} + k * 4u * n4;`,
+        each: `let tap = ${tap};
+let base = ${base};`,
       },
       ...sources.map(([source, first]) =>
-        straightWalk(shortcutRun(source, first, split), step, shortcutOperands(source, by)),
+        straightWalk(shortcutRun(source, first, variant), step, shortcutOperands(source, variant)),
       ),
     ],
     load: (name, k) =>
       by === "matrix"
         ? `select(vec4<f16>(), half4_x(x${name} + ${k}), inside${name})`
         : `load4_x(x${name} + ${k}) * inside${name}`,
-    loadColumns: weightRows(`${loadOf({ by })}_w`),
+    loadColumns: weights.load(`${loadOf({ by })}_w`),
     at: (row, column) => {
       const place = phases ? `row_of_phase(${row}, slot)` : split ? `(slot * params.m + ${row})` : row;
       return `${place} * n4 + ${column}`;

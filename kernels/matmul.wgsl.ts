@@ -72,17 +72,17 @@ fn element(e: u32) -> f32 {
 }
 ${plainEntry(variant.gated !== "none" ? "(params.n / 2u)" : "params.n", (x) => activate(variant.activation, x))}`;
 
-const productOf = ({ by, activation, gated, bias, residual, split }: MatmulVariant): Product => ({
+const productOf = (variant: MatmulVariant, { by, activation, gated, bias, residual, split } = variant): Product => ({
   rows: "params.m",
   setup: (name, row) => `  let x${name} = ${row} * (params.k >> 2u);`,
   ...straight({
     before: `  let part = ${partOf("params.k >> 2u", split)};`,
     from: "part.x",
     to: "part.y",
-    each: "let base = k * 4u * n4;",
+    each: `let base = ${weightRows(variant).base("k * 4u", "params.k")};`,
   }),
   load: (name, k) => `${loadOf({ by })}_x(x${name} + ${k})`,
-  loadColumns: weightRows(`${loadOf({ by })}_w`),
+  loadColumns: weightRows(variant).load(`${loadOf({ by })}_w`),
   at: (row, column) => `${split ? `(slot * params.m + ${row})` : row} * n4 + ${column}`,
   epilogue: ({ rows, columns, sum, at, column }) =>
     [

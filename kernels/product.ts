@@ -1,5 +1,7 @@
 /** How a kernel describes its product to the tiles of tile.ts: where rows and columns lie, and what becomes of the sums. */
 
+import { quadsAcross, type TileVariant } from "./tile_parts.js";
+
 /** Text that says which quads of the inner axis are those of slice `slot` of `slices`, whole turns of `step` quads. */
 export const sliceFunctions = (step: number): string => /* wgsl */ `
 fn slice_of(quads: u32, slot: u32) -> vec2u {
@@ -27,8 +29,8 @@ export interface Product {
   load(name: string, k: string): string;
   /** Quads of columns, where they are fewer than those of a row of the result (n4). */
   columns?: string;
-  /** Quad `column` of row r from 4k on along the inner axis, where it is not simply `w[base + r·n4 + column]`. */
-  loadColumns?(r: string, column: string): string;
+  /** Quad `column` of row r from 4k on along the inner axis; a tile that reads panels counts columns from its own first. */
+  loadColumns(r: string, column: string): string;
   /** w lies column by column: `loadColumns` gives instead quad k + r / 4 along column 4·column + r % 4. */
   transposed?: boolean;
   /** The index of a quad of the result, where it is not simply `row·n4 + column`. */
@@ -57,11 +59,22 @@ export interface Walk {
 /** What a loop over the inner axis reads. */
 export type Operands = Pick<Product, "load" | "loadColumns">;
 
-/** `loadColumns` of rows that lie one after another from the quad `base` on, which the loop declares. */
-export const weightRows =
-  (load4 = "load4_w"): NonNullable<Product["loadColumns"]> =>
-  (r, column) =>
-    `${load4}(base + ${r} * n4 + ${column})`;
+/** Where a tile finds w. */
+export interface WeightRows {
+  /** What a loop declares as `base` for `load`: where row `row` of all `rows` begins, or the tile's part of it. */
+  base(row: string, rows: string): string;
+  /** `loadColumns`, by the accessor of w. */
+  load(load4: string): Product["loadColumns"];
+}
+
+/** Rows of w lie whole, one behind the other, or in panels as wide as the tile. */
+export const weightRows = (tile: TileVariant): WeightRows => {
+  const width = tile.panels ? `${quadsAcross(tile)}u` : "n4";
+  return {
+    base: (row, rows) => `(${tile.panels ? `panel * (${rows}) + ` : ""}${row}) * ${width}`,
+    load: (load4) => (r, column) => `${load4}(base + ${r} * ${width} + ${column})`,
+  };
+};
 
 /** Along a single run of quads: `before` declares what its other texts see. */
 export const straight = (
@@ -100,6 +113,3 @@ export interface Epilogue {
   /** Quad j's index among the columns. */
   column(j: number): string;
 }
-
-export const loadColumns = (product: Product, r: string, column: string): string =>
-  (product.loadColumns ?? weightRows())(r, column);

@@ -15,7 +15,7 @@
  */
 import { broadcastEntry, swapEntry } from "./tile_lanes.js";
 import { matrixEntry } from "./tile_matrix.js";
-import { loadColumns, type Product } from "./product.js";
+import type { Product } from "./product.js";
 import { declareRows, finish, lines, sums, type TileVariant } from "./tile_parts.js";
 import { workgroupEntry } from "./tile_workgroup.js";
 import { linearWorkgroup, multiplyAdd, range } from "./wgsl.js";
@@ -52,7 +52,7 @@ function registersEntry(
   const rows = range(tileM);
   const columns = range(tileN4);
   const inner = (from: Product): string =>
-    `${declareRows(from, columns, (r, j) => loadColumns(from, `${r}u`, `column + ${j}u`))}${lines(
+    `${declareRows(from, columns, (r, j) => from.loadColumns(`${r}u`, `column + ${j}u`))}${lines(
       rows.map(
         (i) => `{ let a = ${from.load(String(i), "k")};
 ${lines(range(4).flatMap((r) => columns.map((j) => `sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`)))} }`,

@@ -1,15 +1,13 @@
 /**
  * The tiled kernels in which the lanes of a subgroup share what they load; see tile.ts. A workgroup is one subgroup.
  */
-import { loadColumns, type Product } from "./product.js";
-import { declareColumns, declareRows, finish, lines, sums, type TileVariant } from "./tile_parts.js";
+import type { Product } from "./product.js";
+import { declareColumns, declareRows, finish, lines, quadsAcross, sums, type TileVariant } from "./tile_parts.js";
 import { linearWorkgroup, multiplyAdd, range } from "./wgsl.js";
 
 type LanesVariant = TileVariant & { fma: boolean };
 
 interface Frame {
-  /** Quads of columns of a tile. */
-  across: number;
   /** What is added to the tile's first column for the lane's own. */
   offset: string;
   rows: readonly number[];
@@ -20,10 +18,15 @@ interface Frame {
   body: (from: Product) => string;
 }
 
-function entry({ tileM, tileN4, lanes, step }: LanesVariant, n4: string, product: Product, frame: Frame): string {
-  const { across, offset, rows, row, before, body } = frame;
+function entry(variant: LanesVariant, n4: string, product: Product, frame: Frame): string {
+  const { tileM, tileN4, lanes, step } = variant;
+  const { offset, rows, row, before, body } = frame;
   const blocks = range(tileM);
   const columns = range(tileN4);
+  const across = quadsAcross(variant);
+  const column = variant.panels
+    ? `  let column = min(panel * ${across}u, columns - ${across}u)${offset};`
+    : `  let column = min(panel * ${across}u${offset}, columns - ${tileN4}u);`;
   return `@compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let n4 = ${n4};
@@ -34,7 +37,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let down = (params.row_end - params.row_start + ${tileM * lanes - 1}u) / ${tileM * lanes}u;
   let row = params.row_start + (tile % down) * ${tileM * lanes}u;
   // What would lie past the last column computes it again, and stores the same.
-  let column = min((tile / down) * ${across}u${offset}, columns - ${tileN4}u);
+  let panel = tile / down;
+${column}
 ${lines(blocks.map((b) => product.setup(String(b), `min(row + ${b * lanes}u + lane, ${product.rows} - 1u)`)))}
 ${before}
 ${sums(rows, columns)}
@@ -60,11 +64,10 @@ export function broadcastEntry(variant: LanesVariant, n4: string, product: Produ
   const add = (b: number, j: number): string =>
     `sum${b}_${j} = ${range(4).reduce((sum, r) => mad(`vec4f(a${b}[${r}])`, `w${r}_${j}`, sum), `sum${b}_${j}`)};`;
   const body = (from: Product, u: number): string => `{
-${lines(loads.map((i) => `let quads${i} = ${loadColumns(from, `(${4 * u}u + r${i})`, `column + j${i}`)};`))}
+${lines(loads.map((i) => `let quads${i} = ${from.loadColumns(`(${4 * u}u + r${i})`, `column + j${i}`)};`))}
 ${lines(blocks.map((b) => `let a${b} = ${from.load(String(b), `k + ${u}u`)};`))}
 ${lines(range(tileN4).map((j) => `{ ${declareRows(from, [j], quad)}${lines(blocks.map((b) => add(b, j)))} }`))} }`;
   return entry(variant, n4, product, {
-    across: tileN4,
     offset: "",
     rows: blocks,
     row: (b) => `row + ${b * lanes}u + lane`,
@@ -90,8 +93,9 @@ const SWAPPED: readonly string[] = [
 
 /** Lanes hold the sums of all rows of the subgroup for their own columns, and trade the quads of their rows. */
 export function swapEntry(variant: LanesVariant, n4: string, product: Product): string {
-  const { tileM, tileN4, lanes, step } = variant;
+  const { tileM, tileN4, lanes, step, panels } = variant;
   const columns = range(tileN4);
+  const own = panels ? `lane * ${tileN4}u` : "column";
   // Number by number, column of w by row of x: SwiftShader then keeps the sum and the row in registers.
   const add = (i: number, j: number): string =>
     `sum${i}_${j} += vec4f(${range(4)
@@ -100,9 +104,8 @@ export function swapEntry(variant: LanesVariant, n4: string, product: Product): 
   const block = (from: Product, b: number, u: number): string => `{ let quad = ${from.load(String(b), `k + ${u}u`)};
 ${lines(SWAPPED.map((text, p) => `{ let a = ${text};\n${lines(columns.map((j) => add(b * lanes + p, j)))} }`))} }`;
   const body = (from: Product, u: number): string => `{
-${declareColumns(from, columns, (r, j) => loadColumns(from, `${4 * u + r}u`, `column + ${j}u`))}${lines(range(tileM).map((b) => block(from, b, u)))} }`;
+${declareColumns(from, columns, (r, j) => from.loadColumns(`${4 * u + r}u`, `${own} + ${j}u`))}${lines(range(tileM).map((b) => block(from, b, u)))} }`;
   return entry(variant, n4, product, {
-    across: lanes * tileN4,
     offset: ` + lane * ${tileN4}u`,
     rows: range(tileM * lanes),
     row: (i) => `row + ${i - (i % lanes)}u + (lane ^ ${i % lanes}u)`,

@@ -18,6 +18,8 @@ export interface TileVariant {
   /** Threads (`matrix`: subgroups) side by side and below each other in a workgroup; 0 in kernels without workgroup memory. */
   across: number;
   down: number;
+  /** w lies in panels, each as wide as a tile, one behind the other (panels.wgsl.ts). `swap` kernels only. */
+  panels: boolean;
   /** What the subgroup's matrices of the `matrix` kernel measure. */
   matrix: MatrixShape | null;
 }
@@ -34,6 +36,10 @@ export const usesSubgroups = ({ by }: Pick<TileVariant, "by">): boolean => by ==
 
 /** The accessors (see `tensor`) by which a tile's kernels load quads: matrices take halves as they are. */
 export const loadOf = ({ by }: Pick<TileVariant, "by">): "half4" | "load4" => (by === "matrix" ? "half4" : "load4");
+
+/** Quads of columns that a tile of the `broadcast` and `swap` kernels covers. */
+export const quadsAcross = ({ by, tileN4, lanes }: Pick<TileVariant, "by" | "tileN4" | "lanes">): number =>
+  by === "swap" ? tileN4 * lanes : tileN4;
 
 /** The directives that the kernels of a tile need. */
 export const enableTile = (format: Format, { by }: Pick<TileVariant, "by">): string =>

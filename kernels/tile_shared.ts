@@ -2,7 +2,7 @@
  * The operands of a product in workgroup memory, a turn of the inner axis at a time: while one is added up, those of the next are
  * on their way from memory to registers.
  */
-import { loadColumns, type Product } from "./product.js";
+import type { Product } from "./product.js";
 import { lines } from "./tile_parts.js";
 import { range } from "./wgsl.js";
 
@@ -52,7 +52,7 @@ export function sharedTurns(product: Product, sharing: Sharing, addUp: string): 
       ...left.map((i) => `left${i} = ${from.load(String(i), `k + local % ${step}u`)};`),
       ...right.map((i) => {
         const column = `min(first + ${quadOf(i)} % ${width}u, columns - 1u)`;
-        return `right${i} = ${loadColumns(from, `(${quadOf(i)} / ${width}u)`, column)};`;
+        return `right${i} = ${from.loadColumns(`(${quadOf(i)} / ${width}u)`, column)};`;
       }),
     ]);
   const share = lines([

@@ -7,6 +7,7 @@ import { Memory, type Block, type MemoryUse } from "./memory.js";
 import { packParams, type Binding, type BufferRange } from "./pipeline_cache.js";
 import type { DType, HalfFormat } from "./dtype.js";
 import { Recording } from "./recording.js";
+import { Reordered } from "./reordered.js";
 import { Tensor } from "./tensor.js";
 import { TextureCache } from "./texture_cache.js";
 
@@ -25,7 +26,7 @@ export interface Run<V> {
   kernel: Kernel<V>;
   variant: V;
   values: Record<string, number>;
-  buffers: readonly (Tensor | BufferRange)[];
+  buffers: readonly (Tensor | BufferRange | Reordered)[];
   /** Workgroups in x, y, z. */
   grid: readonly number[];
   /** Estimated floating-point operations; decides when a batch is submitted. */
@@ -179,7 +180,7 @@ export class Device {
     if (x * y * z === 0) return;
     const bindings = buffers.map((buffer, i) => this.#bind(kernel, buffer, entry.access[i] === "texture"));
     buffers.forEach((buffer, i) => {
-      if (entry.access[i] === "write") buffer.block.version++;
+      if (entry.access[i] === "write" && "block" in buffer) buffer.block.version++;
     });
     this.queue.push({
       kind: "dispatch",
@@ -191,10 +192,11 @@ export class Device {
     });
   }
 
-  #bind<V>(kernel: Kernel<V>, buffer: Tensor | BufferRange, asTexture: boolean): Binding {
-    if (!(buffer instanceof Tensor)) return buffer;
+  #bind<V>(kernel: Kernel<V>, buffer: Run<V>["buffers"][number], asTexture: boolean): Binding {
+    if (!(buffer instanceof Tensor || buffer instanceof Reordered)) return buffer;
+    if (asTexture) return (this.queue.recording?.textures ?? this.#textures).of(buffer);
+    if (buffer instanceof Reordered) throw new Error(`${kernel.name}: ${buffer.order} are read through textures only`);
     const { block, bytes } = buffer;
-    if (asTexture) return (this.queue.recording?.textures ?? this.#textures).of(block, bytes, buffer.dtype);
     const limit = this.limits.maxStorageBufferBindingSize;
     if (bytes > limit)
       throw new RangeError(

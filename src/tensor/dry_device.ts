@@ -1,6 +1,7 @@
 /** A stand-in for a device on which a model runs without memory and without work, to learn which kernels it needs. */
 import type { Device, Run } from "./device.js";
 import type { Block } from "./memory.js";
+import { Reordered } from "./reordered.js";
 
 /**
  * Whatever is run on it only starts the compilation of its kernel on `device`, which goes on in the background. Tensors
@@ -20,16 +21,20 @@ export function dryDevice(device: Device): Device {
     take: block,
     memory: { create: block },
     queue: { pipelines, push: ignore },
-    run: <V>({ kernel, variant }: Run<V>): void => void pipelines.get(kernel, variant),
+    run: <V>({ kernel, variant, buffers }: Run<V>): void => {
+      pipelines.get(kernel, variant);
+      for (const buffer of buffers) if (buffer instanceof Reordered) buffer.compute(dry).dispose();
+    },
     release: ignore,
     trim: ignore,
     flopsBudget: Infinity, // one run per op, however long it would take
   };
-  return new Proxy(device, {
+  const dry = new Proxy(device, {
     get(target, key) {
       if (key in own) return own[key];
       const value: unknown = Reflect.get(target, key, target);
       return typeof value === "function" ? (value as (...args: unknown[]) => unknown).bind(target) : value;
     },
   });
+  return dry;
 }

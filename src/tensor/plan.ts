@@ -207,13 +207,20 @@ function destroyTextures({ queue }: Device, textures: readonly TextureBlock[]): 
   if (textures.length > 0) queue.push({ kind: "destroyTextures", textures });
 }
 
-/** Copies of weights to textures that hold nothing else: they last for all replays. */
+/** Copies of weights to textures that hold nothing else, and what brings them in order: they last for all replays. */
 function constantCopies(recording: Recording): Set<Command> {
   const { commands } = recording;
   const uses = new Map<TextureBlock, number>();
   for (const command of commands)
     if (command.kind === "texture") uses.set(command.texture, (uses.get(command.texture) ?? 0) + 1);
-  const constant = (command: Command): boolean =>
-    command.kind === "texture" && !recording.covers(command.block) && uses.get(command.texture) === 1;
-  return new Set(commands.filter(constant));
+  const copies = commands.filter(
+    (command) => command.kind === "texture" && !recording.covers(command.source) && uses.get(command.texture) === 1,
+  );
+  const ordered = new Set(copies.flatMap((copy) => (copy.kind === "texture" ? [copy.block] : [])));
+  const orders = (command: Command): boolean =>
+    command.kind === "dispatch" &&
+    command.buffers.some(
+      (binding) => "block" in binding && recording.covers(binding.block) && ordered.has(binding.block),
+    );
+  return new Set(commands.filter((command) => orders(command) || copies.includes(command)));
 }

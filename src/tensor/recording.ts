@@ -110,7 +110,7 @@ export class Recording {
 function blocksOf(command: Command): Block[] {
   if (command.kind === "dispatch")
     return command.buffers.flatMap((binding) => ("block" in binding ? [binding.block] : []));
-  return command.kind === "texture" ? [command.block] : [];
+  return command.kind === "texture" ? [command.source, command.block] : [];
 }
 
 interface Slot {

@@ -3,8 +3,9 @@
  * its block is written again; beyond a budget the copies used longest ago make room.
  */
 import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";
-import type { DType } from "./dtype.js";
 import type { Block, Memory, TextureBlock } from "./memory.js";
+import { Reordered } from "./reordered.js";
+import type { Tensor } from "./tensor.js";
 
 interface Entry {
   texture: TextureBlock;
@@ -24,14 +25,17 @@ const roundHeight = (rows: number): number => {
 
 export interface CopyCommand {
   kind: "texture";
+  /** Whose numbers they are. */
+  source: Block;
+  /** Where they lie in the order that is wanted: that block, or one made for this copy. */
   block: Block;
   texture: TextureBlock;
   texels: number;
 }
 
 export class TextureCache {
-  /** By block id, in order of use. */
-  #entries = new Map<number, Entry>();
+  /** By block id and order, in order of use. */
+  #entries = new Map<string, Entry>();
   #free: TextureBlock[] = [];
   #bytes = 0;
 
@@ -47,20 +51,25 @@ export class TextureCache {
     return bytes <= BUDGET * 0.75;
   }
 
-  /** The texture with the content of a block at this point of the recorded work. */
-  of(block: Block, bytes: number, dtype: DType): TextureBlock {
-    const known = this.#entries.get(block.id);
-    this.#entries.delete(block.id);
+  /** The texture with the content of a tensor at this point of the recorded work. */
+  of(operand: Tensor | Reordered): TextureBlock {
+    const { tensor, order } = operand instanceof Reordered ? operand : { tensor: operand, order: "" };
+    const { block, dtype } = tensor;
+    const key = `${block.id} ${order}`;
+    const known = this.#entries.get(key);
+    this.#entries.delete(key);
     if (known?.version === block.version) {
-      this.#entries.set(block.id, known);
+      this.#entries.set(key, known);
       return known.texture;
     }
     if (known) this.#free.push(known.texture);
     const format = dtype === "float16" ? "rgba16float" : "rgba32float";
-    const texels = bytes / (dtype === "float16" ? 8 : 16);
+    const ordered = operand instanceof Reordered ? operand.compute(tensor.device) : tensor;
+    const texels = ordered.bytes / (dtype === "float16" ? 8 : 16);
     const texture = this.#take(roundHeight(Math.ceil(texels / TEXTURE_WIDTH)), format);
-    this.#entries.set(block.id, { texture, version: block.version });
-    this.record({ kind: "texture", block, texture, texels });
+    this.#entries.set(key, { texture, version: block.version });
+    this.record({ kind: "texture", source: block, block: ordered.block, texture, texels });
+    if (ordered !== tensor) ordered.dispose();
     return texture;
   }
 
@@ -88,8 +97,8 @@ export class TextureCache {
     let found = reuse();
     // The newest entries may be operands of the op that asks.
     while (!found && this.#bytes + bytes > BUDGET && this.#entries.size > MOST_OPERANDS) {
-      const [[id, { texture }]] = this.#entries;
-      this.#entries.delete(id);
+      const [[key, { texture }]] = this.#entries;
+      this.#entries.delete(key);
       this.#free.push(texture);
       found = reuse();
     }

@@ -105,7 +105,7 @@ describe("conv2d", () => {
   for (const dtype of gpu.DTYPES)
     test(`every kind of tile gives what the plain kernel gives, ${dtype}`, async () => {
       const item = conv2dCases.find(({ cin, cout, shift }) => cin % 16 === 0 && cout % 8 === 0 && shift) as Conv2dCase;
-      await check(item, dtype, [PLAIN, ...(await gpu.kindsOfTile(dtype))], 512);
+      await check(item, dtype, [PLAIN, ...(await gpu.kindsOfTile(dtype, item.cout))], 512);
     });
 
   for (const dtype of gpu.DTYPES)
@@ -138,7 +138,7 @@ describe("conv2d", () => {
       test(`with a shortcut, ${item.name} ${dtype}`, async () => {
         // Each pipeline takes a CPU adapter seconds: a case of each type visits every kind of tile.
         const visits = item.name.startsWith(dtype === "float32" ? "quads of two" : "quads of one");
-        await check(item, dtype, [undefined, PLAIN, ...(visits ? await gpu.kindsOfTile(dtype) : [])], 2048);
+        await check(item, dtype, [undefined, PLAIN, ...(visits ? await gpu.kindsOfTile(dtype, item.cout) : [])], 2048);
       });
 
   for (const item of sliceCases)
@@ -148,7 +148,7 @@ describe("conv2d", () => {
         const wanted = gpu.want(conv2dReference(item, data), item.batch * item.outHeight * item.outWidth * item.cout);
         // Each pipeline takes a CPU adapter seconds: one case visits every kind of tile, the others those that GPUs get slices for.
         const visits = item.shortcut === undefined && dtype === "float32";
-        const kinds = await gpu.kindsOfTile(dtype);
+        const kinds = await gpu.kindsOfTile(dtype, item.cout);
         const shared = [kinds.find(({ by }) => by === "workgroup")!, ...kinds.filter(({ by }) => by === "matrix")];
         for (const tile of visits ? kinds : shared)
           for (const slices of [2, 100]) {
@@ -167,7 +167,7 @@ describe("conv2d", () => {
       test(`upsampled in phases, ${item.name} ${dtype}`, async () => {
         // Each pipeline takes a CPU adapter seconds, with all terms most: one case of each type visits every kind.
         const visits = item.name.startsWith(dtype === "float32" ? "all terms" : "rows for several tiles");
-        const kinds = visits ? await gpu.kindsOfTile(dtype) : [];
+        const kinds = visits ? await gpu.kindsOfTile(dtype, item.cout) : [];
         await checkPhases(item, dtype, [undefined, ...kinds]);
       });
 

@@ -110,7 +110,7 @@ describe("matmul", () => {
       ]) {
         const data = gpu.roundAll(matmulData(item), dtype);
         const wanted = gpu.want(matmulReference(item, data), item.m * columnsOf(item), 2048);
-        for (const tile of [PLAIN, ...(await gpu.kindsOfTile(dtype))])
+        for (const tile of [PLAIN, ...(await gpu.kindsOfTile(dtype, item.n))])
           if (!item.gated || tile.tileN4 !== 1)
             gpu.expectClose(JSON.stringify(tile), await run(item, data, dtype, tile), wanted, tolerance(dtype, item.k));
       }
@@ -119,7 +119,7 @@ describe("matmul", () => {
   test("tiles of subgroup matrices are among them", async ({ skip }) => {
     const { matrix } = (await gpu.testDevice()).productUnits;
     if (!matrix) skip("this adapter has no subgroup matrices of halves: tests of every kind of tile go without");
-    expect((await gpu.kindsOfTile("float16")).filter(({ by }) => by === "matrix")).toHaveLength(2);
+    expect((await gpu.kindsOfTile("float16", 64)).filter(({ by }) => by === "matrix")).toHaveLength(2);
   });
 
   for (const dtype of gpu.DTYPES)
@@ -127,7 +127,7 @@ describe("matmul", () => {
       // 52 quads: 5 and 3 slices leave a shorter one, and 200 are more than there are quads.
       const shape: MatmulCase = { name: "", m: 77, n: 72, k: 208, flops: 0 };
       for (const [item, tiles] of [
-        [{ ...shape, bias: true, residual: true, activation: "silu" }, await gpu.kindsOfTile(dtype)],
+        [{ ...shape, bias: true, residual: true, activation: "silu" }, await gpu.kindsOfTile(dtype, shape.n)],
         [{ ...shape, m: 1, n: 24, residual: true }, [{ tileM: 1, tileN4: 1, flat: true }]],
         [{ ...shape, m: 1, n: 24, bias: true, activation: "gelu" }, [{ tileM: 1, tileN4: 1, flat: true }]],
       ] as [MatmulCase, Tile[]][]) {

@@ -41,7 +41,16 @@ describe("kernels of subgroup matrices are valid", () => {
     const name = `${matrix.m} x ${matrix.n} x ${matrix.k}`;
     const tile = {
       ...matrixTile({ matrix, lanes }, [32, 32, 2, 2, 8]),
-      ...({ textures: "none", flat: false, lanes, matrix, format: "f16", fma: false, activation: "silu" } as const),
+      ...({
+        textures: "none",
+        flat: false,
+        panels: false,
+        lanes,
+        matrix,
+        format: "f16",
+        fma: false,
+        activation: "silu",
+      } as const),
     };
     test(`matmul, ${name}`, async () => {
       const plain = { ...tile, gated: "none", bias: true, residual: true, split: false } as const;

@@ -87,14 +87,15 @@ export const asHardware = <T>(work: () => Promise<T>): Promise<T> =>
     pretending({ isSoftware: false, streamLanes: 0, halfFormat: features.has("shader-f16") ? "f16" : "pack16" }, work),
   );
 
-/** Tiles of every kind of product kernel that this device can run on a dtype, whatever it would choose. */
-export async function kindsOfTile(dtype: FloatType): Promise<Tile[]> {
+/** Tiles of every kind of product kernel that this device can run on a dtype and so many columns, whatever it would choose. */
+export async function kindsOfTile(dtype: FloatType, columns: number): Promise<Tile[]> {
   const { broadcastLanes: lanes, quadSwaps, productUnits } = await testDevice();
   const broadcast = [
     { tileM: 1, tileN4: 1 },
     { tileM: 2, tileN4: 2 },
   ].map((tile): Tile => ({ ...tile, by: "broadcast", lanes }));
   const swap = [1, 2].map((step): Tile => ({ by: "swap", lanes: 4, tileM: 2, tileN4: 2, step, textures: "xw" }));
+  const panels = [1, 2].map((tileN4): Tile => ({ ...swap[tileN4 - 1], tileN4, panels: true }));
   const { matrix } = productUnits;
   const matrices =
     matrix && dtype === "float16"
@@ -111,7 +112,7 @@ export async function kindsOfTile(dtype: FloatType): Promise<Tile[]> {
     { tileM: 4, tileN4: 2, textures: "xw" },
     { tileM: 4, tileN4: 2, flat: false },
     ...(lanes > 0 ? broadcast : []),
-    ...(quadSwaps ? swap : []),
+    ...(quadSwaps ? [...swap, ...panels.filter(({ tileN4 }) => 16 * tileN4 <= columns)] : []),
   ];
 }
 

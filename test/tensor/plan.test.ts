@@ -62,7 +62,13 @@ describe("Plan", () => {
     });
 
   test("replays give bit for bit what the ops give, with other inputs and other hoisted inputs", () => replays());
-  test("also where operands go through textures", () => replays({ tile: { tileM: 4, tileN4: 2, textures: "xw" } }));
+  test("also where operands go through textures, some in panels", async () => {
+    const textures = "xw" as const;
+    const panels = { by: "swap", lanes: 4, tileM: 2, tileN4: 1, step: 1, panels: true } as const;
+    const { quadSwaps } = await gpu.testDevice();
+    for (const tile of [{ tileM: 4, tileN4: 2 }, ...(quadSwaps ? [panels] : [])])
+      await replays({ tile: { ...tile, textures } });
+  });
   test("and where products are added up from slices", () => replays({ tile: { tileM: 4, tileN4: 2 }, slices: 3 }));
 
   test("replays allocate nothing and make no bind groups", () =>

@@ -37,7 +37,13 @@ export function attentionByScores(
       };
       const flops = flopsPerQuery * count;
       const pass = (kernel: Kernel<AttentionTile>, tile: Tile, columns: number, buffers: Tensor[]): void => {
-        const variant = { format, fma: device.fusedMultiplyAdd, ...tileVariant(device, tile), flat: true };
+        const variant = {
+          format,
+          fma: device.fusedMultiplyAdd,
+          ...tileVariant(device, tile),
+          flat: true,
+          panels: false,
+        };
         const [x, folds] = tileGrid(device, count, columns, { ...tile, flat: true });
         device.run({ kernel, variant, values, buffers, grid: [x, folds, slots], flops });
       };

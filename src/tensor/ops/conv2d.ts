@@ -4,6 +4,7 @@ import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, rowPlace, rowRuns } from "./common.js";
 import { mergeSlices } from "./merge_slices.js";
+import { weightsOf } from "./panels.js";
 import { phaseWeights } from "./phase_weights.js";
 import { chooseSlicedTile, chooseTile, rowUnit, tileGrid, tileVariant, wholeSlices, type Tile } from "./tiling.js";
 
@@ -79,16 +80,15 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const [cinShortcut = 0, cinSkip = 0] = sources.map((source) => source.shape.at(-1)!);
   for (const source of sources)
     expectShape("conv2d", "a source of the shortcut", source, [batch, outHeight, outWidth, source.shape.at(-1)!]);
-  const ofShortcut = shortcut ? [shortcut.weight, shortcut.bias, ...sources] : [];
+  const ofShortcut = shortcut ? [shortcut.weight, shortcut.bias] : [];
   if (shortcut) {
     expectShape("conv2d", "the shortcut's weight", shortcut.weight, [1, 1, cinShortcut + cinSkip, cout]);
     expectShape("conv2d", "the shortcut's bias", shortcut.bias, [cout]);
     if (shift || residual) throw new RangeError("conv2d: takes a shortcut, or a shift and a residual, got both");
   }
-  const format = formatFor("conv2d", x, w, bias, place?.tensor, residual, ...ofShortcut);
+  const format = formatFor("conv2d", x, w, bias, place?.tensor, residual, ...ofShortcut, ...sources);
   const y = Tensor.empty(device, shape, x.dtype);
   const flags = { shift: Boolean(shift), residual: Boolean(residual), shortcut: sources.length as 0 | 1 | 2 };
-  const terms = [place?.tensor, residual, ...ofShortcut].filter((term) => term !== undefined);
   const phases =
     upsample &&
     !shortcut &&
@@ -118,6 +118,10 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const finish = split
     ? { ...flags, shift: false, residual: false, activation: "none" as const, split }
     : { ...flags, activation, split };
+  const terms = [
+    ...(split ? [] : [place?.tensor, residual].filter((term) => term !== undefined)),
+    ...(shortcut ? [weightsOf(shortcut.weight, tile), shortcut.bias, ...sources] : []),
+  ];
   const slots = phases ? 4 : slices;
   const flopsPerRow = 2 * cout * k * (phases ? 4 : 1);
   for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile))) {
@@ -130,7 +134,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
         ...{ m, row_start: start, row_end: start + count, cin_shortcut: cinShortcut, cin_skip: cinSkip },
         ...{ shift_stride: place?.stride ?? 0, shift_start: place?.start ?? 0 },
       },
-      buffers: [x, weights, bias, sums, ...(split ? ofShortcut : terms)],
+      buffers: [x, weightsOf(weights, tile), bias, sums, ...terms],
       grid: [...tileGrid(device, count, cout, tile), slots],
       flops: flopsPerRow * count,
     });

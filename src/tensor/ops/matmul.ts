@@ -4,6 +4,7 @@ import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, rowRuns } from "./common.js";
 import { mergeSlices } from "./merge_slices.js";
+import { weightsOf } from "./panels.js";
 import { chooseSlicedTile, rowUnit, tileGrid, tileVariant, wholeSlices, type Tile } from "./tiling.js";
 
 export interface MatmulOptions {
@@ -67,7 +68,7 @@ export function matmul(
         ...(split ? UNFINISHED : { ...finish, gated }),
       },
       values: { m, n, k, slices, row_start: start, row_end: start + count },
-      buffers: [x, w, sums, ...(split ? [] : terms)],
+      buffers: [x, weightsOf(w, tile), sums, ...(split ? [] : terms)],
       grid: [...tileGrid(device, count, n, tile, pairs), slices],
       flops: 2 * count * n * k,
     });

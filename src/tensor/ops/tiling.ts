@@ -84,7 +84,7 @@ function swiftShaderTile(device: Device, { m, n, k, run = k, xBytes, wBytes, gat
   const long = 2 * m * n * k >= LONG / 5 && fits && TextureCache.fits(xBytes);
   if (long && quadSwaps && m >= 32) {
     const tile = swapTile({ rows: m, quads: n / 4, run: run / 4, textures: "xw", gated });
-    if (tile) return tile;
+    if (tile) return { ...tile, panels: true };
   }
   if (long && n % 16 === 0) return { tileM: 16, tileN4: 4, textures: "xw" };
   if (!quadSwaps || n < 16) return null;
@@ -121,7 +121,7 @@ export const rowUnit = (tile: Tile): number => rowsOf(tile) * 4;
 
 /** The full variant of a tile on a device. */
 export const tileVariant = (device: Device, tile: Tile): TileVariant & { textures: Textures } => ({
-  ...{ by: "registers", flat: device.isSoftware, lanes: 0, step: 1, across: 0, down: 0, matrix: null },
+  ...{ by: "registers", flat: device.isSoftware, lanes: 0, step: 1, across: 0, down: 0, panels: false, matrix: null },
   ...{ textures: "none" },
   ...tile,
 });

@@ -1,0 +1,28 @@
+/**
+ * The columns of w[rows, 4·columns] in panels of `width` quads, one behind the other, each row by row; the last may repeat columns of the one before. What a tile of as many
+ * columns reads of w then lies in one piece: rows of a whole w are so far apart that those of one turn of its loop fall into the same
+ * few lines of a cache (SwiftShader takes up to 1.4 times as long).
+ */
+import { overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
+import { enable, paramsStruct, tensor, u32s, type Format, type Kernel } from "./wgsl.js";
+
+export interface PanelsVariant extends StreamVariant {
+  format: Format;
+}
+
+/** `columns` and `width` in quads, a panel at least. */
+export const panels: Kernel<PanelsVariant> = {
+  name: "panels",
+  params: { ...STREAM_PARAMS, ...u32s("rows", "columns", "width") },
+  bindings: () => ["read", "write"],
+  source({ format, lanes }) {
+    return `${enable(format)}${paramsStruct(this.params)}${tensor(1, "w", "read", format)}${tensor(2, "y", "write", format)}
+${overQuads(
+  { lanes },
+  `  let row = i / params.width % params.rows;
+  let panel = i / (params.width * params.rows);
+  let first = min(panel * params.width, params.columns - params.width);
+  store4_y(i, load4_w(row * params.columns + first + i % params.width));`,
+)}`;
+  },
+};
