@@ -16,7 +16,7 @@ async function run(
   { shape, width, eps }: LayerNormCase,
   data: NormData,
   dtype: FloatType,
-  how: Pick<LayerNormOptions, "by" | "team"> = {},
+  how: Pick<LayerNormOptions, "by" | "held" | "team"> = {},
 ): Promise<Float32Array> {
   return gpu.withTensors(async (make) =>
     gpu.take(
@@ -52,11 +52,12 @@ describe("layerNorm", () => {
       test(`${item.name} ${dtype}`, async () => {
         const data = gpu.roundAll(layerNormData(item), dtype);
         const wanted = gpu.want(layerNormReference(item, data), data.x.length, 4096);
-        const check = async (name: string, how?: Pick<LayerNormOptions, "by" | "team">): Promise<void> =>
+        const check = async (name: string, how?: Pick<LayerNormOptions, "by" | "held" | "team">): Promise<void> =>
           gpu.expectClose(name, await run(item, data, dtype, how), wanted, tolerance(dtype, item.mean));
         await check("default");
         await gpu.asHardware(() => check("chosen for GPUs"));
         for (const by of item.width % 4 === 0 ? (["plain", "rows"] as const) : []) await check(by, { by });
+        if (item.width % 4 === 0) await check("rows, many columns held", { by: "rows", held: 5 });
         for (const team of await teamsOf(item)) await check(JSON.stringify(team), { team });
       });
 

@@ -11,8 +11,12 @@ import { stripes } from "./stripes.js";
 const RUN = 32;
 const THREADS = 2048;
 
-/** y [batch, ..., channels]; `splits` replaces the number of runs of pixels. `plain` takes any number of channels. */
-export function groupNormByChannels(call: GroupNormCall, plain: boolean, splits?: number): Tensor {
+/** y [batch, ..., channels]. `plain` takes any number of channels; `splits` and `held` replace what is chosen (GroupNormOptions). */
+export function groupNormByChannels(
+  call: GroupNormCall,
+  plain: boolean,
+  { splits, held }: { splits?: number; held?: number },
+): Tensor {
   const { x, skip, weight, bias, format, batch, spatial, channels, groups, eps, silu } = call;
   const { device } = x;
   const columns = Math.ceil(channels / 4);
@@ -44,7 +48,7 @@ export function groupNormByChannels(call: GroupNormCall, plain: boolean, splits?
   const front = x.shape.at(-1)! >> 2;
   const walk = plain
     ? { stripe: null, values: { threads: quadsOf(y), columns, spatial, run: 0 }, grid: threadGrid(quadsOf(y)) }
-    : stripes(device, skip ? [front, columns - front] : [columns], { images: batch, spatial });
+    : stripes(device, skip ? [front, columns - front] : [columns], { images: batch, spatial }, held);
   device.run({
     kernel: apply,
     variant: { format, silu, joined: Boolean(skip), stripe: walk.stripe },

@@ -13,8 +13,8 @@ export interface LayerNormCall {
   eps: number;
 }
 
-/** y [..., width]; the width fills quads. */
-export function layerNormByRows({ x, weight, bias, format, eps }: LayerNormCall): Tensor {
+/** y [..., width]; the width fills quads. `held`: see `stripes`. */
+export function layerNormByRows({ x, weight, bias, format, eps }: LayerNormCall, held?: number): Tensor {
   const { device } = x;
   const quads = x.shape.at(-1)! / 4;
   const rows = x.size / 4 / quads;
@@ -27,7 +27,7 @@ export function layerNormByRows({ x, weight, bias, format, eps }: LayerNormCall)
     grid: threadGrid(rows),
   });
   const y = Tensor.empty(device, x.shape, x.dtype);
-  const { stripe, values, grid } = stripes(device, [quads], { images: 1, spatial: rows });
+  const { stripe, values, grid } = stripes(device, [quads], { images: 1, spatial: rows }, held);
   device.run({
     kernel: rowsApply,
     variant: { format, ...stripe },

@@ -19,6 +19,8 @@ export interface GroupNormOptions {
   skip?: Tensor | null;
   /** For tests: the kernels of CPU adapters, and into how many runs they split the pixels of an image. */
   splits?: number;
+  /** For tests: how many columns their last step holds at most. */
+  held?: number;
   /** For tests: the kernels that take any number of channels. */
   plain?: boolean;
   /** For tests and tuning: the kernels of GPUs, with these sizes. */
@@ -64,7 +66,7 @@ export function groupNorm(
   const call = { x, skip, weight, bias, format, batch, spatial, channels, groups, eps, silu };
   const blocks =
     how.blocks ?? (plain || device.isSoftware || how.splits !== undefined ? null : blockPlan(device, call));
-  return blocks ? groupNormByBlocks(call, blocks) : groupNormByChannels(call, plain, how.splits);
+  return blocks ? groupNormByBlocks(call, blocks) : groupNormByChannels(call, plain, how);
 }
 
 /** Sizes of kernels/layer_norm_team.wgsl.ts. */
@@ -74,6 +76,8 @@ export interface LayerNormOptions {
   eps: number;
   /** For tests: the kernel of any width, or those of CPU adapters. */
   by?: "plain" | "rows";
+  /** For tests: how many columns a thread of the latter holds at most. */
+  held?: number;
   /** For tests and tuning: the kernel of GPUs, with these sizes. */
   team?: TeamPlan;
 }
@@ -96,7 +100,12 @@ export function teamPlan({ adapterInfo, features }: Device, width: number): Team
  * @param weight [width]
  * @param bias [width]
  */
-export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps, by, ...how }: LayerNormOptions): Tensor {
+export function layerNorm(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  { eps, by, held, ...how }: LayerNormOptions,
+): Tensor {
   const { device } = x;
   const width = x.shape.at(-1) ?? 0;
   expectShape("layerNorm", "weight", weight, [width]);
@@ -104,7 +113,7 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { eps, by, ..
   const format = formatFor("layerNorm", x, weight, bias);
   const plain = width % 4 !== 0 || (by ? by === "plain" : device.plainKernels);
   const plan = how.team ?? (by || plain || device.isSoftware ? null : teamPlan(device, width));
-  if (!plan && !plain) return layerNormByRows({ x, weight, bias, format, eps });
+  if (!plan && !plain) return layerNormByRows({ x, weight, bias, format, eps }, held);
   const y = Tensor.empty(device, x.shape, x.dtype);
   const rows = x.size / width;
   const call = { values: { rows, width, eps }, buffers: [x, weight, bias, y] };

@@ -8,8 +8,10 @@ import { threadGrid } from "./common.js";
 const QUADS = 256;
 const WORKGROUPS = 16;
 
-/** Columns that a thread holds at most: with more, compiling takes seconds. */
-const HELD = 5;
+/** Columns that a thread holds at most: with more, compiling takes seconds, and SwiftShader's four lanes have too few registers. */
+const HELD = { four: 2, more: 5 };
+/** Quads up to which one column is enough: a tenth of a millisecond more, and a third to compile. */
+const SMALL = 2 ** 18;
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
@@ -19,19 +21,24 @@ export interface Stripes {
   grid: [number, number];
 }
 
-/** @param columns quads of a row, of one tensor or of two side by side: no stripe has some of both */
+/**
+ * @param columns quads of a row, of one tensor or of two side by side: no stripe has some of both
+ * @param most columns that a thread holds at most, where that is not chosen
+ */
 export function stripes(
   { streamLanes }: Pick<Device, "streamLanes">,
   columns: readonly number[],
   { images, spatial }: { images: number; spatial: number },
+  most?: number,
 ): Stripes {
   const width = columns.reduce(gcd);
   // Threads of a GPU read together what lies together, whichever of them make a subgroup.
   const lanes = gcd(streamLanes || THREADS, width);
-  let held = HELD;
-  while ((width / lanes) % held !== 0) held--;
   const quads = columns.reduce((a, b) => a + b);
-  const share = Math.floor((images * spatial * quads) / (WORKGROUPS * THREADS));
+  const all = images * spatial * quads;
+  let held = most ?? (all < SMALL ? 1 : HELD[streamLanes === 4 ? "four" : "more"]);
+  while ((width / lanes) % held !== 0) held--;
+  const share = Math.floor(all / (WORKGROUPS * THREADS));
   const run = Math.max(1, Math.min(spatial, Math.floor(Math.min(QUADS, share) / held)));
   const threads = (quads / held) * images * Math.ceil(spatial / run);
   return {
