@@ -36,7 +36,8 @@ export interface Conv2dVariant extends TileVariant {
   format: Format;
   fma: boolean;
   activation: Activation;
-  shift: boolean;
+  /** Added to the pixels of each image its own, or to all the same, which a tile then loads once and not with every row. */
+  shift: "none" | "own" | "same";
   residual: boolean;
   phases: boolean;
   /** How many tensors the shortcut has. */
@@ -94,7 +95,7 @@ function terms({
 }: Pick<Conv2dVariant, "textures" | "shift" | "residual" | "shortcut">): (readonly [name: string, access: Access])[] {
   const [left, right] = operandAccess(textures);
   const all: [boolean, string, Access][] = [
-    [shift, "shift", "read"],
+    [shift !== "none", "shift", "read"],
     [residual, "residual", "read"],
     [shortcut > 0, "shortcut_w", right],
     [shortcut > 0, "shortcut_bias", "read"],
@@ -144,7 +145,7 @@ fn element(e: u32) -> f32 {
   #if ${variant.shortcut > 0}
   sum += load_shortcut_bias(o);
   #endif
-  #if ${variant.shift}
+  #if ${variant.shift !== "none"}
   sum += load_shift(params.shift_start + p.image * params.shift_stride + o);
   #endif
   #if ${variant.residual}

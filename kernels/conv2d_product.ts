@@ -100,23 +100,24 @@ let base = ${base};`,
       const place = phases ? `row_of_phase(${row}, slot)` : split ? `(slot * params.m + ${row})` : row;
       return `${place} * n4 + ${column}`;
     },
-    epilogue: ({ rows, columns, sum, row, at, column }) => {
+    epilogue: ({ rows, columns, sum, row, at, column, ofColumns }) => {
       if (split) return "";
       const each = (term: (i: number, j: number) => string): string =>
         rows.flatMap((i) => columns.map((j) => `    ${sum(i, j)} += ${term(i, j)};`)).join("\n");
+      const biases = (column: string): string =>
+        `load4_bias(${column})${shortcut > 0 ? ` + load4_shortcut_bias(${column})` : ""}`;
+      const shiftOf = (image: string, column: string): string =>
+        `load4_shift(((params.shift_start + ${image} * params.shift_stride) >> 2u) + ${column})`;
       return [
-        ...columns.map((j) => {
-          const other = shortcut > 0 ? ` + load4_shortcut_bias(${column(j)})` : "";
-          return `  let bias${j} = load4_bias(${column(j)})${other};`;
-        }),
+        ofColumns("bias", biases),
         each((_, j) => `bias${j}`),
-        ...(shift ? [`  let pixels = params.out_width * params.out_height;`] : []),
-        ...(shift
+        ...(shift === "same"
+          ? [ofColumns("shift", (column) => shiftOf("0u", column)), each((_, j) => `shift${j}`)]
+          : []),
+        ...(shift === "own"
           ? [
-              each(
-                (i, j) =>
-                  `load4_shift(((params.shift_start + (${row(i)} / pixels) * params.shift_stride) >> 2u) + ${column(j)})`,
-              ),
+              `  let pixels = params.out_width * params.out_height;`,
+              each((i, j) => shiftOf(`(${row(i)} / pixels)`, column(j))),
             ]
           : []),
         ...(residual ? [each((i, j) => `load4_residual(${at(i, j)})`)] : []),

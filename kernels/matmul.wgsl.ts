@@ -84,9 +84,9 @@ const productOf = (variant: MatmulVariant, { by, activation, gated, bias, residu
   load: (name, k) => `${loadOf({ by })}_x(x${name} + ${k})`,
   loadColumns: weightRows(variant).load(`${loadOf({ by })}_w`),
   at: (row, column) => `${split ? `(slot * params.m + ${row})` : row} * n4 + ${column}`,
-  epilogue: ({ rows, columns, sum, at, column }) =>
+  epilogue: ({ rows, columns, sum, at, ofColumns }) =>
     [
-      ...(bias ? columns.map((j) => `  let bias${j} = load4_bias(${column(j)});`) : []),
+      ...(bias ? [ofColumns("bias", (column) => `load4_bias(${column})`)] : []),
       ...rows.flatMap((i) => columns.map((j) => (bias ? `  ${sum(i, j)} += bias${j};` : ""))),
       ...rows.flatMap((i) => columns.map((j) => (residual ? `  ${sum(i, j)} += load4_residual(${at(i, j)});` : ""))),
     ].join("\n"),

@@ -112,4 +112,6 @@ export interface Epilogue {
   at(i: number, j: number): string;
   /** Quad j's index among the columns. */
   column(j: number): string;
+  /** Declares, as `name` and j, what `load` gives for each quad j of columns: of its index, as text. */
+  ofColumns(name: string, load: (column: string) => string): string;
 }

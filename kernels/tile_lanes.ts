@@ -1,7 +1,7 @@
 /**
  * The tiled kernels in which the lanes of a subgroup share what they load; see tile.ts. A workgroup is one subgroup.
  */
-import type { Product } from "./product.js";
+import type { Epilogue, Product } from "./product.js";
 import { declareColumns, declareRows, finish, lines, quadsAcross, sums, type TileVariant } from "./tile_parts.js";
 import { linearWorkgroup, multiplyAdd, range } from "./wgsl.js";
 
@@ -13,6 +13,7 @@ interface Frame {
   rows: readonly number[];
   /** The row that the sums of a row of `rows` belong to; it may lie past the end. */
   row(i: number): string;
+  ofColumns?: Epilogue["ofColumns"];
   /** Text before the loops. */
   before: string;
   body: (from: Product) => string;
@@ -20,7 +21,7 @@ interface Frame {
 
 function entry(variant: LanesVariant, n4: string, product: Product, frame: Frame): string {
   const { tileM, tileN4, lanes, step } = variant;
-  const { offset, rows, row, before, body } = frame;
+  const { offset, rows, row, ofColumns, before, body } = frame;
   const blocks = range(tileM);
   const columns = range(tileN4);
   const across = quadsAcross(variant);
@@ -46,6 +47,7 @@ ${product.loops(blocks.map(String), step, (others) => body({ ...product, ...othe
 ${finish(rows, columns, product, {
   row: (i) => `min(${row(i)}, params.row_end - 1u)`,
   column: (j) => `column + ${j}u`,
+  ofColumns,
 })}
 }`;
 }
@@ -63,6 +65,9 @@ export function broadcastEntry(variant: LanesVariant, n4: string, product: Produ
   // All four steps of a sum in a row: it is loaded from the stack and stored there once, not four times.
   const add = (b: number, j: number): string =>
     `sum${b}_${j} = ${range(4).reduce((sum, r) => mad(`vec4f(a${b}[${r}])`, `w${r}_${j}`, sum), `sum${b}_${j}`)};`;
+  const shared: Epilogue["ofColumns"] = (name, load) =>
+    `  let all_${name} = ${load(`(column + min(lane, ${tileN4 - 1}u))`)};\n` +
+    lines(range(tileN4).map((j) => `  let ${name}${j} = subgroupBroadcast(all_${name}, ${j}u);`));
   const body = (from: Product, u: number): string => `{
 ${lines(loads.map((i) => `let quads${i} = ${from.loadColumns(`(${4 * u}u + r${i})`, `column + j${i}`)};`))}
 ${lines(blocks.map((b) => `let a${b} = ${from.load(String(b), `k + ${u}u`)};`))}
@@ -71,6 +76,7 @@ ${lines(range(tileN4).map((j) => `{ ${declareRows(from, [j], quad)}${lines(block
     offset: "",
     rows: blocks,
     row: (b) => `row + ${b * lanes}u + lane`,
+    ofColumns: tileN4 <= lanes ? shared : undefined,
     // Lanes past the last quad of the tile load it once more.
     before: lines(
       loads.map((i) => {

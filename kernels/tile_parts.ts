@@ -94,7 +94,7 @@ export function finish(
   rows: readonly number[],
   columns: readonly number[],
   product: Product,
-  place: { row(i: number): string; column(j: number): string },
+  place: { row(i: number): string; column(j: number): string; ofColumns?: Epilogue["ofColumns"] },
   inside?: (i: number, j: number) => string,
 ): string {
   const epilogue: Epilogue = {
@@ -104,6 +104,8 @@ export function finish(
     row: (i) => `row${i}`,
     at: (i, j) => product.at?.(`row${i}`, `column${j}`) ?? `row${i} * n4 + column${j}`,
     column: (j) => `column${j}`,
+    ofColumns:
+      place.ofColumns ?? ((name, load) => lines(columns.map((j) => `  let ${name}${j} = ${load(`column${j}`)};`))),
   };
   const { storePair } = product;
   const store = (i: number, j: number): string =>

@@ -60,8 +60,8 @@ describe("kernels of subgroup matrices are valid", () => {
     });
 
     test(`conv2d, ${name}`, async () => {
-      const plain = { ...tile, shift: true, residual: true, phases: false, shortcut: 0, split: false } as const;
-      const bare = { ...plain, shift: false, residual: false } as const;
+      const plain = { ...tile, shift: "own", residual: true, phases: false, shortcut: 0, split: false } as const;
+      const bare = { ...plain, shift: "none", residual: false } as const;
       const variants = [
         plain,
         { ...plain, phases: true },

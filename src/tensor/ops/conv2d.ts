@@ -88,7 +88,11 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   }
   const format = formatFor("conv2d", x, w, bias, place?.tensor, residual, ...ofShortcut, ...sources);
   const y = Tensor.empty(device, shape, x.dtype);
-  const flags = { shift: Boolean(shift), residual: Boolean(residual), shortcut: sources.length as 0 | 1 | 2 };
+  const flags = {
+    shift: !place ? ("none" as const) : batch > 1 && place.stride > 0 ? ("own" as const) : ("same" as const),
+    residual: Boolean(residual),
+    shortcut: sources.length as 0 | 1 | 2,
+  };
   const phases =
     upsample &&
     !shortcut &&
@@ -116,7 +120,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const split = slices > 1;
   const sums = split ? Tensor.empty(device, [slices, m, cout], "float32") : y;
   const finish = split
-    ? { ...flags, shift: false, residual: false, activation: "none" as const, split }
+    ? { ...flags, shift: "none" as const, residual: false, activation: "none" as const, split }
     : { ...flags, activation, split };
   const terms = [
     ...(split ? [] : [place?.tensor, residual].filter((term) => term !== undefined)),

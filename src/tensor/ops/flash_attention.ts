@@ -71,7 +71,9 @@ export function flashAttention(
 
 function lanesTile({ streamLanes: lanes, quadSwaps }: Device, shape: Slots): FlashLanesTile {
   const { queries, keys, headSize, slots } = shape;
-  const rows = quadSwaps || 4 * slots * queries * keys * headSize >= LONG ? 4 : 2;
+  const flops = 4 * slots * queries * keys * headSize;
+  // More rows are faster and take longer to compile, llvmpipe half a second.
+  const rows = quadSwaps || flops >= LONG ? 4 : flops >= LONG / 10 ? 2 : 1;
   return { lanes, rows: Math.min(rows, Math.ceil(queries / lanes)), keys: 2 };
 }
 

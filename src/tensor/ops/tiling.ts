@@ -47,7 +47,7 @@ export function chooseTile(device: Device, shape: ProductShape): Tile {
   const { n } = shape;
   if (!hasTiles(device, shape)) return PLAIN;
   if (!device.isSoftware) return hardwareTile(device, shape, false).tile;
-  if (device.broadcastLanes > 0) return broadcastTile(device, shape) ?? smallTile(n);
+  if (device.broadcastLanes > 0) return broadcastTile(device, shape);
   return swiftShaderTile(device, shape) ?? smallTile(n);
 }
 
@@ -65,13 +65,14 @@ export const LONG = 5e8;
  * llvmpipe. 32 x 32 sums are among the fastest (24 x 32 with the taps of a kernel over numbers that are no halves), and 16 x 16
  * compile in a third of the time.
  */
-function broadcastTile(device: Device, { m, n, k, run = k, wBytes }: ProductShape): Tile | null {
+function broadcastTile(device: Device, { m, n, k, run = k, wBytes }: ProductShape): Tile {
   const lanes = device.broadcastLanes;
   const by = "broadcast" as const;
   const blocks = Math.ceil(m / lanes);
   const tall = run === k || wBytes < 4 * n * k ? 4 : 3;
   if (2 * m * n * k >= LONG && n % 32 === 0) return { by, lanes, tileM: Math.min(tall, blocks), tileN4: 8 };
-  return n >= 16 ? { by, lanes, tileM: Math.min(2, blocks), tileN4: n % 16 === 0 ? 4 : 2 } : null;
+  const tileN4 = [4, 2].find((size) => n % (4 * size) === 0) ?? (n > 16 ? 2 : 1);
+  return { by, lanes, tileM: Math.min(2, blocks), tileN4 };
 }
 
 /**
