@@ -37,18 +37,20 @@ export function digits(value: number | undefined): string {
         : value.toPrecision(2);
 }
 
-/** `matmul {"format":"f32","tileM":4,"flat":true}` as "matmul f32 tileM=4 flat". */
+/** `matmul {"format":"f32","tileM":4,"flat":true,"split":false}` as "matmul f32 tileM=4 flat": what a variant goes without is left out. */
 export function variantText(label: string): string {
   const start = label.indexOf("{");
   if (start < 0) return label;
-  const variant = JSON.parse(label.slice(start)) as Record<string, unknown>;
-  const words = Object.entries(variant).flatMap(([key, value]) => {
-    if (value === false || value === "none") return [];
+  return [label.slice(0, start).trim(), ...wordsOf(JSON.parse(label.slice(start)) as object)].join(" ");
+}
+
+const wordsOf = (variant: object): string[] =>
+  Object.entries(variant).flatMap(([key, value]: [string, unknown]) => {
+    if (!value || value === "none") return [];
     if (value === true) return [key];
+    if (typeof value === "object") return wordsOf(value);
     return [typeof value === "string" ? value : `${key}=${String(value)}`];
   });
-  return [label.slice(0, start).trim(), ...words].join(" ");
-}
 
 const CLOCKS: Record<RunInfo["clock"], string> = {
   timestamps: "the GPU's timestamps",

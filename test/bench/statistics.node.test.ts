@@ -47,6 +47,8 @@ describe("check", () => {
 
 test("tables are short", () => {
   expect([1234.5, 12.345, 1.2345, 0.012345, undefined].map(digits)).toEqual(["1235", "12.3", "1.23", "0.012", "-"]);
-  const label = 'matmul {"format":"f32","flat":true,"tileM":4,"fma":false,"activation":"none"}';
+  const label = 'matmul {"format":"f32","flat":true,"tileM":4,"lanes":0,"fma":false,"activation":"none","matrix":null}';
   expect(variantText(label)).toBe("matmul f32 flat tileM=4");
+  const nested = 'group_norm apply {"format":"f32","silu":true,"stripe":{"lanes":8,"held":5}}';
+  expect(variantText(nested)).toBe("group_norm apply f32 silu lanes=8 held=5");
 });
