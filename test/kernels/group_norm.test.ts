@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { BlockPlan } from "../../src/tensor/ops/group_norm_block.js";
 import { groupNorm, type GroupNormOptions } from "../../src/tensor/ops/norm.js";
+import { blockWidth } from "../../src/tensor/ops/norm_lanes.js";
+import { fixedLanes } from "../../src/tensor/adapter_kind.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import type { FloatType } from "../cases/data.js";
 import {
@@ -106,6 +108,36 @@ describe("groupNorm", () => {
           gpu.expectClose(item.name, await run(item, data, dtype, { splits, plain: true }), wanted, tolerance(dtype));
       }
   });
+
+  test("a CPU adapter takes one dispatch where the tensor is small and a subgroup has whole groups", async () => {
+    const { adapterInfo, features } = await gpu.testDevice();
+    const lanes = fixedLanes(adapterInfo, features);
+    await gpu.withTensors(async (make) => {
+      const names = (shape: number[], groups: number): Promise<string[]> => {
+        const [x, weight] = [shape, shape.slice(-1)].map((each) =>
+          make(new Float32Array(each.reduce((a, b) => a * b, 1)), each, "float32"),
+        );
+        return gpu.kernelsRun(() => groupNorm(x, weight, weight, { groups, eps: 1e-5 }).dispose());
+      };
+      const three = ["group_norm statistics", "group_norm merge", "group_norm apply"];
+      expect(await names([2, 8, 8, 64], 16)).toEqual(lanes > 0 ? ["group_norm lanes"] : three);
+      expect(await names([2, 64, 64, 64], 16)).toEqual(three);
+      expect(await names([1, 2, 2, 1280], 1)).toEqual(three);
+    });
+  });
+
+  for (const [lanes, batch, channels, groups, width] of [
+    [8, 2, 32, 16, 2],
+    [8, 2, 64, 16, 4],
+    [8, 2, 96, 16, 6],
+    [8, 1, 96, 16, 3],
+    [8, 1, 320, 32, 5],
+    [4, 2, 320, 32, 0],
+    [8, 2, 12, 2, 3],
+    [0, 2, 64, 16, 0],
+  ])
+    test(`${lanes} lanes have ${width} columns of ${batch} images of ${channels} channels in ${groups} groups`, () =>
+      expect(blockWidth(lanes, { batch, channels, groups })).toBe(width));
 
   test("a GPU takes two dispatches, or one where groups are small", async () => {
     await gpu.withTensors(async (make) => {

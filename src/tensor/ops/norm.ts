@@ -8,6 +8,7 @@ import { expectShape, foldedGrid, formatFor, quadsOf } from "./common.js";
 import { blockPlan, groupNormByBlocks, type BlockPlan } from "./group_norm_block.js";
 import { groupNormByChannels } from "./group_norm_channels.js";
 import { layerNormByRows } from "./layer_norm_rows.js";
+import { blockWidth, groupNormByLanes, layerNormByLanes, normLanes } from "./norm_lanes.js";
 import { runStream } from "./streams.js";
 
 export interface GroupNormOptions {
@@ -64,6 +65,10 @@ export function groupNorm(
   const format = formatFor("groupNorm", x, weight, bias, skip);
   const spatial = product(x.shape.slice(1, -1));
   const call = { x, skip, weight, bias, format, batch, spatial, channels, groups, eps, silu };
+  const chosen = how.splits === undefined && how.held === undefined && !how.blocks;
+  const lanes = plain || !chosen ? 0 : normLanes(device, "groupNorm", (batch * spatial * channels) / 4);
+  const width = blockWidth(lanes, call);
+  if (width > 0) return groupNormByLanes(call, lanes, width);
   const blocks =
     how.blocks ?? (plain || device.isSoftware || how.splits !== undefined ? null : blockPlan(device, call));
   return blocks ? groupNormByBlocks(call, blocks) : groupNormByChannels(call, plain, how);
@@ -113,7 +118,9 @@ export function layerNorm(
   const format = formatFor("layerNorm", x, weight, bias);
   const plain = width % 4 !== 0 || (by ? by === "plain" : device.plainKernels);
   const plan = how.team ?? (by || plain || device.isSoftware ? null : teamPlan(device, width));
-  if (!plan && !plain) return layerNormByRows({ x, weight, bias, format, eps }, held);
+  const lanes = by ? 0 : normLanes(device, "layerNorm", x.size / 4);
+  const ours = { x, weight, bias, format, eps };
+  if (!plan && !plain) return lanes > 0 ? layerNormByLanes(ours, lanes) : layerNormByRows(ours, held);
   const y = Tensor.empty(device, x.shape, x.dtype);
   const rows = x.size / width;
   const call = { values: { rows, width, eps }, buffers: [x, weight, bias, y] };
