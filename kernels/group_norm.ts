@@ -5,7 +5,8 @@
  * On CPU adapters, and for channels that fill no quads, three kernels: `statistics` gives mean and M2 of each channel over some
  * of the pixels, neighbouring threads reading neighbouring quads, each once; `merge` joins channels and runs of pixels to groups by
  * Chan's formula and says of each channel what is subtracted and what it is multiplied by; `apply` is then a stream. (x - mean
- * first keeps the digits where the mean is large.) Their plain variants are the reference. GPUs have group_norm_block.wgsl.ts.
+ * first keeps the digits where the mean is large.) Their plain variants are the reference. Small tensors have
+ * group_norm_lanes.wgsl.ts there, and GPUs group_norm_block.wgsl.ts.
  *
  * `joined`: the channels are those of x and, behind them, those of a second tensor `skip`, as if both were concatenated;
  * groups may straddle the two, quads may not. `front` is the number of quads that x has.
