@@ -51,13 +51,14 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
   const llvmpipe = /llvmpipe|lavapipe/i.test(name);
   const isSoftware = isSoftwareAdapter(info);
   const swiftShader = /swiftshader/i.test(name);
-  const productUnits = unitsOf(info, features);
+  const halfFormat = features.has("shader-f16") && !llvmpipe ? "f16" : "pack16";
+  const productUnits = unitsOf(info, features, halfFormat);
   const lanes = fixedLanes(info, features);
   return {
     isSoftware,
     fusedMultiplyAdd: llvmpipe,
     broadcastLanes: llvmpipe ? lanes : 0,
-    halfFormat: features.has("shader-f16") && !llvmpipe ? "f16" : "pack16",
+    halfFormat,
     streamLanes: isSoftware ? lanes || SOFTWARE_LANES : 0,
     quadSwaps: swiftShader && lanes === 4,
     cheapTextures: swiftShader,
@@ -84,10 +85,11 @@ interface MatrixConfig {
   K: number;
 }
 
-function unitsOf(info: GPUAdapterInfo, features: ReadonlySet<string>): ProductUnits {
+/** Matrices take halves as they are: none where kernels read them as words. */
+export function unitsOf(info: GPUAdapterInfo, features: ReadonlySet<string>, halfFormat: HalfFormat): ProductUnits {
   const none = { matrix: null, lanes: 0 };
   const lanes = fixedLanes(info, features);
-  if (!features.has(SUBGROUP_MATRIX) || !features.has("shader-f16") || lanes === 0) return none;
+  if (!features.has(SUBGROUP_MATRIX) || halfFormat !== "f16" || lanes === 0) return none;
   const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: readonly MatrixConfig[] };
   const [best] = [...subgroupMatrixConfigs]
     .filter(({ componentType, resultComponentType }) => componentType === "f16" && resultComponentType === "f32")

@@ -1,5 +1,6 @@
 /** What the tests of kernels and tensors share: one device per process, a leak check, and comparison by tolerance. */
 import { afterEach, beforeEach, expect } from "vitest";
+import { unitsOf } from "../../src/tensor/adapter_kind.js";
 import { requestDevice, type Device } from "../../src/tensor/device.js";
 import type { Tile } from "../../src/tensor/ops/tiling.js";
 import { matrixTile } from "../../src/tensor/ops/tiling_hardware.js";
@@ -13,12 +14,18 @@ export const DTYPES: readonly FloatType[] = native ? ["float16"] : ["float32", "
 
 let shared: Promise<Device> | undefined;
 
+/** Halves as shader-f16 reads them, and the matrices that take them, whatever the device would choose. */
+function nativeHalves({ adapterInfo, features }: Device): Pick<Device, "halfFormat" | "productUnits"> {
+  const halfFormat = features.has("shader-f16") ? "f16" : "pack16";
+  return { halfFormat, productUnits: unitsOf(adapterInfo, features, halfFormat) };
+}
+
 /** The device of this process: every pipeline is compiled once. Nobody destroys it. */
 export function testDevice(): Promise<Device> {
   shared ??= requestDevice().then((device) => {
     // Made on first use and kept for good; made here, they cannot look like a leak.
     for (const dtype of ["float32", "float16", "int32"] as const) device.dummy(dtype);
-    if (native && device.features.has("shader-f16")) Object.assign(device, { halfFormat: "f16" });
+    if (native) Object.assign(device, nativeHalves(device));
     return device;
   });
   return shared;
@@ -83,9 +90,7 @@ export async function kernelsRun(work: () => void): Promise<string[]> {
 
 /** Runs `work` with the kernels that real GPUs get: CPU adapters, as tests mostly have them, choose others. */
 export const asHardware = <T>(work: () => Promise<T>): Promise<T> =>
-  testDevice().then(({ features }) =>
-    pretending({ isSoftware: false, streamLanes: 0, halfFormat: features.has("shader-f16") ? "f16" : "pack16" }, work),
-  );
+  testDevice().then((device) => pretending({ isSoftware: false, streamLanes: 0, ...nativeHalves(device) }, work));
 
 /** Tiles of every kind of product kernel that this device can run on a dtype and so many columns, whatever it would choose. */
 export async function kindsOfTile(dtype: FloatType, columns: number): Promise<Tile[]> {
