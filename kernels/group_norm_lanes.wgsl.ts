@@ -22,16 +22,19 @@ export const groupNormLanes: Kernel<GroupNormLanesVariant> = {
   params: { ...u32s("count", "spatial", "columns", "front", "width", "per_group"), eps: "f32" },
   bindings: ({ joined }) => ["read", "read", "read", "write", ...(joined ? (["read"] as const) : [])],
   source({ format, lanes, silu, joined }) {
-    const y = "(VALUE - mean) * scale + bias";
-    /** `body` of every pixel of the lane's column, which sees it as `value`. */
-    const pixels = (before: string, body: (value: string) => string): string =>
+    /** Every pixel of the lane's column: `body` sees it as `value`; `before` is told how the first is loaded. */
+    const pixels = (body: string, before: (first: string) => string = () => ""): string =>
       bySource(joined, "column", "params.columns", (source, quads, skipped) => {
         const load = (pixel: string): string =>
           `load4_${source}((image * params.spatial + ${pixel}) * ${quads} + column${skipped})`;
         return `
-    ${before.replace("FIRST", load("0u"))}
-    for (var pixel = line; pixel < params.spatial; pixel += lines) { ${body(load("pixel"))} }`;
+    ${before(load("0u"))}
+    for (var pixel = line; pixel < params.spatial; pixel += lines) {
+      let value = ${load("pixel")};
+      ${body}
+    }`;
       });
+    const normal = "(value - mean) * scale + bias";
     return wgsl`${enable(format, true)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}
 ${tensor(2, "weight", "read", format)}${tensor(3, "bias", "read", format)}${tensor(4, "y", "write", format)}
 ${joined ? tensor(5, "skip", "read", format) : ""}
@@ -51,7 +54,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   var x0 = vec4f();
   var sum = vec4f();
   var square = vec4f();
-  ${pixels("x0 = FIRST;", (value) => `let d = ${value} - x0; sum += d; square += d * d;`)}
+  ${pixels("let d = value - x0; sum += d; square += d * d;", (first) => `x0 = ${first};`)}
   var total = vec4f();
   var m2 = vec4f();
   for (var l = 0u; l < lines; l++) {
@@ -71,11 +74,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
     let means = subgroupShuffle(middle, i);
     let squares = subgroupShuffle(m2, i);
     for (var k = 0u; k < 4u; k++) {
-      let same = select(vec4f(), vec4f(1.0), groups == vec4u((4u * i + k) / params.per_group));
-      let d = (vec4f(means[k]) - middle) * same;
+      let same = groups == vec4u((4u * i + k) / params.per_group);
+      let d = select(vec4f(), means[k] - middle, same);
       off += d;
       off2 += d * d;
-      all += squares[k] * same;
+      all += select(vec4f(), vec4f(squares[k]), same);
     }
   }
   let count = f32(params.per_group);
@@ -83,10 +86,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) grid: 
   let mean = middle + off / count;
   let scale = inverseSqrt(variance + params.eps) * load4_weight(column);
   let bias = load4_bias(column);
-  ${pixels("", (value) => {
-    const normal = y.replace("VALUE", value);
-    return `store4_y((image * params.spatial + pixel) * params.columns + column, ${silu ? `silu(${normal})` : normal});`;
-  })}
+  ${pixels(`store4_y((image * params.spatial + pixel) * params.columns + column, ${silu ? `silu(${normal})` : normal});`)}
 }`;
   },
 };
