@@ -83,8 +83,12 @@ export class Memory {
     return block;
   }
 
+  textureBytes(height: number, format: TextureBlock["format"]): number {
+    return TEXTURE_WIDTH * height * (format === "rgba16float" ? 8 : 16);
+  }
+
   createTexture(height: number, format: TextureBlock["format"]): TextureBlock {
-    const bytes = TEXTURE_WIDTH * height * (format === "rgba16float" ? 8 : 16);
+    const bytes = this.textureBytes(height, format);
     const label = `copy ${format} ${TEXTURE_WIDTH}x${height}`;
     const { TEXTURE_BINDING, COPY_DST } = GPUTextureUsage;
     const texture = this.#checked(bytes, label, () =>

@@ -6,7 +6,7 @@ import type { Command, Dispatch } from "./command_queue.js";
 import type { Device } from "./device.js";
 import type { Block, TextureBlock } from "./memory.js";
 import { PARAMS_BYTES, type PipelineEntry } from "./pipeline_cache.js";
-import { UploadInPlanError, type Recording } from "./recording.js";
+import { UploadInPlanError } from "./recording.js";
 import { product } from "./dtype.js";
 import { Tensor } from "./tensor.js";
 
@@ -99,15 +99,14 @@ export class Plan {
     } catch (error) {
       device.stopRecording();
       for (const input of this.#inputs) input.dispose();
-      destroyTextures(device, recording.drainTextures());
       throw error;
     }
-    this.#textures = recording.drainTextures();
-    const once = constantCopies(recording);
+    const { buffers, textures, once } = recording.place(label);
     this.#commands = recording.commands.filter((command) => !once.has(command));
     this.#prologue = recording.prologue;
     this.#once = [...once];
-    this.#buffers = recording.place(label);
+    this.#buffers = buffers;
+    this.#textures = textures;
     this.bytes = this.#buffers.reduce((sum, block) => sum + block.bytes, 0);
   }
 
@@ -205,22 +204,4 @@ export class Plan {
 
 function destroyTextures({ queue }: Device, textures: readonly TextureBlock[]): void {
   if (textures.length > 0) queue.push({ kind: "destroyTextures", textures });
-}
-
-/** Copies of weights to textures that hold nothing else, and what brings them in order: they last for all replays. */
-function constantCopies(recording: Recording): Set<Command> {
-  const { commands } = recording;
-  const uses = new Map<TextureBlock, number>();
-  for (const command of commands)
-    if (command.kind === "texture") uses.set(command.texture, (uses.get(command.texture) ?? 0) + 1);
-  const copies = commands.filter(
-    (command) => command.kind === "texture" && !recording.covers(command.source) && uses.get(command.texture) === 1,
-  );
-  const ordered = new Set(copies.flatMap((copy) => (copy.kind === "texture" ? [copy.block] : [])));
-  const orders = (command: Command): boolean =>
-    command.kind === "dispatch" &&
-    command.buffers.some(
-      (binding) => "block" in binding && recording.covers(binding.block) && ordered.has(binding.block),
-    );
-  return new Set(commands.filter((command) => orders(command) || copies.includes(command)));
 }

@@ -4,8 +4,10 @@
  * they allow: the peak is known before anything is allocated.
  */
 import type { Command } from "./command_queue.js";
+import { assign } from "./lifetimes.js";
 import type { Block, Memory, TextureBlock } from "./memory.js";
-import { TextureCache } from "./texture_cache.js";
+import { PlannedTextures } from "./planned_textures.js";
+import type { CopyCommand } from "./texture_cache.js";
 
 /** A block of a recording: without a buffer until its place is known. */
 export interface PlannedBlock extends Block {
@@ -14,6 +16,14 @@ export interface PlannedBlock extends Block {
   /** Indices of the first and the last command that may use it. */
   first: number;
   last: number;
+}
+
+/** What a plan holds; it destroys the buffers and textures. */
+export interface Placed {
+  buffers: Block[];
+  textures: TextureBlock[];
+  /** Copies to textures that last for all replays, and what brings them in order. */
+  once: Set<Command>;
 }
 
 /** Work that is to be recorded made a tensor from numbers: replays would not see other numbers. */
@@ -32,21 +42,16 @@ export class Recording {
   /** The plan's copies of its inputs. */
   readonly inputs = new Set<Block>();
   /** Copies of its own: what the device has in textures now may be gone at the next replay. */
-  readonly #textures: { own: TextureCache; hoisted: TextureCache };
+  readonly #textures: { own: PlannedTextures; hoisted: PlannedTextures };
   #target = this.commands;
 
   constructor(private readonly memory: Memory) {
-    const cache = (): TextureCache => new TextureCache(memory, (command) => this.push(command), true);
-    this.#textures = { own: cache(), hoisted: cache() };
+    const planned = (): PlannedTextures => new PlannedTextures(memory, (command) => this.push(command));
+    this.#textures = { own: planned(), hoisted: planned() };
   }
 
-  get textures(): TextureCache {
+  get textures(): PlannedTextures {
     return this.#target === this.prologue ? this.#textures.hoisted : this.#textures.own;
-  }
-
-  /** All textures that the commands use; the plan destroys them. */
-  drainTextures(): TextureBlock[] {
-    return [...this.#textures.own.drain(), ...this.#textures.hoisted.drain()];
   }
 
   push(command: Command): void {
@@ -90,20 +95,29 @@ export class Recording {
   }
 
   /**
-   * Makes the buffers. @returns them: the plan destroys them
-   * A released block is free after its last use, which may be long before: a caller holds an argument until the call is over.
+   * Makes the buffers and textures. A released block is free after its last use, which may be long before: a caller holds an argument
+   * until the call is over. Whole buffers and not ranges of one: WebGPU forbids reading and writing ranges of one buffer in one dispatch.
    */
-  place(label: string): Block[] {
+  place(label: string): Placed {
     const uses = new Map<Block, number>();
     this.commands.forEach((command, i) => {
       for (const block of blocksOf(command)) uses.set(block, i);
     });
     for (const block of this.blocks) if (block.last < Infinity) block.last = uses.get(block) ?? block.first;
-    return assign(this.blocks).map(({ bytes, tenants }) => {
+    const buffers = assign(this.blocks).map(({ bytes, tenants }) => {
       const block = this.memory.create(bytes, label);
       for (const tenant of tenants) tenant.buffer = block.buffer;
       return block;
     });
+    const covers = (block: Block): boolean => this.covers(block);
+    const { textures, once } = this.#textures.own.place(this.commands, covers);
+    const ordered = new Set([...once].map(({ block }) => block).filter(covers));
+    const orders = (command: Command): boolean => blocksOf(command).some((block) => ordered.has(block));
+    return {
+      buffers,
+      textures: [...textures, ...this.#textures.hoisted.place(this.prologue, () => true).textures],
+      once: new Set(this.commands.filter((command) => once.has(command as CopyCommand) || orders(command))),
+    };
   }
 }
 
@@ -111,25 +125,4 @@ function blocksOf(command: Command): Block[] {
   if (command.kind === "dispatch")
     return command.buffers.flatMap((binding) => ("block" in binding ? [binding.block] : []));
   return command.kind === "texture" ? [command.source, command.block] : [];
-}
-
-interface Slot {
-  bytes: number;
-  tenants: PlannedBlock[];
-}
-
-/**
- * Blocks to buffers, the largest first, each into the tightest buffer that is free all its life ("greedy by size", Pisarchyk & Lee
- * 2020). Whole buffers and not ranges of one: WebGPU forbids reading and writing ranges of one buffer in one dispatch.
- */
-function assign(blocks: readonly PlannedBlock[]): Slot[] {
-  const slots: Slot[] = [];
-  for (const block of [...blocks].sort((a, b) => b.bytes - a.bytes)) {
-    const meets = (other: PlannedBlock): boolean => block.first <= other.last && other.first <= block.last;
-    // All are at least as large as this block; the last made is the tightest.
-    const free = slots.findLast(({ tenants }) => !tenants.some(meets));
-    if (free) free.tenants.push(block);
-    else slots.push({ bytes: block.bytes, tenants: [block] });
-  }
-  return slots;
 }

@@ -13,10 +13,15 @@ interface Entry {
   version: number;
 }
 
-/** Bytes that copies may take beside the tensors themselves. */
-const BUDGET = 160 * 2 ** 20;
+/**
+ * Bytes that copies may take beside the tensors themselves: in a plan, where those of a small model last for all replays, and of single
+ * ops, which make few of them again. The largest that is worth a copy: any weight of Stable Diffusion 1.5 in float16, and activations
+ * but for the last of its VAE, whose copies would be as many bytes as all else.
+ */
+export const BUDGET = { plan: 96 * 2 ** 20, ops: 16 * 2 ** 20 };
+const LARGEST = { weight: 72 * 2 ** 20, activation: 24 * 2 ** 20 };
 /** Copies that one dispatch may need: those of a convolution, its weight, and a shortcut's two sources and weight. */
-const MOST_OPERANDS = 5;
+export const MOST_OPERANDS = 5;
 /** Heights are rounded up to a quarter of their power of two, so that textures are reused. */
 const roundHeight = (rows: number): number => {
   const step = Math.max(1, 2 ** (Math.floor(Math.log2(rows)) - 2));
@@ -33,79 +38,111 @@ export interface CopyCommand {
   texels: number;
 }
 
+export const sourceOf = (operand: Tensor | Reordered): Block =>
+  operand instanceof Reordered ? operand.tensor.block : operand.block;
+
+/** What copies of it are known by. */
+export const copyKey = (operand: Tensor | Reordered): string =>
+  `${sourceOf(operand).id} ${operand instanceof Reordered ? operand.order : ""}`;
+
+/** Records a copy, and before it what brings the numbers in order; `take` gives a texture of so many rows. */
+export function recordCopy(
+  operand: Tensor | Reordered,
+  take: (rows: number, format: TextureBlock["format"]) => TextureBlock,
+  record: (command: CopyCommand) => void,
+): TextureBlock {
+  const tensor = operand instanceof Reordered ? operand.compute(operand.tensor.device) : operand;
+  const halves = tensor.dtype === "float16";
+  const texels = tensor.bytes / (halves ? 8 : 16);
+  const texture = take(Math.ceil(texels / TEXTURE_WIDTH), halves ? "rgba16float" : "rgba32float");
+  record({ kind: "texture", source: sourceOf(operand), block: tensor.block, texture, texels });
+  if (tensor !== operand) tensor.dispose();
+  return texture;
+}
+
 export class TextureCache {
   /** By block id and order, in order of use. */
   #entries = new Map<string, Entry>();
   #free: TextureBlock[] = [];
   #bytes = 0;
 
-  /** @param forReplay the commands will run again and again: textures change hands, but none is destroyed */
   constructor(
     private readonly memory: Memory,
     private readonly record: (command: CopyCommand | { kind: "destroyTextures"; textures: TextureBlock[] }) => void,
-    private readonly forReplay = false,
   ) {}
 
   /** Whether a tensor of so many bytes can have a copy at all. */
-  static fits(bytes: number): boolean {
-    return bytes <= BUDGET * 0.75;
+  static fits(what: keyof typeof LARGEST, bytes: number): boolean {
+    return bytes <= LARGEST[what];
   }
 
   /** The texture with the content of a tensor at this point of the recorded work. */
   of(operand: Tensor | Reordered): TextureBlock {
-    const { tensor, order } = operand instanceof Reordered ? operand : { tensor: operand, order: "" };
-    const { block, dtype } = tensor;
-    const key = `${block.id} ${order}`;
+    const { version } = sourceOf(operand);
+    const key = copyKey(operand);
     const known = this.#entries.get(key);
     this.#entries.delete(key);
-    if (known?.version === block.version) {
-      this.#entries.set(key, known);
-      return known.texture;
-    }
-    if (known) this.#free.push(known.texture);
-    const format = dtype === "float16" ? "rgba16float" : "rgba32float";
-    const ordered = operand instanceof Reordered ? operand.compute(tensor.device) : tensor;
-    const texels = ordered.bytes / (dtype === "float16" ? 8 : 16);
-    const texture = this.#take(roundHeight(Math.ceil(texels / TEXTURE_WIDTH)), format);
-    this.#entries.set(key, { texture, version: block.version });
-    this.record({ kind: "texture", source: block, block: ordered.block, texture, texels });
-    if (ordered !== tensor) ordered.dispose();
+    if (known && known.version !== version) this.#free.push(known.texture);
+    const texture =
+      known?.version === version
+        ? known.texture
+        : recordCopy(operand, (rows, format) => this.#take(roundHeight(rows), format), this.record);
+    this.#entries.set(key, { texture, version });
     return texture;
   }
 
   /** Destroys all copies. */
   clear(): void {
-    const textures = this.drain();
-    if (textures.length > 0) this.record({ kind: "destroyTextures", textures });
-  }
-
-  /** Takes all textures out; the caller destroys them. */
-  drain(): TextureBlock[] {
     const textures = [...[...this.#entries.values()].map(({ texture }) => texture), ...this.#free];
     this.#entries.clear();
     this.#free = [];
     this.#bytes = 0;
-    return textures;
+    if (textures.length > 0) this.record({ kind: "destroyTextures", textures });
+  }
+
+  /** All but the newest entries, which may be operands of the op that asks. */
+  #old(): [key: string, entry: Entry][] {
+    return [...this.#entries].slice(0, -MOST_OPERANDS);
+  }
+
+  /** Takes out the texture that was used longest ago. */
+  #oldest(): TextureBlock | undefined {
+    const [first] = this.#old();
+    if (first) this.#entries.delete(first[0]);
+    return first?.[1].texture;
+  }
+
+  /** The lowest texture that holds as many rows, the one used longest ago of several. */
+  #tightest(
+    textures: readonly TextureBlock[],
+    height: number,
+    format: TextureBlock["format"],
+  ): TextureBlock | undefined {
+    return textures
+      .filter((texture) => texture.format === format && texture.height >= height)
+      .reduce<TextureBlock | undefined>((best, each) => (best && best.height <= each.height ? best : each), undefined);
   }
 
   #take(height: number, format: TextureBlock["format"]): TextureBlock {
-    const bytes = TEXTURE_WIDTH * height * (format === "rgba16float" ? 8 : 16);
-    const reuse = (): TextureBlock | undefined => {
-      const i = this.#free.findIndex((texture) => texture.height === height && texture.format === format);
-      return i < 0 ? undefined : this.#free.splice(i, 1)[0];
-    };
-    let found = reuse();
-    // The newest entries may be operands of the op that asks.
-    while (!found && this.#bytes + bytes > BUDGET && this.#entries.size > MOST_OPERANDS) {
-      const [[key, { texture }]] = this.#entries;
-      this.#entries.delete(key);
-      this.#free.push(texture);
-      found = reuse();
+    const bytes = this.memory.textureBytes(height, format);
+    const waiting = this.#tightest(this.#free, height, format);
+    if (waiting) return this.#free.splice(this.#free.indexOf(waiting), 1)[0];
+    if (this.#bytes + bytes > BUDGET.ops) {
+      const old = this.#old();
+      const texture = this.#tightest(
+        old.map(([, entry]) => entry.texture),
+        height,
+        format,
+      );
+      if (texture) {
+        this.#entries.delete(old.find(([, entry]) => entry.texture === texture)![0]);
+        return texture;
+      }
     }
-    if (found) return found;
     const gone: TextureBlock[] = [];
-    while (!this.forReplay && this.#bytes + bytes > BUDGET && this.#free.length > 0) {
-      const texture = this.#free.shift()!;
+    while (this.#bytes + bytes > BUDGET.ops) {
+      const texture = this.#free.shift() ?? this.#oldest();
+      if (!texture) break;
       this.#bytes -= texture.bytes;
       gone.push(texture);
     }

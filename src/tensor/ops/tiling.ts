@@ -81,15 +81,16 @@ function broadcastTile(device: Device, { m, n, k, run = k, wBytes }: ProductShap
  */
 function swiftShaderTile(device: Device, { m, n, k, run = k, xBytes, wBytes, gated }: ProductShape): Tile | null {
   const { cheapTextures, quadSwaps } = device;
-  const fits = cheapTextures && TextureCache.fits(wBytes);
-  const long = 2 * m * n * k >= LONG / 5 && fits && TextureCache.fits(xBytes);
+  const fits = cheapTextures && TextureCache.fits("weight", wBytes);
+  const textures = TextureCache.fits("activation", xBytes) ? ("xw" as const) : ("w" as const);
+  const long = 2 * m * n * k >= LONG / 5 && fits;
   if (long && quadSwaps && m >= 32) {
-    const tile = swapTile({ rows: m, quads: n / 4, run: run / 4, textures: "xw", gated });
+    const tile = swapTile({ rows: m, quads: n / 4, run: run / 4, textures, gated });
     if (tile) return { ...tile, panels: true };
   }
-  if (long && n % 16 === 0) return { tileM: 16, tileN4: 4, textures: "xw" };
+  if (long && n % 16 === 0) return { tileM: 16, tileN4: 4, textures };
   if (!quadSwaps || n < 16) return null;
-  const tile = { tileM: Math.min(2, Math.ceil(m / 4)), tileN4: gated ? 2 : 1 };
+  const tile = { tileM: Math.min(4, Math.ceil(m / 4)), tileN4: gated ? 2 : 1 };
   return { by: "swap", lanes: 4, ...tile, step: 1, textures: fits ? "w" : "none" };
 }
 
