@@ -33,6 +33,15 @@ export function checkDescending(className: string, timesteps: readonly number[],
     throw new RangeError(`${method} start before num_train_timesteps, ${train}, got ${timesteps[0]}`);
 }
 
+/**
+ * Euler and UniPC write null where the levels are those of the betas; these classes have no betas.
+ * @throws TypeError unless the ends of the schedule are numbers
+ */
+export function checkEnds(className: string, { sigma_min: min, sigma_max: max }: Record<string, unknown>): void {
+  if (given(min) && given(max)) return;
+  throw new TypeError(`${className}: sigma_min and sigma_max must be numbers, got ${String(min)} and ${String(max)}`);
+}
+
 /** @throws RangeError if an option is given that the class does not take */
 export function checkScheduleOptions(
   className: string,
@@ -55,8 +64,12 @@ export function checkShapes(className: string, modelOutput: Tensor, sample: Tens
   );
 }
 
-/** Value `i` of a table over the training timesteps. */
+/**
+ * Value `i` of a table over the training timesteps. The spacing "trailing" ends at -1 for some numbers of steps, where
+ * rounding leaves one step more (61 of 1000): Python takes that for the last value, and so do we.
+ */
 export function at(className: string, table: ArrayLike<number>, i: number): number {
+  if (i === -1) return table[table.length - 1];
   if (Number.isInteger(i) && i >= 0 && i < table.length) return table[i];
   throw new RangeError(
     `${className}: timesteps must be whole numbers from 0 to ${table.length - 1}, got ${i}; take them from scheduler.timesteps`,

@@ -1,5 +1,5 @@
 import type { Tensor } from "../tensor/tensor.js";
-import { checkDescending, checkScheduleOptions, checkShapes, checkSteps, countSteps } from "./checks.js";
+import { checkDescending, checkEnds, checkScheduleOptions, checkShapes, checkSteps, countSteps } from "./checks.js";
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
@@ -24,6 +24,7 @@ export class CMStochasticIterativeScheduler extends SigmasScheduler<CMStochastic
 
   constructor(options: Partial<CMStochasticIterativeConfig> = {}) {
     super(options);
+    checkEnds(this.className, this.config);
     const train = checkSteps(this.className, this.config.num_train_timesteps, 1e6);
     this.#begin(Array.from({ length: train }, (_, i) => i));
   }

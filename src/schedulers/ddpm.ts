@@ -9,7 +9,7 @@ import { spacedTimesteps } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
-  variance_type: "fixed_small",
+  variance_type: "fixed_small" as string | null,
   clip_sample: true,
   prediction_type: "epsilon",
   thresholding: false,

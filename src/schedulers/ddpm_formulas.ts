@@ -22,7 +22,8 @@ export interface DDPMUpdate {
   alpha: number;
   alphaPrevious: number;
   predictionType: string;
-  varianceType: string;
+  /** null, as in the files of DPM-Solver, is "fixed_small". */
+  varianceType: string | null;
   clip: ClipConfig;
   /** Makes noise like a tensor; null for the last step, which adds none. */
   noise: ((like: Tensor) => Tensor) | null;
@@ -53,7 +54,11 @@ export function ddpmUpdate(
 }
 
 /** A model of learned variances has them in the second half of its channels. */
-function splitOutput(type: string, modelOutput: Tensor, sample: Tensor): [mean: Tensor, variance: Tensor | null] {
+function splitOutput(
+  type: string | null,
+  modelOutput: Tensor,
+  sample: Tensor,
+): [mean: Tensor, variance: Tensor | null] {
   const channels = sample.shape[1];
   const learns = type === "learned" || type === "learned_range";
   if (!learns || modelOutput.shape[1] !== 2 * channels) return [modelOutput, null];
@@ -66,10 +71,10 @@ function addVariance(
   x: Linear,
   noise: Tensor,
   learned: Tensor | null,
-  variance: { type: string; smallest: number; largest: number },
+  variance: { type: string | null; smallest: number; largest: number },
 ): Tensor {
   const { smallest, largest } = variance;
-  const type = oneOf(className, "variance_type", variance.type, VARIANCES);
+  const type = oneOf(className, "variance_type", variance.type ?? "fixed_small", VARIANCES);
   switch (type) {
     case "fixed_small":
     case "fixed_small_log":

@@ -62,15 +62,16 @@ export abstract class DiscreteScheduler<C extends DiscreteConfig = DiscreteConfi
 
   /**
    * The schedule before the details of a class: spaced timesteps and their levels, or levels of a shape and their timesteps.
-   * @param options `exact`: timesteps in double precision, which are float32 otherwise
+   * @param options `exact`: timesteps in double precision, which are float32 otherwise; `bounded`: Karras levels heed
+   * `sigma_min` and `sigma_max`, hidden keys of other classes, as the other shapes do
    */
-  protected spaced(n: number, timesteps?: readonly number[], { exact = false } = {}): Spaced {
+  protected spaced(n: number, timesteps?: readonly number[], { exact = false, bounded = true } = {}): Spaced {
     const times =
       timesteps?.map(Math.fround) ?? spacedTimesteps(this.className, this.config, n, { rounded: false, exact });
     const levels = this.levelsAt(times);
     const shape = sigmaShape(this.className, this.config);
     if (!shape) return { times, levels };
-    const shaped = shapedSigmas(shape, this.config, levels, n);
+    const shaped = shapedSigmas(shape, bounded || shape !== "karras" ? this.config : {}, levels, n);
     return { times: shaped.map((sigma) => sigmaToTimestep(sigma, this.logTable)), levels: shaped };
   }
 

@@ -12,6 +12,20 @@ export type DPMSolver = (typeof DPM_SOLVERS)[number];
 export const predictsData = (algorithm: DPMAlgorithm): boolean => algorithm.endsWith("++");
 export const isStochastic = (algorithm: DPMAlgorithm): boolean => algorithm.startsWith("sde");
 
+/**
+ * The solvers of noise divide by the last level. As in diffusers, "deis" is judged by that name although it is translated.
+ * @throws RangeError
+ */
+export function checkFinalSigmas(
+  className: string,
+  { algorithm_type, final_sigmas_type }: { algorithm_type: string; final_sigmas_type?: string },
+): void {
+  if (predictsData(algorithm_type as DPMAlgorithm) || final_sigmas_type !== "zero") return;
+  throw new RangeError(
+    `${className}: final_sigmas_type "zero" does not go with algorithm_type "${algorithm_type}", use "sigma_min"`,
+  );
+}
+
 /** Weights of the sample, of the value D0 and the derivatives D1 (by midpoint or Heun) and D2, and of the noise. */
 interface Weights {
   x: number;

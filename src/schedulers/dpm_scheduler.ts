@@ -3,6 +3,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { oneOf, translated } from "./config.js";
 import {
+  checkFinalSigmas,
   DPM_ALGORITHMS,
   DPM_SOLVERS,
   isStochastic,
@@ -52,12 +53,9 @@ export abstract class DPMScheduler<C extends DPMConfig = DPMConfig> extends Solv
     oneOf(className, "solver_type", solver_type, DPM_SOLVERS);
     if (!Number.isInteger(config.solver_order) || config.solver_order < 1 || config.solver_order > 3)
       throw new RangeError(`${className}: solver_order must be 1, 2 or 3, got ${config.solver_order}`);
+    checkFinalSigmas(className, config);
     if (algorithm_type !== config.algorithm_type || solver_type !== config.solver_type)
       this.rewriteConfig({ algorithm_type, solver_type } as Partial<C>);
-    if (!predictsData(this.algorithm) && config.final_sigmas_type === "zero")
-      throw new RangeError(
-        `${className}: final_sigmas_type "zero" does not go with algorithm_type "${algorithm_type}", use "sigma_min"`,
-      );
   }
 
   protected get algorithm(): DPMAlgorithm {

@@ -52,7 +52,7 @@ export class DPMSolverSDEScheduler extends DiscreteScheduler<DPMSolverSDEConfig>
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     checkScheduleOptions(this.className, DPMSolverSDEScheduler.customSchedules, options);
     const n = this.countSteps(numInferenceSteps, options);
-    const { times, levels } = this.spaced(n, undefined, { exact: true });
+    const { times, levels } = this.spaced(n, undefined, { exact: true, bounded: false });
     const middles = levels.slice(1).map((sigma, i) => {
       const [from, to] = [-Math.log(levels[i]), -Math.log(sigma)];
       return sigmaToTimestep(Math.exp(-(from + (to - from) * 0.5)), this.logTable);

@@ -3,6 +3,7 @@ import { linspace } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
 import { oneOf, translated } from "./config.js";
 import {
+  checkFinalSigmas,
   DPM_SOLVERS,
   isStochastic,
   multistepOrder,
@@ -46,6 +47,7 @@ export class EDMDPMSolverMultistepScheduler extends EDMScheduler<EDMDPMSolverMul
     oneOf(className, "solver_type", solver_type, DPM_SOLVERS);
     if (![1, 2, 3].includes(config.solver_order))
       throw new RangeError(`${className}: solver_order must be 1, 2 or 3, got ${config.solver_order}`);
+    checkFinalSigmas(className, config);
     if (algorithm_type !== config.algorithm_type || solver_type !== config.solver_type)
       this.rewriteConfig({ algorithm_type, solver_type });
     this.setTimesteps(checkSteps(className, config.num_train_timesteps, 1e6));

@@ -1,6 +1,7 @@
 /** What the EDM schedulers share: levels between sigma_min and sigma_max, and the preconditioning of the model. */
 import type { Tensor } from "../tensor/tensor.js";
 import { linspace } from "./betas.js";
+import { checkEnds } from "./checks.js";
 import { oneOf } from "./config.js";
 import { Linear } from "./linear.js";
 import { SigmasScheduler } from "./sigmas_scheduler.js";
@@ -20,6 +21,11 @@ export type EDMConfig = typeof EDM_DEFAULTS;
 const f32 = Math.fround;
 
 export abstract class EDMScheduler<C extends EDMConfig = EDMConfig> extends SigmasScheduler<C> {
+  constructor(options: object) {
+    super(options);
+    checkEnds(this.className, this.config);
+  }
+
   get initNoiseSigma(): number {
     return Math.sqrt(this.config.sigma_max ** 2 + 1);
   }

@@ -8,10 +8,13 @@ import type { ScheduleOptions } from "./scheduler.js";
 import { shapedSigmas, sigmaShape, type SigmaShapeConfig } from "./sigmas.js";
 import { linspace64 } from "./spacing.js";
 
+type Rounding = (x: number) => number;
 const f32 = Math.fround;
+const exact = (x: number): number => x;
 
 /** Shifts levels towards the noise: larger pictures need more of it (Esser et al. 2024, arXiv 2403.03206, formula 23). */
-export const shifted = (sigma: number, shift: number): number => (shift * sigma) / (1 + (shift - 1) * sigma);
+export const shifted = (sigma: number, shift: number, round: Rounding = exact): number =>
+  round(round(round(shift) * sigma) / round(1 + round(round(shift - 1) * sigma)));
 
 export interface FlowConfig {
   readonly num_train_timesteps: number;
@@ -32,8 +35,7 @@ export abstract class FlowScheduler<C extends FlowConfig = FlowConfig> extends I
     const { num_train_timesteps: train, shift } = this.config;
     checkSteps(this.className, train, 1e6);
     this.sigmas = Array.from({ length: train }, (_, i) => f32((train - i) / train));
-    if (shifts(this.config))
-      this.sigmas = this.sigmas.map((sigma) => f32(f32(shift * sigma) / f32(1 + f32((shift - 1) * sigma))));
+    if (shifts(this.config)) this.sigmas = this.sigmas.map((sigma) => shifted(sigma, shift, f32));
     this.timesteps = this.sigmas.map((sigma) => f32(sigma * train));
     this.sigmaMin = this.sigmas[train - 1];
     this.sigmaMax = this.sigmas[0];
@@ -107,7 +109,10 @@ export abstract class ShiftedFlowScheduler<C extends ShiftedFlowConfig & SigmaSh
         throw new RangeError(`${className}.setTimesteps: needs ${n} ${name}, as many as steps, got ${list.length}`);
     const train = config.num_train_timesteps;
     const times = timesteps?.map(f32) ?? linspace64(this.sigmaMax * train, this.sigmaMin * train, n);
-    const levels = this.#shaped(sigmas?.map(f32) ?? times.map((t) => t / train), mu ?? null).map(f32);
+    // Levels of one's own, and those of one's own timesteps, are float32 in diffusers: `invert_sigmas` shows every rounding.
+    const round = sigmas || timesteps ? f32 : exact;
+    const unshifted = sigmas?.map(f32) ?? times.map((t) => round(t / train));
+    const levels = this.#shaped(unshifted, mu ?? null, round).map(f32);
     const final = config.invert_sigmas ? levels.map((sigma) => f32(1 - sigma)) : levels;
     this.timesteps = timesteps && !config.invert_sigmas ? timesteps.map(f32) : final.map((sigma) => f32(sigma * train));
     this.sigmas = [...final, config.invert_sigmas ? 1 : 0];
@@ -115,21 +120,21 @@ export abstract class ShiftedFlowScheduler<C extends ShiftedFlowConfig & SigmaSh
     this.restart();
   }
 
-  #shaped(sigmas: readonly number[], mu: number | null): number[] {
+  #shaped(sigmas: readonly number[], mu: number | null, round: Rounding): number[] {
     const { className, config } = this;
     let levels = sigmas.map((sigma) =>
-      config.use_dynamic_shifting ? this.#timeShift(mu ?? 0, sigma) : shifted(sigma, this.#shift),
+      config.use_dynamic_shifting ? this.#timeShift(mu ?? 0, sigma, round) : shifted(sigma, this.#shift, round),
     );
     if (config.shift_terminal) {
-      const stretch = (1 - levels[levels.length - 1]) / (1 - config.shift_terminal);
-      levels = levels.map((sigma) => 1 - (1 - sigma) / stretch);
+      const stretch = round(round(1 - levels[levels.length - 1]) / round(1 - config.shift_terminal));
+      levels = levels.map((sigma) => round(1 - round(round(1 - sigma) / stretch)));
     }
     const shape = sigmaShape(className, config);
     return shape ? shapedSigmas(shape, config, levels, levels.length) : levels;
   }
 
-  #timeShift(mu: number, sigma: number): number {
-    const shift = this.config.time_shift_type === "exponential" ? Math.exp(mu) : mu;
-    return shift / (shift + (1 / sigma - 1));
+  #timeShift(mu: number, sigma: number, round: Rounding): number {
+    const shift = round(this.config.time_shift_type === "exponential" ? Math.exp(mu) : mu);
+    return round(shift / round(shift + round(round(1 / sigma) - 1)));
   }
 }

@@ -1,5 +1,5 @@
 import type { Tensor } from "../tensor/tensor.js";
-import { at, checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { at, checkEnds, checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
 import { drawNoise, drawNoiseData } from "./noise.js";
 import { mixAtTimes } from "./noising.js";
 import { veCorrect, vePredict, veDiscreteSigmas, veSigmas, veTimesteps } from "./sde_ve_formulas.js";
@@ -29,6 +29,7 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
 
   constructor(options: Partial<ScoreSdeVeConfig> = {}) {
     super(options);
+    checkEnds(this.className, this.config);
     const train = checkSteps(this.className, this.config.num_train_timesteps, 1e6);
     this.setTimesteps(train);
     this.setSigmas(train);

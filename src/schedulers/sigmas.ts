@@ -52,9 +52,11 @@ const LOG_Q = Float32Array.of(
 export function sigmaToTimestep(sigma: number, logSigmas: Float32Array, { single = false } = {}): number {
   const round = single ? f32 : (x: number): number => x;
   const log = single ? logFloat32(Math.max(f32(sigma), f32(1e-10))) : Math.log(Math.max(sigma, 1e-10));
-  // numpy's `cumsum(dists >= 0).argmax()` is the last index whose level is not above sigma, as the table ascends.
+  // numpy's `cumsum(dists >= 0).argmax()` is the last index whose level is not above sigma. The table ascends, but for the
+  // last level with rescale_betas_zero_snr, which may be below those before it.
   let low = 0;
-  for (let i = 1; i < logSigmas.length - 1; i++) if (log >= logSigmas[i]) low = i;
+  for (let i = 1; i < logSigmas.length; i++) if (log >= logSigmas[i]) low = i;
+  low = Math.min(low, logSigmas.length - 2);
   const [a, b] = [logSigmas[low], logSigmas[low + 1]];
   const weight = Math.min(1, Math.max(0, round(round(a - log) / f32(a - b))));
   return (1 - weight) * low + weight * (low + 1);

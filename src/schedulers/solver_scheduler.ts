@@ -76,7 +76,8 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
   /** Number of training timesteps left when those with λ below the config's bound are clipped. */
   protected clippedLength(bound: number): number {
     const below = this.alphasCumprod.filter((alpha) => levelAt(alpha).lambda < bound);
-    return this.alphasCumprod.length - below.length;
+    // `trained_betas` may be fewer: timesteps beyond them have the last one's level.
+    return this.config.num_train_timesteps - below.length;
   }
 
   /** Levels of the shape that the config asks for, and their timesteps; null if it asks for none. */

@@ -3,6 +3,7 @@ import { Tensor } from "../../src/tensor/tensor.js";
 import {
   DDIMScheduler,
   DDPMScheduler,
+  DEISMultistepScheduler,
   DPMSolverMultistepScheduler,
   EulerDiscreteScheduler,
   FlowMatchLCMScheduler,
@@ -10,6 +11,7 @@ import {
   PNDMScheduler,
   schedulerClass,
   schedulerNames,
+  ScoreSdeVeScheduler,
   UniPCMultistepScheduler,
 } from "../../src/schedulers/index.js";
 import { readFixtureJSON } from "../support/files.js";
@@ -88,6 +90,23 @@ describe("errors", () => {
   test("combinations without a finite result", () => {
     const noise = { algorithm_type: "dpmsolver" };
     expect(() => new DPMSolverMultistepScheduler(noise)).toThrow(/final_sigmas_type "zero".*"dpmsolver".*"sigma_min"/);
+    // As in diffusers, by the algorithm's own name, although it is translated; a live swap leaves the default behind.
+    const deis = new DEISMultistepScheduler();
+    for (const name of [
+      "DPMSolverMultistepScheduler",
+      "DPMSolverSinglestepScheduler",
+      "EDMDPMSolverMultistepScheduler",
+    ]) {
+      const saved = JSON.parse(deis.toJSONString()) as object;
+      expect(() => schedulerClass(name).fromConfig(saved)).toThrow(/final_sigmas_type "zero".*"deis"/);
+      const swapped = schedulerClass(name).fromConfig(saved, { final_sigmas_type: "sigma_min" });
+      expect(swapped.config).toMatchObject({ algorithm_type: "dpmsolver++" });
+      expect(schedulerClass(name).fromConfig(deis.config).config).toMatchObject({ final_sigmas_type: "zero" });
+    }
+    const euler = JSON.parse(new EulerDiscreteScheduler().toJSONString()) as object;
+    for (const name of ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "CMStochasticIterativeScheduler"])
+      expect(() => schedulerClass(name).fromConfig(euler)).toThrow(/sigma_min and sigma_max must be numbers, got null/);
+    expect(() => ScoreSdeVeScheduler.fromConfig(euler)).toThrow(/must be numbers/);
     expect(() => new DPMSolverMultistepScheduler({ solver_order: 4 })).toThrow(/solver_order must be 1, 2 or 3, got 4/);
     expect(() => new FlowMatchLCMScheduler({ scale_factors: [0.5] })).toThrow(/scale_factors.*0.5/);
   });

@@ -1,6 +1,14 @@
 import { expect, test } from "vitest";
 import { betaQuantile, incompleteBeta } from "../../src/schedulers/beta_distribution.js";
-import { AysSchedules, EulerDiscreteScheduler, HeunDiscreteScheduler } from "../../src/schedulers/index.js";
+import {
+  AysSchedules,
+  DPMSolverMultistepScheduler,
+  EulerDiscreteScheduler,
+  FlowMatchEulerDiscreteScheduler,
+  HeunDiscreteScheduler,
+  type LMSDiscreteScheduler,
+  schedulerClass,
+} from "../../src/schedulers/index.js";
 import { logFloat32 } from "../../src/schedulers/sigmas.js";
 
 test("quantiles of the beta distribution", () => {
@@ -34,6 +42,59 @@ test("the schedules of Align Your Steps can be set", () => {
   expect(scheduler.timesteps).toHaveLength(10);
   scheduler.setTimesteps(null, { timesteps: AysSchedules.StableDiffusionTimesteps });
   expect(scheduler.timesteps).toEqual([...AysSchedules.StableDiffusionTimesteps]);
+});
+
+/** Numbers that Python's diffusers 0.42.1 printed. */
+const expectSigmas = (got: readonly number[], wanted: readonly number[]): void => {
+  expect(got).toHaveLength(wanted.length);
+  got.forEach((sigma, i) => expect(Math.abs(sigma - wanted[i])).toBeLessThanOrEqual(1e-7 * wanted[i]));
+};
+
+test("Karras levels of LMS and DPM-Solver-SDE do not heed another class's sigma_min and sigma_max, other shapes do", () => {
+  const betas = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: "scaled_linear" };
+  const bounds = { use_karras_sigmas: true, sigma_min: 0.1, sigma_max: 10 };
+  const { config } = new EulerDiscreteScheduler({ ...betas, ...bounds });
+  const levels = (className: string, shape: Record<string, boolean>): number[] => {
+    const scheduler = schedulerClass(className).fromConfig(config, shape) as LMSDiscreteScheduler;
+    scheduler.setTimesteps(4);
+    return [...new Set(scheduler.sigmas)]; // one of the classes has them twice
+  };
+  for (const name of ["LMSDiscreteScheduler", "DPMSolverSDEScheduler"]) {
+    expectSigmas(
+      levels(name, {}),
+      [14.614646911621094, 3.1686110496520996, 0.44692090153694153, 0.029167532920837402, 0],
+    );
+    const exponential = { use_karras_sigmas: false, use_exponential_sigmas: true };
+    expectSigmas(levels(name, exponential), [10, 2.1544346809387207, 0.46415889263153076, 0.10000000149011612, 0]);
+  }
+});
+
+test("with fewer trained_betas than training timesteps DPM-Solver spaces over the timesteps", () => {
+  const trained_betas = Array.from({ length: 50 }, (_, i) => 0.001 * (i + 1));
+  const scheduler = new DPMSolverMultistepScheduler({ trained_betas: trained_betas as never });
+  scheduler.setTimesteps(5);
+  expect(scheduler.timesteps).toEqual([999, 799, 599, 400, 200]);
+  expectSigmas(scheduler.sigmas, [...new Array<number>(5).fill(1.6304550170898438), 0]);
+});
+
+test("the last level with zero terminal SNR is found, although it is below those before it", () => {
+  const betas = { beta_start: 0.001, beta_end: 0.03, beta_schedule: "scaled_linear", rescale_betas_zero_snr: true };
+  const scheduler = new DPMSolverMultistepScheduler({ ...betas, use_lu_lambdas: true });
+  scheduler.setTimesteps(4);
+  expect(scheduler.timesteps).toEqual([999, 858, 361, 0]);
+});
+
+test("flow matching shifts levels of one's own in float32, which the inverse shows", () => {
+  const sigmas = [0.985, 0.574, 0.186, 0.045];
+  const inverse = (config: object, options: object): number[] => {
+    const scheduler = new FlowMatchEulerDiscreteScheduler({ ...config, invert_sigmas: true });
+    scheduler.setTimesteps(null, { sigmas, ...options });
+    return scheduler.sigmas;
+  };
+  const shifted = [0.006796121597290039, 0.2500792145729065, 0.6628931164741516, 0.9050851464271545, 1];
+  expectSigmas(inverse({ use_dynamic_shifting: true }, { mu: 0.8 }), shifted);
+  const stretched = [0.005649209022521973, 0.22183215618133545, 0.6636199951171875, 0.9799999594688416, 1];
+  expectSigmas(inverse({ shift: 3, shift_terminal: 0.02 }, {}), stretched);
 });
 
 test("the float32 logarithm is numpy's, where that differs from the nearest float", () => {

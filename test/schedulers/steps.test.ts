@@ -9,6 +9,7 @@ import {
   schedulerClass,
   type Scheduler,
 } from "../../src/schedulers/index.js";
+import { Linear } from "../../src/schedulers/linear.js";
 import { Generator } from "../../src/tensor/random.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { checkLeaks, take, testDevice } from "../support/gpu.js";
@@ -119,6 +120,48 @@ describe("steps", () => {
     y.dispose();
     expect(() => fails.step(x, 999, x)).toThrow(/no signal.*"v_prediction" or "sample".*got "epsilon"/);
     for (const tensor of [x, prevSample, predOriginalSample]) tensor?.dispose();
+  });
+
+  // Numbers of Python's diffusers 0.42.1 for the sample i / 16 - 1 of shape [1, 2, 4, 4] and a model that halves it.
+  const half = (x: Tensor): Tensor => Linear.of(x, 0.5).toTensor();
+  const ramp = async (): Promise<Tensor> =>
+    Tensor.from(
+      Array.from({ length: 32 }, (_, i) => i / 16 - 1),
+      [1, 2, 4, 4],
+      { device: await testDevice() },
+    );
+
+  test("DDPM takes the variance_type null of DPM-Solver's files for fixed_small", async () => {
+    const betas = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: "scaled_linear" };
+    const saved = { _class_name: "DPMSolverMultistepScheduler", timestep_spacing: "linspace", variance_type: null };
+    const scheduler = DDPMScheduler.fromConfig({ ...betas, ...saved });
+    expect(scheduler.config.variance_type).toBeNull();
+    scheduler.setTimesteps(4);
+    const generator = seeded(3);
+    const x = await ramp();
+    const device = await testDevice();
+    const end = device.scope(() =>
+      scheduler.timesteps.reduce((y, t) => scheduler.step(half(y), t, y, { generator }).prevSample, x),
+    );
+    const got = await take(end);
+    const wanted = [-0.9345656633377075, -0.35921403765678406, -0.9738711714744568, -0.2670280933380127];
+    wanted.forEach((value, i) => expect(Math.abs(got[i] - value)).toBeLessThan(1e-5));
+    expect(Math.abs(got[31] - 0.977347195148468)).toBeLessThan(1e-5);
+    x.dispose();
+  });
+
+  test("the timestep -1, at which the spacing trailing ends by rounding, counts from the end of the table", async () => {
+    const config = { num_train_timesteps: 100, beta_start: 0.001, beta_end: 0.05, clip_sample: false };
+    const scheduler = new DDIMScheduler({ ...config, timestep_spacing: "trailing" });
+    scheduler.setTimesteps(29);
+    expect(scheduler.timesteps).toHaveLength(30);
+    expect(scheduler.timesteps.slice(-3)).toEqual([6, 2, -1]);
+    const x = await ramp();
+    const device = await testDevice();
+    const got = await take(device.scope(() => scheduler.step(half(x), -1, x).prevSample));
+    const wanted = [-1.8986637592315674, -1.7799971103668213, -1.6613306999206543];
+    wanted.forEach((value, i) => expect(Math.abs(got[i] - value)).toBeLessThan(1e-5));
+    x.dispose();
   });
 
   test("addNoise takes one timestep for all samples or one for each", async () => {
