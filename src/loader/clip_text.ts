@@ -52,7 +52,8 @@ export class AddedTokens {
       const content = prepare(token.content);
       if (content === "") continue;
       this.#ids.set(content, id);
-      const source = `(${content.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")})`;
+      // Not the hyphen of names such as <cat-toy>: "\-" is an error there.
+      const source = `(${content.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")})`;
       const [before, after] = token.single_word ? ["(?<![\\p{L}\\p{N}_])", "(?![\\p{L}\\p{N}_])"] : ["", ""];
       const [left, right] = [token.lstrip ? `[${SPACE}]*` : "", token.rstrip ? `[${SPACE}]*` : ""];
       alternatives.push([content, left + before + source + after + right]);

@@ -18,9 +18,10 @@ export interface CLIPTokenizerOptions {
   maxLength?: number;
 }
 
-/** `inputIds[i]` are the ids of text i, start and end tokens among them. */
+/** `inputIds[i]` are the ids of text i, start and end tokens among them; `attentionMask[i]` is 1 for each, 0 for padding. */
 export interface CLIPTokenizerOutput {
   inputIds: number[][];
+  attentionMask: number[][];
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
@@ -62,6 +63,9 @@ export class CLIPTokenizer extends Callable {
     this.unkTokenId = id(files.unk);
     this.#special = new Set([this.bosTokenId, this.eosTokenId, this.padTokenId, this.unkTokenId]);
     for (const [token, index] of vocab) this.#tokens.set(index, token);
+    // What is found in the normalized text is spelled in it, too.
+    for (const { content, normalized } of added.values())
+      if (normalized) this.#tokens.set(id(content), normalize(content));
     this.#encoder = new BytePairEncoder(vocab, merges, this.unkTokenId);
     const tokens = (normalized: boolean) =>
       [...added.values()]
@@ -134,8 +138,10 @@ export class CLIPTokenizer extends Callable {
     });
     const longest = inputIds.reduce((length, ids) => Math.max(length, ids.length), 0);
     const length = padding === "max_length" ? maxLength : padding === true || padding === "longest" ? longest : 0;
+    const attentionMask = inputIds.map((ids) => ids.map(() => 1));
     for (const ids of inputIds) while (ids.length < length) ids.push(this.padTokenId);
-    return { inputIds };
+    for (const mask of attentionMask) while (mask.length < length) mask.push(0);
+    return { inputIds, attentionMask };
   }
 
   /** The text of some ids, words parted by spaces; bytes that are no UTF-8 become U+FFFD. Throws for an unknown id. */

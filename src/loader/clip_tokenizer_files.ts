@@ -27,7 +27,7 @@ const CLIP_LENGTH = 77;
 
 /**
  * Reads a tokenizer as transformers 5 does: tokenizer.json if it is there, else vocab.json and merges.txt; special tokens
- * from tokenizer_config.json and special_tokens_map.json.
+ * from tokenizer_config.json and special_tokens_map.json, others from added_tokens.json.
  *
  * @throws ConfigError naming the file that is missing or malformed
  */
@@ -52,6 +52,15 @@ export async function readTokenizerFiles(source: Repository, subfolder?: string)
 
   const added = new Map<string, AddedToken>();
   const remember = (token: AddedToken): void => void added.set(token.content, token);
+  if (!hasDecoder) {
+    // Where transformers 4 put what was added to a vocabulary, such as the words of textual inversion.
+    const file = path("added_tokens.json");
+    const special = specialTokens(attributes);
+    for (const [content, id] of Object.entries(await optional("added_tokens.json"))) {
+      remember({ ...toAddedToken(content, file), normalized: !special.has(content) });
+      if (!vocab.has(content)) vocab.set(content, toId(id, content, file));
+    }
+  }
   for (const [id, token] of listed(hasDecoder ? config.added_tokens_decoder : json.added_tokens)) {
     const file = path(hasDecoder ? "tokenizer_config.json" : "tokenizer.json");
     const added = toAddedToken(token, file);
@@ -60,11 +69,11 @@ export async function readTokenizerFiles(source: Repository, subfolder?: string)
   }
   const special = (name: string, otherwise: string): string => {
     const value = attributes[name] ?? otherwise;
-    // A bare string means a token known from elsewhere, or one that is looked for in the text as it was typed.
+    // What the lists of added tokens say of it counts. A bare string is looked for in the text as it was typed.
     const file = path("tokenizer_config.json");
-    if (typeof value !== "string") remember(toAddedToken(value, file));
-    else if (!inFiles.has(value)) remember({ ...PLAIN_TOKEN, content: value });
-    const { content } = toAddedToken(value, file);
+    const token = toAddedToken(value, file);
+    const { content } = token;
+    if (!inFiles.has(content)) remember(token);
     if (!vocab.has(content)) {
       throw new ConfigError(`${file}: ${name} ${quote(content)} is not in the vocabulary`);
     }
@@ -113,6 +122,12 @@ function maxLength(value: unknown): number {
 }
 
 const PLAIN_TOKEN = { normalized: false, lstrip: false, rstrip: false, single_word: false };
+
+/** The contents of the special tokens that a config names. */
+function specialTokens({ extra_special_tokens: extra, ...config }: Plain): Set<unknown> {
+  const named = ["bos_token", "eos_token", "unk_token", "pad_token"].map((name) => config[name]);
+  return new Set([named, extra].flat().map((token) => (isPlain(token) ? token.content : token)));
+}
 
 const isPlain = (value: unknown): value is Plain =>
   typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,11 +1,11 @@
 /** The VAE's posterior, DiagonalGaussianDistribution of diffusers/models/autoencoders/vae.py. */
-import { gaussianSample } from "../tensor/ops/elementwise.js";
 import { slice } from "../tensor/ops/copy.js";
+import { gaussianSample, linearCombination } from "../tensor/ops/elementwise.js";
 import { randnTensor, type Generator } from "../tensor/random.js";
 import { Tensor } from "../tensor/tensor.js";
 
 export class DiagonalGaussian {
-  /** [batch, latent_channels, height, width] each; logvar is not yet clamped to [-30, 20]. */
+  /** [batch, latent_channels, height, width] each; logvar is clamped to [-30, 20]. */
   readonly mean: Tensor;
   readonly logvar: Tensor;
 
@@ -13,7 +13,9 @@ export class DiagonalGaussian {
   constructor(moments: Tensor) {
     const channels = moments.shape[1] / 2;
     this.mean = slice(moments, 1, 0, channels);
-    this.logvar = slice(moments, 1, channels, channels);
+    this.logvar = moments.device.scope(() =>
+      linearCombination([[1, slice(moments, 1, channels, channels)]], { clamp: [-30, 20] }),
+    );
     moments.dispose();
   }
 
@@ -25,9 +27,9 @@ export class DiagonalGaussian {
   /** mean + std * noise, noise from the generator(s) as torch draws it. */
   sample(generator?: Generator | readonly Generator[]): Tensor {
     const { device, shape, dtype } = this.mean;
-    return device.scope(() =>
-      gaussianSample(this.mean, this.logvar, Tensor.from(randnTensor(shape, { generator }), shape, { device, dtype })),
-    );
+    // In float16 torch draws other numbers where their count is no multiple of 16.
+    const noise = randnTensor(shape, { generator, dtype: dtype === "float16" ? dtype : "float32" });
+    return device.scope(() => gaussianSample(this.mean, this.logvar, Tensor.from(noise, shape, { device, dtype })));
   }
 
   dispose(): void {

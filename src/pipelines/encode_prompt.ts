@@ -1,6 +1,6 @@
 /** Prompts to embeddings, StableDiffusionPipeline.encode_prompt. */
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
-import type { CLIPTextModel } from "../nn/clip_text_model.js";
+import type { CLIPTextModel, CLIPTextOptions } from "../nn/clip_text_model.js";
 import { repeatRows } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
@@ -33,7 +33,7 @@ export async function encodePrompt(
   const batch = texts?.length ?? (promptEmbeds as Tensor).shape[0];
   if (texts) warnOfTruncation(components.tokenizer, texts);
   const positive = texts
-    ? repeat(await encode(components, texts, clipSkip), true)
+    ? repeat(await encode(components, texts, { clipSkip }), true)
     : repeat(promptEmbeds as Tensor, false);
   if (!guided) return { positive, negative: null };
   try {
@@ -42,8 +42,8 @@ export async function encodePrompt(
     const negatives = typeof given === "string" ? new Array<string>(batch).fill(given) : given;
     if (negatives.length !== batch)
       throw new RangeError(`\`negativePrompt\` has batch size ${negatives.length}, but the prompts are ${batch}.`);
-    // As in diffusers, clipSkip does not apply to the negative prompt.
-    return { positive, negative: repeat(await encode(components, negatives), true) };
+    // As in diffusers, clipSkip does not apply to the negative prompt, which gets as many tokens as the prompt has.
+    return { positive, negative: repeat(await encode(components, negatives, { maxLength: positive.shape[1] }), true) };
   } catch (error) {
     positive.dispose();
     throw error;
@@ -54,18 +54,20 @@ export async function encodePrompt(
 function encode(
   { tokenizer, text_encoder: model }: TextComponents,
   texts: readonly string[],
-  clipSkip?: number,
+  { clipSkip, maxLength }: { clipSkip?: number; maxLength?: number },
 ): Promise<Tensor> {
-  return encodeIds(model, tokenizer(texts, { padding: "max_length", truncation: true }).inputIds, clipSkip);
+  const { inputIds, attentionMask } = tokenizer(texts, { padding: "max_length", truncation: true, maxLength });
+  const { use_attention_mask: masked } = model.config as { use_attention_mask?: unknown };
+  return encodeIds(model, inputIds, { clipSkip, ...(masked === true && { attentionMask }) });
 }
 
 /** The same from ids. @returns [batch, tokens, width], which the caller disposes */
 export async function encodeIds(
   model: CLIPTextModel,
   inputIds: readonly (readonly number[])[],
-  clipSkip?: number,
+  { clipSkip, ...options }: CLIPTextOptions & { clipSkip?: number } = {},
 ): Promise<Tensor> {
-  const { lastHiddenState, pooledOutput, hiddenStates } = await model.forward(inputIds);
+  const { lastHiddenState, pooledOutput, hiddenStates } = await model.forward(inputIds, options);
   let result: Tensor | undefined;
   try {
     if (clipSkip == null) result = lastHiddenState;

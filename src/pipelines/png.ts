@@ -1,4 +1,4 @@
-/** A PNG encoder for 8-bit RGB and RGBA (W3C PNG, third edition); deflate by fflate. */
+/** A PNG encoder for 8-bit grey, RGB and RGBA (W3C PNG, third edition); deflate by fflate. */
 import { zlibSync } from "fflate";
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -61,18 +61,22 @@ function filterRows(data: ArrayLike<number>, width: number, height: number, chan
   return out;
 }
 
-/** @param data rows of `channels` (3 or 4) bytes per pixel */
+/** Bytes per pixel of grey, RGB and RGBA pictures, with PNG's names of them. */
+const COLOUR_TYPES = { 1: 0, 3: 2, 4: 6 } as const;
+export type Channels = keyof typeof COLOUR_TYPES;
+
+/** @param data rows of `channels` bytes per pixel */
 export function encodePNG(
   data: ArrayLike<number>,
   width: number,
   height: number,
-  channels: 3 | 4,
+  channels: Channels,
 ): Uint8Array<ArrayBuffer> {
   const header = new Uint8Array(13);
   const view = new DataView(header.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
-  header.set([8, channels === 3 ? 2 : 6, 0, 0, 0], 8);
+  header.set([8, COLOUR_TYPES[channels], 0, 0, 0], 8);
   const pixels = zlibSync(filterRows(data, width, height, channels), { level: 6 });
   const parts = [
     Uint8Array.from(SIGNATURE),

@@ -1,35 +1,41 @@
 /** A finished picture on the CPU. */
-import { encodePNG } from "./png.js";
+import { encodePNG, type Channels } from "./png.js";
 
 export class RawImage {
-  /** Bytes per pixel. */
-  readonly channels = 3;
-
-  /** @param data RGB, row by row from the top, one byte each */
+  /**
+   * @param data row by row from the top, one byte each
+   * @param channels bytes per pixel: 3 for RGB, 1 for grey, 4 for RGBA
+   */
   constructor(
     readonly width: number,
     readonly height: number,
     readonly data: Uint8ClampedArray<ArrayBuffer>,
+    readonly channels: Channels = 3,
   ) {
-    if (data.length !== 3 * width * height)
-      throw new RangeError(`RawImage: ${width}x${height} pixels need ${3 * width * height} bytes, got ${data.length}`);
+    const size = channels * width * height;
+    if (data.length !== size)
+      throw new RangeError(`RawImage: ${width}x${height} pixels need ${size} bytes, got ${data.length}`);
   }
 
-  /** Pictures from numbers in [0, 1], rounded as diffusers' numpy_to_pil does. @param values [batch, height, width, 3] */
+  /**
+   * Pictures from numbers in [0, 1], rounded as diffusers' numpy_to_pil does.
+   * @param values [batch, height, width, channels]
+   */
   static fromUnit(values: ArrayLike<number>, [batch, height, width, channels]: readonly number[]): RawImage[] {
-    if (channels !== 3) throw new RangeError(`RawImage: takes 3 channels, got ${channels}`);
-    const size = height * width * 3;
+    if (channels !== 1 && channels !== 3 && channels !== 4)
+      throw new RangeError(`RawImage: takes 1, 3 or 4 channels, got ${channels}`);
+    const size = height * width * channels;
     return Array.from({ length: batch }, (_, image) => {
       // Uint8ClampedArray rounds half to even, as numpy.round does.
       const data = new Uint8ClampedArray(size);
       for (let i = 0; i < size; i++) data[i] = Math.fround(values[image * size + i] * 255);
-      return new RawImage(width, height, data);
+      return new RawImage(width, height, data, channels);
     });
   }
 
   /** The bytes of a PNG file. */
   toPNG(): Uint8Array<ArrayBuffer> {
-    return encodePNG(this.data, this.width, this.height, 3);
+    return encodePNG(this.data, this.width, this.height, this.channels);
   }
 
   /** Writes a PNG file (Node), replacing one of that name. */
@@ -42,10 +48,11 @@ export class RawImage {
 
   /** RGBA pixels. */
   toRGBA(): Uint8ClampedArray<ArrayBuffer> {
-    const rgba = new Uint8ClampedArray((this.data.length / 3) * 4);
-    for (let from = 0, to = 0; from < this.data.length; from += 3, to += 4) {
-      rgba.set(this.data.subarray(from, from + 3), to);
-      rgba[to + 3] = 255;
+    const { data, channels } = this;
+    const rgba = new Uint8ClampedArray((data.length / channels) * 4);
+    for (let from = 0, to = 0; from < data.length; from += channels, to += 4) {
+      for (let c = 0; c < 3; c++) rgba[to + c] = data[channels === 1 ? from : from + c];
+      rgba[to + 3] = channels === 4 ? data[from + 3] : 255;
     }
     return rgba;
   }

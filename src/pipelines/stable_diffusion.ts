@@ -48,6 +48,8 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   unet: UNet2DConditionModel;
   /** Any scheduler; assign another one made by fromConfig(pipeline.scheduler.config). */
   scheduler: Scheduler;
+  /** Of the call that runs; a callback may change it, and up to 1 ends the guidance. */
+  guidanceScale = 7.5;
 
   /** @param components the parts by their names in model_index.json */
   constructor(components: Components) {
@@ -89,25 +91,25 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     // 2. Define call parameters
     const batch =
       (typeof prompt === "string" ? 1 : (prompt?.length ?? options.promptEmbeds?.shape[0] ?? 1)) * numImagesPerPrompt;
-    const guided = guidanceScale > 1 && unet.config.time_cond_proj_dim === null;
+    this.guidanceScale = guidanceScale;
 
     let embeds: PromptEmbeds | undefined;
     let latents: Tensor | undefined;
     try {
       // 3. Encode input prompt
-      embeds = await encodePrompt(this, prompt, { ...options, guided });
+      embeds = await encodePrompt(this, prompt, { ...options, guided: this.#guided });
 
       // 4. Prepare timesteps
       const timesteps = this.#prepareTimesteps(options);
 
       // 5. Prepare latent variables
       latents = this.#prepareLatents(
-        [batch, unet.config.in_channels, height / this.vae.scaleFactor, width / this.vae.scaleFactor],
+        [batch, unet.config.in_channels, ...[height, width].map((side) => Math.floor(side / this.vae.scaleFactor))],
         options,
       );
 
       // 6. and 7. Denoising loop
-      latents = await this.#denoise(latents, embeds, timesteps, { ...options, guidanceScale, guidanceRescale, guided });
+      latents = await this.#denoise(latents, embeds, timesteps, { ...options, guidanceRescale });
 
       // 8. Decode
       if (outputType === "latent") {
@@ -123,6 +125,11 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
       device.trim();
       await device.flush();
     }
+  }
+
+  /** Classifier-free guidance: not for distilled models, which take the scale as an input. */
+  get #guided(): boolean {
+    return this.guidanceScale > 1 && this.unet.config.time_cond_proj_dim === null;
   }
 
   #prepareTimesteps({ numInferenceSteps = 50, timesteps, sigmas }: StableDiffusionOptions): readonly number[] {
@@ -150,13 +157,14 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     initial: Tensor,
     embeds: PromptEmbeds,
     timesteps: readonly number[],
-    options: StableDiffusionOptions & { guidanceScale: number; guidanceRescale: number; guided: boolean },
+    options: StableDiffusionOptions & { guidanceRescale: number },
   ): Promise<Tensor> {
     const { device, scheduler, unet } = this;
-    const { guided, guidanceScale, guidanceRescale, generator, eta = 0, signal, callbackOnStepEnd } = options;
+    const { guidanceRescale, generator, eta = 0, signal, callbackOnStepEnd } = options;
     let latents = initial;
-    let context = guided && embeds.negative ? concat(embeds.negative, embeds.positive, 0) : embeds.positive;
-    const timestepCond = this.#guidanceEmbedding(latents, guidanceScale);
+    // For classifier free guidance both embeddings go through in one batch
+    if (embeds.negative) embeds.positive = replace(embeds.positive, concat(embeds.negative, embeds.positive, 0));
+    const timestepCond = this.#guidanceEmbedding(latents, this.guidanceScale);
     const bar = new ProgressBar(Math.ceil(timesteps.length / scheduler.order), this.progressBarConfig);
     const pace = new Pace(device);
     const steps = new UNetSteps(unet, device, timesteps);
@@ -165,13 +173,16 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
         signal?.throwIfAborted();
         if (this.interrupt) break;
         const current = latents;
+        const guided = this.#guided;
         latents = device.scope(() => {
           // expand the latents if we are doing classifier free guidance
           const input = scheduler.scaleModelInput(guided ? concat(current, current, 0) : current, t);
           // predict the noise residual
-          const prediction = steps.predict(input, t, context, { timestepCond });
+          const prediction = steps.predict(input, t, embeds.positive, { timestepCond });
           // perform guidance
-          const noise = guided ? guide(prediction, { scale: guidanceScale, rescale: guidanceRescale }) : prediction;
+          const noise = guided
+            ? guide(prediction, { scale: this.guidanceScale, rescale: guidanceRescale })
+            : prediction;
           // compute the previous noisy sample x_t -> x_t-1
           return scheduler.step(noise, t, current, { eta, generator }).prevSample;
         });
@@ -186,13 +197,10 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
           };
           const wanted = options.callbackOnStepEndTensorInputs ?? ["latents"];
           const replaced = (await callbackOnStepEnd(this, i, t, pick(given, wanted))) ?? {};
+          checkReplaced(latents, replaced.latents);
           latents = replace(latents, replaced.latents);
-          if (replaced.prompt_embeds || replaced.negative_prompt_embeds) {
-            embeds.positive = replace(embeds.positive, replaced.prompt_embeds);
-            if (embeds.negative) embeds.negative = replace(embeds.negative, replaced.negative_prompt_embeds);
-            if (guided) context.dispose();
-            context = guided && embeds.negative ? concat(embeds.negative, embeds.positive, 0) : embeds.positive;
-          }
+          embeds.positive = replace(embeds.positive, replaced.prompt_embeds);
+          if (embeds.negative) embeds.negative = replace(embeds.negative, replaced.negative_prompt_embeds);
         }
         if ((i + 1) % scheduler.order === 0 || i === timesteps.length - 1) bar.update();
       }
@@ -203,7 +211,6 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     } finally {
       bar.close();
       steps.dispose();
-      if (guided) context.dispose();
       timestepCond?.dispose();
     }
   }
@@ -244,8 +251,8 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   async decodeLatents(latents: Tensor, outputType?: ImageOutputType): Promise<RawImage[] | Tensor>;
   async decodeLatents(latents: Tensor, outputType: ImageOutputType = "image"): Promise<RawImage[] | Tensor> {
     const { device, vae } = this;
-    const { scaling_factor, shift_factor } = vae.config;
-    const scaled = linearCombination([[1 / scaling_factor, latents]], { offset: shift_factor ?? 0 });
+    // This pipeline of diffusers knows nothing of the config's shift_factor.
+    const scaled = linearCombination([[1 / vae.config.scaling_factor, latents]]);
     let plan: Plan | null = null;
     try {
       plan = Plan.attempt(device, [scaled], (z) => vae.decode(z).sample, { label: "vae decode" });
@@ -265,10 +272,14 @@ const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTensors)[
 /** `next` in place of `old`, which is disposed; `old` where there is none. */
 function replace(old: Tensor, next: Tensor | undefined): Tensor {
   if (!next || next === old) return old;
-  if (next.shape.join() !== old.shape.join())
-    throw new RangeError(
-      `callbackOnStepEnd: a returned tensor must be [${old.shape.join(", ")}], got [${next.shape.join(", ")}]`,
-    );
   old.dispose();
   return next;
+}
+
+/** Embeddings are checked by the UNet: their batch may change, with the guidance. */
+function checkReplaced(latents: Tensor, next: Tensor | undefined): void {
+  if (next && next.shape.join() !== latents.shape.join())
+    throw new RangeError(
+      `callbackOnStepEnd: the returned latents must be [${latents.shape.join(", ")}], got [${next.shape.join(", ")}]`,
+    );
 }

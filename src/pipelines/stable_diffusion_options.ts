@@ -3,7 +3,11 @@ import type { Tensor } from "../tensor/tensor.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 
-/** Tensors handed to callbackOnStepEnd; returned ones replace the pipeline's and then belong to it. */
+/**
+ * Tensors handed to callbackOnStepEnd; returned ones replace the pipeline's and then belong to it. With guidance
+ * prompt_embeds holds the negative prompts' rows before the prompts', as in diffusers, and is all that the UNet reads: a
+ * callback that ends the guidance (`pipeline.guidanceScale = 0`) returns the prompts' rows alone.
+ */
 export type CallbackTensors = Partial<Record<"latents" | "prompt_embeds" | "negative_prompt_embeds", Tensor>>;
 
 /** Called after each step. `step` counts model calls from 0. */

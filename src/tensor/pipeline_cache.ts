@@ -6,6 +6,9 @@ import type { Block, TextureBlock } from "./memory.js";
 /** Bytes of one dispatch's params; also WebGPU's default alignment of dynamic uniform offsets. */
 export const PARAMS_BYTES = 256;
 
+/** Bind groups that are kept: several models' ops. lavapipe maps memory for each, and Linux allows 65530 maps a process. */
+export const MOST_BIND_GROUPS = 2048;
+
 export interface PipelineEntry {
   /** Kernel name and variant: the label of module, pipeline and errors. */
   readonly label: string;
@@ -44,6 +47,10 @@ export class PipelineCache {
     return this.#entries.size;
   }
 
+  get bindGroups(): number {
+    return this.#groups.size;
+  }
+
   /** The pipeline of a variant; the first call starts its compilation and returns at once. */
   get<V>(kernel: Kernel<V>, variant: V): PipelineEntry {
     const label = `${kernel.name} ${JSON.stringify(variant)}`;
@@ -58,7 +65,10 @@ export class PipelineCache {
       if ("view" in binding) key += `|${binding.id}`;
       else key += `|${binding.block.id}${binding.offset === undefined ? "" : `:${binding.offset}:${binding.size}`}`;
     let group = this.#groups.get(key);
-    if (!group) this.#groups.set(key, (group = this.makeBindGroup(entry, bindings, this.uniforms)));
+    if (!group) {
+      if (this.#groups.size >= MOST_BIND_GROUPS) this.forgetBindGroups();
+      this.#groups.set(key, (group = this.makeBindGroup(entry, bindings, this.uniforms)));
+    }
     return group;
   }
 

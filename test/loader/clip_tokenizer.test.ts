@@ -95,6 +95,10 @@ describe("calling", () => {
     ]);
     expect(tokenizer("cat ".repeat(100)).inputIds[0]).toHaveLength(102);
     expect(tokenizer([]).inputIds).toEqual([]);
+    expect(tokenizer(["cat", ""], { padding: true }).attentionMask).toEqual([
+      [1, 1, 1],
+      [1, 1, 0],
+    ]);
     expect(tokenizer).toBeInstanceOf(CLIPTokenizer);
   });
 
@@ -159,6 +163,34 @@ describe("other files", () => {
     }
   });
 
+  // The words of textual inversion; ids from transformers 5.24.0.
+  test("added_tokens.json, as transformers 4 saves", async () => {
+    const list = { "<cat-toy>": 2514, "<Dog>": 2515, "<|endoftext|>": 2513 };
+    const tokenizer = await withConfig({}, { "added_tokens.json": list });
+    const ids = tokenizer.encode("a <cat-toy>, <DOG>s<Dog>");
+    expect(ids).toEqual([2512, 320, 2514, 267, 2515, 338, 2515, 2513]);
+    expect(tokenizer.decode(ids)).toBe("<|startoftext|>a <cat-toy>, <dog>s <dog><|endoftext|>");
+    // A special token in that list is one only as it is written there.
+    const shouted = [27, 347, 524, 639, 69, 600, 1052, 91, 285];
+    expect(tokenizer.encode("<|ENDOFTEXT|>a<|endoftext|>")).toEqual([2512, ...shouted, 320, 2513, 2513]);
+    await expect(withConfig({}, { "added_tokens.json": { "<x>": "1" } })).rejects.toThrow(
+      /added_tokens\.json: token "<x>": the id must be a whole number/,
+    );
+  });
+
+  test("added_tokens_decoder, as later versions save", async () => {
+    const plain = { lstrip: false, rstrip: false, normalized: true, single_word: false, special: false };
+    const tokenizer = await withConfig({
+      added_tokens_decoder: {
+        2514: { ...plain, content: "<cat-toy>", rstrip: true, normalized: false },
+        2515: { ...plain, content: "<Dog>" },
+      },
+    });
+    expect(tokenizer.encode("a <cat-toy>  cat <Cat-Toy> <DOG>")).toEqual([
+      ...[2512, 320, 2514, 2368, 283, 2368, 268, 580, 344, 285, 2515, 2513],
+    ]);
+  });
+
   test("the embedded model's", async () => {
     const tokenizer = await CLIPTokenizer.fromPretrained(EMBEDDED_MODEL, { subfolder: "tokenizer" });
     expect(tokenizer.modelMaxLength).toBe(77);
@@ -198,10 +230,13 @@ function inMemory(files: Record<string, unknown>): Repository {
   };
 }
 
-/** The tiny tokenizer with some keys of its configs changed. */
-async function withConfig(changes: Record<string, unknown>): Promise<CLIPTokenizer> {
+/** The tiny tokenizer with some keys of its configs changed, and more files. */
+async function withConfig(
+  changes: Record<string, unknown>,
+  more: Record<string, unknown> = {},
+): Promise<CLIPTokenizer> {
   const folder = "models/tokenizer/vocab-2000";
-  const files: Record<string, unknown> = {};
+  const files: Record<string, unknown> = { ...more };
   for (const name of ["vocab.json", "merges.txt"]) files[name] = await readFixture(`${folder}/${name}`);
   for (const name of ["tokenizer_config.json", "special_tokens_map.json"]) {
     files[name] = { ...(await readFixtureJSON<Record<string, unknown>>(`${folder}/${name}`)), ...changes };

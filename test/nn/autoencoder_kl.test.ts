@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { AutoencoderKL } from "../../src/nn/autoencoder_kl.js";
+import { DiagonalGaussian } from "../../src/nn/diagonal_gaussian.js";
+import { ensureDevice } from "../../src/tensor/device.js";
 import { Generator } from "../../src/tensor/random.js";
+import { Tensor } from "../../src/tensor/tensor.js";
 import { fixturePath, readFixture } from "../support/files.js";
 import { readGolden } from "../support/goldens.js";
 import type { Repository } from "../../src/index.js";
@@ -59,6 +62,28 @@ describe("AutoencoderKL", () => {
 
         for (const tensor of [image, latentDist, drawn, latents, sample, model]) tensor.dispose();
       });
+
+  // Numbers of torch 2.13.0.
+  test("a float16 posterior draws float16 noise", async () => {
+    const device = await ensureDevice();
+    const posterior = new DiagonalGaussian(
+      Tensor.from(new Float32Array(2 * 21), [1, 2, 3, 7], { device, dtype: "float16" }),
+    );
+    const drawn = posterior.sample(new Generator("cpu").manualSeed(8));
+    const head = [-1.189, 1.394, 2.105, -0.3545, 0.3711, 0.4414, 0.6592, -0.7583, -0.6001, -0.3948, -1.132, 0.4172];
+    const tail = [-0.5684, -1.753, 0.3921, 0.8296, 0.09082, -0.4688, 0.3833, 0.2277, 1.211];
+    const expected = [...head, ...tail];
+    (await drawn.data()).forEach((value, i) => expect(value).toBeCloseTo(expected[i], 2));
+    for (const tensor of [drawn, posterior]) tensor.dispose();
+  });
+
+  test("log-variances are clamped", async () => {
+    const device = await ensureDevice();
+    const moments = Tensor.from(Float32Array.of(0, 0, 0, 0, 50, -50, 1, -31), [1, 2, 2, 2], { device });
+    const posterior = new DiagonalGaussian(moments);
+    expect(Array.from(await posterior.logvar.data())).toEqual([20, -30, 1, -30]);
+    posterior.dispose();
+  });
 
   test("slicing changes nothing, and tiles are undone", async () => {
     const model = await AutoencoderKL.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "vae" });

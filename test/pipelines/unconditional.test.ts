@@ -1,3 +1,4 @@
+import { unzlibSync } from "fflate";
 import { afterAll, describe, expect, test } from "vitest";
 import {
   DDIMPipeline,
@@ -104,6 +105,24 @@ describe("pipelines without a prompt", () => {
     expect([other[0], other[256], other[512]]).toEqual([values[0], values[1], values[2]]);
     for (const tensor of [nhwc, nchw]) tensor.dispose();
     expect(await use(pipeline)).toEqual(before);
+  });
+
+  // A UNet of one channel draws grey pictures, mode "L" in Python.
+  test("grey pictures and pictures with alpha", () => {
+    const [grey, white] = RawImage.fromUnit([0, 0.5, 0.1, 1, 1, 1, 1, 1], [2, 2, 2, 1]);
+    expect(Array.from(grey.data)).toEqual([0, 128, 26, 255]);
+    expect(Array.from(grey.toRGBA())).toEqual([0, 0, 0, 255, 128, 128, 128, 255, 26, 26, 26, 255, 255, 255, 255, 255]);
+    expect(Array.from(white.data)).toEqual([255, 255, 255, 255]);
+    const [alpha] = RawImage.fromUnit([1, 0.2, 0, 0.6], [1, 1, 1, 4]);
+    expect(Array.from(alpha.toRGBA())).toEqual([255, 51, 0, 153]);
+    expect(() => RawImage.fromUnit([0, 0], [1, 1, 1, 2])).toThrow("takes 1, 3 or 4 channels, got 2");
+    const png = (image: RawImage): [bits: number, colourType: number, rows: number[]] => {
+      const file = image.toPNG();
+      const length = new DataView(file.buffer).getUint32(33);
+      return [file[24], file[25], Array.from(unzlibSync(file.subarray(41, 41 + length)))];
+    };
+    expect(png(white)).toEqual([8, 0, [1, 255, 0, 2, 0, 0]]); // minus the left one, minus the one above
+    expect(png(alpha)).toEqual([8, 6, [0, 255, 51, 0, 153]]);
   });
 
   test("each picture of a list of generators is the one of its generator", async () => {

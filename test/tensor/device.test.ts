@@ -3,6 +3,7 @@ import type { Kernel } from "../../kernels/wgsl.js";
 import { requestDevice, type Device } from "../../src/tensor/device.js";
 import { DeviceLostError, GPUValidationError } from "../../src/tensor/errors.js";
 import { linearCombination } from "../../src/tensor/ops/elementwise.js";
+import { MOST_BIND_GROUPS } from "../../src/tensor/pipeline_cache.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { checkLeaks, testDevice } from "../support/gpu.js";
 
@@ -69,6 +70,25 @@ describe("Device.run", () => {
     await expect(device.synchronize()).rejects.toThrow(GPUValidationError);
     await device.synchronize();
     x.dispose();
+  });
+
+  test("bind groups are kept up to a limit, beyond which commands still get theirs", async () => {
+    const device = await testDevice();
+    const { pipelines } = device.queue;
+    const tensors = Array.from({ length: 48 }, (_, i) => Tensor.from([i], [1], { device }));
+    let most = 0;
+    for (const x of tensors) {
+      // Each to all, itself excepted: 48 x 47 groups, more than are kept.
+      for (const y of tensors) if (x !== y) run(device, "groups", { a: 1, b: 1, n: 0 }, x, y);
+      await device.flush();
+      most = Math.max(most, pipelines.bindGroups);
+    }
+    expect(48 * 47).toBeGreaterThan(MOST_BIND_GROUPS);
+    expect(most).toBeGreaterThan(48);
+    expect(most).toBeLessThanOrEqual(MOST_BIND_GROUPS);
+    // The first writes 1 to all others; each of the next writes its own, raised by one, to all others.
+    expect((await tensors[0].data())[0]).toBe(48);
+    for (const tensor of tensors) tensor.dispose();
   });
 
   test("commands keep their order while their pipelines are still being compiled", async () => {
