@@ -257,9 +257,14 @@ export class Device {
   /** Destroys the buffers that wait for reuse, and the copies in textures. */
   trim(): void {
     if (this.queue.isLost) return;
-    this.#textures.clear();
+    this.dropCopies();
     const blocks = this.memory.drainPool();
     if (blocks.length > 0) this.queue.push({ kind: "destroy", blocks });
+  }
+
+  /** Destroys the copies in textures of single ops, once they have run. */
+  dropCopies(): void {
+    this.#textures.clear();
   }
 
   /** Opens a recording: until it is stopped, ops record into it. See Plan. */
