@@ -25,6 +25,10 @@ export function foldedGrid(count: number): [number, number] {
 /** The grid of `count` threads of a kernel that numbers them. */
 export const threadGrid = (count: number): [number, number] => foldedGrid(Math.ceil(count / THREADS));
 
+/** The largest number that divides all. */
+export const commonDivisor = (...numbers: readonly number[]): number =>
+  numbers.reduce((a, b) => (b === 0 ? a : commonDivisor(b, a % b)));
+
 export const quadsOf = (tensor: Tensor): number => Math.ceil(tensor.size / 4);
 
 export function sameShape(op: string, x: Tensor, y: Tensor): void {

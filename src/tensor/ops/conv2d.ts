@@ -2,7 +2,7 @@ import type { Activation } from "../../../kernels/activation.js";
 import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
 import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
-import { expectShape, formatFor, rowPlace, rowRuns } from "./common.js";
+import { commonDivisor, expectShape, formatFor, rowPlace, rowRuns } from "./common.js";
 import { mergeSlices } from "./merge_slices.js";
 import { weightsOf } from "./panels.js";
 import { phaseWeights } from "./phase_weights.js";
@@ -126,6 +126,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
     ...(split ? [] : [place?.tensor, residual].filter((term) => term !== undefined)),
     ...(shortcut ? [weightsOf(shortcut.weight, tile), shortcut.bias, ...sources] : []),
   ];
+  const ordered = weightsOf(weights, tile);
   const slots = phases ? 4 : slices;
   const flopsPerRow = 2 * cout * k * (phases ? 4 : 1);
   for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile))) {
@@ -138,7 +139,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
         ...{ m, row_start: start, row_end: start + count, cin_shortcut: cinShortcut, cin_skip: cinSkip },
         ...{ shift_stride: place?.stride ?? 0, shift_start: place?.start ?? 0 },
       },
-      buffers: [x, weightsOf(weights, tile), bias, sums, ...terms],
+      buffers: [x, ordered, bias, sums, ...terms],
       grid: [...tileGrid(device, count, cout, tile), slots],
       flops: flopsPerRow * count,
     });
@@ -155,10 +156,6 @@ const operandBytes = (x: Tensor, w: Tensor, shortcut?: Shortcut): { xBytes: numb
   xBytes: Math.max(x.bytes, ...(shortcut?.sources ?? []).map(({ bytes }) => bytes)),
   wBytes: Math.max(w.bytes, shortcut?.weight.bytes ?? 0),
 });
-
-/** The largest number that divides all. */
-const commonDivisor = (...numbers: number[]): number =>
-  numbers.reduce((a, b) => (b === 0 ? a : commonDivisor(b, a % b)));
 
 const phaseBytes = (w: Tensor): number => (w.bytes / 9) * 16;
 

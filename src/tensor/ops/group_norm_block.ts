@@ -5,6 +5,7 @@ import { blockApply, blockNorm, blockStatistics, PARTS } from "../../../kernels/
 import type { Format } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
 import { Tensor } from "../tensor.js";
+import { commonDivisor } from "./common.js";
 
 /** A group norm whose operands are checked. */
 export interface GroupNormCall {
@@ -60,10 +61,10 @@ export function blockPlan(device: Device, call: GroupNormCall): BlockPlan | null
   return null;
 }
 
-/** Spans of the narrowest block. */
-function narrowest({ channels, groups }: GroupNormCall, quads: number): number {
+/** Spans of `quads` quads in the narrowest block of whole groups. */
+export function narrowest({ channels, groups }: Pick<GroupNormCall, "channels" | "groups">, quads: number): number {
   const perGroup = channels / groups;
-  return perGroup / greatestCommonDivisor(perGroup, 4 * quads);
+  return perGroup / commonDivisor(perGroup, 4 * quads);
 }
 
 function wholePlan(device: Device, call: GroupNormCall, quads: 1 | 2): BlockPlan | null {
@@ -107,9 +108,7 @@ function fits({ limits }: Device, call: GroupNormCall, plan: BlockPlan): boolean
   );
 }
 
-const greatestCommonDivisor = (a: number, b: number): number => (b === 0 ? a : greatestCommonDivisor(b, a % b));
-
-const unitOf = (perGroup: number): 1 | 2 | 4 => greatestCommonDivisor(perGroup, 4) as 1 | 2 | 4;
+const unitOf = (perGroup: number): 1 | 2 | 4 => commonDivisor(perGroup, 4) as 1 | 2 | 4;
 
 /** y [batch, ..., channels]. */
 export function groupNormByBlocks(call: GroupNormCall, plan: BlockPlan): Tensor {

@@ -60,6 +60,7 @@ export function matmul(
   const finish = { activation, bias: Boolean(bias), residual: Boolean(residual) };
   const terms = [bias, residual].filter((term) => term != null);
   const sums = split ? Tensor.empty(device, [slices, m, n], "float32") : y;
+  const weights = weightsOf(w, tile);
   for (const [start, count] of rowRuns(device, m, 2 * n * k, rowUnit(tile))) {
     device.run({
       kernel,
@@ -68,7 +69,7 @@ export function matmul(
         ...(split ? UNFINISHED : { ...finish, gated }),
       },
       values: { m, n, k, slices, row_start: start, row_end: start + count },
-      buffers: [x, weightsOf(w, tile), sums, ...(split ? [] : terms)],
+      buffers: [x, weights, sums, ...(split ? [] : terms)],
       grid: [...tileGrid(device, count, n, tile, pairs), slices],
       flops: 2 * count * n * k,
     });

@@ -5,7 +5,7 @@ import { fixedLanes } from "../adapter_kind.js";
 import type { Device } from "../device.js";
 import { Tensor } from "../tensor.js";
 import { foldedGrid, quadsOf } from "./common.js";
-import type { GroupNormCall } from "./group_norm_block.js";
+import { narrowest, type GroupNormCall } from "./group_norm_block.js";
 import type { LayerNormCall } from "./layer_norm_rows.js";
 
 /** Quads up to which the dispatches that are saved cost more than the others' order of reading saves. */
@@ -20,19 +20,13 @@ export const normLanes = (
   quads: number,
 ): number => (isSoftware && quads <= SMALL[norm] ? fixedLanes(adapterInfo, features) : 0);
 
-const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
-
 /** Columns of quads that a subgroup has: whole groups; 0 where it has too few lanes for any. */
-export function blockWidth(
-  lanes: number,
-  { batch, channels, groups }: Pick<GroupNormCall, "batch" | "channels" | "groups">,
-): number {
-  const columns = channels / 4;
-  const perGroup = channels / groups;
-  const narrow = perGroup / gcd(perGroup, 4);
+export function blockWidth(lanes: number, call: Pick<GroupNormCall, "batch" | "channels" | "groups">): number {
+  const columns = call.channels / 4;
+  const narrow = narrowest(call, 1);
   let width = 0;
   for (let wider = narrow; wider <= lanes; wider += narrow)
-    if (columns % wider === 0 && (width === 0 || (batch * columns) / wider >= WORKGROUPS)) width = wider;
+    if (columns % wider === 0 && (width === 0 || (call.batch * columns) / wider >= WORKGROUPS)) width = wider;
   return width;
 }
 

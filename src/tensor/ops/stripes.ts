@@ -2,7 +2,7 @@
 import type { StripeVariant } from "../../../kernels/stripes.js";
 import { THREADS } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
-import { threadGrid } from "./common.js";
+import { commonDivisor, threadGrid } from "./common.js";
 
 /** Quads that a thread computes, after which its own cost is forgotten, and workgroups that keep all cores busy to the end. */
 const QUADS = 256;
@@ -12,8 +12,6 @@ const WORKGROUPS = 16;
 const HELD = { four: 2, more: 5 };
 /** Quads up to which one column is enough: a tenth of a millisecond more, and a third to compile. */
 const SMALL = 2 ** 18;
-
-const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
 export interface Stripes {
   stripe: StripeVariant;
@@ -31,9 +29,9 @@ export function stripes(
   { images, spatial }: { images: number; spatial: number },
   most?: number,
 ): Stripes {
-  const width = columns.reduce(gcd);
+  const width = commonDivisor(...columns);
   // Threads of a GPU read together what lies together, whichever of them make a subgroup.
-  const lanes = gcd(streamLanes || THREADS, width);
+  const lanes = commonDivisor(streamLanes || THREADS, width);
   const quads = columns.reduce((a, b) => a + b);
   const all = images * spatial * quads;
   let held = most ?? (all < SMALL ? 1 : HELD[streamLanes === 4 ? "four" : "more"]);
