@@ -15,7 +15,7 @@ type Sizes = Pick<TileVariant, "tileM" | "tileN4" | "across" | "down" | "step" |
 
 const sharingOf = ({ tileM, tileN4, across, down, step, lanes }: Sizes): Sharing => ({
   ...{ threads: across * down * lanes, height: tileM * down, width: tileN4 * across, step },
-  ...{ padding: { left: 2, right: 2 }, type: "vec4<f16>" },
+  ...{ padding: { left: 2, right: 2 }, type: "vec4<f16>", buffers: 1 },
 });
 
 /** Quads through which the sums of a row of matrices pass. */
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let row = params.row_start + workgroup.y * ${height}u;
   let first = workgroup.x * ${width}u;
 ${lines(rows.flatMap((i) => columns.map((j) => `  var sum${i}_${j}: subgroup_matrix_result<f32, ${n}, ${m}>;`)))}
-${sharedTurns(product, sharing, addUp)}
+${sharedTurns(product, sharing, () => addUp)}
 ${lines(rows.map(finished))}
 }`;
 }

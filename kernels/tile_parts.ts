@@ -18,6 +18,10 @@ export interface TileVariant {
   /** Threads (`matrix`: subgroups) side by side and below each other in a workgroup; 0 in kernels without workgroup memory. */
   across: number;
   down: number;
+  /** Turns of the inner axis that lie in workgroup memory: of two, one is filled while the other is added up. `workgroup` kernels only. */
+  buffers: 1 | 2;
+  /** Turns are unrolled in text: GPUs' drivers leave loops as they are, CPU adapters' take seconds for long texts. `workgroup` kernels only. */
+  unrolled: boolean;
   /** w lies in panels, each as wide as a tile, one behind the other (panels.wgsl.ts). `swap` kernels only. */
   panels: boolean;
   /** What the subgroup's matrices of the `matrix` kernel measure. */

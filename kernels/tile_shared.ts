@@ -15,6 +15,8 @@ export interface Sharing {
   step: number;
   /** Quads behind each row of the operands: without them, rows begin in the same banks of workgroup memory. */
   padding: { left: number; right: number };
+  /** Turns that lie there at a time. */
+  buffers: 1 | 2;
   /** Of a quad. */
   type: "vec4f" | "vec4<f16>";
 }
@@ -25,54 +27,90 @@ export const pitches = ({ step, width, padding }: Sharing): { left: number; righ
   right: width + padding.right,
 });
 
+/** Where a turn begins in `shared_a` and `shared_w`, in quads. */
+export interface Place {
+  left: number;
+  right: number;
+}
+
+/** Quads of a turn in each. */
+const quadsOfTurn = (sharing: Sharing): Place => ({
+  left: sharing.height * pitches(sharing).left,
+  right: 4 * sharing.step * pitches(sharing).right,
+});
+
 export const declareShared = (sharing: Sharing): string => `
-var<workgroup> shared_a: array<${sharing.type}, ${sharing.height * pitches(sharing).left}>;
-var<workgroup> shared_w: array<${sharing.type}, ${4 * sharing.step * pitches(sharing).right}>;
+var<workgroup> shared_a: array<${sharing.type}, ${sharing.buffers * quadsOfTurn(sharing).left}>;
+var<workgroup> shared_w: array<${sharing.type}, ${sharing.buffers * quadsOfTurn(sharing).right}>;
 `;
 
 /** Bytes of what declareShared declares. */
 export const sharedBytes = (sharing: Sharing): number => {
-  const { left, right } = pitches(sharing);
-  return (sharing.type === "vec4f" ? 16 : 8) * (sharing.height * left + 4 * sharing.step * right);
+  const { left, right } = quadsOfTurn(sharing);
+  return (sharing.type === "vec4f" ? 16 : 8) * sharing.buffers * (left + right);
 };
 
 /**
  * All turns. The text around it declares `local`, the thread's index, `row`, the first row, and `first`, the first quad of
- * columns; `addUp` multiplies and adds what lies in workgroup memory.
+ * columns; `addUp` multiplies and adds the turn that lies at a place in workgroup memory.
  */
-export function sharedTurns(product: Product, sharing: Sharing, addUp: string): string {
-  const { threads, height, width, step, type } = sharing;
+export function sharedTurns(product: Product, sharing: Sharing, addUp: (place: Place) => string): string {
+  const { threads, height, width, step, type, buffers } = sharing;
   const pitch = pitches(sharing);
-  const left = range((height * step) / threads);
-  const right = range((4 * step * width) / threads);
+  const size = quadsOfTurn(sharing);
+  const left = range(Math.ceil((height * step) / threads));
+  const right = range(Math.ceil((4 * step * width) / threads));
   const rowOf = (i: number): string => `local / ${step}u + ${(threads / step) * i}u`;
   const quadOf = (i: number): string => `(local + ${threads * i}u)`;
+  // Where threads do not divide the quads, some of the last load one in vain.
+  const whole = (quads: number, i: number, text: string): string =>
+    threads * (i + 1) <= quads ? text : `if (${quadOf(i)} < ${quads}u) { ${text} }`;
   const load = (from: Product): string =>
     lines([
       ...left.map((i) => `left${i} = ${from.load(String(i), `k + local % ${step}u`)};`),
       ...right.map((i) => {
         const column = `min(first + ${quadOf(i)} % ${width}u, columns - 1u)`;
-        return `right${i} = ${from.loadColumns(`(${quadOf(i)} / ${width}u)`, column)};`;
+        return `right${i} = ${from.loadColumns(`min(${quadOf(i)} / ${width}u, ${4 * step - 1}u)`, column)};`;
       }),
     ]);
-  const share = lines([
-    ...left.map((i) => `shared_a[(${rowOf(i)}) * ${pitch.left}u + local % ${step}u] = left${i};`),
-    ...right.map((i) => `shared_w[${quadOf(i)} / ${width}u * ${pitch.right}u + ${quadOf(i)} % ${width}u] = right${i};`),
-  ]);
+  const share = (place: Place): string =>
+    lines([
+      ...left.map((i) => {
+        const at = `${place.left}u + (${rowOf(i)}) * ${pitch.left}u + local % ${step}u`;
+        return whole(height * step, i, `shared_a[${at}] = left${i};`);
+      }),
+      ...right.map((i) => {
+        const at = `${place.right}u + ${quadOf(i)} / ${width}u * ${pitch.right}u + ${quadOf(i)} % ${width}u`;
+        return whole(4 * step * width, i, `shared_w[${at}] = right${i};`);
+      }),
+    ]);
+  const places = range(buffers).map((i): Place => ({ left: i * size.left, right: i * size.right }));
+  const barrier = "workgroupBarrier();";
   const walks = product.walks(left.map(String), step).map(({ begin, turns, next, each = "", others }) => {
     const loaded = `{ ${each}\n${load({ ...product, ...others })} }`;
+    const turn = (place: Place, other?: Place): string =>
+      lines(
+        other
+          ? [barrier, next, loaded, addUp(place), share(other)]
+          : [share(place), barrier, next, loaded, addUp(place), barrier],
+      );
+    const loop =
+      buffers === 1
+        ? turn(places[0])
+        : `${turn(places[0], places[1])}
+turns--;
+if (turns == 0u) { break; }
+${turn(places[1], places[0])}`;
     return `{
 ${begin}
 ${lines([...left.map((i) => `var left${i} = ${type}();`), ...right.map((i) => `var right${i} = ${type}();`)])}
 ${loaded}
+${buffers > 1 ? share(places[0]) : ""}
 for (var turns = ${turns}; turns > 0u; turns--) {
-${share}
-workgroupBarrier();
-${next}
-${loaded}
-${addUp}
-workgroupBarrier();
-} }`;
+${loop}
+}
+${buffers > 1 ? barrier : ""}
+}`;
   });
   return `${lines(left.map((i) => product.setup(String(i), `min(row + ${rowOf(i)}, ${product.rows} - 1u)`)))}
 ${lines(walks)}`;

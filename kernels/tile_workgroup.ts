@@ -4,15 +4,19 @@
  */
 import type { Product } from "./product.js";
 import { declareRows, finish, lines, sums, type TileVariant } from "./tile_parts.js";
-import { declareShared, pitches, sharedBytes, sharedTurns, type Sharing } from "./tile_shared.js";
+import { declareShared, pitches, sharedBytes, sharedTurns, type Place, type Sharing } from "./tile_shared.js";
 import { multiplyAdd, range } from "./wgsl.js";
 
-type Sizes = Pick<TileVariant, "tileM" | "tileN4" | "across" | "down" | "step">;
+type Sizes = Pick<TileVariant, "tileM" | "tileN4" | "across" | "down" | "step" | "buffers">;
 
-const sharingOf = ({ tileM, tileN4, across, down, step }: Sizes): Sharing => ({
+const sharingOf = ({ tileM, tileN4, across, down, step, buffers }: Sizes): Sharing => ({
   ...{ threads: across * down, height: tileM * down, width: tileN4 * across, step },
-  ...{ padding: { left: 1, right: 0 }, type: "vec4f" },
+  ...{ padding: { left: 1, right: 0 }, type: "vec4f", buffers },
 });
+
+/** What each thread has of a GPU's subgroup of 32, in lines of so many: 8 x 4 of them read the fewest banks at once. */
+const LINE = 8;
+const SUBGROUP = 32;
 
 /** Threads of a workgroup, and bytes of its memory. */
 export const workgroupSizes = (tile: Sizes): { threads: number; bytes: number } => {
@@ -20,8 +24,18 @@ export const workgroupSizes = (tile: Sizes): { threads: number; bytes: number } 
   return { threads: sharing.threads, bytes: sharedBytes(sharing) };
 };
 
+/** Declares x and y, a thread's place in its workgroup. */
+function placeOf(across: number, down: number): string {
+  if (across % LINE !== 0 || down % (SUBGROUP / LINE) !== 0)
+    return `  let x = local % ${across}u;
+  let y = local / ${across}u;`;
+  return `  let subgroup = local / ${SUBGROUP}u;
+  let x = local % ${LINE}u + subgroup % ${across / LINE}u * ${LINE}u;
+  let y = local % ${SUBGROUP}u / ${LINE}u + subgroup / ${across / LINE}u * ${SUBGROUP / LINE}u;`;
+}
+
 export function workgroupEntry(tile: TileVariant & { fma: boolean }, n4: string, product: Product): string {
-  const { tileM, tileN4, across, down, step, fma } = tile;
+  const { tileM, tileN4, across, down, step, unrolled, fma } = tile;
   const mad = multiplyAdd(fma);
   const sharing = sharingOf(tile);
   const { threads, height, width } = sharing;
@@ -30,22 +44,26 @@ export function workgroupEntry(tile: TileVariant & { fma: boolean }, n4: string,
   const columns = range(tileN4);
   // Threads side by side read quads side by side; pairs have to be neighbours in a thread.
   const columnOf = (j: number): string => (product.storePair ? `x * ${tileN4}u + ${j}u` : `x + ${across * j}u`);
-  const quad = (r: number, j: number): string => `shared_w[(4u * q + ${r}u) * ${pitch.right}u + ${columnOf(j)}]`;
-  const addUp = `for (var q = 0u; q < ${step}u; q++) {
-${declareRows(product, columns, quad)}${lines(
-    rows.map(
-      (i) => `  { let a = shared_a[(y + ${down * i}u) * ${pitch.left}u + q];
+  const addQuad = (q: string, { left, right }: Place): string => {
+    const quad = (r: number, j: number): string =>
+      `shared_w[${right}u + (4u * ${q} + ${r}u) * ${pitch.right}u + ${columnOf(j)}]`;
+    return `${declareRows(product, columns, quad)}${lines(
+      rows.map(
+        (i) => `  { let a = shared_a[${left}u + (y + ${down * i}u) * ${pitch.left}u + ${q}];
 ${lines(range(4).flatMap((r) => columns.map((j) => `  sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`)))} }`,
-    ),
-  )}
-}`;
+      ),
+    )}`;
+  };
+  const addUp = (place: Place): string =>
+    unrolled
+      ? lines(range(step).map((q) => `{\n${addQuad(`${q}u`, place)}\n}`))
+      : `for (var q = 0u; q < ${step}u; q++) {\n${addQuad("q", place)}\n}`;
   return `${declareShared(sharing)}@compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
   let n4 = ${n4};
   let columns = ${product.columns ?? "n4"};
   let slot = workgroup.z;
-  let x = local % ${across}u;
-  let y = local / ${across}u;
+${placeOf(across, down)}
   let row = params.row_start + workgroup.y * ${height}u;
   let first = workgroup.x * ${width}u;
 ${sums(rows, columns)}

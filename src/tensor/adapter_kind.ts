@@ -26,6 +26,8 @@ export interface AdapterKind {
   quadSwaps: boolean;
   /** Texels are fetched for less than four numbers are loaded from a buffer: operands of products go through textures. */
   cheapTextures: boolean;
+  /** Kernels are fastest with their turns unrolled in text, and compile fast enough (kernels/tile_workgroup.ts). */
+  unrollsTurns: boolean;
   /** Operations one dispatch may do, to stay near 100 ms; ops split along rows above it. */
   flopsBudget: number;
   productUnits: ProductUnits;
@@ -62,6 +64,7 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
     streamLanes: isSoftware ? lanes || SOFTWARE_LANES : 0,
     quadSwaps: swiftShader && lanes === 4,
     cheapTextures: swiftShader,
+    unrollsTurns: !isSoftware,
     productUnits,
     flopsBudget: llvmpipe
       ? FLOPS_BUDGET.llvmpipe

@@ -126,6 +126,7 @@ export class Device {
   readonly streamLanes: number;
   readonly quadSwaps: boolean;
   readonly cheapTextures: boolean;
+  readonly unrollsTurns: boolean;
   readonly flopsBudget: number;
   readonly productUnits: ProductUnits;
   /** Every op by its reference kernel, which is slow: to see whether a wrong number comes from a fast one. */
@@ -149,6 +150,7 @@ export class Device {
     this.streamLanes = kind.streamLanes;
     this.quadSwaps = kind.quadSwaps;
     this.cheapTextures = kind.cheapTextures;
+    this.unrollsTurns = kind.unrollsTurns;
     this.flopsBudget = kind.flopsBudget;
     this.productUnits = kind.productUnits;
     this.memory = new Memory(gpu, (error) => this.queue.fail(error));

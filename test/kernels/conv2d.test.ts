@@ -162,6 +162,26 @@ describe("conv2d", () => {
     for (const dtype of gpu.DTYPES)
       test(`${item.name} ${dtype}`, () => check(item, dtype, visited(item, dtype), item.flops < 2e6 ? Infinity : 512));
 
+  for (const dtype of gpu.DTYPES)
+    for (const cout of [1, 2, 3, 6])
+      test(`${cout} channels are filled up to whole quads for the tiled kernels, ${dtype}`, async () => {
+        const [height, width, cin] = [60, 60, 16];
+        const random = new Random(cout);
+        const [x, w, bias] = [height * width * cin, 9 * cin * cout, cout].map((n) => random.normal(n));
+        await gpu.withTensors(async (make) => {
+          const made = [make(x, [1, height, width, cin], dtype), make(w, [3, 3, cin, cout], dtype)] as const;
+          const work = (tile?: Tile): Tensor =>
+            conv2d(...made, make(bias, [cout], dtype), { padding: 1, activation: "silu", tile });
+          const plain = await gpu.take(work(PLAIN));
+          const wanted = gpu.want((i) => plain[i], plain.length);
+          let filled: Tensor | undefined;
+          const kernels = await gpu.kernelsRun(() => void (filled = work()));
+          expect(kernels).toEqual(["whole_quads", "whole_quads", "conv2d", "copy"]);
+          expect(filled!.shape).toEqual([1, height, width, cout]);
+          gpu.expectClose("filled", await gpu.take(filled!), wanted, tolerance(dtype, 9 * cin));
+        });
+      });
+
   for (const item of phaseCases)
     for (const dtype of gpu.DTYPES)
       test(`upsampled in phases, ${item.name} ${dtype}`, async () => {

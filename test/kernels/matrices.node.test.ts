@@ -45,6 +45,7 @@ describe("kernels of subgroup matrices are valid", () => {
         textures: "none",
         flat: false,
         panels: false,
+        unrolled: false,
         lanes,
         matrix,
         format: "f16",

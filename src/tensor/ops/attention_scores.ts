@@ -6,7 +6,7 @@ import { Tensor } from "../tensor.js";
 import type { AttentionOperands, AttentionShape } from "./attention_operands.js";
 import { softmax } from "./softmax.js";
 import { LONG, swapTile, tileGrid, tileVariant, type Tile } from "./tiling.js";
-import { SMALL_WORKGROUP_TILE } from "./tiling_hardware.js";
+import { WORKGROUP_TILE } from "./tiling_hardware.js";
 
 /** Queries that one pass takes at least, and multiples of it. */
 const ROWS = 32;
@@ -68,7 +68,7 @@ function attentionTiles(
     sizes.find((size) => quadsOfRow % size === 0) ?? Math.min(sizes.at(-1)!, quadsOfRow);
   if (!isSoftware) {
     const small = { tileM: 4, tileN4: 1 };
-    const tile = (run: number): Tile => (run % SMALL_WORKGROUP_TILE.step === 0 ? SMALL_WORKGROUP_TILE : small);
+    const tile = (run: number): Tile => (run % WORKGROUP_TILE.step === 0 ? WORKGROUP_TILE : small);
     return { scores: tile(parts), values: tile(quads) };
   }
   if (lanes > 0) {

@@ -1,11 +1,14 @@
 import type { Activation } from "../../../kernels/activation.js";
 import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
 import type { Operand } from "../columns.js";
+import { product as productOf } from "../dtype.js";
 import { Tensor } from "../tensor.js";
+import { slice } from "./copy.js";
 import { commonDivisor, expectShape, formatFor, rowPlace, rowRuns } from "./common.js";
 import { mergeSlices } from "./merge_slices.js";
 import { weightsOf } from "./panels.js";
 import { phaseWeights } from "./phase_weights.js";
+import { wholeQuads } from "./whole_quads.js";
 import { chooseSlicedTile, chooseTile, rowUnit, tileGrid, tileVariant, wholeSlices, type Tile } from "./tiling.js";
 
 export interface Conv2dOptions {
@@ -40,6 +43,8 @@ export interface Shortcut {
   bias: Tensor;
 }
 
+/** Work from which columns that are no whole quads (the colours of a picture) are worth a copy without those that fill them up. */
+const WORTH_QUADS = 1e6;
 /** Work from which an upsampled convolution in phases is worth another kernel to compile, and its weights' memory. */
 const WORTH_PHASES = 1e8;
 /**
@@ -86,6 +91,13 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
     expectShape("conv2d", "the shortcut's bias", shortcut.bias, [cout]);
     if (shift || residual) throw new RangeError("conv2d: takes a shortcut, or a shift and a residual, got both");
   }
+  const bare = !shift && !residual && !shortcut && !options.tile && !device.plainKernels;
+  if (bare && cout % 4 !== 0 && cin % 4 === 0 && flopsOf(shape, w) >= WORTH_QUADS) {
+    const filled = conv2d(x, wholeQuads(w), wholeQuads(bias), options);
+    const y = slice(filled, 3, 0, cout);
+    filled.dispose();
+    return y;
+  }
   const format = formatFor("conv2d", x, w, bias, place?.tensor, residual, ...ofShortcut, ...sources);
   const y = Tensor.empty(device, shape, x.dtype);
   const flags = {
@@ -97,8 +109,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
     upsample &&
     !shortcut &&
     options.tile?.by !== "plain" &&
-    (options.phases ??
-      (2 * y.size * cin * kernelHeight * kernelWidth >= WORTH_PHASES && phaseBytes(w) <= MOST_PHASE_BYTES)) &&
+    (options.phases ?? (flopsOf(shape, w) >= WORTH_PHASES && phaseBytes(w) <= MOST_PHASE_BYTES)) &&
     fitsPhases(w, stride, [top, bottom, left, right]);
   // In phases all numbers are those of one of them, which has as many pixels as the small image.
   const weights = phases ? phaseWeights(w) : w;
@@ -150,6 +161,10 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   }
   return y;
 }
+
+/** Operations of a convolution with a result of this shape. */
+const flopsOf = (shape: readonly number[], { shape: [height, width, cin] }: Tensor): number =>
+  2 * productOf(shape) * height * width * cin;
 
 /** Bytes of the largest operands: each may need a texture. */
 const operandBytes = (x: Tensor, w: Tensor, shortcut?: Shortcut): { xBytes: number; wBytes: number } => ({
