@@ -43,8 +43,6 @@ export interface Shortcut {
   bias: Tensor;
 }
 
-/** Work from which columns that are no whole quads (the colours of a picture) are worth a copy without those that fill them up. */
-const WORTH_QUADS = 1e6;
 /** Work from which an upsampled convolution in phases is worth another kernel to compile, and its weights' memory. */
 const WORTH_PHASES = 1e8;
 /**
@@ -92,7 +90,8 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
     if (shift || residual) throw new RangeError("conv2d: takes a shortcut, or a shift and a residual, got both");
   }
   const bare = !shift && !residual && !shortcut && !options.tile && !device.plainKernels;
-  if (bare && cout % 4 !== 0 && cin % 4 === 0 && flopsOf(shape, w) >= WORTH_QUADS) {
+  if (bare && cout % 4 !== 0 && cin % 4 === 0) {
+    // The colours of a picture: their columns are filled up for the tiled kernels.
     const filled = conv2d(x, wholeQuads(w), wholeQuads(bias), options);
     const y = slice(filled, 3, 0, cout);
     filled.dispose();
