@@ -1,4 +1,5 @@
 /** The command `npm run bench` of this folder: arguments, files, and the terminal. */
+import { appendFileSync } from "node:fs";
 import { appendFile, readFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -49,28 +50,24 @@ async function bench(place: Place, given: Given, json: string | undefined): Prom
   const results: PeerResult[] = [];
   let run: RunInfo | undefined;
   let libraries: string[] = [];
-  try {
-    await place(
-      given,
-      (begun) => {
-        libraries = [...Object.keys(begun.libraries), ...Object.keys(begun.missing)];
-        run = runInfo(begun, given, loadAverage);
-        console.log(runText(run).join("\n"));
-        console.log(libraries.map((name) => `${name} ${begun.libraries[name] ?? "missing"}`).join(", "));
-        for (const [name, why] of Object.entries(begun.missing)) console.log(`${name} does not run here: ${why}`);
-        console.log(`\n${peerHead(libraries)}`);
-      },
-      (result) => {
-        results.push(result);
-        console.log(peerRow(result, libraries));
-        for (const line of complaints(result).filter((text) => !/ failed: $/.test(text))) console.log(line);
-      },
-    );
-  } finally {
-    // Also of a run that broke off: what was measured was measured.
-    if (json !== undefined)
-      await appendFile(json, results.map((result) => `${JSON.stringify({ ...result, run })}\n`).join(""));
-  }
+  await place(
+    given,
+    (begun) => {
+      libraries = [...Object.keys(begun.libraries), ...Object.keys(begun.missing)];
+      run = runInfo(begun, given, loadAverage);
+      console.log(runText(run).join("\n"));
+      console.log(libraries.map((name) => `${name} ${begun.libraries[name] ?? "missing"}`).join(", "));
+      for (const [name, why] of Object.entries(begun.missing)) console.log(`${name} does not run here: ${why}`);
+      console.log(`\n${peerHead(libraries)}`);
+    },
+    (result) => {
+      results.push(result);
+      console.log(peerRow(result, libraries));
+      for (const line of complaints(result).filter((text) => !/ failed: $/.test(text))) console.log(line);
+      // At once: what was measured was measured, also in a run that breaks off.
+      if (json !== undefined) appendFileSync(json, `${JSON.stringify({ ...result, run })}\n`);
+    },
+  );
   if (results.some(({ cutFrom }) => cutFrom)) console.log("\n* smaller than in Stable Diffusion 1.5, for this adapter");
   console.log(`\n${meanLines(results).join("\n")}`);
   const wrong = results.filter(({ ways }) => ways.some(({ library, status }) => library === OURS && status !== "ok"));

@@ -259,14 +259,11 @@ export class Device {
   /** Destroys the buffers that wait for reuse, and the copies in textures. */
   trim(): void {
     if (this.queue.isLost) return;
-    this.dropCopies();
+    this.#textures.clear();
     const blocks = this.memory.drainPool();
     if (blocks.length > 0) this.queue.push({ kind: "destroy", blocks });
-  }
-
-  /** Destroys the copies in textures of single ops, once they have run. */
-  dropCopies(): void {
-    this.#textures.clear();
+    // Before the caller takes memory for what comes next.
+    this.queue.submitReady();
   }
 
   /** Opens a recording: until it is stopped, ops record into it. See Plan. */

@@ -101,8 +101,8 @@ export class Plan {
       for (const input of this.#inputs) input.dispose();
       throw error;
     }
-    // A plan has copies of its own, and what comes before it (a text encoder) is done.
-    device.dropCopies();
+    // A plan has buffers and copies of its own, and what comes before it (a text encoder) is done.
+    device.trim();
     const { buffers, textures, once } = recording.place(label);
     this.#commands = recording.commands.filter((command) => !once.has(command));
     this.#prologue = recording.prologue;
