@@ -14,9 +14,9 @@ const sharingOf = ({ tileM, tileN4, across, down, step, buffers }: Sizes): Shari
   ...{ padding: { left: 1, right: 0 }, type: "vec4f", buffers },
 });
 
-/** What each thread has of a GPU's subgroup of 32, in lines of so many: 8 x 4 of them read the fewest banks at once. */
-const LINE = 8;
+/** Threads of a GPU's subgroup, and how many of them lie side by side: 8 x 4 read the fewest different quads. */
 const SUBGROUP = 32;
+const LINE = 8;
 
 /** Threads of a workgroup, and bytes of its memory. */
 export const workgroupSizes = (tile: Sizes): { threads: number; bytes: number } => {
