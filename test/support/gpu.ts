@@ -111,10 +111,9 @@ export async function kindsOfTile(dtype: FloatType, columns: number): Promise<Ti
       : [];
   return [
     ...matrices,
-    { by: "workgroup", tileM: 2, tileN4: 2, across: 16, down: 8, step: 4 },
+    { by: "workgroup", tileM: 2, tileN4: 2, across: 8, down: 16, step: 4 },
     // Threads do not divide what they load together.
-    { by: "workgroup", tileM: 3, tileN4: 2, across: 8, down: 4, step: 2, buffers: 2, unrolled: true },
-    { by: "workgroup", tileM: 2, tileN4: 1, across: 4, down: 8, step: 2 },
+    { by: "workgroup", tileM: 3, tileN4: 1, across: 16, down: 4, step: 2, buffers: 2, unrolled: true },
     { tileM: 4, tileN4: 2, textures: "w" },
     { tileM: 4, tileN4: 2, textures: "xw" },
     { tileM: 4, tileN4: 2, flat: false },
