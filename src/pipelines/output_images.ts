@@ -19,8 +19,10 @@ export async function outputImages(
   outputType: ImageOutputType,
 ): Promise<RawImage[] | Tensor> {
   const images = device.scope(() => {
-    const unit = linearCombination([[0.5, draw()]], { offset: 0.5, clamp: [0, 1] });
-    return outputType === "pt" ? unit : toNHWC(unit);
+    const drawn = draw();
+    // In the VAE's dtype, which may be the smaller one: the plan that drew it still holds its memory.
+    const ordered = outputType === "pt" ? drawn : toNHWC(drawn);
+    return linearCombination([[0.5, ordered]], { offset: 0.5, clamp: [0, 1] });
   });
   if (outputType === "np" || outputType === "pt") {
     await device.synchronize();

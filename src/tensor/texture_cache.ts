@@ -16,10 +16,10 @@ interface Entry {
 /**
  * Bytes that copies may take beside the tensors themselves: in a plan, where those of a small model last for all replays, and of single
  * ops, which make few of them again. The largest that is worth a copy: any weight of Stable Diffusion 1.5 in float16, and activations
- * but for those of its VAE from 128 x 128 pixels on, whose copies would take its decode past 400 MB.
+ * but for the last of its VAE, whose copies would be as many bytes as all else.
  */
 export const BUDGET = { plan: 96 * 2 ** 20, ops: 16 * 2 ** 20 };
-const LARGEST = { weight: 72 * 2 ** 20, activation: 12 * 2 ** 20 };
+const LARGEST = { weight: 72 * 2 ** 20, activation: 24 * 2 ** 20 };
 /** Copies that one dispatch may need: those of a convolution, its weight, and a shortcut's two sources and weight. */
 export const MOST_OPERANDS = 5;
 /** Heights are rounded up to a quarter of their power of two, so that textures are reused. */
