@@ -63,25 +63,28 @@ export function sharedTurns(product: Product, sharing: Sharing, addUp: (place: P
   const rowOf = (i: number): string => `local / ${step}u + ${(threads / step) * i}u`;
   const quadOf = (i: number): string => `(local + ${threads * i}u)`;
   // Where threads do not divide the quads, some of the last load one in vain.
-  const whole = (quads: number, i: number, text: string): string =>
-    threads * (i + 1) <= quads ? text : `if (${quadOf(i)} < ${quads}u) { ${text} }`;
+  const whole = (quads: number, i: number): boolean => threads * (i + 1) <= quads;
+  const guarded = (quads: number, i: number, text: string): string =>
+    whole(quads, i) ? text : `if (${quadOf(i)} < ${quads}u) { ${text} }`;
   const load = (from: Product): string =>
     lines([
       ...left.map((i) => `left${i} = ${from.load(String(i), `k + local % ${step}u`)};`),
       ...right.map((i) => {
         const column = `min(first + ${quadOf(i)} % ${width}u, columns - 1u)`;
-        return `right${i} = ${from.loadColumns(`min(${quadOf(i)} / ${width}u, ${4 * step - 1}u)`, column)};`;
+        const row = `${quadOf(i)} / ${width}u`;
+        const inside = whole(4 * step * width, i) ? `(${row})` : `min(${row}, ${4 * step - 1}u)`;
+        return `right${i} = ${from.loadColumns(inside, column)};`;
       }),
     ]);
   const share = (place: Place): string =>
     lines([
       ...left.map((i) => {
         const at = `${place.left}u + (${rowOf(i)}) * ${pitch.left}u + local % ${step}u`;
-        return whole(height * step, i, `shared_a[${at}] = left${i};`);
+        return guarded(height * step, i, `shared_a[${at}] = left${i};`);
       }),
       ...right.map((i) => {
         const at = `${place.right}u + ${quadOf(i)} / ${width}u * ${pitch.right}u + ${quadOf(i)} % ${width}u`;
-        return whole(4 * step * width, i, `shared_w[${at}] = right${i};`);
+        return guarded(4 * step * width, i, `shared_w[${at}] = right${i};`);
       }),
     ]);
   const places = range(buffers).map((i): Place => ({ left: i * size.left, right: i * size.right }));

@@ -79,11 +79,6 @@ export class CommandQueue {
     if (this.#pending.length >= EARLY && !this.#pumping) this.#pump();
   }
 
-  /** Submits what is recorded and compiled by now. */
-  submitReady(): void {
-    if (!this.recording && !this.#pumping) this.#pump();
-  }
-
   /** Submits everything recorded so far. Rejects with whatever went wrong since the last wait. */
   async flush(): Promise<void> {
     for (;;) {

@@ -262,8 +262,6 @@ export class Device {
     this.#textures.clear();
     const blocks = this.memory.drainPool();
     if (blocks.length > 0) this.queue.push({ kind: "destroy", blocks });
-    // Before the caller takes memory for what comes next.
-    this.queue.submitReady();
   }
 
   /** Opens a recording: until it is stopped, ops record into it. See Plan. */

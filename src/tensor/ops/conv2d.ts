@@ -1,7 +1,6 @@
 import type { Activation } from "../../../kernels/activation.js";
 import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
 import type { Operand } from "../columns.js";
-import { product as productOf } from "../dtype.js";
 import { Tensor } from "../tensor.js";
 import { slice } from "./copy.js";
 import { commonDivisor, expectShape, formatFor, rowPlace, rowRuns } from "./common.js";
@@ -108,7 +107,8 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
     upsample &&
     !shortcut &&
     options.tile?.by !== "plain" &&
-    (options.phases ?? (flopsOf(shape, w) >= WORTH_PHASES && phaseBytes(w) <= MOST_PHASE_BYTES)) &&
+    (options.phases ??
+      (2 * y.size * cin * kernelHeight * kernelWidth >= WORTH_PHASES && phaseBytes(w) <= MOST_PHASE_BYTES)) &&
     fitsPhases(w, stride, [top, bottom, left, right]);
   // In phases all numbers are those of one of them, which has as many pixels as the small image.
   const weights = phases ? phaseWeights(w) : w;
@@ -160,10 +160,6 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   }
   return y;
 }
-
-/** Operations of a convolution with a result of this shape. */
-const flopsOf = (shape: readonly number[], { shape: [height, width, cin] }: Tensor): number =>
-  2 * productOf(shape) * height * width * cin;
 
 /** Bytes of the largest operands: each may need a texture. */
 const operandBytes = (x: Tensor, w: Tensor, shortcut?: Shortcut): { xBytes: number; wBytes: number } => ({
