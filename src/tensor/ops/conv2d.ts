@@ -6,7 +6,7 @@ import { slice } from "./copy.js";
 import { commonDivisor, expectShape, formatFor, rowPlace, rowRuns } from "./common.js";
 import { mergeSlices } from "./merge_slices.js";
 import { weightsOf } from "./panels.js";
-import { phaseWeights } from "./phase_weights.js";
+import { phaseBytes, phaseWeights } from "./phase_weights.js";
 import { wholeQuads } from "./whole_quads.js";
 import { chooseSlicedTile, chooseTile, rowUnit, tileGrid, tileVariant, wholeSlices, type Tile } from "./tiling.js";
 
@@ -111,7 +111,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
       (2 * y.size * cin * kernelHeight * kernelWidth >= WORTH_PHASES && phaseBytes(w) <= MOST_PHASE_BYTES)) &&
     fitsPhases(w, stride, [top, bottom, left, right]);
   // In phases all numbers are those of one of them, which has as many pixels as the small image.
-  const weights = phases ? phaseWeights(w) : w;
+  const { weights, kept } = phases ? phaseWeights(w) : { weights: w, kept: true };
   const [kh, kw] = phases ? [2, 2] : [kernelHeight, kernelWidth];
   const [oh, ow] = phases ? [height, width] : [outHeight, outWidth];
   const m = batch * oh * ow;
@@ -158,6 +158,7 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
     const added = { bias, other_bias: shortcut?.bias, shift: place, residual };
     mergeSlices(sums, y, { format, activation, terms: added, rows: oh * ow });
   }
+  if (!kept) weights.dispose();
   return y;
 }
 
@@ -166,8 +167,6 @@ const operandBytes = (x: Tensor, w: Tensor, shortcut?: Shortcut): { xBytes: numb
   xBytes: Math.max(x.bytes, ...(shortcut?.sources ?? []).map(({ bytes }) => bytes)),
   wBytes: Math.max(w.bytes, shortcut?.weight.bytes ?? 0),
 });
-
-const phaseBytes = (w: Tensor): number => (w.bytes / 9) * 16;
 
 /** Whether kernels/phase_weights.wgsl.ts has weights for it, and one binding holds them. */
 function fitsPhases(w: Tensor, stride: number, padding: readonly number[]): boolean {
