@@ -28,6 +28,8 @@ export interface AdapterKind {
   cheapTextures: boolean;
   /** Kernels are fastest with their turns unrolled in text, and compile fast enough (kernels/tile_workgroup.ts). */
   unrollsTurns: boolean;
+  /** From how many channels on multiply-adds cost more than the memory that Winograd's filtering spares them by (ops/winograd.ts). */
+  winogradChannels: number;
   /** Operations one dispatch may do, to stay near 100 ms; ops split along rows above it. */
   flopsBudget: number;
   productUnits: ProductUnits;
@@ -35,6 +37,9 @@ export interface AdapterKind {
 
 /** 5 GFLOP/s on SwiftShader, 20 on llvmpipe, 100 on the slowest GPU, 1000 on the slowest with matrix units, for 100 ms. */
 const FLOPS_BUDGET = { swiftShader: 5e8, llvmpipe: 2e9, hardware: 1e10, matrix: 1e11 };
+
+/** Measured, `npm run bench -- --filter winograd`. GPUs have more multiply-adds for each byte of memory. */
+const WINOGRAD_CHANNELS = { llvmpipe: 55, swiftShader: 35 };
 
 /** Of a CPU adapter that does not tell: those of four floats in one register. */
 const SOFTWARE_LANES = 4;
@@ -65,6 +70,7 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
     quadSwaps: swiftShader && lanes === 4,
     cheapTextures: swiftShader,
     unrollsTurns: !isSoftware,
+    winogradChannels: llvmpipe ? WINOGRAD_CHANNELS.llvmpipe : isSoftware ? WINOGRAD_CHANNELS.swiftShader : Infinity,
     productUnits,
     flopsBudget: llvmpipe
       ? FLOPS_BUDGET.llvmpipe

@@ -127,6 +127,7 @@ export class Device {
   readonly quadSwaps: boolean;
   readonly cheapTextures: boolean;
   readonly unrollsTurns: boolean;
+  readonly winogradChannels: number;
   readonly flopsBudget: number;
   readonly productUnits: ProductUnits;
   /** Every op by its reference kernel, which is slow: to see whether a wrong number comes from a fast one. */
@@ -151,6 +152,7 @@ export class Device {
     this.quadSwaps = kind.quadSwaps;
     this.cheapTextures = kind.cheapTextures;
     this.unrollsTurns = kind.unrollsTurns;
+    this.winogradChannels = kind.winogradChannels;
     this.flopsBudget = kind.flopsBudget;
     this.productUnits = kind.productUnits;
     this.memory = new Memory(gpu, (error) => this.queue.fail(error));

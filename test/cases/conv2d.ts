@@ -41,7 +41,7 @@ type Options = Partial<
   Pick<Conv2dCase, "upsample" | "shift" | "residual" | "shortcut" | "activation" | "stride" | "padding">
 >;
 
-function make(
+export function make(
   name: string,
   [batch, height, width, cin]: readonly [number, number, number, number],
   cout: number,
@@ -63,8 +63,8 @@ function make(
 }
 
 const K1 = [1, 1] as const;
-const K3 = [3, 3] as const;
-const everything = { shift: true, residual: true } as const;
+export const K3 = [3, 3] as const;
+export const everything = { shift: true, residual: true } as const;
 
 export const conv2dCases: readonly Conv2dCase[] = [
   make("one pixel", [1, 1, 1, 1], 1, K3),

@@ -28,6 +28,8 @@ export interface ProductShape {
   halves?: boolean;
   /** What is cut when the inner axis is, where that is not all of it: input channels. */
   cut?: number;
+  /** How many products of this shape a kernel has to do. */
+  times?: number;
 }
 
 /** A tile, and into how many slices the inner axis is cut for it; threads then add up one each (split-K). */
@@ -65,12 +67,12 @@ export const LONG = 5e8;
  * llvmpipe. 32 x 32 sums are among the fastest (24 x 32 with the taps of a kernel over numbers that are no halves), and 16 x 16
  * compile in a third of the time.
  */
-function broadcastTile(device: Device, { m, n, k, run = k, wBytes }: ProductShape): Tile {
+function broadcastTile(device: Device, { m, n, k, run = k, wBytes, times = 1 }: ProductShape): Tile {
   const lanes = device.broadcastLanes;
   const by = "broadcast" as const;
   const blocks = Math.ceil(m / lanes);
   const tall = run === k || wBytes < 4 * n * k ? 4 : 3;
-  if (2 * m * n * k >= LONG && n % 32 === 0) return { by, lanes, tileM: Math.min(tall, blocks), tileN4: 8 };
+  if (2 * m * n * k * times >= LONG && n % 32 === 0) return { by, lanes, tileM: Math.min(tall, blocks), tileN4: 8 };
   const tileN4 = [4, 2].find((size) => n % (4 * size) === 0) ?? (n > 16 ? 2 : 1);
   return { by, lanes, tileM: Math.min(2, blocks), tileN4 };
 }
@@ -79,11 +81,14 @@ function broadcastTile(device: Device, { m, n, k, run = k, wBytes }: ProductShap
  * SwiftShader: big tiles, as many numbers as possible per fetched texel, where the work is worth a copy of x in a texture and half
  * a second of compiling. Its subgroups have four lanes.
  */
-function swiftShaderTile(device: Device, { m, n, k, run = k, xBytes, wBytes, gated }: ProductShape): Tile | null {
+function swiftShaderTile(
+  device: Device,
+  { m, n, k, run = k, xBytes, wBytes, gated, times = 1 }: ProductShape,
+): Tile | null {
   const { cheapTextures, quadSwaps } = device;
   const fits = cheapTextures && TextureCache.fits("weight", wBytes);
   const textures = TextureCache.fits("activation", xBytes) ? ("xw" as const) : ("w" as const);
-  const long = 2 * m * n * k >= LONG / 5 && fits;
+  const long = 2 * m * n * k * times >= LONG / 5 && fits;
   if (long && quadSwaps && m >= 32) {
     const tile = swapTile({ rows: m, quads: n / 4, run: run / 4, textures, gated });
     if (tile) return { ...tile, panels: true };

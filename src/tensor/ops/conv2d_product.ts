@@ -1,0 +1,103 @@
+import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
+import { Tensor } from "../tensor.js";
+import { commonDivisor, rowRuns } from "./common.js";
+import type { Conv2dOptions, Convolution } from "./conv2d.js";
+import { mergeSlices } from "./merge_slices.js";
+import { weightsOf } from "./panels.js";
+import { phaseWeights } from "./phase_weights.js";
+import { chooseSlicedTile, chooseTile, rowUnit, tileGrid, tileVariant, wholeSlices } from "./tiling.js";
+
+/** Work from which an upsampled convolution in phases is worth another kernel to compile, and its weights' memory. */
+const WORTH_PHASES = 1e8;
+/**
+ * Bytes that the weights of phases may take, beside the weights themselves: the VAE's upsamplers and the UNet's finest have as
+ * many, at Stable Diffusion 1.5's sizes. Its two largest would take 105 MB in float16 for 3 % of a step's work.
+ */
+const MOST_PHASE_BYTES = 16 * 2 ** 20;
+
+/** Records a convolution as a product of the pixels' windows, which are nowhere in memory, and the weights (kernels/conv2d.wgsl.ts). */
+export function implicitProduct(
+  { x, w, bias, y, format, stride, edges, upsample, shift, residual, shortcut, activation }: Convolution,
+  options: Pick<Conv2dOptions, "tile" | "slices" | "phases"> = {},
+): void {
+  const { device } = x;
+  const [batch, height, width, cin] = x.shape;
+  const [, outHeight, outWidth, cout] = y.shape;
+  const [kernelHeight, kernelWidth] = w?.shape ?? [0, 0];
+  const sources = shortcut?.sources ?? [];
+  const [cinShortcut = 0, cinSkip = 0] = sources.map((source) => source.shape.at(-1)!);
+  const flags = {
+    shift: !shift ? ("none" as const) : batch > 1 && shift.stride > 0 ? ("own" as const) : ("same" as const),
+    residual: Boolean(residual),
+    shortcut: sources.length as 0 | 1 | 2,
+  };
+  const phases =
+    w !== null &&
+    upsample &&
+    !shortcut &&
+    options.tile?.by !== "plain" &&
+    (options.phases ??
+      (2 * y.size * cin * kernelHeight * kernelWidth >= WORTH_PHASES && phaseBytes(w) <= MOST_PHASE_BYTES)) &&
+    fitsPhases(w, stride, edges);
+  // In phases all numbers are those of one of them, which has as many pixels as the small image.
+  const weights = phases ? phaseWeights(w) : (w ?? shortcut!.weight);
+  const [kh, kw] = phases ? [2, 2] : [kernelHeight, kernelWidth];
+  const [oh, ow] = phases ? [height, width] : [outHeight, outWidth];
+  const m = batch * oh * ow;
+  const k = kh * kw * cin + cinShortcut + cinSkip;
+  const run = commonDivisor(w ? cin : 0, cinShortcut, cinSkip);
+  const operands = {
+    xBytes: Math.max(x.bytes, ...sources.map(({ bytes }) => bytes)),
+    wBytes: Math.max(weights.bytes, shortcut?.weight.bytes ?? 0),
+  };
+  const product = { m: phases ? 4 * m : m, n: cout, k, run, cut: cin, halves: format === "f16", ...operands };
+  const { tile, slices: wanted = 1 } = options.tile
+    ? { tile: options.tile, slices: options.slices }
+    : phases
+      ? { tile: chooseTile(device, product) }
+      : chooseSlicedTile(device, product);
+  if (wanted > 1 && (phases || tile.by === "plain"))
+    throw new RangeError(`conv2d: slices take a tiled kernel and no phases, got ${JSON.stringify(tile)}`);
+  const slices = wholeSlices(tile, cin, wanted);
+  const split = slices > 1;
+  const sums = split ? Tensor.empty(device, [slices, m, cout], "float32") : y;
+  const finish = split
+    ? { ...flags, shift: "none" as const, residual: false, activation: "none" as const, split }
+    : { ...flags, activation, split };
+  const terms = [
+    ...(split ? [] : [shift?.tensor, residual].filter((term) => term !== undefined)),
+    ...(shortcut ? [weightsOf(shortcut.weight, tile), shortcut.bias, ...sources] : []),
+  ];
+  const ordered = weightsOf(weights, tile);
+  const slots = phases ? 4 : slices;
+  const flopsPerRow = 2 * cout * k * (phases ? 4 : 1);
+  for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile))) {
+    device.run({
+      kernel,
+      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, ...finish, phases },
+      values: {
+        ...{ height, width, cin, cout, out_height: oh, out_width: ow, kernel_height: kh, kernel_width: kw },
+        ...{ slices, stride, pad_top: edges[0], pad_left: edges[2], upsample: upsample && !phases ? 1 : 0 },
+        ...{ m, row_start: start, row_end: start + count, cin_shortcut: cinShortcut, cin_skip: cinSkip },
+        ...{ shift_stride: shift?.stride ?? 0, shift_start: shift?.start ?? 0 },
+      },
+      buffers: [x, ordered, bias, sums, ...terms],
+      grid: [...tileGrid(device, count, cout, tile), slots],
+      flops: flopsPerRow * count,
+    });
+  }
+  if (split) {
+    const added = { bias, other_bias: shortcut?.bias, shift, residual };
+    mergeSlices(sums, y, { format, activation, terms: added, rows: oh * ow });
+  }
+}
+
+const phaseBytes = (w: Tensor): number => (w.bytes / 9) * 16;
+
+/** Whether kernels/phase_weights.wgsl.ts has weights for it, and one binding holds them. */
+function fitsPhases(w: Tensor, stride: number, edges: readonly number[]): boolean {
+  const [kernelHeight, kernelWidth, cin, cout] = w.shape;
+  const keepsSize = kernelHeight === 3 && kernelWidth === 3 && stride === 1 && edges.every((side) => side === 1);
+  const fills = cin % 4 === 0 && cout % 4 === 0;
+  return keepsSize && fills && phaseBytes(w) <= w.device.limits.maxStorageBufferBindingSize;
+}

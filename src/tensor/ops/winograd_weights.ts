@@ -1,0 +1,76 @@
+import { quadsAcross } from "../../../kernels/tile_parts.js";
+import { placesOf } from "../../../kernels/winograd.js";
+import { winogradWeights as kernel } from "../../../kernels/winograd_weights.wgsl.js";
+import { formatOf } from "../dtype.js";
+import { Reordered } from "../reordered.js";
+import { Tensor } from "../tensor.js";
+import { runStream } from "./streams.js";
+import { tileVariant, type Tile } from "./tiling.js";
+
+/** Places of the basis: `count` from `first` on, all of them or those of one of its lines. */
+export interface Places {
+  first: number;
+  count: number;
+  line: number | "all";
+}
+
+/** Bytes up to which weights in the basis are made at once, else line by line; and up to which they stay with the weights. */
+const MOST_AT_ONCE = 24 * 2 ** 20;
+const MOST_KEPT = 2 ** 20;
+
+/** All places, in parts whose weights are made at once. */
+export function partsOf(w: Tensor, upsampled: boolean): Places[] {
+  const side = placesOf(upsampled);
+  if (bytesOf(w, side * side) <= MOST_AT_ONCE) return [{ first: 0, count: side * side, line: "all" }];
+  return Array.from({ length: side }, (_, line) => ({ first: line * side, count: side, line }));
+}
+
+export const bytesOf = (w: Tensor, places: number): number => (w.bytes / 9) * places;
+
+/**
+ * The weights of some places, as a tile reads them. They are made in each run, for a fraction of the time that they save, and take memory
+ * while it lasts; small ones are kept.
+ * @param w [3, 3, cin, cout]
+ * @returns done: to be called when all is recorded that reads them
+ */
+export function weightsAt(
+  w: Tensor,
+  upsampled: boolean,
+  places: Places,
+  tile: Tile,
+): { weights: Tensor | Reordered; done: () => void } {
+  const { panels, ...variant } = tileVariant(w.device, tile);
+  const name = `winograd ${upsampled ? "upsampled " : ""}${places.line}`;
+  if (panels) {
+    const width = quadsAcross(variant);
+    const order = `${name}, panels of ${width}`;
+    return { weights: new Reordered(w, order, () => make(w, upsampled, places, width)), done: () => undefined };
+  }
+  const columns = w.shape[3] / 4;
+  if (places.line === "all" && bytesOf(w, places.count) <= MOST_KEPT)
+    return {
+      weights: w.memo(upsampled ? UPSAMPLED : ALL, () => [make(w, upsampled, places, columns)])[0],
+      done: () => undefined,
+    };
+  const weights = make(w, upsampled, places, columns);
+  return { weights, done: () => weights.dispose() };
+}
+
+/** Keys of what is kept. */
+const ALL = {};
+const UPSAMPLED = {};
+
+function make(w: Tensor, upsampled: boolean, { count, line }: Places, width: number): Tensor {
+  const { device, dtype } = w;
+  const [, , cin, cout] = w.shape;
+  const columns = cout / 4;
+  const panels = Math.ceil(columns / width);
+  const y = Tensor.empty(device, [panels, count, cin, 4 * width], dtype);
+  runStream(device, panels * cin * width, {
+    kernel,
+    variant: { format: formatOf(dtype, device, "winograd"), upsampled, line },
+    values: { cin, columns, width },
+    buffers: [w, y],
+  });
+  return y;
+}
