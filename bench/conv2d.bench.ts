@@ -4,7 +4,7 @@ import { conv2dData, conv2dReference, type Conv2dCase } from "../test/cases/conv
 import { times, type BenchCase } from "./bench_case.js";
 import { EPSILON } from "./check.js";
 import { roundAll } from "./round_all.js";
-import type { Conv2dShape } from "./shapes.js";
+import type { Conv2dShape, Row } from "./shapes.js";
 
 /** Traced with a padded input where torch pads right and below only (VAE encoder); here the convolution pads. */
 function conv2dCase({ N: batch, Cin: cin, H, W, Cout: cout, k, stride, pad, OH, OW }: Conv2dShape): Conv2dCase {
@@ -20,16 +20,19 @@ function conv2dCase({ N: batch, Cin: cin, H, W, Cout: cout, k, stride, pad, OH, 
 export function conv2dBench(shape: Conv2dShape): BenchCase {
   const item = conv2dCase(shape);
   const { batch, height, width, cin, cout, stride, padding, outHeight, outWidth } = item;
-  const { k } = shape;
+  const { k, way } = shape;
   const terms = cin * k * k;
   const size = batch * outHeight * outWidth * cout;
   return {
-    op: `conv2d ${k}x${k}${stride > 1 ? ` /${stride}` : ""}`,
+    op: `conv2d ${k}x${k}${stride > 1 ? ` /${stride}` : ""}${way ? ` ${way}` : ""}`,
     label: `${times(batch, height, width, cin)} to ${cout}`,
     flops: item.flops,
     elements: batch * height * width * cin + terms * cout + size,
     size,
-    tolerance: () => ({ ofScale: EPSILON * (Math.sqrt(terms) + 1) }),
+    // Winograd's filtering rounds image and weights once more, in its basis: two roundings a pixel of the largest, at random.
+    tolerance: (dtype) => ({
+      ofScale: EPSILON * (Math.sqrt(terms) + 1) + (dtype === "float16" && takesBothWays(shape) ? 2 ** -10 : 0),
+    }),
     prepare(make, dtype) {
       const data = roundAll(conv2dData(item), dtype);
       const [x, bias] = [make(data.x, [batch, height, width, cin]), make(data.bias, [cout])];
@@ -40,7 +43,18 @@ export function conv2dBench(shape: Conv2dShape): BenchCase {
         return { run: () => matmul(x, w, { bias }), reference };
       }
       const w = make(data.w, [k, k, cin, cout]);
-      return { run: () => conv2d(x, w, bias, { stride, padding }), reference };
+      const winograd = way && way === "winograd";
+      return { run: () => conv2d(x, w, bias, { stride, padding, winograd }), reference };
     },
   };
 }
+
+/** Whether it can be done by Winograd's filtering as well as by one product. */
+const takesBothWays = ({ k, stride, Cin, Cout }: Conv2dShape): boolean =>
+  k === 3 && stride === 1 && Cin % 4 === 0 && Cout % 4 === 0;
+
+/** The ways of a convolution beside each other, as rows that count for no model. */
+export const bothWays = ({ shape }: Row): Row[] =>
+  shape.op === "conv2d" && takesBothWays(shape)
+    ? (["product", "winograd"] as const).map((way) => ({ shape: { ...shape, way }, counts: {} }))
+    : [];

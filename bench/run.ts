@@ -1,5 +1,6 @@
 /** Runs the suite: the roofline, the ops, the whole. Everything found goes to `emit` at once. */
 import type { FloatType } from "../test/cases/data.js";
+import { bothWays } from "./conv2d.bench.js";
 import type { Limits } from "./cut.js";
 import { measureDevices } from "./devices.js";
 import { Timer } from "./harness.js";
@@ -43,7 +44,10 @@ const REAL_SIZE = "real size";
 export async function runSuite(options: SuiteOptions): Promise<void> {
   const { quick, filter = "", dtypes, emit, signal } = options;
   const rows = sd15Rows();
-  const wanted = (quick ? quickRows(rows) : rows).flatMap((row) => dtypes.map((dtype) => ({ row, dtype })));
+  // The ways of one op are measured where a filter asks for them.
+  const wanted = (quick ? quickRows(rows) : rows)
+    .flatMap((row) => [row, ...(filter === "" ? [] : bothWays(row))])
+    .flatMap((row) => dtypes.map((dtype) => ({ row, dtype })));
   const probe = await Probe.create(await options.adapter());
   try {
     const limits = quick && probe.device.isSoftware ? SOFTWARE_LIMITS : undefined;

@@ -23,6 +23,8 @@ export interface Conv2dShape {
   pad: number;
   OH: number;
   OW: number;
+  /** One way of computing it, whatever the library would choose; in no trace. */
+  way?: "product" | "winograd";
 }
 export interface AttentionShape {
   op: "attention";

@@ -38,7 +38,7 @@ export interface AdapterKind {
 /** 5 GFLOP/s on SwiftShader, 20 on llvmpipe, 100 on the slowest GPU, 1000 on the slowest with matrix units, for 100 ms. */
 const FLOPS_BUDGET = { swiftShader: 5e8, llvmpipe: 2e9, hardware: 1e10, matrix: 1e11 };
 
-/** Measured, `npm run bench -- --filter winograd`. GPUs have more multiply-adds for each byte of memory. */
+/** Measured, `npm run bench -- --filter "conv2d 3x3"`. GPUs have more multiply-adds for each byte of memory. */
 const WINOGRAD_CHANNELS = { llvmpipe: 55, swiftShader: 35 };
 
 /** Of a CPU adapter that does not tell: those of four floats in one register. */
