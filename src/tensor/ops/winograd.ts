@@ -11,8 +11,10 @@ import { bytesOf, partsOf, weightsAt } from "./winograd_weights.js";
 
 /** Work from which it is worth the kernels that it takes to compile. */
 const WORTH = 3e8;
-/** Of the multiply-adds of a tile those that are saved, over those that are left: its basis has as many places as these, and costs as much. */
+/** Multiply-adds of a tile that are saved for each place of its basis. */
 const SAVED = { all: 20 / 16, upsampled: 7 / 9 };
+/** What a place of the weights costs when they are made, in multiply-adds of so many tiles: one image of 8 x 8 pixels loses by it, two gain. */
+const TILES = 24;
 /** Bytes that the image and the sums in the basis take at once. */
 const RUN_BYTES = 16 * 2 ** 20;
 
@@ -44,9 +46,10 @@ export function takesWinograd(
     );
   if (options.winograd !== undefined) return options.winograd;
   if (!fits || options.tile || options.phases !== undefined || 18 * pixels * cin * cout < WORTH) return false;
-  // A tile saves cin * cout multiply-adds by what cin numbers of the image and cout sums cost.
+  // At each place a tile costs cin numbers of the image and cout sums, and all tiles together cin * cout weights.
   const channels = (cin * cout) / (cin + cout);
-  return channels * SAVED[upsample ? "upsampled" : "all"] >= device.winogradChannels;
+  const cost = device.winogradChannels / channels + (4 * TILES) / pixels;
+  return SAVED[upsample ? "upsampled" : "all"] >= cost;
 }
 
 /** Records a convolution of which `takesWinograd` is true. */
