@@ -2,12 +2,13 @@ import { placesOf } from "../../../kernels/winograd.js";
 import { winogradInput } from "../../../kernels/winograd_input.wgsl.js";
 import { winogradOutput } from "../../../kernels/winograd_output.wgsl.js";
 import { winogradProducts } from "../../../kernels/winograd_products.wgsl.js";
+import type { Reordered } from "../reordered.js";
 import { Tensor } from "../tensor.js";
-import type { Conv2dOptions, Convolution } from "./conv2d.js";
+import type { Conv2dOptions, Convolution, Shortcut } from "./conv2d.js";
 import { implicitProduct } from "./conv2d_product.js";
 import { runStream } from "./streams.js";
 import { chooseTile, rowUnit, tileGrid, tileVariant, type Tile } from "./tiling.js";
-import { bytesOf, partsOf, weightsAt } from "./winograd_weights.js";
+import { bytesOf, partsOf, weightsAt, type Places } from "./winograd_weights.js";
 
 /** Work from which it is worth the kernels that it takes to compile. */
 const WORTH = 3e8;
@@ -52,83 +53,41 @@ export function takesWinograd(
   return SAVED[upsample ? "upsampled" : "all"] >= cost;
 }
 
+/** Tiles of 2x2 pixels that go through the basis at once: `count` from `first` on, of `down` x `across` an image. */
+interface TileRun {
+  first: number;
+  count: number;
+  across: number;
+  down: number;
+}
+
 /** Records a convolution of which `takesWinograd` is true. */
 export function winograd(convolution: Convolution, options: Pick<Conv2dOptions, "tile"> = {}): void {
-  const { x, y, format, edges, upsample: upsampled, shortcut, shift, activation } = convolution;
+  const { y, upsample, shortcut } = convolution;
   const w = convolution.w!;
-  const { device } = x;
-  const [, , cin, cout] = w.shape;
   const [batch, height, width] = y.shape;
-  const places = placesOf(upsampled) ** 2;
-  const across = Math.ceil(width / 2);
-  const down = Math.ceil(height / 2);
-  const parts = partsOf(w, upsampled);
-  const { tile, most } = runsOf(convolution, batch * down * across, bytesOf(w, parts[0].count), options.tile);
-  // The shortcut has nothing to filter: it is a product of its own, with both biases.
-  const added = shortcut && Tensor.empty(device, y.shape, y.dtype);
-  if (shortcut && added)
-    implicitProduct({
-      ...convolution,
-      x: shortcut.sources[0],
-      w: null,
-      y: added,
-      stride: 1,
-      upsample: false,
-      activation: "none",
-    });
-  const bias = shortcut ? undefined : convolution.bias;
-  const residual = added ?? convolution.residual;
-  const terms = [bias, shift?.tensor, residual].filter((term) => term !== undefined);
-  // Made once for all runs, if they are at all.
-  const all = parts.length === 1 ? weightsAt(w, upsampled, parts[0], tile) : null;
-  for (let first = 0; first < batch * down * across; first += most) {
-    const count = Math.min(most, batch * down * across - first);
-    const run = { first, across, down };
-    const image = Tensor.empty(device, [places, count, cin], x.dtype);
-    runStream(device, (count * cin) / 4, {
-      kernel: winogradInput,
-      variant: { format, upsampled },
-      values: {
-        ...{ columns: cin / 4, ...run, height: x.shape[1], width: x.shape[2] },
-        ...{ pad_top: edges[0], pad_left: edges[2] },
-      },
-      buffers: [x, image],
-    });
-    const sums = Tensor.empty(device, [places, count, cout], "float32");
+  const [across, down] = [Math.ceil(width / 2), Math.ceil(height / 2)];
+  const tiles = batch * down * across;
+  const parts = partsOf(w, upsample);
+  const { tile, most } = runsOf(convolution, tiles, bytesOf(w, parts[0].count), options.tile);
+  const residual = shortcut ? shortcutAlone(convolution, shortcut) : convolution.residual;
+  // Weights of all places are made once for all runs, those of a part for each.
+  const whole = parts.length === 1 ? weightsAt(w, upsample, parts[0], tile) : null;
+  for (let first = 0; first < tiles; first += most) {
+    const run = { first, count: Math.min(most, tiles - first), across, down };
+    const image = toBasis(convolution, run);
+    const sums = Tensor.empty(w.device, [image.shape[0], run.count, y.shape[3]], "float32");
     for (const part of parts) {
-      const { weights, done } = all ?? weightsAt(w, upsampled, part, tile);
-      const flops = 2 * count * cin * cout;
-      const slots = Math.max(1, Math.floor(device.flopsBudget / flops));
-      for (let at = 0; at < part.count; at += slots) {
-        const own = Math.min(slots, part.count - at);
-        device.run({
-          kernel: winogradProducts,
-          variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd },
-          values: {
-            ...{ m: count, n: cout, k: cin, row_start: 0, row_end: count },
-            ...{ place: part.first + at, place_w: at, places_w: part.count },
-          },
-          buffers: [image, weights, sums],
-          grid: [...tileGrid(device, count, cout, tile), own],
-          flops: own * flops,
-        });
-      }
-      if (!all) done();
+      const { weights, done } = whole ?? weightsAt(w, upsample, part, tile);
+      multiply(convolution, tile, part, image, weights, sums);
+      if (!whole) done();
     }
     image.dispose();
-    runStream(device, (count * cout) / 4, {
-      kernel: winogradOutput,
-      variant: { format, upsampled, activation, bias: !shortcut, shift: Boolean(shift), residual: Boolean(residual) },
-      values: {
-        ...{ columns: cout / 4, ...run, height, width },
-        ...{ shift_stride: shift?.stride ?? 0, shift_start: shift?.start ?? 0 },
-      },
-      buffers: [sums, y, ...terms],
-    });
+    fromBasis(convolution, run, sums, residual);
     sums.dispose();
   }
-  all?.done();
-  added?.dispose();
+  whole?.done();
+  if (shortcut) residual?.dispose();
 }
 
 /** The tile of the products, and how many of the image's tiles go through the basis at once. */
@@ -140,8 +99,7 @@ function runsOf(
 ): { tile: Tile; most: number } {
   const { device } = x;
   const places = placesOf(upsample) ** 2;
-  const cin = x.shape[3];
-  const cout = y.shape[3];
+  const [cin, cout] = [x.shape[3], y.shape[3]];
   const fit = Math.floor(RUN_BYTES / places / (cin * x.itemSize + 4 * cout));
   const most = Math.min(tiles, fit, Math.floor(device.flopsBudget / (2 * cin * cout)));
   const shape = { m: most, n: cout, k: cin, times: places, halves: format === "f16" };
@@ -149,4 +107,72 @@ function runsOf(
   const unit = rowUnit(tile);
   const runs = Math.ceil(tiles / Math.max(unit, most));
   return { tile, most: Math.ceil(tiles / runs / unit) * unit };
+}
+
+/** The shortcut and both biases: there is nothing to filter in it. */
+function shortcutAlone(convolution: Convolution, shortcut: Shortcut): Tensor {
+  const y = Tensor.empty(convolution.y.device, convolution.y.shape, convolution.y.dtype);
+  const x = shortcut.sources[0];
+  implicitProduct({ ...convolution, x, w: null, y, stride: 1, upsample: false, activation: "none" });
+  return y;
+}
+
+/** [places, tiles, cin] */
+function toBasis({ x, format, edges, upsample: upsampled }: Convolution, { count, ...run }: TileRun): Tensor {
+  const { device, dtype } = x;
+  const [, height, width, cin] = x.shape;
+  const image = Tensor.empty(device, [placesOf(upsampled) ** 2, count, cin], dtype);
+  runStream(device, (count * cin) / 4, {
+    kernel: winogradInput,
+    variant: { format, upsampled },
+    values: { columns: cin / 4, ...run, height, width, pad_top: edges[0], pad_left: edges[2] },
+    buffers: [x, image],
+  });
+  return image;
+}
+
+/** The products of some places, of as many in a dispatch as its budget allows. */
+function multiply(
+  { format }: Convolution,
+  tile: Tile,
+  { first, count }: Places,
+  image: Tensor,
+  weights: Tensor | Reordered,
+  sums: Tensor,
+): void {
+  const { device } = image;
+  const [, m, k] = image.shape;
+  const n = sums.shape[2];
+  const flops = 2 * m * k * n;
+  const most = Math.max(1, Math.floor(device.flopsBudget / flops));
+  for (let at = 0; at < count; at += most) {
+    const slots = Math.min(most, count - at);
+    device.run({
+      kernel: winogradProducts,
+      variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd },
+      values: { m, n, k, place: first + at, place_w: at, places_w: count, row_start: 0, row_end: m },
+      buffers: [image, weights, sums],
+      grid: [...tileGrid(device, m, n, tile), slots],
+      flops: slots * flops,
+    });
+  }
+}
+
+function fromBasis(
+  { y, bias, format, upsample: upsampled, shortcut, shift, activation }: Convolution,
+  { count, ...run }: TileRun,
+  sums: Tensor,
+  residual?: Tensor,
+): void {
+  const [, height, width, cout] = y.shape;
+  const added = [shortcut ? undefined : bias, shift?.tensor, residual];
+  runStream(y.device, (count * cout) / 4, {
+    kernel: winogradOutput,
+    variant: { format, upsampled, activation, bias: !shortcut, shift: Boolean(shift), residual: Boolean(residual) },
+    values: {
+      ...{ columns: cout / 4, ...run, height, width },
+      ...{ shift_stride: shift?.stride ?? 0, shift_start: shift?.start ?? 0 },
+    },
+    buffers: [sums, y, ...added.filter((term) => term !== undefined)],
+  });
 }
