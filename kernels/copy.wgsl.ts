@@ -12,6 +12,8 @@ export type SourceFormat = Format | "bf16";
 export interface CopyVariant extends StreamVariant {
   from: SourceFormat;
   to: Format;
+  /** The last axis has whole quads, whose place is computed once and not for each element: CPU adapters divide lane by lane. */
+  whole: boolean;
 }
 
 const bf16Source = `@group(0) @binding(1) var<storage, read> x: array<u32>;
@@ -25,7 +27,7 @@ export const copy: Kernel<CopyVariant> = {
     ...u32s("size", "offset", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "y_across", "y_stride", "y_start"),
   },
   bindings: () => ["read", "write"],
-  source({ from, to, lanes }) {
+  source({ from, to, whole, lanes }) {
     const source = from === "bf16" ? bf16Source : tensor(1, "x", "read", from);
     const f16 = from === "f16" || to === "f16" ? enable("f16") : "";
     return wgsl`${f16}${paramsStruct(this.params)}${source}${tensor(2, "y", "write", to)}
@@ -38,9 +40,14 @@ fn at(element: u32) -> u32 {
   return params.offset + (r2 / params.n1) * params.s0 + (r2 % params.n1) * params.s1 + i2 * params.s2 + i3 * params.s3;
 }
 fn gathered(element: u32) -> f32 { return load_x(at(element)); }
+fn gathered_quad(element: u32) -> vec4f {
+  let first = at(element);
+  let step = params.s3;
+  return vec4f(load_x(first), load_x(first + step), load_x(first + 2u * step), load_x(first + 3u * step));
+}
 ${overQuads(
   { lanes },
-  `  store4_y(params.y_start + (i / params.y_across) * params.y_stride + i % params.y_across, ${eachElement("gathered")});`,
+  `  store4_y(params.y_start + (i / params.y_across) * params.y_stride + i % params.y_across, ${whole ? "gathered_quad(4u * i)" : eachElement("gathered")});`,
 )}`;
   },
 };

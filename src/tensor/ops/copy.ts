@@ -41,7 +41,7 @@ export function gatherInto(
   const target = whole ? y : { block: y.block, offset: (part?.start ?? 0) * y.itemSize, size: quads * 4 * y.itemSize };
   runStream(device, quads, {
     kernel,
-    variant: { from, to: formatOf(y.dtype, device, "copy") },
+    variant: { from, to: formatOf(y.dtype, device, "copy"), whole: n3 % 4 === 0 && size % 4 === 0 },
     values: { size, offset, n1, n2, n3, s0, s1, s2, s3, ...columns },
     buffers: [source, target],
   });
