@@ -9,8 +9,8 @@ import { enable, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kern
 export interface WinogradWeightsVariant extends StreamVariant {
   format: Format;
   upsampled: boolean;
-  /** The places that are wanted: those of one line of the basis, or of all. */
-  line: number | "all";
+  /** Of the basis, whose places are wanted. */
+  lines: readonly number[];
 }
 
 /** `quads` are those of one place; `columns` of w, a `width` at least. Without panels both are the same. */
@@ -18,11 +18,10 @@ export const winogradWeights: Kernel<WinogradWeightsVariant> = {
   name: "winograd weights",
   params: { ...STREAM_PARAMS, ...u32s("cin", "columns", "width") },
   bindings: () => ["read", "write"],
-  source({ format, upsampled, line, lanes }) {
+  source({ format, upsampled, lines, lanes }) {
     const side = placesOf(upsampled);
     const taps = range(3).flatMap((r) => range(3).map((s) => [r, s] as const));
-    const wanted = line === "all" ? range(side) : [line];
-    const places = wanted.flatMap((p) => range(side).map((q) => [p, q] as const));
+    const places = lines.flatMap((p) => range(side).map((q) => [p, q] as const));
     return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "w", "read", format)}${tensor(2, "y", "write", format)}
 ${overQuads(
   { lanes },

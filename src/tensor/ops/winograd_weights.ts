@@ -1,28 +1,34 @@
 import { quadsAcross } from "../../../kernels/tile_parts.js";
 import { placesOf } from "../../../kernels/winograd.js";
 import { winogradWeights as kernel } from "../../../kernels/winograd_weights.wgsl.js";
+import { range } from "../../../kernels/wgsl.js";
 import { formatOf } from "../dtype.js";
 import { Reordered } from "../reordered.js";
 import { Tensor } from "../tensor.js";
 import { runStream } from "./streams.js";
 import { tileVariant, type Tile } from "./tiling.js";
 
-/** Places of the basis: `count` from `first` on, all of them or those of one of its lines. */
+/** Places of some lines of the basis: `count` from `first` on. */
 export interface Places {
   first: number;
   count: number;
-  line: number | "all";
+  lines: readonly number[];
 }
 
-/** Bytes up to which weights in the basis are made at once, else line by line; and up to which they stay with the weights. */
-const MOST_AT_ONCE = 24 * 2 ** 20;
+/** Bytes of weights in the basis that are made at once, of whole lines; and up to which those of all places stay with the weights. */
+const MOST_AT_ONCE = 32 * 2 ** 20;
 const MOST_KEPT = 2 ** 20;
 
 /** All places, in parts whose weights are made at once. */
 export function partsOf(w: Tensor, upsampled: boolean): Places[] {
   const side = placesOf(upsampled);
-  if (bytesOf(w, side * side) <= MOST_AT_ONCE) return [{ first: 0, count: side * side, line: "all" }];
-  return Array.from({ length: side }, (_, line) => ({ first: line * side, count: side, line }));
+  const most = Math.max(1, Math.floor(MOST_AT_ONCE / bytesOf(w, side)));
+  // As even as can be.
+  const size = Math.ceil(side / Math.ceil(side / most));
+  return range(Math.ceil(side / size)).map((part) => {
+    const lines = range(side).slice(part * size, (part + 1) * size);
+    return { first: lines[0] * side, count: lines.length * side, lines };
+  });
 }
 
 export const bytesOf = (w: Tensor, places: number): number => (w.bytes / 9) * places;
@@ -40,14 +46,14 @@ export function weightsAt(
   tile: Tile,
 ): { weights: Tensor | Reordered; done: () => void } {
   const { panels, ...variant } = tileVariant(w.device, tile);
-  const name = `winograd ${upsampled ? "upsampled " : ""}${places.line}`;
+  const name = `winograd ${upsampled ? "upsampled " : ""}${places.lines.join()}`;
   if (panels) {
     const width = quadsAcross(variant);
     const order = `${name}, panels of ${width}`;
     return { weights: new Reordered(w, order, () => make(w, upsampled, places, width)), done: () => undefined };
   }
   const columns = w.shape[3] / 4;
-  if (places.line === "all" && bytesOf(w, places.count) <= MOST_KEPT)
+  if (bytesOf(w, placesOf(upsampled) ** 2) <= MOST_KEPT)
     return {
       weights: w.memo(upsampled ? UPSAMPLED : ALL, () => [make(w, upsampled, places, columns)])[0],
       done: () => undefined,
@@ -60,7 +66,7 @@ export function weightsAt(
 const ALL = {};
 const UPSAMPLED = {};
 
-function make(w: Tensor, upsampled: boolean, { count, line }: Places, width: number): Tensor {
+function make(w: Tensor, upsampled: boolean, { count, lines }: Places, width: number): Tensor {
   const { device, dtype } = w;
   const [, , cin, cout] = w.shape;
   const columns = cout / 4;
@@ -68,7 +74,7 @@ function make(w: Tensor, upsampled: boolean, { count, line }: Places, width: num
   const y = Tensor.empty(device, [panels, count, cin, 4 * width], dtype);
   runStream(device, panels * cin * width, {
     kernel,
-    variant: { format: formatOf(dtype, device, "winograd"), upsampled, line },
+    variant: { format: formatOf(dtype, device, "winograd"), upsampled, lines },
     values: { cin, columns, width },
     buffers: [w, y],
   });
