@@ -28,7 +28,7 @@ export interface AdapterKind {
   cheapTextures: boolean;
   /** Kernels are fastest with their turns unrolled in text, and compile fast enough (kernels/tile_workgroup.ts). */
   unrollsTurns: boolean;
-  /** From how many channels on multiply-adds cost more than the memory that Winograd's filtering spares them by (ops/winograd.ts). */
+  /** From how many channels on the multiply-adds that Winograd's filtering spares cost more than its memory (ops/winograd.ts). */
   winogradChannels: number;
   /** Operations one dispatch may do, to stay near 100 ms; ops split along rows above it. */
   flopsBudget: number;

@@ -18,7 +18,7 @@ interface Entry {
  * ops, which make few of them again. The largest that is worth a copy: any weight of Stable Diffusion 1.5 in float16, and activations
  * but for the last of its VAE, whose copies would be as many bytes as all else.
  */
-export const BUDGET = { plan: 48 * 2 ** 20, ops: 16 * 2 ** 20 };
+export const BUDGET = { plan: 96 * 2 ** 20, ops: 16 * 2 ** 20 };
 const LARGEST = { weight: 72 * 2 ** 20, activation: 24 * 2 ** 20 };
 /** Copies that one dispatch may need: those of a convolution, its weight, and a shortcut's two sources and weight. */
 export const MOST_OPERANDS = 5;

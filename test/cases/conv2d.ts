@@ -148,8 +148,7 @@ export function conv2dData(item: Conv2dCase): Conv2dData {
 
 /** torch: activation(conv2d(interpolate(x) if upsample, w, bias) + shift[:, :, None, None] + residual + conv2d(cat(sources))), in NHWC. */
 export function conv2dReference(item: Conv2dCase, data: Conv2dData): Reference {
-  const { x, w, bias, shift, residual, shortcutWeight } = data;
-  const sources = [data.shortcut, data.skip].filter((source) => source !== undefined);
+  const { x, w, bias, shift, residual } = data;
   const {
     height,
     width,
@@ -179,15 +178,22 @@ export function conv2dReference(item: Conv2dCase, data: Conv2dData): Reference {
         const tap = (ky * kernel[1] + kx) * cin;
         for (let c = 0; c < cin; c++) sum += x[pixel * cin + c] * w[(tap + c) * cout + o];
       }
-    const pixel = Math.floor(index / cout);
-    sum += data.shortcutBias?.[o] ?? 0;
-    let row = 0;
-    sources.forEach((source, i) => {
-      const channels = item.shortcut![i]!;
-      for (let c = 0; c < channels; c++, row++) sum += source[pixel * channels + c] * shortcutWeight![row * cout + o];
-    });
-    return activations[activation](sum);
+    return activations[activation](sum + shortcutSum(item, data, index));
   };
+}
+
+/** What the 1x1 convolution of other tensors and its bias add to an element. */
+export function shortcutSum({ shortcut = [0], cout }: Conv2dCase, data: Conv2dData, index: number): number {
+  const o = index % cout;
+  const pixel = Math.floor(index / cout);
+  let sum = data.shortcutBias?.[o] ?? 0;
+  let row = 0;
+  [data.shortcut, data.skip].forEach((source, i) => {
+    const channels = source ? shortcut[i]! : 0;
+    for (let c = 0; c < channels; c++, row++)
+      sum += source![pixel * channels + c] * data.shortcutWeight![row * cout + o];
+  });
+  return sum;
 }
 
 /**

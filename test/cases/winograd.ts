@@ -1,5 +1,5 @@
 /** Convolutions by Winograd's filtering, and what they give with image and weights rounded in its basis. */
-import { everything, K3, make, type Conv2dCase, type Conv2dData } from "./conv2d.js";
+import { everything, K3, make, shortcutSum, type Conv2dCase, type Conv2dData } from "./conv2d.js";
 import { activations, rounded, type FloatType, type Reference } from "./data.js";
 
 /** Of channels for every kind of tile. */
@@ -101,21 +101,9 @@ export function winogradReference(item: Conv2dCase, data: Conv2dData, dtype: Flo
       for (let c = 0; c < cin; c++) product += v[(p * side + q) * cin + c] * w[((p * side + q) * cin + c) * cout + o];
       return 4 * product;
     });
-    const rest = data.bias[o] + shortcut(item, data, index);
+    const rest = data.bias[o] + shortcutSum(item, data, index);
     sum += item.shortcut ? rounded(Float32Array.of(rest), dtype)[0] : rest;
     sum += (data.shift?.[image * cout + o] ?? 0) + (data.residual?.[index] ?? 0);
     return activations[activation](sum);
   };
-}
-
-/** The sums of the 1x1 convolution and its bias. */
-function shortcut({ shortcut: channels = [0], cout }: Conv2dCase, data: Conv2dData, index: number): number {
-  const pixel = Math.floor(index / cout);
-  let sum = data.shortcutBias?.[index % cout] ?? 0;
-  let row = 0;
-  [data.shortcut, data.skip].forEach((source, i) => {
-    for (let c = 0; source && c < channels[i]!; c++, row++)
-      sum += source[pixel * channels[i]! + c] * data.shortcutWeight![row * cout + (index % cout)];
-  });
-  return sum;
 }

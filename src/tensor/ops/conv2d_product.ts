@@ -1,7 +1,7 @@
 import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
 import { Tensor } from "../tensor.js";
 import { commonDivisor, rowRuns } from "./common.js";
-import type { Conv2dOptions, Convolution } from "./conv2d.js";
+import type { Conv2dOptions, Convolution, Edges } from "./conv2d.js";
 import { mergeSlices } from "./merge_slices.js";
 import { weightsOf } from "./panels.js";
 import { phaseWeights } from "./phase_weights.js";
@@ -95,9 +95,13 @@ export function implicitProduct(
 const phaseBytes = (w: Tensor): number => (w.bytes / 9) * 16;
 
 /** Whether kernels/phase_weights.wgsl.ts has weights for it, and one binding holds them. */
-function fitsPhases(w: Tensor, stride: number, edges: readonly number[]): boolean {
-  const [kernelHeight, kernelWidth, cin, cout] = w.shape;
-  const keepsSize = kernelHeight === 3 && kernelWidth === 3 && stride === 1 && edges.every((side) => side === 1);
-  const fills = cin % 4 === 0 && cout % 4 === 0;
-  return keepsSize && fills && phaseBytes(w) <= w.device.limits.maxStorageBufferBindingSize;
+const fitsPhases = (w: Tensor, stride: number, edges: Edges): boolean =>
+  isWhole3x3(w, stride) && keepsSize3x3(edges) && phaseBytes(w) <= w.device.limits.maxStorageBufferBindingSize;
+
+/** A 3x3 kernel of stride 1 and whole quads on both sides: what has ways of fewer multiply-adds. */
+export function isWhole3x3({ shape: [kernelHeight, kernelWidth, cin, cout] }: Tensor, stride: number): boolean {
+  return kernelHeight === 3 && kernelWidth === 3 && stride === 1 && cin % 4 === 0 && cout % 4 === 0;
 }
+
+/** Whether a 3x3 convolution of stride 1 gives as many pixels as it takes. */
+export const keepsSize3x3 = (edges: Edges): boolean => edges.every((side) => side === 1);

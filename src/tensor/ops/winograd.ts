@@ -5,7 +5,7 @@ import { winogradProducts } from "../../../kernels/winograd_products.wgsl.js";
 import type { Reordered } from "../reordered.js";
 import { Tensor } from "../tensor.js";
 import type { Conv2dOptions, Convolution, Shortcut } from "./conv2d.js";
-import { implicitProduct } from "./conv2d_product.js";
+import { implicitProduct, isWhole3x3, keepsSize3x3 } from "./conv2d_product.js";
 import { runStream } from "./streams.js";
 import { chooseTile, rowUnit, tileGrid, tileVariant, type Tile } from "./tiling.js";
 import { bytesOf, partsOf, weightsAt, type Places } from "./winograd_weights.js";
@@ -31,16 +31,9 @@ export function takesWinograd(
   options: Conv2dOptions,
 ): boolean {
   const { device } = w;
-  const [kernelHeight, kernelWidth, cin, cout] = w.shape;
+  const [, , cin, cout] = w.shape;
   const fits =
-    kernelHeight === 3 &&
-    kernelWidth === 3 &&
-    stride === 1 &&
-    cin % 4 === 0 &&
-    cout % 4 === 0 &&
-    (!upsample || edges.every((side) => side === 1)) &&
-    options.tile?.by !== "plain" &&
-    !device.plainKernels;
+    isWhole3x3(w, stride) && (!upsample || keepsSize3x3(edges)) && options.tile?.by !== "plain" && !device.plainKernels;
   if (options.winograd && !fits)
     throw new RangeError(
       `conv2d: Winograd's filtering takes 3x3 kernels of stride 1 and whole quads, got ${String(w)}, stride ${stride}`,
