@@ -1,14 +1,14 @@
 /** y[r] = a[r] ++ b[r] for rows of `width_a` and `width_b`: torch.cat along any axis, with the axes before it as rows. */
 import { eachElement, overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
-import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { paramsStruct, tensor, u32s, wgsl, type BitsFormat, type Kernel } from "./wgsl.js";
 
-export const concat: Kernel<{ format: Format; aligned: boolean } & StreamVariant> = {
+export const concat: Kernel<{ format: BitsFormat; aligned: boolean } & StreamVariant> = {
   name: "concat",
   params: { ...STREAM_PARAMS, ...u32s("size", "width_a", "width_b") },
   bindings: () => ["read", "read", "write"],
   source({ format, aligned, lanes }) {
-    return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "a", "read", format)}${tensor(2, "b", "read", format)}${tensor(3, "y", "write", format)}
-fn element(index: u32) -> f32 {
+    return wgsl`${paramsStruct(this.params)}${tensor(1, "a", "read", format)}${tensor(2, "b", "read", format)}${tensor(3, "y", "write", format)}
+fn element(index: u32) -> u32 {
   let e = min(index, params.size - 1u);
   let width = params.width_a + params.width_b;
   let row = e / width;
@@ -26,7 +26,7 @@ ${overQuads(
     if (c < params.width_a) { store4_y(i, load4_a((row * params.width_a + c) >> 2u)); }
     else { store4_y(i, load4_b((row * params.width_b + c - params.width_a) >> 2u)); }
   #else
-  store4_y(i, ${eachElement("element")});
+  store4_y(i, ${eachElement("element", "vec4u")});
   #endif`,
 )}`;
   },

@@ -1,17 +1,28 @@
 /**
  * Strided gather: y[i0, i1, i2, i3] = x[offset + i0 s0 + i1 s1 + i2 s2 + i3 s3], y row-major, with a change of
- * format on the way. One kernel for permutations, slices, casts, and the repacking of weights.
+ * format on the way, or of bits as they are. One kernel for permutations, slices, casts, and the repacking of weights.
  * y is dense, or columns of a wider matrix: rows of `y_across` quads, `y_stride` quads apart, the first at quad `y_start`.
  */
 import { eachElement, overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
-import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import {
+  enable,
+  paramsStruct,
+  tensor,
+  typesOf,
+  u32s,
+  wgsl,
+  type BitsFormat,
+  type Format,
+  type Kernel,
+} from "./wgsl.js";
 
 /** Formats that a file may hold besides ours: bf16 is the upper half of an f32. */
 export type SourceFormat = Format | "bf16";
 
 export interface CopyVariant extends StreamVariant {
-  from: SourceFormat;
-  to: Format;
+  /** Both of bits, or neither. */
+  from: SourceFormat | BitsFormat;
+  to: Format | BitsFormat;
   /** The last axis has whole quads, whose place is computed once and not for each element: CPU adapters divide lane by lane. */
   whole: boolean;
 }
@@ -29,6 +40,7 @@ export const copy: Kernel<CopyVariant> = {
   bindings: () => ["read", "write"],
   source({ from, to, whole, lanes }) {
     const source = from === "bf16" ? bf16Source : tensor(1, "x", "read", from);
+    const [one, four] = typesOf(to);
     const f16 = from === "f16" || to === "f16" ? enable("f16") : "";
     return wgsl`${f16}${paramsStruct(this.params)}${source}${tensor(2, "y", "write", to)}
 fn at(element: u32) -> u32 {
@@ -39,15 +51,15 @@ fn at(element: u32) -> u32 {
   let r2 = r3 / params.n2;
   return params.offset + (r2 / params.n1) * params.s0 + (r2 % params.n1) * params.s1 + i2 * params.s2 + i3 * params.s3;
 }
-fn gathered(element: u32) -> f32 { return load_x(at(element)); }
-fn gathered_quad(element: u32) -> vec4f {
+fn gathered(element: u32) -> ${one} { return load_x(at(element)); }
+fn gathered_quad(element: u32) -> ${four} {
   let first = at(element);
   let step = params.s3;
-  return vec4f(load_x(first), load_x(first + step), load_x(first + 2u * step), load_x(first + 3u * step));
+  return ${four}(load_x(first), load_x(first + step), load_x(first + 2u * step), load_x(first + 3u * step));
 }
 ${overQuads(
   { lanes },
-  `  store4_y(params.y_start + (i / params.y_across) * params.y_stride + i % params.y_across, ${whole ? "gathered_quad(4u * i)" : eachElement("gathered")});`,
+  `  store4_y(params.y_start + (i / params.y_across) * params.y_stride + i % params.y_across, ${whole ? "gathered_quad(4u * i)" : eachElement("gathered", four)});`,
 )}`;
   },
 };

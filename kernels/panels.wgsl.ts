@@ -4,10 +4,10 @@
  * few lines of a cache (SwiftShader takes up to 1.4 times as long).
  */
 import { overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
-import { enable, paramsStruct, tensor, u32s, type Format, type Kernel } from "./wgsl.js";
+import { paramsStruct, tensor, u32s, type BitsFormat, type Kernel } from "./wgsl.js";
 
 export interface PanelsVariant extends StreamVariant {
-  format: Format;
+  format: BitsFormat;
 }
 
 /** `columns` and `width` in quads, a panel at least. */
@@ -16,7 +16,7 @@ export const panels: Kernel<PanelsVariant> = {
   params: { ...STREAM_PARAMS, ...u32s("rows", "columns", "width") },
   bindings: () => ["read", "write"],
   source({ format, lanes }) {
-    return `${enable(format)}${paramsStruct(this.params)}${tensor(1, "w", "read", format)}${tensor(2, "y", "write", format)}
+    return `${paramsStruct(this.params)}${tensor(1, "w", "read", format)}${tensor(2, "y", "write", format)}
 ${overQuads(
   { lanes },
   `  let row = i / params.width % params.rows;

@@ -37,8 +37,8 @@ ${body}
 export const overElements = (variant: StreamVariant, f: string, aligned: boolean): string =>
   overQuads(variant, `  store4_y(i, ${aligned ? `${f}(4u * i)` : eachElement(f)});`);
 
-/** The quad i as `f` of each of its elements. */
-export const eachElement = (f: string): string =>
-  `vec4f(${range(4)
+/** The quad i as `f` of each of its elements; `four` is its type. */
+export const eachElement = (f: string, four = "vec4f"): string =>
+  `${four}(${range(4)
     .map((lane) => `${f}(4u * i + ${lane}u)`)
     .join(", ")})`;

@@ -1,8 +1,8 @@
 /** Nearest-neighbour resize on NHWC to any size: source = floor(target * in / out), in f32 as torch computes it. */
 import { eachElement, overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
-import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { paramsStruct, tensor, u32s, wgsl, type BitsFormat, type Kernel } from "./wgsl.js";
 
-export const upsample: Kernel<{ format: Format; aligned: boolean } & StreamVariant> = {
+export const upsample: Kernel<{ format: BitsFormat; aligned: boolean } & StreamVariant> = {
   name: "upsample",
   params: {
     ...STREAM_PARAMS,
@@ -12,7 +12,7 @@ export const upsample: Kernel<{ format: Format; aligned: boolean } & StreamVaria
   },
   bindings: () => ["read", "write"],
   source({ format, aligned, lanes }) {
-    return wgsl`${enable(format)}${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
+    return wgsl`${paramsStruct(this.params)}${tensor(1, "x", "read", format)}${tensor(2, "y", "write", format)}
 fn at(element: u32) -> u32 {
   let e = min(element, params.size - 1u);
   let pixel = e / params.channels;
@@ -21,7 +21,7 @@ fn at(element: u32) -> u32 {
   let y = min(u32(f32(row % params.out_height) * params.scale_y), params.height - 1u);
   return ((row / params.out_height * params.height + y) * params.width + x) * params.channels + e % params.channels;
 }
-fn element(e: u32) -> f32 { return load_x(at(e)); }
-${overQuads({ lanes }, `  store4_y(i, ${aligned ? "load4_x(at(4u * i) >> 2u)" : eachElement("element")});`)}`;
+fn element(e: u32) -> u32 { return load_x(at(e)); }
+${overQuads({ lanes }, `  store4_y(i, ${aligned ? "load4_x(at(4u * i) >> 2u)" : eachElement("element", "vec4u")});`)}`;
   },
 };

@@ -3,10 +3,20 @@
  * The only importer of wgsl-preprocessor.
  */
 import { wgsl as preprocess } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import { storeHalves } from "./halves.js";
 
 /** How a tensor's numbers lie in its buffer. All arithmetic is in f32 whatever the format.
- *  `f32`: one word each; `f16`: shader-f16's type; `pack16`: the same bytes read as u32 pairs where shader-f16 is absent. */
-export type Format = "f32" | "f16" | "pack16";
+ *  `f32`: one word each; `f16`: shader-f16's type; `pack16`: the same bytes read as u32 pairs where shader-f16 is absent;
+ *  `bits16`: the same, made by integer arithmetic (halves.ts). */
+export type Format = "f32" | "f16" | "pack16" | "bits16";
+
+/** Numbers of so many bits, whatever they mean: what kernels have that only move them. Accessors then give and take u32s. */
+export type BitsFormat = "u32" | "u16";
+export const bitsOf = (format: Format): BitsFormat => (format === "f32" ? "u32" : "u16");
+
+/** The types of one number and of four. */
+export const typesOf = (format: Format | BitsFormat | "bf16"): readonly [one: string, four: string] =>
+  format === "u32" || format === "u16" ? ["u32", "vec4u"] : ["f32", "vec4f"];
 
 /** How a kernel binds a tensor: a storage buffer, or a texture with the buffer's content (see `tensor`). */
 export type Access = "read" | "write" | "texture";
@@ -61,43 +71,69 @@ export const enable = (format: Format, subgroups = false): string =>
 /** A tensor in a texture lies there quad after quad in rows of this many texels; one texel is one quad. */
 export const TEXTURE_WIDTH = 2048;
 
-const ELEMENT: Record<Format, string> = { f32: "vec4f", f16: "vec4<f16>", pack16: "vec2u" };
+const ELEMENT: Record<Format | BitsFormat, string> = {
+  f32: "vec4f",
+  f16: "vec4<f16>",
+  pack16: "vec2u",
+  bits16: "vec2u",
+  u32: "vec4u",
+  u16: "vec2u",
+};
 
 /**
- * Declares a tensor at `binding` and its accessors: `load4_x(quad)` and `load_x(element)` return f32,
+ * Declares a tensor at `binding` and its accessors: `load4_x(quad)` and `load_x(element)` return f32 (u32 of a BitsFormat),
  * `store4_x(quad, v)` writes four consecutive elements. Buffers are padded to whole quads, and a thread
  * always writes whole quads: two threads never share a 32-bit word, so f16 needs no atomics. A "texture" holds a copy of the
  * tensor: CPU adapters fetch a texel for less than they load four numbers, each with its bounds check, for every lane.
  * Format f16 has `half4_x(quad)` too, which gives the halves as they are: operands of subgroup matrices.
  */
-export function tensor(binding: number, name: string, access: Access, format: Format): string {
+export function tensor(binding: number, name: string, access: Access, format: Format | BitsFormat): string {
   if (access === "texture")
     return `@group(0) @binding(${binding}) var ${name}: texture_2d<f32>;
 fn load4_${name}(quad: u32) -> vec4f { return textureLoad(${name}, vec2u(quad % ${TEXTURE_WIDTH}u, quad / ${TEXTURE_WIDTH}u), 0); }
 fn load_${name}(element: u32) -> f32 { return load4_${name}(element >> 2u)[element & 3u]; }
 `;
+  const [one, four] = typesOf(format);
   const mode = access === "read" ? "read" : "read_write";
   const declaration = `@group(0) @binding(${binding}) var<storage, ${mode}> ${name}: array<${ELEMENT[format]}>;\n`;
   if (access === "write")
-    return declaration + `fn store4_${name}(quad: u32, v: vec4f) { ${name}[quad] = ${encode(format)}; }\n`;
+    return declaration + `fn store4_${name}(quad: u32, v: ${four}) { ${STORE[format](`${name}[quad]`)} }\n`;
   return (
     declaration +
-    `fn load4_${name}(quad: u32) -> vec4f { let v = ${name}[quad]; return ${decode(format)}; }\n` +
-    `fn load_${name}(element: u32) -> f32 { ${loadScalar(name, format)} }\n` +
+    `fn load4_${name}(quad: u32) -> ${four} { let v = ${name}[quad]; return ${LOAD[format]}; }\n` +
+    `fn load_${name}(element: u32) -> ${one} { ${loadOne(name, format)} }\n` +
     (format === "f16" ? `fn half4_${name}(quad: u32) -> vec4<f16> { return ${name}[quad]; }\n` : "")
   );
 }
 
-const decode = (format: Format): string =>
-  ({ f32: "v", f16: "vec4f(v)", pack16: "vec4f(unpack2x16float(v.x), unpack2x16float(v.y))" })[format];
+/** The four numbers of `v`, an element. */
+const LOAD: Record<Format | BitsFormat, string> = {
+  f32: "v",
+  f16: "vec4f(v)",
+  pack16: "vec4f(unpack2x16float(v.x), unpack2x16float(v.y))",
+  bits16: "vec4f(unpack2x16float(v.x), unpack2x16float(v.y))",
+  u32: "v",
+  u16: "vec4u(v.x & 0xffffu, v.x >> 16u, v.y & 0xffffu, v.y >> 16u)",
+};
 
-const encode = (format: Format): string =>
-  ({ f32: "v", f16: "vec4<f16>(v)", pack16: "vec2u(pack2x16float(v.xy), pack2x16float(v.zw))" })[format];
+/** Makes an element of `v`, four numbers. */
+const STORE: Record<Format | BitsFormat, (target: string) => string> = {
+  f32: (target) => `${target} = v;`,
+  f16: (target) => `${target} = vec4<f16>(v);`,
+  pack16: (target) => `${target} = vec2u(pack2x16float(v.xy), pack2x16float(v.zw));`,
+  bits16: storeHalves,
+  u32: (target) => `${target} = v;`,
+  u16: (target) => `${target} = v.xz | (v.yw << vec2u(16u));`,
+};
 
-const loadScalar = (name: string, format: Format): string =>
-  format === "pack16"
-    ? `let word = ${name}[element >> 2u][(element >> 1u) & 1u]; return unpack2x16float(word)[element & 1u];`
-    : `return f32(${name}[element >> 2u][element & 3u]);`;
+function loadOne(name: string, format: Format | BitsFormat): string {
+  if (format === "f32" || format === "u32") return `return ${name}[element >> 2u][element & 3u];`;
+  if (format === "f16") return `return f32(${name}[element >> 2u][element & 3u]);`;
+  const word = `let word = ${name}[element >> 2u][(element >> 1u) & 1u];`;
+  return format === "u16"
+    ? `${word} return (word >> (16u * (element & 1u))) & 0xffffu;`
+    : `${word} return unpack2x16float(word)[element & 1u];`;
+}
 
 /** `[0, 1, … n-1]`, for bodies unrolled in text: software adapters and FXC do not unroll loops over private arrays well. */
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);

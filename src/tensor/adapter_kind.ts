@@ -18,7 +18,10 @@ export interface AdapterKind {
   fusedMultiplyAdd: boolean;
   /** Lanes of every subgroup, for kernels that broadcast among them; 0 where that does not pay or the size varies. */
   broadcastLanes: number;
-  /** Halves as shader-f16's type, or as words of two: llvmpipe loads lane by lane and number by number, words for a third. */
+  /**
+   * Halves as shader-f16's type, or as words of two: llvmpipe loads lane by lane and number by number, words for a third, and makes
+   * halves by branches where that is not spelled out.
+   */
   halfFormat: HalfFormat;
   /** Threads that walk through memory side by side: the lanes of a CPU adapter's subgroup; 0 on GPUs (kernels/streams.ts). */
   streamLanes: number;
@@ -58,7 +61,7 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
   const llvmpipe = /llvmpipe|lavapipe/i.test(name);
   const isSoftware = isSoftwareAdapter(info);
   const swiftShader = /swiftshader/i.test(name);
-  const halfFormat = features.has("shader-f16") && !llvmpipe ? "f16" : "pack16";
+  const halfFormat = llvmpipe ? "bits16" : features.has("shader-f16") ? "f16" : "pack16";
   const productUnits = unitsOf(info, features, halfFormat);
   const lanes = fixedLanes(info, features);
   return {

@@ -15,7 +15,7 @@ export function product(shape: readonly number[]): number {
 }
 
 /** How a device's kernels read halves. */
-export type HalfFormat = Extract<Format, "f16" | "pack16">;
+export type HalfFormat = Exclude<Format, "f32">;
 
 /** The kernel format of a floating dtype on a device. */
 export function formatOf(dtype: DType, { halfFormat }: { halfFormat: HalfFormat }, op: string): Format {

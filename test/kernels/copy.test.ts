@@ -1,11 +1,36 @@
 import { describe, expect, test } from "vitest";
+import { copy as kernel } from "../../kernels/copy.wgsl.js";
+import { float16ToFloat32, float32ToFloat16 } from "../../src/tensor/dtype.js";
 import { cast, permute, repeatRows, slice, toNCHW, toNHWC } from "../../src/tensor/ops/copy.js";
+import { runStream } from "../../src/tensor/ops/streams.js";
 import { rounded } from "../cases/data.js";
 import { numbers, permuteCases, permuteReference } from "../cases/movement.js";
 import * as gpu from "../support/gpu.js";
 
 /** Numbers are moved, not computed. */
 const exact: gpu.Tolerance = { relative: 0 };
+
+/** Every half, and the floats around the middle between it and the next. */
+function* floatsAroundHalves(): Generator<number> {
+  const finite = float16ToFloat32(Uint16Array.from({ length: 0x7c00 }, (_, h) => h));
+  const ulp = new Float32Array(1);
+  const bits = new Uint32Array(ulp.buffer);
+  for (const [h, value] of finite.entries()) {
+    const next = finite[h + 1] ?? 65536;
+    ulp[0] = (value + next) / 2;
+    yield value;
+    yield ulp[0];
+    for (const step of [-1, 1]) {
+      bits[0] += step;
+      yield ulp[0];
+      bits[0] -= step;
+    }
+  }
+  yield* [1e-30, 65535, 65536, 1e30];
+}
+
+/** A result that is not part of a wider matrix. */
+const dense = (size: number) => ({ y_across: size / 4, y_stride: 0, y_start: 0 });
 
 describe("copy", () => {
   gpu.checkLeaks();
@@ -67,6 +92,27 @@ describe("copy", () => {
       const wanted = gpu.want((i) => x[i], 1003);
       gpu.expectClose("narrowed", await half.data(), wanted, { relative: gpu.STORAGE.float16, absolute: 2 ** -25 });
       expect(await gpu.take(wide)).toEqual(await gpu.take(half));
+    });
+  });
+
+  test("bits16 rounds to nearest even: every half, ties, subnormal and too large ones, NaN", async () => {
+    const positive = [...floatsAroundHalves()];
+    const some = [...positive, ...positive.map((value) => -value), Infinity, -Infinity, NaN];
+    const x = Float32Array.from({ length: 4 * Math.ceil(some.length / 4) }, (_, i) => some[i] ?? 0);
+    const wanted = float16ToFloat32(float32ToFloat16(x));
+    await gpu.withTensors(async (make) => {
+      const [from, to] = [make(x, [x.length], "float32"), make(new Float32Array(x.length), [x.length], "float16")];
+      runStream(from.device, x.length / 4, {
+        kernel,
+        variant: { from: "f32", to: "bits16", whole: true },
+        values: {
+          ...{ size: x.length, offset: 0, n1: 1, n2: 1, n3: x.length, s0: 0, s1: 0, s2: 0, s3: 1 },
+          ...dense(x.length),
+        },
+        buffers: [from, to],
+      });
+      const got = await to.data();
+      expect(got.findIndex((value, i) => !Object.is(value, wanted[i]))).toBe(-1);
     });
   });
 

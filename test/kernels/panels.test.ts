@@ -30,7 +30,7 @@ describe("panels of a weight's columns", () => {
         expect(() => inPanels(make2(n), 4)).toThrow(`panels: takes quads of columns, 4 at least, got [2, ${n}]`);
       const w = make2(16);
       const run = {
-        ...{ kernel, variant: { format: "f32" as const, lanes: 0 }, grid: [1] },
+        ...{ kernel, variant: { format: "u32" as const, lanes: 0 }, grid: [1] },
         values: { rows: 2, columns: 4, width: 2, quads: 8, turns: 1 },
       };
       expect(() => device.run({ ...run, buffers: [inPanels(w, 2), w] })).toThrow(

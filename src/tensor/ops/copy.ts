@@ -1,4 +1,5 @@
 import { copy as kernel, type SourceFormat } from "../../../kernels/copy.wgsl.js";
+import { bitsOf } from "../../../kernels/wgsl.js";
 import { Columns, placeOf, type Operand } from "../columns.js";
 import type { Device } from "../device.js";
 import { formatOf, product, type DType } from "../dtype.js";
@@ -39,9 +40,11 @@ export function gatherInto(
       : { y_across: quads, y_stride: 0, y_start: 0 };
   const whole = !part || size === y.size;
   const target = whole ? y : { block: y.block, offset: (part?.start ?? 0) * y.itemSize, size: quads * 4 * y.itemSize };
+  const wanted = formatOf(y.dtype, device, "copy");
+  const formats = from === wanted ? { from: bitsOf(from), to: bitsOf(from) } : { from, to: wanted };
   runStream(device, quads, {
     kernel,
-    variant: { from, to: formatOf(y.dtype, device, "copy"), whole: n3 % 4 === 0 && size % 4 === 0 },
+    variant: { ...formats, whole: n3 % 4 === 0 && size % 4 === 0 },
     values: { size, offset, n1, n2, n3, s0, s1, s2, s3, ...columns },
     buffers: [source, target],
   });

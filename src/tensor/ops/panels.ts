@@ -1,4 +1,5 @@
 import { panels as kernel } from "../../../kernels/panels.wgsl.js";
+import { bitsOf } from "../../../kernels/wgsl.js";
 import { quadsAcross } from "../../../kernels/tile_parts.js";
 import { formatOf } from "../dtype.js";
 import { Tensor } from "../tensor.js";
@@ -26,7 +27,7 @@ export function inPanels(w: Tensor, width: number): Reordered {
     const y = Tensor.empty(device, [Math.ceil(columns / width), rows, 4 * width], w.dtype);
     runStream(device, y.size / 4, {
       kernel,
-      variant: { format: formatOf(w.dtype, device, "panels") },
+      variant: { format: bitsOf(formatOf(w.dtype, device, "panels")) },
       values: { rows, columns, width },
       buffers: [w, y],
     });

@@ -2,6 +2,7 @@
 import { concat as concatKernel } from "../../../kernels/concat.wgsl.js";
 import { embedding as embeddingKernel } from "../../../kernels/embedding.wgsl.js";
 import { upsample as upsampleKernel } from "../../../kernels/upsample.wgsl.js";
+import { bitsOf } from "../../../kernels/wgsl.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, quadsOf } from "./common.js";
@@ -64,7 +65,7 @@ export function upsampleNearest(x: Tensor, [outHeight, outWidth]: readonly [heig
     throw new RangeError(
       `upsampleNearest: takes [batch, height, width, channels] and a size of pixels, got [${x.shape.join(", ")}] and ${outHeight} x ${outWidth}`,
     );
-  const format = formatFor("upsampleNearest", x);
+  const format = bitsOf(formatFor("upsampleNearest", x));
   const y = Tensor.empty(x.device, [batch, outHeight, outWidth, channels], x.dtype);
   const quads = quadsOf(y);
   const sizes = { height, width, channels, out_height: outHeight, out_width: outWidth };
@@ -95,7 +96,7 @@ export function concat(a: Tensor, b: Tensor, axis: number): Tensor {
     b,
     a.shape.map((n, i) => (i === at ? (b.shape[i] ?? -1) : n)),
   );
-  const format = formatFor("concat", a, b);
+  const format = bitsOf(formatFor("concat", a, b));
   const shape = a.shape.map((n, i) => (i === at ? n + b.shape[i] : n));
   const y = Tensor.empty(a.device, shape, a.dtype);
   const values = { size: y.size, width_a: product(a.shape.slice(at)), width_b: product(b.shape.slice(at)) };

@@ -1,4 +1,5 @@
 import { wholeQuads as kernel } from "../../../kernels/whole_quads.wgsl.js";
+import { bitsOf } from "../../../kernels/wgsl.js";
 import { Tensor } from "../tensor.js";
 import { formatFor, quadsOf } from "./common.js";
 import { runStream } from "./streams.js";
@@ -11,7 +12,7 @@ export function wholeQuads(x: Tensor): Tensor {
   return x.memo(wholeQuads, () => {
     const n = x.shape.at(-1)!;
     const y = Tensor.empty(x.device, [...x.shape.slice(0, -1), 4 * Math.ceil(n / 4)], x.dtype);
-    const variant = { format: formatFor("wholeQuads", x) };
+    const variant = { format: bitsOf(formatFor("wholeQuads", x)) };
     runStream(x.device, quadsOf(y), { kernel, variant, values: { n }, buffers: [x, y] });
     return [y];
   })[0];
