@@ -5,6 +5,7 @@
  * costs more than the arithmetic in it: llvmpipe loads and stores lane by lane and number by number. Sums are in f32.
  */
 import { flashParams as params, standing, visible } from "./attention_parts.js";
+import { chosen, unknown } from "./loops.js";
 import { lines } from "./tile_parts.js";
 import { enable, multiplyAdd, paramsStruct, range, tensor, wgsl, type Format, type Kernel } from "./wgsl.js";
 
@@ -75,7 +76,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 ${standing(parts, tile.rows * lanes)}
   // Behind the last query it is the last again, which stores the same once more.
 ${each((b) => `  let query${b} = min(first + ${b * lanes}u + lane, params.end - 1u); let seen${b} = visible(query${b});`)}
-${each((b) => quads.map((p) => `  let q${b}_${p} = load4_q(q_at + query${b} * (params.q_stride >> 2u) + ${p}u) * params.scale;`).join("\n"))}
+  let parts = ${unknown(parts, "params.keys == 0u")};
+${each((b) => `  ${quads.map((p) => `var q${b}_${p} = vec4f();`).join(" ")}`)}
+  for (var part = 0u; part < parts; part++) {
+${each(
+  (b) => `    let own${b} = load4_q(q_at + query${b} * (params.q_stride >> 2u) + part) * params.scale;
+    ${quads.map((p) => `q${b}_${p} = select(q${b}_${p}, own${b}, part == ${p}u);`).join(" ")}`,
+)}
+  }
 ${each((b) => `  var top${b} = -1e30; var total${b} = 0.0; ${quads.map((p) => `var y${b}_${p} = vec4f();`).join(" ")}`)}
 ${lines(
   loads.map((i) => {
@@ -93,11 +101,18 @@ ${load("v")}
 ${lines(values)}
   }
 ${each(
-  (
-    b,
-  ) => `  { let inverse = 1.0 / total${b}; let at = (image * params.queries + query${b}) * params.heads * ${parts}u + head;
-${quads.map((p) => `  store4_y(at + ${p}u, y${b}_${p} * inverse);`).join("\n")} }`,
+  (b) =>
+    `  let inverse${b} = 1.0 / total${b}; let at${b} = (image * params.queries + query${b}) * params.heads * ${parts}u + head;`,
 )}
+  for (var part = 0u; part < parts; part++) {
+${each(
+  (b) =>
+    `    store4_y(at${b} + part, ${chosen(
+      quads.map((p) => `y${b}_${p}`),
+      "part",
+    )} * inverse${b});`,
+)}
+  }
 }`;
   },
 };

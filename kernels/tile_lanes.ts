@@ -1,7 +1,8 @@
 /**
  * The tiled kernels in which the lanes of a subgroup share what they load; see tile.ts. A workgroup is one subgroup.
  */
-import type { Epilogue, Product } from "./product.js";
+import { chosen, unknown } from "./loops.js";
+import type { Product } from "./product.js";
 import { declareColumns, declareRows, finish, lines, quadsAcross, sums, type TileVariant } from "./tile_parts.js";
 import { linearWorkgroup, multiplyAdd, range } from "./wgsl.js";
 
@@ -13,7 +14,7 @@ interface Frame {
   rows: readonly number[];
   /** The row that the sums of a row of `rows` belong to; it may lie past the end. */
   row(i: number): string;
-  ofColumns?: Epilogue["ofColumns"];
+  looped: boolean;
   /** Text before the loops. */
   before: string;
   body: (from: Product) => string;
@@ -21,7 +22,7 @@ interface Frame {
 
 function entry(variant: LanesVariant, n4: string, product: Product, frame: Frame): string {
   const { tileM, tileN4, lanes, step } = variant;
-  const { offset, rows, row, ofColumns, before, body } = frame;
+  const { offset, rows, row, looped, before, body } = frame;
   const blocks = range(tileM);
   const columns = range(tileN4);
   const across = quadsAcross(variant);
@@ -44,12 +45,35 @@ ${lines(blocks.map((b) => product.setup(String(b), `min(row + ${b * lanes}u + la
 ${before}
 ${sums(rows, columns)}
 ${product.loops(blocks.map(String), step, (others) => body({ ...product, ...others }))}
-${finish(rows, columns, product, {
+${(looped ? finishByColumns : finish)(rows, columns, product, {
   row: (i) => `min(${row(i)}, params.row_end - 1u)`,
   column: (j) => `column + ${j}u`,
-  ofColumns,
 })}
 }`;
+}
+
+/** The same as `finish`, as a loop over columns, or pairs of them (loops.ts). */
+function finishByColumns(
+  rows: readonly number[],
+  columns: readonly number[],
+  product: Product,
+  place: Parameters<typeof finish>[3],
+): string {
+  const width = product.storePair ? 2 : 1;
+  if (columns.length === width) return finish(rows, columns, product, place);
+  const each = range(width);
+  const sumOf = (i: number, z: number): string => {
+    const same = columns.filter((j) => j % width === z);
+    return chosen(
+      same.map((j) => `sum${i}_${j}`),
+      "turn",
+    );
+  };
+  return `  let turns = ${unknown(columns.length / width, "columns == 0u")};
+  for (var turn = 0u; turn < turns; turn++) {
+${lines(rows.flatMap((i) => each.map((z) => `    var sum${i}_${z} = ${sumOf(i, z)};`)))}
+${finish(rows, each, product, { ...place, column: (z) => `column + ${width}u * turn + ${z}u` })}
+  }`;
 }
 
 /** Lanes hold the sums of their own rows for all columns of the tile, and load its quads of w together. */
@@ -65,9 +89,6 @@ export function broadcastEntry(variant: LanesVariant, n4: string, product: Produ
   // All four steps of a sum in a row: it is loaded from the stack and stored there once, not four times.
   const add = (b: number, j: number): string =>
     `sum${b}_${j} = ${range(4).reduce((sum, r) => mad(`vec4f(a${b}[${r}])`, `w${r}_${j}`, sum), `sum${b}_${j}`)};`;
-  const shared: Epilogue["ofColumns"] = (name, load) =>
-    `  let all_${name} = ${load(`(column + min(lane, ${tileN4 - 1}u))`)};\n` +
-    lines(range(tileN4).map((j) => `  let ${name}${j} = subgroupBroadcast(all_${name}, ${j}u);`));
   const body = (from: Product, u: number): string => `{
 ${lines(loads.map((i) => `let quads${i} = ${from.loadColumns(`(${4 * u}u + r${i})`, `column + j${i}`)};`))}
 ${lines(blocks.map((b) => `let a${b} = ${from.load(String(b), `k + ${u}u`)};`))}
@@ -76,7 +97,7 @@ ${lines(range(tileN4).map((j) => `{ ${declareRows(from, [j], quad)}${lines(block
     offset: "",
     rows: blocks,
     row: (b) => `row + ${b * lanes}u + lane`,
-    ofColumns: tileN4 <= lanes ? shared : undefined,
+    looped: true,
     // Lanes past the last quad of the tile load it once more.
     before: lines(
       loads.map((i) => {
@@ -115,6 +136,7 @@ ${declareColumns(from, columns, (r, j) => from.loadColumns(`${4 * u + r}u`, `${o
     offset: ` + lane * ${tileN4}u`,
     rows: range(tileM * lanes),
     row: (i) => `row + ${i - (i % lanes)}u + (lane ^ ${i % lanes}u)`,
+    looped: false,
     // Always 1, which the compiler does not know.
     before: "  let one = select(1.0, 0.0, n4 == 0u);",
     body: (from) => lines(range(step).map((u) => body(from, u))),

@@ -182,7 +182,7 @@ describe("matmul", () => {
   test("the choice of tiles and slices on GPUs", async () => {
     const device = await gpu.testDevice();
     const choose = (m: number, n: number, k: number, others: Partial<ProductShape> = {}): SlicedTile =>
-      chooseSlicedTile(device, { m, n, k, xBytes: 4 * m * k, wBytes: 4 * k * n, ...others });
+      chooseSlicedTile(device, { m, n, k, format: "f32", xBytes: 4 * m * k, wBytes: 4 * k * n, ...others });
     const size = ({ tile, slices }: SlicedTile): unknown[] => {
       const { by, tileM, tileN4, across = 0, down = 0 } = tile;
       return [by, tileM * down, 4 * tileN4 * across, slices];
@@ -213,21 +213,21 @@ describe("matmul", () => {
     });
     const productUnits = { matrix: { m: 16, n: 16, k: 16 }, lanes: 32 };
     await gpu.pretending({ isSoftware: false, limits, productUnits }, async () => {
-      expect(size(choose(16384, 512, 4608, { halves: true }))).toEqual(["matrix", 128, 128, 1]);
-      expect(size(choose(8192, 320, 2880, { halves: true }))).toEqual(["matrix", 64, 160, 1]);
-      expect(size(choose(512, 1280, 5120, { halves: true }))).toEqual(["matrix", 128, 160, 4]);
+      expect(size(choose(16384, 512, 4608, { format: "f16" }))).toEqual(["matrix", 128, 128, 1]);
+      expect(size(choose(8192, 320, 2880, { format: "f16" }))).toEqual(["matrix", 64, 160, 1]);
+      expect(size(choose(512, 1280, 5120, { format: "f16" }))).toEqual(["matrix", 128, 160, 4]);
       expect(size(choose(8192, 2560, 320))).toEqual(["workgroup", 128, 160, 1]);
-      expect(size(choose(8192, 320, 2880, { run: 16, halves: true })), "short runs").toEqual([
+      expect(size(choose(8192, 320, 2880, { run: 16, format: "f16" })), "short runs").toEqual([
         "workgroup",
         128,
         160,
         1,
       ]);
       await gpu.pretending({ limits: small }, async () =>
-        expect(size(choose(8192, 2560, 320, { halves: true })), "in 16 KiB").toEqual(["workgroup", 64, 128, 1]),
+        expect(size(choose(8192, 2560, 320, { format: "f16" })), "in 16 KiB").toEqual(["workgroup", 64, 128, 1]),
       );
     });
-    const shape = { m: 1, n: 1280, k: 1280, xBytes: 5120, wBytes: 4 * 1280 ** 2 };
+    const shape = { m: 1, n: 1280, k: 1280, format: "f32", xBytes: 5120, wBytes: 4 * 1280 ** 2 } as const;
     await gpu.pretending({ isSoftware: true }, async () =>
       expect(choose(1, 1280, 1280), "CPU adapters").toEqual({ tile: chooseTile(device, shape), slices: 1 }),
     );
@@ -247,7 +247,15 @@ describe("matmul", () => {
         for (const [m, n] of [2, 40, 4096].flatMap((rows) =>
           [16, 24, 80, 720, 2560].map((columns) => [rows, columns]),
         )) {
-          const { tileN4 } = chooseTile(device, { m, n, k: 320, gated: true, xBytes: 1280 * m, wBytes: 1280 * n });
+          const { tileN4 } = chooseTile(device, {
+            m,
+            n,
+            k: 320,
+            format: "f32",
+            gated: true,
+            xBytes: 1280 * m,
+            wBytes: 1280 * n,
+          });
           expect(tileN4 % 2, `tileN4 ${tileN4} for ${m} x ${n}`).toBe(0);
           expect(n).toBeGreaterThanOrEqual(4 * tileN4);
         }

@@ -50,7 +50,7 @@ export function implicitProduct(
     xBytes: Math.max(x.bytes, ...sources.map(({ bytes }) => bytes)),
     wBytes: Math.max(weights.bytes, shortcut?.weight.bytes ?? 0),
   };
-  const product = { m: phases ? 4 * m : m, n: cout, k, run, cut: cin, halves: format === "f16", ...operands };
+  const product = { m: phases ? 4 * m : m, n: cout, k, run, cut: cin, format, ...operands };
   const { tile, slices: wanted = 1 } = options.tile
     ? { tile: options.tile, slices: options.slices }
     : phases

@@ -15,11 +15,10 @@ import { rowRuns } from "./common.js";
 
 /** The largest head size that the tiles are made for; of larger ones the scores cost less in memory than q in workgroups. */
 const MAX_HEAD = 160;
-/** The same where lanes share keys, on llvmpipe and on SwiftShader: of larger ones q and the results do not stay near, and
- *  compiling takes seconds. */
-const MAX_LANES_HEAD = { broadcast: 48, swap: 32 };
-/** Work from which its fastest tile is worth two seconds more of compiling. */
-const LONG = 2e9;
+/** The same where lanes share keys, on llvmpipe and on SwiftShader: three passes are as fast with larger ones. */
+const MAX_LANES_HEAD = { broadcast: 80, swap: 32 };
+/** Work from which its fastest tile is worth half a second more of compiling. */
+const LONG = 5e8;
 /** Workgroups that keep every core of a large GPU busy. */
 const BUSY = 128;
 
@@ -42,7 +41,7 @@ export function flashAttention(
 ): Tensor {
   const slots = batch * heads;
   const sizes = { queries, keys, headSize, slots };
-  const chosen = tile ?? (device.isSoftware ? lanesTile(device, sizes) : flashTile(device, format, sizes));
+  const chosen = tile ?? (device.isSoftware ? lanesTile(device, format, sizes) : flashTile(device, format, sizes));
   const y = Tensor.empty(device, [batch, queries, heads * headSize], tensors[0].dtype);
   const flopsPerQuery = 4 * slots * keys * headSize;
   const run = <V>(perGroup: number, work: Pick<Run<V>, "kernel" | "variant">, own: Record<string, number>): void => {
@@ -69,12 +68,19 @@ export function flashAttention(
   return y;
 }
 
-function lanesTile({ streamLanes: lanes, quadSwaps }: Device, shape: Slots): FlashLanesTile {
+function lanesTile({ streamLanes: lanes, quadSwaps }: Device, format: Format, shape: Slots): FlashLanesTile {
   const { queries, keys, headSize, slots } = shape;
   const flops = 4 * slots * queries * keys * headSize;
-  // More rows are faster and take longer to compile, llvmpipe half a second.
-  const rows = quadSwaps || flops >= LONG ? 4 : flops >= LONG / 10 ? 2 : 1;
-  return { lanes, rows: Math.min(rows, Math.ceil(queries / lanes)), keys: 2 };
+  const tile = (rows: number, keys: number): FlashLanesTile => ({
+    ...{ lanes, keys },
+    rows: Math.min(rows, Math.ceil(queries / lanes)),
+  });
+  if (quadSwaps) return tile(4, 2);
+  // Measured on llvmpipe, whose turns must not become too long a text: 1.2 to 1.4 times as fast as with the next one.
+  const most = format === "f32" ? 32 : 48;
+  const [rows, perTurn] = headSize <= most ? [4, 2] : headSize <= 48 ? [6, 1] : [4, 1];
+  // More rows take longer to compile.
+  return tile(flops >= LONG ? rows : flops >= LONG / 10 ? 2 : 1, perTurn);
 }
 
 function matrixVariant(

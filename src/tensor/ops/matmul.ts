@@ -51,7 +51,7 @@ export function matmul(
   const operandBytes = { xBytes: x.bytes, wBytes: w.bytes };
   const { tile, slices: wanted = 1 } = options.tile
     ? { tile: options.tile, slices: options.slices }
-    : chooseSlicedTile(device, { m, n, k, ...operandBytes, gated: pairs, halves: format === "f16" });
+    : chooseSlicedTile(device, { m, n, k, ...operandBytes, gated: pairs, format });
   if (wanted > 1 && (pairs || tile.by === "plain"))
     throw new RangeError(`matmul: slices take a tiled kernel and no gates, got ${gated} and ${JSON.stringify(tile)}`);
   const y = Tensor.empty(device, shape, x.dtype);

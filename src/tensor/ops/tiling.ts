@@ -1,7 +1,7 @@
 /** Which kernel and tile a matmul or a convolution (as a matmul) takes on a device. */
 import { FLAT_WORKGROUP, WORKGROUP } from "../../../kernels/tile.js";
 import { usesSubgroups, type TileVariant } from "../../../kernels/tile_parts.js";
-import type { Textures } from "../../../kernels/wgsl.js";
+import type { Format, Textures } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
 import { TextureCache } from "../texture_cache.js";
 import { foldedGrid } from "./common.js";
@@ -24,8 +24,8 @@ export interface ProductShape {
   wBytes: number;
   /** Columns come in pairs of quads. */
   gated?: boolean;
-  /** Operands are halves that kernels read as such. */
-  halves?: boolean;
+  /** Of the operands. */
+  format: Format;
   /** What is cut when the inner axis is, where that is not all of it: input channels. */
   cut?: number;
   /** How many products of this shape a kernel has to do. */
@@ -67,11 +67,11 @@ export const LONG = 5e8;
  * llvmpipe. 32 x 32 sums are among the fastest for halves and 24 x 32 for floats, whose loads are twice the instructions (measured),
  * and 16 x 16 compile in a third of the time.
  */
-function broadcastTile(device: Device, { m, n, k, wBytes, times = 1 }: ProductShape): Tile {
+function broadcastTile(device: Device, { m, n, k, format, times = 1 }: ProductShape): Tile {
   const lanes = device.broadcastLanes;
   const by = "broadcast" as const;
   const blocks = Math.ceil(m / lanes);
-  const tall = wBytes < 4 * n * k ? 4 : 3;
+  const tall = format === "f32" ? 3 : 4;
   if (2 * m * n * k * times >= LONG && n % 32 === 0) return { by, lanes, tileM: Math.min(tall, blocks), tileN4: 8 };
   const tileN4 = [4, 2].find((size) => n % (4 * size) === 0) ?? (n > 16 ? 2 : 1);
   return { by, lanes, tileM: Math.min(2, blocks), tileN4 };

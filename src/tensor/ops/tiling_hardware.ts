@@ -66,9 +66,9 @@ const FEW_ROWS = 32;
 
 /** The tile and the slices with which a GPU is likely to be done first. @param sliceable whether the inner axis may be cut */
 export function hardwareTile(device: Device, shape: ProductShape, sliceable: boolean): SlicedTile {
-  const { m, n, k, run = k, cut = k, gated = false, halves = false } = shape;
+  const { m, n, k, run = k, cut = k, gated = false, format } = shape;
   const units = device.productUnits;
-  const candidates = halves && units.matrix ? [...matrixTiles(units), ...WORKGROUP_TILES] : WORKGROUP_TILES;
+  const candidates = format === "f16" && units.matrix ? [...matrixTiles(units), ...WORKGROUP_TILES] : WORKGROUP_TILES;
   let best: (SlicedTile & { score: number }) | null = null;
   for (const { tile, speed, full, start = 0, sliceable: tileSliceable = true } of candidates) {
     const divides = run % (4 * tile.step) === 0 && n % 32 === 0 && !(gated && tile.tileN4 % 2 !== 0);

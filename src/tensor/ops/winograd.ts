@@ -95,7 +95,7 @@ function runsOf(
   const [cin, cout] = [x.shape[3], y.shape[3]];
   const fit = Math.floor(RUN_BYTES / places / (cin * x.itemSize + 4 * cout));
   const most = Math.min(tiles, fit, Math.floor(device.flopsBudget / (2 * cin * cout)));
-  const shape = { m: most, n: cout, k: cin, times: places, halves: format === "f16" };
+  const shape = { m: most, n: cout, k: cin, times: places, format };
   const tile = wanted ?? chooseTile(device, { ...shape, xBytes: places * most * cin * x.itemSize, wBytes });
   const unit = rowUnit(tile);
   const runs = Math.ceil(tiles / Math.max(unit, most));
