@@ -1,7 +1,7 @@
 /** y = (x - mean) * scale + bias: the last of three kernels of group_norm.ts. */
 import { activationFunctions } from "./activation.js";
 import { bySource } from "./group_norm.js";
-import { eachHeld, inStripes, STRIPE_PARAMS, type StripeVariant } from "./stripes.js";
+import { eachHeld, holdEach, inStripes, STRIPE_PARAMS, type StripeVariant } from "./stripes.js";
 import { enable, numbered, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export interface ApplyVariant {
@@ -28,12 +28,11 @@ ${stripe ? inStripes(stripe, streams(stripe, joined, done)) : plain(done)}`;
 };
 
 const streams = (stripe: StripeVariant, joined: boolean, done: (y: string) => string): string => `
-${eachHeld(
-  stripe,
-  (k, quad) => `  let mean${k} = load4_moments(2u * image * params.columns + ${quad});
-  let scale${k} = load4_moments((2u * image + 1u) * params.columns + ${quad});
-  let bias${k} = load4_bias(${quad});`,
-)}
+${holdEach(stripe, {
+  mean: (quad) => `load4_moments(2u * image * params.columns + ${quad})`,
+  scale: (quad) => `load4_moments((2u * image + 1u) * params.columns + ${quad})`,
+  bias: (quad) => `load4_bias(${quad})`,
+})}
   ${bySource(joined, "first", "params.columns", (source, quads, skipped) => {
     const store = (k: number, quad: string): string => `
       let y${k} = (load4_${source}(at${skipped} + ${quad}) - mean${k}) * scale${k} + bias${k};

@@ -2,7 +2,7 @@
  * Layer normalisation (formula: layer_norm.wgsl.ts) on CPU adapters, in two kernels: `rowMoments`, a thread per row, and
  * `rowsApply`, a stream with weight and bias in registers: there each load costs as much as one of x.
  */
-import { eachHeld, inStripes, STRIPE_PARAMS, type StripeVariant } from "./stripes.js";
+import { eachHeld, holdEach, inStripes, STRIPE_PARAMS, type StripeVariant } from "./stripes.js";
 import { enable, numbered, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export interface RowMomentsVariant {
@@ -52,7 +52,7 @@ export const rowsApply: Kernel<{ format: Format } & StripeVariant> = {
   params: STRIPE_PARAMS,
   bindings: () => ["read", "read", "read", "read", "write"],
   source({ format, ...stripe }) {
-    const body = `${eachHeld(stripe, (k, quad) => `  let w${k} = load4_weight(${quad});\n  let b${k} = load4_bias(${quad});`)}
+    const body = `${holdEach(stripe, { w: (quad) => `load4_weight(${quad})`, b: (quad) => `load4_bias(${quad})` })}
   for (var row = begin; row < end; row++) {
     let found = moments[row];
     let at = row * params.columns;

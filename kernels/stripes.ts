@@ -3,6 +3,7 @@
  * columns of quads, `lanes` apart, in a run of rows; the threads beside it have those between, so that together they read rows
  * in order (kernels/streams.ts says why).
  */
+import { unknown } from "./loops.js";
 import { numbered, range, u32s } from "./wgsl.js";
 
 export interface StripeVariant {
@@ -25,6 +26,28 @@ export const inStripes = ({ lanes, held }: StripeVariant, body: string): string 
   let end = begin + min(params.run, params.spatial - start);
 ${body}
 }`;
+
+/**
+ * Declares a vec4f for each column that a thread holds, under a name and the column's number, for each of `loads`: of a column's quad in
+ * a row to what is loaded for it. Many are a loop (loops.ts); SwiftShader, where threads hold two at most, keeps in registers only what
+ * is written once.
+ */
+export function holdEach(stripe: StripeVariant, loads: Readonly<Record<string, (quad: string) => string>>): string {
+  const { lanes, held } = stripe;
+  const all = Object.entries(loads);
+  if (held <= 2)
+    return eachHeld(stripe, (k, quad) => all.map(([name, load]) => `  let ${name}${k} = ${load(quad)};`).join("\n"));
+  const own = ([name, load]: (typeof all)[number]): string => `    let ${name} = ${load("quad")};
+    ${range(held)
+      .map((k) => `${name}${k} = select(${name}${k}, ${name}, k == ${k}u);`)
+      .join(" ")}`;
+  return `  ${all.flatMap(([name]) => range(held).map((k) => `var ${name}${k} = vec4f();`)).join(" ")}
+  let kept = ${unknown(held, "params.columns == 0u")};
+  for (var k = 0u; k < kept; k++) {
+    let quad = first + k * ${lanes}u;
+${all.map(own).join("\n")}
+  }`;
+}
 
 /** `text` for each column that a thread holds, of which `quad` is the number in a row. */
 export const eachHeld = ({ lanes, held }: StripeVariant, text: (k: number, quad: string) => string): string =>

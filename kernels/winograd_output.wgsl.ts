@@ -3,6 +3,7 @@
  * shift[b, o] + residual[b, oy, ox, o]); winograd_input.wgsl.ts says what the 4 is.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
+import { chosen, unknown } from "./loops.js";
 import { overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
 import { inBothAxes, outputLine, placesOf } from "./winograd.js";
 import { enable, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
@@ -33,13 +34,7 @@ export const winogradOutput: Kernel<WinogradOutputVariant> = {
     const { format, upsampled, activation, bias, shift, residual, lanes } = variant;
     const side = placesOf(upsampled);
     const places = range(side).flatMap((p) => range(side).map((q) => [p, q] as const));
-    const pixels = range(2).flatMap((a) => range(2).map((b) => [a, b] as const));
-    const inside = [
-      "",
-      "if (x + 1u < params.width)",
-      "if (y + 1u < params.height)",
-      "if ((x + 1u < params.width) & (y + 1u < params.height))",
-    ];
+    const pixels = range(2).flatMap((a) => range(2).map((b) => `sum${a}_${b}`));
     return wgsl`${enable(format)}${paramsStruct(this.params)}
 ${tensor(1, "sums", "read", "f32")}${tensor(2, "y", "write", format)}
 ${terms(variant)
@@ -64,13 +59,15 @@ ${overQuads(
 ${places.map(([p, q]) => `  let m${p}_${q} = load4_sums(${p * side + q}u * params.quads + i);`).join("\n")}
 ${inBothAxes({ from: "m", to: "sum", side, upsampled }, outputLine)}
   let added = vec4f()${bias ? " + load4_bias(column)" : ""}${shift ? ` + ${shiftOfImage}` : ""};
-  let at = ((image * params.height + y) * params.width + x) * params.columns + column;
-${pixels
-  .map(([a, b], k) => {
-    const place = `at + ${a ? "params.width * params.columns" : "0u"} + ${b ? "params.columns" : "0u"}`;
-    return `  ${inside[k]} { store4_y(${place}, finished(4.0 * sum${a}_${b} + added, ${place})); }`;
-  })
-  .join("\n")}`,
+  let pixels = ${unknown(4, "params.width == 0u")};
+  for (var pixel = 0u; pixel < pixels; pixel++) {
+    let left = x + (pixel & 1u);
+    let top = y + (pixel >> 1u);
+    if ((left < params.width) & (top < params.height)) {
+      let at = ((image * params.height + top) * params.width + left) * params.columns + column;
+      store4_y(at, finished(4.0 * ${chosen(pixels, "pixel")} + added, at));
+    }
+  }`,
 )}`;
   },
 };
