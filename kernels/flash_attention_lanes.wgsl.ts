@@ -5,7 +5,7 @@
  * costs more than the arithmetic in it: llvmpipe loads and stores lane by lane and number by number. Sums are in f32.
  */
 import { flashParams as params, standing, visible } from "./attention_parts.js";
-import { chosen, unknown } from "./loops.js";
+import { assigned, chosen, declared, hidden } from "./loops.js";
 import { lines } from "./tile_parts.js";
 import { enable, multiplyAdd, paramsStruct, range, tensor, wgsl, type Format, type Kernel } from "./wgsl.js";
 
@@ -34,6 +34,8 @@ export const flashAttentionLanes: Kernel<FlashLanesVariant> = {
     const parts = headSize / 4;
     const [rows, keys, quads] = [range(tile.rows), range(tile.keys), range(parts)];
     const loads = range(Math.ceil((tile.keys * parts) / lanes));
+    /** The variables with the quads of row b's head. */
+    const ofHead = (name: "q" | "y", b: number): string[] => quads.map((p) => `${name}${b}_${p}`);
     const each = (text: (b: number) => string): string => lines(rows.map(text));
     /** The lanes' loads of a turn's keys or values. */
     const load = (name: "k" | "v"): string =>
@@ -76,15 +78,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(subgroup_invocation_id
 ${standing(parts, tile.rows * lanes)}
   // Behind the last query it is the last again, which stores the same once more.
 ${each((b) => `  let query${b} = min(first + ${b * lanes}u + lane, params.end - 1u); let seen${b} = visible(query${b});`)}
-  let parts = ${unknown(parts, "params.keys == 0u")};
-${each((b) => `  ${quads.map((p) => `var q${b}_${p} = vec4f();`).join(" ")}`)}
+  let parts = ${hidden(parts, "params.keys == 0u")};
+${each((b) => `  ${declared(ofHead("q", b))}`)}
   for (var part = 0u; part < parts; part++) {
 ${each(
   (b) => `    let own${b} = load4_q(q_at + query${b} * (params.q_stride >> 2u) + part) * params.scale;
-    ${quads.map((p) => `q${b}_${p} = select(q${b}_${p}, own${b}, part == ${p}u);`).join(" ")}`,
+    ${assigned(ofHead("q", b), "part", `own${b}`)}`,
 )}
   }
-${each((b) => `  var top${b} = -1e30; var total${b} = 0.0; ${quads.map((p) => `var y${b}_${p} = vec4f();`).join(" ")}`)}
+${each((b) => `  var top${b} = -1e30; var total${b} = 0.0; ${declared(ofHead("y", b))}`)}
 ${lines(
   loads.map((i) => {
     const own = `min(${i * lanes}u + lane, ${tile.keys * parts - 1}u)`;
@@ -105,13 +107,7 @@ ${each(
     `  let inverse${b} = 1.0 / total${b}; let at${b} = (image * params.queries + query${b}) * params.heads * ${parts}u + head;`,
 )}
   for (var part = 0u; part < parts; part++) {
-${each(
-  (b) =>
-    `    store4_y(at${b} + part, ${chosen(
-      quads.map((p) => `y${b}_${p}`),
-      "part",
-    )} * inverse${b});`,
-)}
+${each((b) => `    store4_y(at${b} + part, ${chosen(ofHead("y", b), "part")} * inverse${b});`)}
   }
 }`;
   },

@@ -3,7 +3,7 @@
  * columns of quads, `lanes` apart, in a run of rows; the threads beside it have those between, so that together they read rows
  * in order (kernels/streams.ts says why).
  */
-import { unknown } from "./loops.js";
+import { assigned, declared, hidden } from "./loops.js";
 import { numbered, range, u32s } from "./wgsl.js";
 
 export interface StripeVariant {
@@ -37,15 +37,12 @@ export function holdEach(stripe: StripeVariant, loads: Readonly<Record<string, (
   const all = Object.entries(loads);
   if (held <= 2)
     return eachHeld(stripe, (k, quad) => all.map(([name, load]) => `  let ${name}${k} = ${load(quad)};`).join("\n"));
-  const own = ([name, load]: (typeof all)[number]): string => `    let ${name} = ${load("quad")};
-    ${range(held)
-      .map((k) => `${name}${k} = select(${name}${k}, ${name}, k == ${k}u);`)
-      .join(" ")}`;
-  return `  ${all.flatMap(([name]) => range(held).map((k) => `var ${name}${k} = vec4f();`)).join(" ")}
-  let kept = ${unknown(held, "params.columns == 0u")};
+  const columns = (name: string): string[] => range(held).map((k) => `${name}${k}`);
+  return `  ${all.map(([name]) => declared(columns(name))).join(" ")}
+  let kept = ${hidden(held, "params.columns == 0u")};
   for (var k = 0u; k < kept; k++) {
     let quad = first + k * ${lanes}u;
-${all.map(own).join("\n")}
+${all.map(([name, load]) => `    let ${name} = ${load("quad")};\n    ${assigned(columns(name), "k", name)}`).join("\n")}
   }`;
 }
 

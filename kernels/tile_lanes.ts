@@ -1,7 +1,7 @@
 /**
  * The tiled kernels in which the lanes of a subgroup share what they load; see tile.ts. A workgroup is one subgroup.
  */
-import { chosen, unknown } from "./loops.js";
+import { chosen, hidden } from "./loops.js";
 import type { Product } from "./product.js";
 import { declareColumns, declareRows, finish, lines, quadsAcross, sums, type TileVariant } from "./tile_parts.js";
 import { linearWorkgroup, multiplyAdd, range } from "./wgsl.js";
@@ -69,7 +69,7 @@ function finishByColumns(
       "turn",
     );
   };
-  return `  let turns = ${unknown(columns.length / width, "columns == 0u")};
+  return `  let turns = ${hidden(columns.length / width, "columns == 0u")};
   for (var turn = 0u; turn < turns; turn++) {
 ${lines(rows.flatMap((i) => each.map((z) => `    var sum${i}_${z} = ${sumOf(i, z)};`)))}
 ${finish(rows, each, product, { ...place, column: (z) => `column + ${width}u * turn + ${z}u` })}

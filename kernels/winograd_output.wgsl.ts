@@ -3,7 +3,7 @@
  * shift[b, o] + residual[b, oy, ox, o]); winograd_input.wgsl.ts says what the 4 is.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
-import { chosen, unknown } from "./loops.js";
+import { chosen, hidden } from "./loops.js";
 import { overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
 import { inBothAxes, outputLine, placesOf } from "./winograd.js";
 import { enable, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
@@ -59,7 +59,7 @@ ${overQuads(
 ${places.map(([p, q]) => `  let m${p}_${q} = load4_sums(${p * side + q}u * params.quads + i);`).join("\n")}
 ${inBothAxes({ from: "m", to: "sum", side, upsampled }, outputLine)}
   let added = vec4f()${bias ? " + load4_bias(column)" : ""}${shift ? ` + ${shiftOfImage}` : ""};
-  let pixels = ${unknown(4, "params.width == 0u")};
+  let pixels = ${hidden(4, "params.width == 0u")};
   for (var pixel = 0u; pixel < pixels; pixel++) {
     let left = x + (pixel & 1u);
     let top = y + (pixel >> 1u);

@@ -14,7 +14,7 @@ export interface ProductUnits {
 export interface AdapterKind {
   /** A CPU adapter, where workgroup memory and barriers cost more than they save. */
   isSoftware: boolean;
-  /** The builtin fma() is faster than a*b+c: llvmpipe fuses only the builtin, SwiftShader runs it as a slow call. */
+  /** The builtin fma() is faster than a*b+c: llvmpipe fuses only the builtin (Mesa 26; 25 fuses nothing), SwiftShader runs it as a slow call. */
   fusedMultiplyAdd: boolean;
   /** Lanes of every subgroup, for kernels that broadcast among them; 0 where that does not pay or the size varies. */
   broadcastLanes: number;
