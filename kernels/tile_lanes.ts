@@ -14,6 +14,7 @@ interface Frame {
   rows: readonly number[];
   /** The row that the sums of a row of `rows` belong to; it may lie past the end. */
   row(i: number): string;
+  /** Sums are finished in a loop over columns, which compiles sooner. (SwiftShader would move them to memory for it.) */
   looped: boolean;
   /** Text before the loops. */
   before: string;
@@ -52,7 +53,7 @@ ${(looped ? finishByColumns : finish)(rows, columns, product, {
 }`;
 }
 
-/** The same as `finish`, as a loop over columns, or pairs of them (loops.ts). */
+/** The same as `finish`, in a loop over columns, or pairs of them (loops.ts); there a column's sums hide all of the same name. */
 function finishByColumns(
   rows: readonly number[],
   columns: readonly number[],
@@ -62,16 +63,10 @@ function finishByColumns(
   const width = product.storePair ? 2 : 1;
   if (columns.length === width) return finish(rows, columns, product, place);
   const each = range(width);
-  const sumOf = (i: number, z: number): string => {
-    const same = columns.filter((j) => j % width === z);
-    return chosen(
-      same.map((j) => `sum${i}_${j}`),
-      "turn",
-    );
-  };
+  const sumsOf = (i: number, z: number): string[] => columns.filter((j) => j % width === z).map((j) => `sum${i}_${j}`);
   return `  let turns = ${hidden(columns.length / width, "columns == 0u")};
   for (var turn = 0u; turn < turns; turn++) {
-${lines(rows.flatMap((i) => each.map((z) => `    var sum${i}_${z} = ${sumOf(i, z)};`)))}
+${lines(rows.flatMap((i) => each.map((z) => `    var sum${i}_${z} = ${chosen(sumsOf(i, z), "turn")};`)))}
 ${finish(rows, each, product, { ...place, column: (z) => `column + ${width}u * turn + ${z}u` })}
   }`;
 }

@@ -98,7 +98,7 @@ export function finish(
   rows: readonly number[],
   columns: readonly number[],
   product: Product,
-  place: { row(i: number): string; column(j: number): string; ofColumns?: Epilogue["ofColumns"] },
+  place: { row(i: number): string; column(j: number): string },
   inside?: (i: number, j: number) => string,
 ): string {
   const epilogue: Epilogue = {
@@ -108,8 +108,7 @@ export function finish(
     row: (i) => `row${i}`,
     at: (i, j) => product.at?.(`row${i}`, `column${j}`) ?? `row${i} * n4 + column${j}`,
     column: (j) => `column${j}`,
-    ofColumns:
-      place.ofColumns ?? ((name, load) => lines(columns.map((j) => `  let ${name}${j} = ${load(`column${j}`)};`))),
+    ofColumns: (name, load) => lines(columns.map((j) => `  let ${name}${j} = ${load(`column${j}`)};`)),
   };
   const { storePair } = product;
   const store = (i: number, j: number): string =>
