@@ -1,7 +1,7 @@
 /**
  * Attention in three passes for some of the queries at a time: scores, softmax (softmax.wgsl.ts), weighted sum of the
- * values. For heads too large for the flash kernels' registers (the VAE's 512; on CPU adapters, which compile them for
- * seconds per head size, most). Scores and weights are f32: unscaled scores pass the largest half, and a half's 11 bits are
+ * values. For heads too large for the flash kernels' registers (the VAE's 512; on CPU adapters smaller ones,
+ * src/tensor/ops/flash_attention.ts). Scores and weights are f32: unscaled scores pass the largest half, and a half's 11 bits are
  * too few for an exponent. Head sizes are multiples of 4. Both products are tiled as tile.ts says, `slot` (image * heads +
  * head) is the workgroup's z.
  *

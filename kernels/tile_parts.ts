@@ -1,4 +1,5 @@
 /** What the tiled kernels of tile.ts share: their variants, and how sums are finished and stored. */
+import { declared } from "./loops.js";
 import type { Epilogue, Product } from "./product.js";
 import { enable, range, type Format } from "./wgsl.js";
 
@@ -87,7 +88,7 @@ export const lines = (texts: readonly string[]): string => texts.join("\n");
 
 /** Declares the sums. */
 export const sums = (rows: readonly number[], columns: readonly number[]): string =>
-  lines(rows.flatMap((i) => columns.map((j) => `  var sum${i}_${j} = vec4f();`)));
+  lines(rows.map((i) => `  ${declared(columns.map((j) => `sum${i}_${j}`))}`));
 
 /**
  * The epilogue and the stores. Rows past the end are the last row again: they hold its numbers and store them once more,

@@ -15,7 +15,7 @@ export type BitsFormat = "u32" | "u16";
 export const bitsOf = (format: Format): BitsFormat => (format === "f32" ? "u32" : "u16");
 
 /** The types of one number and of four. */
-export const typesOf = (format: Format | BitsFormat | "bf16"): readonly [one: string, four: string] =>
+export const typesOf = (format: Format | BitsFormat): readonly [one: string, four: string] =>
   format === "u32" || format === "u16" ? ["u32", "vec4u"] : ["f32", "vec4f"];
 
 /** How a kernel binds a tensor: a storage buffer, or a texture with the buffer's content (see `tensor`). */

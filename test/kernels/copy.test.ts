@@ -29,9 +29,6 @@ function* floatsAroundHalves(): Generator<number> {
   yield* [1e-30, 65535, 65536, 1e30];
 }
 
-/** A result that is not part of a wider matrix. */
-const dense = (size: number) => ({ y_across: size / 4, y_stride: 0, y_start: 0 });
-
 describe("copy", () => {
   gpu.checkLeaks();
 
@@ -107,7 +104,7 @@ describe("copy", () => {
         variant: { from: "f32", to: "bits16", whole: true },
         values: {
           ...{ size: x.length, offset: 0, n1: 1, n2: 1, n3: x.length, s0: 0, s1: 0, s2: 0, s3: 1 },
-          ...dense(x.length),
+          ...{ y_across: x.length / 4, y_stride: 0, y_start: 0 },
         },
         buffers: [from, to],
       });
