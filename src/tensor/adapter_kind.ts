@@ -1,7 +1,7 @@
 import type { MatrixShape } from "../../kernels/tile_parts.js";
 import type { HalfFormat } from "./dtype.js";
 
-/** What is known of adapters by name: which kernels suit them (measured; see PERFORMANCE in the README and `npm run bench`). */
+/** What is known of adapters by name: which kernels suit them (measured; see bench/README.md). */
 
 /** What a GPU has for products beside its lanes. */
 export interface ProductUnits {
