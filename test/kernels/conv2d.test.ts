@@ -217,6 +217,17 @@ describe("conv2d", () => {
     }
   });
 
+  test("the reference kernel does large upsampled convolutions too, as they are", async () => {
+    const item = conv2dCases.find(({ name }) => name.startsWith("VAE upsampler"))!;
+    const size = item.batch * item.outHeight * item.outWidth * item.cout;
+    for (const dtype of gpu.DTYPES) {
+      const data = gpu.roundAll(conv2dData(item), dtype);
+      const wanted = gpu.want(conv2dReference(item, data), size, 512);
+      const got = await gpu.pretending({ plainKernels: true }, () => run(item, data, dtype, {}));
+      gpu.expectClose(dtype, got, wanted, tolerance(dtype, termsOf(item)));
+    }
+  });
+
   test("a layer of full size: [1, 64, 64, 320] -> 320, 3x3, 64 random elements", async () => {
     const item = conv2dCases.find(({ name }) => name.startsWith("down block, 5x5"))!;
     const size = { batch: 1, height: 64, width: 64, outHeight: 64, outWidth: 64 };

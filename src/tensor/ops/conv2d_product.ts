@@ -31,11 +31,12 @@ export function implicitProduct(
     residual: Boolean(residual),
     shortcut: sources.length as 0 | 1 | 2,
   };
+  const plain = options.tile ? options.tile.by === "plain" : device.plainKernels;
   const phases =
     w !== null &&
     upsample &&
     !shortcut &&
-    options.tile?.by !== "plain" &&
+    !plain &&
     (options.phases ??
       (2 * y.size * cin * kernelHeight * kernelWidth >= WORTH_PHASES && phaseBytes(w) <= MOST_PHASE_BYTES)) &&
     fitsPhases(w, stride, edges);
