@@ -8,6 +8,12 @@ import type { Block } from "../src/tensor/memory.js";
 /** Passes one measurement may hold: WebGPU allows 4096 queries per set. */
 const MAX_PASSES = 2048;
 
+/** What the GPU's clock says of one pipeline. */
+export interface PipelineTime {
+  dispatches: number;
+  ms: number;
+}
+
 /** What ran while somebody watched. */
 export interface Watched {
   dispatches: number;
@@ -23,6 +29,8 @@ export class Probe {
   /** The next pass to be timed; negative while none is. */
   #pass = -1;
   #watched: Watched | undefined;
+  /** While every dispatch has a pass of its own: the pipelines' labels, in order. */
+  #profiled: string[] | undefined;
   #labels = new Set<string>();
 
   private constructor(
@@ -70,6 +78,32 @@ export class Probe {
    * between submits, when a GPU waits for the CPU. Null if there were too many passes to time.
    */
   async passTime(record: () => void): Promise<number | null> {
+    const times = await this.#passTimes(record);
+    return times && times.reduce((sum, ms) => sum + ms, 0);
+  }
+
+  /**
+   * The same for each pipeline by its label, in order of their first dispatch. Dispatches wait for each other, and none of them
+   * shares the GPU's setup with the next: together they take longer than in one pass.
+   */
+  async pipelineTimes(record: () => void): Promise<Map<string, PipelineTime> | null> {
+    const labels: string[] = [];
+    this.#profiled = labels;
+    try {
+      const passes = await this.#passTimes(record);
+      if (!passes) return null;
+      const times = new Map<string, PipelineTime>();
+      passes.forEach((ms, i) => {
+        const { dispatches, ms: before } = times.get(labels[i]) ?? { dispatches: 0, ms: 0 };
+        times.set(labels[i], { dispatches: dispatches + 1, ms: before + ms });
+      });
+      return times;
+    } finally {
+      this.#profiled = undefined;
+    }
+  }
+
+  async #passTimes(record: () => void): Promise<number[] | null> {
     const { device, gpu } = this;
     this.#querySet ??= gpu.createQuerySet({ type: "timestamp", count: 2 * MAX_PASSES });
     const { QUERY_RESOLVE, COPY_SRC } = GPUBufferUsage;
@@ -89,9 +123,7 @@ export class Probe {
     encoder.resolveQuerySet(this.#querySet, 0, 2 * passes, this.#results.buffer, 0);
     gpu.queue.submit([encoder.finish()]);
     const stamps = new BigInt64Array(await device.readBytes(this.#results, 16 * passes));
-    let nanoseconds = 0n;
-    for (let i = 0; i < stamps.length; i += 2) nanoseconds += stamps[i + 1] - stamps[i];
-    return Number(nanoseconds) / 1e6;
+    return Array.from({ length: passes }, (_, i) => Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6);
   }
 
   #hook(): void {
@@ -103,7 +135,10 @@ export class Probe {
       const encoder = createCommandEncoder(descriptor);
       if (this.#pass < 0 && !this.#watched) return encoder;
       const beginComputePass = encoder.beginComputePass.bind(encoder);
-      encoder.beginComputePass = (pass) => this.#hookPass(beginComputePass({ ...pass, ...this.#timestamps() }));
+      const timed: GPUCommandEncoder["beginComputePass"] = (pass) =>
+        beginComputePass({ ...pass, ...this.#timestamps() });
+      encoder.beginComputePass = (pass) =>
+        this.#profiled ? onePerDispatch(timed, this.#profiled) : this.#hookPass(timed(pass));
       return encoder;
     };
     queue.submit = (buffers) => {
@@ -138,4 +173,24 @@ export class Probe {
     };
     return pass;
   }
+}
+
+/** Stands for a pass, and makes one of every dispatch; `labels` are told whose. */
+function onePerDispatch(begin: () => GPUComputePassEncoder, labels: string[]): GPUComputePassEncoder {
+  let pipeline: GPUComputePipeline;
+  let group: Parameters<GPUComputePassEncoder["setBindGroup"]>;
+  const pass: Pick<GPUComputePassEncoder, "setPipeline" | "setBindGroup" | "dispatchWorkgroups" | "end"> = {
+    setPipeline: (next) => void (pipeline = next),
+    setBindGroup: (...args: unknown[]) => void (group = args as typeof group),
+    dispatchWorkgroups(...grid) {
+      const own = begin();
+      own.setPipeline(pipeline);
+      own.setBindGroup(...group);
+      own.dispatchWorkgroups(...grid);
+      own.end();
+      labels.push(pipeline.label);
+    },
+    end: () => undefined,
+  };
+  return pass as GPUComputePassEncoder;
 }

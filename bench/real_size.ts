@@ -1,10 +1,13 @@
 /** A model of Stable Diffusion 1.5's size at 512x512: loading, one guided step, the VAE's decode; memory against the weights'. */
 import { DiffusionPipeline } from "../src/pipelines/diffusion_pipeline.js";
+import { UNetSteps } from "../src/nn/unet_steps.js";
 import "../src/pipelines/stable_diffusion.js";
 import type { StableDiffusionPipeline } from "../src/pipelines/stable_diffusion.js";
 import { Generator } from "../src/tensor/random.js";
-import type { Tensor } from "../src/tensor/tensor.js";
+import { Tensor } from "../src/tensor/tensor.js";
 import type { FloatType } from "../test/cases/data.js";
+import { Timer } from "./harness.js";
+import { kernelTimes } from "./kernel_times.js";
 import type { Probe } from "./probe.js";
 import type { WholeResult } from "./results.js";
 import { summarize } from "./statistics.js";
@@ -66,5 +69,25 @@ export async function* measureRealSize(
   const values = await picture.data();
   if (!values.every(Number.isFinite)) throw new Error("real size: the picture has numbers that are not finite");
   for (const tensor of [latents, picture]) tensor.dispose();
+  for (const result of await stepByKernel(probe, pipeline, dtype)) yield result;
   pipeline.dispose();
+}
+
+async function stepByKernel(probe: Probe, { unet }: StableDiffusionPipeline, dtype: FloatType): Promise<WholeResult[]> {
+  const { device } = probe;
+  const timer = await Timer.create(probe);
+  const { in_channels: channels, cross_attention_dim: width, sample_size: size } = unet.config;
+  const generator = new Generator().manualSeed(8);
+  const [sample, context] = [[2, channels, size, size] as number[], [2, 77, [width].flat()[0] as number]].map((shape) =>
+    Tensor.from(generator.randn(shape), shape, { dtype, device }),
+  );
+  const steps = new UNetSteps(unet, device);
+  const record = (): void => device.scope(() => void steps.predict(sample, 500, context));
+  try {
+    record(); // what depends on the prompt or the schedule alone
+    return await kernelTimes(timer, { name: "real size, a guided step", dtype }, record);
+  } finally {
+    steps.dispose();
+    for (const tensor of [sample, context]) tensor.dispose();
+  }
 }

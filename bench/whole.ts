@@ -7,6 +7,7 @@ import { Generator } from "../src/tensor/random.js";
 import { Tensor } from "../src/tensor/tensor.js";
 import type { FloatType } from "../test/cases/data.js";
 import { Timer } from "./harness.js";
+import { kernelTimes } from "./kernel_times.js";
 import type { Probe } from "./probe.js";
 import type { WholeResult } from "./results.js";
 import { cpuTime } from "./roofline.js";
@@ -77,6 +78,7 @@ export async function* measureWhole(probe: Probe, { model, dtype, steps }: Whole
       }
       yield result("dispatches per UNet step", (await probe.watch(replay)).dispatches, "dispatches");
       yield result("planned memory of the UNet step", steps.plannedBytes / 2 ** 20, "MiB");
+      yield* await kernelTimes(timer, { name: "UNet step, batch 2", dtype }, replay);
       steps.dispose();
     }
     const z = noise(9, [1, vae.config.latent_channels, size, size]);

@@ -1,12 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Timer } from "../../bench/harness.js";
+import { kernelTimes } from "../../bench/kernel_times.js";
 import { measure } from "../../bench/measure.js";
 import { benchOf } from "../../bench/ops.js";
 import { Probe } from "../../bench/probe.js";
 import { reportPage } from "../../bench/report.js";
 import { parseLines, type Line, type OpResult, type Result, type RooflineResult } from "../../bench/results.js";
 import { runSuite } from "../../bench/run.js";
+import { product } from "../../src/tensor/dtype.js";
 import { requestNodeGPU } from "../../src/tensor/gpu_node.js";
+import { matmul } from "../../src/tensor/ops/matmul.js";
+import { layerNorm } from "../../src/tensor/ops/norm.js";
+import { Tensor } from "../../src/tensor/tensor.js";
 
 const adapter = async (): Promise<GPUAdapter> => (await (await requestNodeGPU()).requestAdapter())!;
 const suite = { quick: true, dtypes: ["float32"] as const, model: "", adapter, begin: () => undefined };
@@ -109,6 +114,34 @@ describe("on a device of its own", () => {
     const { status, message } = await measured(failing);
     expect({ status, message }).toEqual({ status: "failed", message: "too large" });
   });
+});
+
+test("the time of a piece of work by kernel: every dispatch counts once", async () => {
+  const probe = await Probe.create(await adapter());
+  const { device } = probe;
+  const zeros = (...shape: number[]): Tensor => Tensor.from(new Float32Array(product(shape)), shape, { device });
+  const [x, w, scale] = [zeros(64, 64), zeros(64, 64), zeros(64)];
+  const record = (): void => {
+    device.scope(() => void layerNorm(matmul(matmul(x, w), w), scale, scale, { eps: 1e-5, by: "plain" }));
+  };
+  try {
+    const timer = await Timer.create(probe, { budget: 50 });
+    record();
+    await device.synchronize();
+    const before = await probe.watch(record);
+    const rows = await kernelTimes(timer, { name: "work", dtype: "float32" }, record);
+    if (timer.clock === "wall") return expect(rows).toEqual([]);
+    const [total, ...kernels] = rows;
+    expect(total.name).toBe("work, sum of its dispatches");
+    expect(kernels.map(({ name }) => name).sort()).toEqual(["work, 1 x layer_norm", "work, 2 x matmul"]);
+    for (const { value } of kernels) expect(value).toBeGreaterThan(0);
+    expect(kernels.reduce((sum, { value }) => sum + value, 0)).toBeCloseTo(total.value, 6);
+    // Nothing of it is left: the next work has as few passes as before.
+    expect(await probe.watch(record)).toEqual(before);
+  } finally {
+    for (const tensor of [x, w, scale]) tensor.dispose();
+    device.destroy();
+  }
 });
 
 describe("the report", () => {
