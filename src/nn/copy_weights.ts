@@ -8,6 +8,7 @@ import { wholeWords } from "./weights.js";
 /** Fills `copies`, one per device; each piece is read once. The weights of `model` must be loaded. */
 export async function copyWeights(model: Module, copies: readonly Module[], devices: readonly Device[]): Promise<void> {
   const targets = copies.map((copy) => new Map(copy.parameters()));
+  const begun = devices.map((device) => device.queue.faults.now);
   const done = new Set<Parameter>();
   for (const [key, { holder }] of model.parameters()) {
     if (done.has(holder)) continue;
@@ -26,5 +27,7 @@ export async function copyWeights(model: Module, copies: readonly Module[], devi
       await Promise.all(devices.map((device) => device.flush()));
     }
   }
+  await Promise.all(devices.map((device) => device.synchronize()));
+  devices.forEach((device, i) => device.queue.check(begun[i])); // what went wrong with other work may have taken a piece
   model.parameters().next().value?.[1].holder.value.device.trim();
 }

@@ -45,11 +45,14 @@ export async function loadWeights(
     0,
   );
   let loaded = 0;
+  const { queue } = options.device;
+  const { now } = queue.faults;
   try {
     for (const { file, entries } of plan)
       for await (const bytes of streamWeights(file, entries, options))
         options.onProgress?.({ loaded: (loaded += bytes), total });
-    await options.device.flush();
+    await options.device.synchronize();
+    queue.check(now); // what went wrong with other work meanwhile may have taken a piece of a weight
   } catch (error) {
     for (const [, parameter] of model.parameters()) parameter.dispose();
     throw error;
@@ -166,15 +169,18 @@ async function upload(
     const count = Math.min(piece, size - start);
     const staging = device.take(Math.ceil((count * itemBytes) / 16) * 16, "weights");
     const from = entry.start + start * itemBytes;
-    for (let offset = 0; offset < count * itemBytes; offset += WINDOW) {
-      const bytes = await read(from + offset, from + Math.min(offset + WINDOW, count * itemBytes));
-      device.queue.push({ kind: "write", block: staging, offset, data: wholeWords(bytes) });
+    try {
+      for (let offset = 0; offset < count * itemBytes; offset += WINDOW) {
+        const bytes = await read(from + offset, from + Math.min(offset + WINDOW, count * itemBytes));
+        device.queue.push({ kind: "write", block: staging, offset, data: wholeWords(bytes) });
+      }
+      const format = entry.dtype === "F16" ? formatOf("float16", device, entry.name) : SOURCE_FORMAT[entry.dtype];
+      if (piecewise)
+        gatherInto(device, { block: staging }, format, packed, { shape: [count], strides: [1] }, { start, count });
+      else gatherInto(device, { block: staging }, format, packed, packedView(parameter));
+    } finally {
+      device.release(staging);
     }
-    const format = entry.dtype === "F16" ? formatOf("float16", device, entry.name) : SOURCE_FORMAT[entry.dtype];
-    if (piecewise)
-      gatherInto(device, { block: staging }, format, packed, { shape: [count], strides: [1] }, { start, count });
-    else gatherInto(device, { block: staging }, format, packed, packedView(parameter));
-    device.release(staging);
   }
 }
 

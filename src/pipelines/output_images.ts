@@ -25,8 +25,13 @@ export async function outputImages(
     return linearCombination([[0.5, ordered]], { offset: 0.5, clamp: [0, 1] });
   });
   if (outputType === "np" || outputType === "pt") {
-    await device.synchronize();
-    return images;
+    try {
+      await device.synchronize();
+      return images;
+    } catch (error) {
+      images.dispose();
+      throw error;
+    }
   }
   try {
     return RawImage.fromUnit(await images.data(), images.shape);

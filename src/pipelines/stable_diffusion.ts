@@ -113,9 +113,9 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
 
       // 8. Decode
       if (outputType === "latent") {
+        await device.synchronize(latents);
         const images = latents;
         latents = undefined;
-        await device.synchronize();
         return { images, nsfwContentDetected: null };
       }
       return { images: await this.decodeLatents(latents, outputType), nsfwContentDetected: null };

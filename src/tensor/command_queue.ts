@@ -5,6 +5,7 @@
  */
 import { type DeviceLostError, GPUValidationError } from "./errors.js";
 import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";
+import { Faults, type Moment } from "./faults.js";
 import type { Block, Memory, TextureBlock } from "./memory.js";
 import { PARAMS_BYTES, PipelineCache, type Binding, type PipelineEntry } from "./pipeline_cache.js";
 import type { BlockCopy, Encoded } from "./plan.js";
@@ -18,6 +19,8 @@ export interface Dispatch {
   buffers: readonly Binding[];
   grid: readonly [number, number, number];
   flops: number;
+  /** How many writes were recorded before its own. */
+  before: number;
 }
 export type Command =
   | Dispatch
@@ -34,12 +37,12 @@ const EARLY = 32;
 
 export class CommandQueue {
   readonly pipelines: PipelineCache;
+  readonly faults = new Faults();
   /** While it is set, commands go there. */
   recording: Recording | null = null;
   #pending: Command[] = [];
   #uniforms: Block;
   #staging = new Uint32Array((BATCH * PARAMS_BYTES) / 4);
-  #fault: Error | null = null;
   #lost: DeviceLostError | null = null;
   #pumping = false;
 
@@ -48,6 +51,8 @@ export class CommandQueue {
     private readonly memory: Memory,
     /** Floating-point operations after which a batch is submitted, so that no submit runs for seconds. */
     private readonly flopsPerSubmit: number,
+    /** Called when recorded work was dropped. */
+    private readonly onFault: () => void,
   ) {
     this.#uniforms = memory.create(BATCH * PARAMS_BYTES, "params", GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
     this.pipelines = new PipelineCache(gpu, this.#uniforms.buffer);
@@ -57,9 +62,9 @@ export class CommandQueue {
     });
   }
 
-  /** Remembers the first error; the next call that waits throws it. */
-  fail(error: Error): void {
-    this.#fault ??= error;
+  /** Remembers the first error; the calls that wait now, or else the next one, throw it. */
+  fail(error: Error, from?: number): void {
+    this.faults.report(error, from);
   }
 
   lose(error: DeviceLostError): void {
@@ -74,13 +79,14 @@ export class CommandQueue {
   push(command: Command): void {
     if (this.#lost) throw this.#lost;
     if (this.recording) return this.recording.push(command);
-    if (command.kind === "write") command.block.version++;
+    if (command.kind === "write") this.faults.wrote(command.block);
     this.#pending.push(command);
     if (this.#pending.length >= EARLY && !this.#pumping) this.#pump();
   }
 
-  /** Submits everything recorded so far. Rejects with whatever went wrong since the last wait. */
+  /** Submits everything recorded so far. Rejects with whatever went wrong since the last wait, or goes wrong during this one. */
   async flush(): Promise<void> {
+    const { now } = this.faults;
     for (;;) {
       this.#encode();
       const head = this.#pending[0];
@@ -88,18 +94,18 @@ export class CommandQueue {
       if (head.kind === "dispatch") await head.entry.ready;
     }
     await this.memory.settled();
-    this.check();
+    this.check(now);
+    this.faults.reached(now, "submitted");
   }
 
-  /** Throws the loss of the device or the first error since the last check. */
-  check(): void {
+  /** Throws the loss of the device, or an error since `since` or that nobody has heard of. */
+  check(since: Moment): void {
     if (this.#lost) throw this.#lost;
-    const fault = this.#fault;
-    this.#fault = null;
-    if (fault) {
+    if (this.faults.settle()) {
       this.#pending = this.#pending.filter((command) => command.kind.startsWith("destroy"));
-      throw fault;
+      this.onFault();
     }
+    this.faults.expectNoneSince(since);
   }
 
   /** Encodes what is ready now and comes back when the next pipeline is. */
@@ -206,7 +212,7 @@ export class CommandQueue {
       }
       if (command.kind !== "dispatch") break;
       const { entry } = command;
-      if (entry.error) this.fail(entry.error);
+      if (entry.error) this.fail(entry.error, command.before);
       else if (!entry.pipeline) break;
       else {
         encoder ??= this.gpu.createCommandEncoder();

@@ -156,7 +156,7 @@ export class Device {
     this.flopsBudget = kind.flopsBudget;
     this.productUnits = kind.productUnits;
     this.memory = new Memory(gpu, (error) => this.queue.fail(error));
-    this.queue = new CommandQueue(gpu, this.memory, this.flopsBudget);
+    this.queue = new CommandQueue(gpu, this.memory, this.flopsBudget, () => this.#textures.clear());
     this.#textures = new TextureCache(this.memory, (command) => this.queue.push(command));
     this.#lossSignal = gpu.lost.then(({ reason, message }) => {
       const error = new DeviceLostError(reason, message);
@@ -182,10 +182,12 @@ export class Device {
     const entry = this.queue.pipelines.get(kernel, variant);
     const [x = 1, y = 1, z = 1] = grid;
     if (x * y * z === 0) return;
+    const { faults } = this.queue;
+    const blocks = buffers.map((buffer) => (buffer instanceof Reordered ? buffer.tensor.block : buffer.block));
+    blocks.forEach((block, i) => entry.access[i] !== "write" && faults.expectKept(block));
     const bindings = buffers.map((buffer, i) => this.#bind(kernel, buffer, entry.access[i] === "texture"));
-    buffers.forEach((buffer, i) => {
-      if (entry.access[i] === "write" && "block" in buffer) buffer.block.version++;
-    });
+    const before = faults.now.writes;
+    blocks.forEach((block, i) => entry.access[i] === "write" && faults.wrote(block));
     this.queue.push({
       kind: "dispatch",
       entry,
@@ -193,6 +195,7 @@ export class Device {
       buffers: bindings,
       grid: [x, y, z],
       flops,
+      before,
     });
   }
 
@@ -304,21 +307,32 @@ export class Device {
     await Promise.race([this.queue.flush(), this.#lossSignal]);
   }
 
-  /** Submits all recorded work and waits until the GPU has done it. */
-  async synchronize(): Promise<void> {
+  /**
+   * Submits all recorded work and waits until the GPU has done it.
+   * @param results rejects also where these were lost before, with other work
+   */
+  async synchronize(...results: readonly Tensor[]): Promise<void> {
+    const { queue } = this;
+    const { now } = queue.faults;
+    for (const { block } of results) queue.faults.expectKept(block);
     await this.flush();
     await Promise.race([this.#gpu.queue.onSubmittedWorkDone(), this.#lossSignal]);
-    this.queue.check();
+    queue.check(now);
+    queue.faults.reached(now, "done");
   }
 
   /** Copies the first `bytes` of a block to the CPU, after all recorded work. */
   async readBytes(block: Block, bytes: number): Promise<ArrayBuffer> {
+    const { faults } = this.queue;
+    const { now } = faults;
+    faults.expectKept(block);
     const staging = this.memory.create(bytes, "readback", GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
     try {
       this.queue.push({ kind: "copy", source: block, target: staging.buffer, bytes });
       await this.flush();
       await Promise.race([staging.buffer.mapAsync(GPUMapMode.READ), this.#lossSignal]);
-      this.queue.check();
+      this.queue.check(now);
+      faults.reached(now, "done");
       return staging.buffer.getMappedRange().slice(0);
     } catch (error) {
       throw this.queue.isLost ?? error; // a map that is cut off by destroy() rejects with an AbortError of its own

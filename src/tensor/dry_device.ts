@@ -16,11 +16,11 @@ export function dryDevice(device: Device): Device {
     version: 0,
   });
   const ignore = (): void => undefined;
-  const { pipelines } = device.queue;
+  const { pipelines, faults } = device.queue;
   const own: Record<string | symbol, unknown> = {
     take: block,
     memory: { create: block },
-    queue: { pipelines, push: ignore },
+    queue: { pipelines, faults, push: ignore },
     run: <V>({ kernel, variant, buffers }: Run<V>): void => {
       pipelines.get(kernel, variant);
       for (const buffer of buffers) if (buffer instanceof Reordered) buffer.compute(dry).dispose();

@@ -8,7 +8,7 @@ export interface Block {
   readonly buffer: GPUBuffer;
   readonly bytes: number;
   readonly pooled: boolean;
-  /** Counts the writes to the buffer, as they are recorded: copies elsewhere are of one version. */
+  /** The number of the last write to the buffer among all of the device, as they are recorded: copies elsewhere are of one version. */
   version: number;
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Command, Dispatch } from "./command_queue.js";
 import type { Device } from "./device.js";
+import type { Moment } from "./faults.js";
 import type { Block, TextureBlock } from "./memory.js";
 import { PARAMS_BYTES, type PipelineEntry } from "./pipeline_cache.js";
 import { UploadInPlanError } from "./recording.js";
@@ -58,6 +59,8 @@ export interface Encoded {
 
 export class Plan {
   readonly #device: Device;
+  /** What goes wrong later may take what replays rely on. */
+  readonly #recorded: Moment;
   readonly #inputs: readonly Tensor[];
   /** Of the inputs' sources when they were last copied. */
   readonly #seen: { block: Block; version: number; from: number }[] = [];
@@ -86,6 +89,7 @@ export class Plan {
   ) {
     const recording = device.record();
     this.#device = device;
+    this.#recorded = device.queue.faults.now;
     this.#hoisted = new Set(hoisted);
     this.#inputs = inputs
       .map(located)
@@ -125,11 +129,14 @@ export class Plan {
   /**
    * Records a run with the values that `inputs` have at this point.
    * @param options copy: the result is a new tensor of the caller's
+   * @throws the error of a device on which something has gone wrong since the plan was recorded
    * @returns otherwise the result belongs to the plan: the next run overwrites it, `dispose` frees it
    */
   run(inputs: readonly PlanInput[], { copy = false } = {}): Tensor {
     const device = this.#device;
     const { queue } = device;
+    const { faults } = queue;
+    faults.expectNoneSince(this.#recorded);
     const stale = inputs.map((input, i) => this.#refresh(input, i));
     const before = stale.filter((each) => each !== null);
     const output = this.#output;
@@ -148,8 +155,8 @@ export class Plan {
         this.#encoded = this.#encode();
       }
     }
-    output.block.version++;
-    if (copy) result.block.version++;
+    faults.wrote(output.block);
+    if (copy) faults.wrote(result.block);
     return result;
   }
 
@@ -169,10 +176,11 @@ export class Plan {
         `Plan: input ${i} must be ${String(own)}, got ${input === tensor ? "" : "rows of "}${String(tensor)}`,
       );
     const { block } = tensor;
+    this.#device.queue.faults.expectKept(block);
     const seen = this.#seen[i];
     if (seen?.block === block && seen.version === block.version && seen.from === from) return null;
     this.#seen[i] = { block, version: block.version, from };
-    own.block.version++;
+    this.#device.queue.faults.wrote(own.block);
     return { source: block, from, target: own.block, bytes: own.bytes };
   }
 

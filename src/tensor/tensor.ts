@@ -128,7 +128,9 @@ export class Tensor {
   memo(key: object, compute: () => readonly Tensor[]): readonly Tensor[] {
     this.#memos ??= new Map();
     let derived = this.#memos.get(key);
-    if (!derived || derived.some((tensor) => tensor.disposed)) {
+    const { faults } = this.device.queue;
+    if (!derived || derived.some((tensor) => tensor.disposed || faults.lossOf(tensor.block))) {
+      for (const tensor of derived ?? []) tensor.dispose();
       derived = this.device.derive(this.block, () => compute().map((tensor) => this.device.keep(tensor)));
       this.#memos.set(key, derived);
     }
