@@ -21,6 +21,7 @@ import { ProgressBar } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
 import type { CallbackTensors, StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
 import { patchLegacyConfigs, unetSampleSize } from "./stable_diffusion_config.js";
+import { inTurn } from "./turns.js";
 
 type Prompt = string | readonly string[] | null;
 
@@ -69,6 +70,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
 
   /**
    * Draws pictures; a pipeline is called like a function: `await pipeline("a red circle", { numInferenceSteps: 25 })`.
+   * A call waits for those before it on the same pipeline or the same scheduler; a callback cannot await one of its own.
    * @param prompt one text or a list; null where promptEmbeds are given
    * @returns images: RawImage[] by default, a Tensor for the other output types (the caller disposes it)
    * @throws RangeError, TypeError for wrong arguments; the signal's reason when aborted
@@ -77,15 +79,28 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     prompt: Prompt = null,
     options: StableDiffusionOptions = {},
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
-    const { device, unet } = this;
-    const { guidanceScale = 7.5, guidanceRescale = 0, numImagesPerPrompt = 1, outputType = "image", signal } = options;
+    const { scheduler } = this;
     // 0. Default height and width to unet
-    const [defaultHeight, defaultWidth] = unetSampleSize(unet).map((n) => n * this.vae.scaleFactor);
+    const [defaultHeight, defaultWidth] = unetSampleSize(this.unet).map((n) => n * this.vae.scaleFactor);
     const { height = defaultHeight, width = defaultWidth } = options;
 
     // 1. Check inputs
     checkInputs(prompt, height, width, options);
-    signal?.throwIfAborted();
+    options.signal?.throwIfAborted();
+    return inTurn([this, scheduler], options.signal, () =>
+      this.#draw(prompt, scheduler, { ...options, height, width }),
+    );
+  }
+
+  /** The call, when its turn has come, with the scheduler that the pipeline had when it was made. */
+  async #draw(
+    prompt: Prompt,
+    scheduler: Scheduler,
+    options: StableDiffusionOptions & { height: number; width: number },
+  ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
+    const { device, unet } = this;
+    const { height, width, guidanceScale = 7.5, guidanceRescale = 0, numImagesPerPrompt = 1 } = options;
+    const { outputType = "image" } = options;
     this.interrupt = false;
 
     // 2. Define call parameters
@@ -100,16 +115,17 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
       embeds = await encodePrompt(this, prompt, { ...options, guided: this.#guided });
 
       // 4. Prepare timesteps
-      const timesteps = this.#prepareTimesteps(options);
+      const timesteps = prepareTimesteps(scheduler, options);
 
       // 5. Prepare latent variables
       latents = this.#prepareLatents(
         [batch, unet.config.in_channels, ...[height, width].map((side) => Math.floor(side / this.vae.scaleFactor))],
+        scheduler,
         options,
       );
 
       // 6. and 7. Denoising loop
-      latents = await this.#denoise(latents, embeds, timesteps, { ...options, guidanceRescale });
+      latents = await this.#denoise(latents, embeds, timesteps, scheduler, { ...options, guidanceRescale });
 
       // 8. Decode
       if (outputType === "latent") {
@@ -121,7 +137,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
       return { images: await this.decodeLatents(latents, outputType), nsfwContentDetected: null };
     } finally {
       for (const tensor of [latents, embeds?.positive, embeds?.negative]) tensor?.dispose();
-      this.scheduler.reset();
+      scheduler.reset();
       device.trim();
       await device.flush();
     }
@@ -132,16 +148,12 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     return this.guidanceScale > 1 && this.unet.config.time_cond_proj_dim === null;
   }
 
-  #prepareTimesteps({ numInferenceSteps = 50, timesteps, sigmas }: StableDiffusionOptions): readonly number[] {
-    const { scheduler } = this;
-    if (timesteps) scheduler.setTimesteps(null, { timesteps });
-    else if (sigmas) scheduler.setTimesteps(null, { sigmas });
-    else scheduler.setTimesteps(numInferenceSteps);
-    return scheduler.timesteps;
-  }
-
-  #prepareLatents(shape: readonly number[], { generator, latents }: StableDiffusionOptions): Tensor {
-    const { device, text_encoder, scheduler } = this;
+  #prepareLatents(
+    shape: readonly number[],
+    scheduler: Scheduler,
+    { generator, latents }: StableDiffusionOptions,
+  ): Tensor {
+    const { device, text_encoder } = this;
     if (latents && latents.shape.join() !== shape.join())
       throw new RangeError(
         `\`latents\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`,
@@ -157,9 +169,10 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     initial: Tensor,
     embeds: PromptEmbeds,
     timesteps: readonly number[],
+    scheduler: Scheduler,
     options: StableDiffusionOptions & { guidanceRescale: number },
   ): Promise<Tensor> {
-    const { device, scheduler, unet } = this;
+    const { device, unet } = this;
     const { guidanceRescale, generator, eta = 0, signal, callbackOnStepEnd } = options;
     let latents = initial;
     // For classifier free guidance both embeddings go through in one batch
@@ -265,6 +278,16 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   }
 }
 registerPipeline(StableDiffusionPipeline);
+
+function prepareTimesteps(
+  scheduler: Scheduler,
+  { numInferenceSteps = 50, timesteps, sigmas }: StableDiffusionOptions,
+): readonly number[] {
+  if (timesteps) scheduler.setTimesteps(null, { timesteps });
+  else if (sigmas) scheduler.setTimesteps(null, { sigmas });
+  else scheduler.setTimesteps(numInferenceSteps);
+  return scheduler.timesteps;
+}
 
 const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTensors)[]): CallbackTensors =>
   Object.fromEntries(names.filter((name) => tensors[name]).map((name) => [name, tensors[name]]));

@@ -8,6 +8,7 @@ import { outputImages, type ImageOutputType } from "./output_images.js";
 import { Pace } from "./pace.js";
 import { ProgressBar } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
+import { inTurn } from "./turns.js";
 
 /** Arguments of a call; names and defaults as in diffusers. */
 export interface UnconditionalOptions {
@@ -45,30 +46,46 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
     this.scheduler = scheduler as Scheduler;
   }
 
-  /** From noise to pictures. `stepOptions` go to every step of the scheduler. */
+  /**
+   * From noise to pictures, when the calls before on the same pipeline or scheduler are done. `stepOptions` go to every step of the
+   * scheduler.
+   */
   protected async draw(
-    { batchSize = 1, generator, numInferenceSteps, outputType = "image", signal }: UnconditionalOptions,
+    options: UnconditionalOptions,
     stepOptions: StepOptions,
   ): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
-    const { device, unet, scheduler } = this;
+    const { scheduler } = this;
+    const { batchSize = 1, numInferenceSteps, outputType = "image", signal } = options;
     checkCount("batchSize", batchSize);
     checkCount("numInferenceSteps", numInferenceSteps);
     if (!OUTPUT_TYPES.includes(outputType))
       throw new RangeError(
         `\`outputType\` must be one of ${OUTPUT_TYPES.join(", ")}, got ${JSON.stringify(outputType)}`,
       );
-    const shape = [batchSize, unet.config.in_channels, ...sampleSize(unet)];
+    const shape = [batchSize, this.unet.config.in_channels, ...sampleSize(this.unet)];
     signal?.throwIfAborted();
-    this.interrupt = false;
+    const images = await inTurn([this, scheduler], signal, () =>
+      this.#images(shape, scheduler, { ...options, outputType }, stepOptions),
+    );
+    return { images };
+  }
 
+  async #images(
+    shape: readonly number[],
+    scheduler: Scheduler,
+    { generator, numInferenceSteps, outputType, signal }: UnconditionalOptions & { outputType: ImageOutputType },
+    stepOptions: StepOptions,
+  ): Promise<RawImage[] | Tensor> {
+    const { device, unet } = this;
+    this.interrupt = false;
     let image: Tensor | undefined;
     try {
       // Sample gaussian noise to begin loop
       image = initialNoise(device, shape, { generator, dtype: unet.dtype });
       scheduler.setTimesteps(numInferenceSteps as number);
-      image = await this.#denoise(image, stepOptions, signal);
+      image = await this.#denoise(image, scheduler, stepOptions, signal);
       const drawn = image;
-      return { images: await outputImages(device, () => drawn, outputType) };
+      return await outputImages(device, () => drawn, outputType);
     } finally {
       image?.dispose();
       scheduler.reset();
@@ -78,8 +95,8 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
   }
 
   /** Disposes `noise`. */
-  async #denoise(noise: Tensor, stepOptions: StepOptions, signal?: AbortSignal): Promise<Tensor> {
-    const { device, scheduler, unet } = this;
+  async #denoise(noise: Tensor, scheduler: Scheduler, stepOptions: StepOptions, signal?: AbortSignal): Promise<Tensor> {
+    const { device, unet } = this;
     const bar = new ProgressBar(scheduler.timesteps.length, this.progressBarConfig);
     const pace = new Pace(device);
     let image = noise;
