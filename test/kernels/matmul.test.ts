@@ -262,6 +262,25 @@ describe("matmul", () => {
       });
   });
 
+  test("more rows than a grid has workgroups", async () => {
+    const rows = 65536 * 8;
+    const values = Float32Array.from({ length: 4 * rows }, (_, i) => (i >> 2) + (i & 3));
+    const wanted = Float32Array.from(values, (_, i) => values[i - (i & 3)] + 3 - (i & 3)); // columns in reverse
+    await gpu.withTensors(async (make) => {
+      const reversing = new Float32Array([0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0]);
+      const [x, w] = [make(values, [rows, 4], "float32"), make(reversing, [4, 4], "float32")];
+      for (const tile of [
+        { tileM: 1, tileN4: 1, flat: false },
+        { by: "workgroup" as const, tileM: 1, tileN4: 1, across: 8, down: 8, step: 1 },
+      ])
+        await gpu.pretending({ flopsBudget: 1e10 }, async () => {
+          const got = await gpu.take(matmul(x, w, { tile }));
+          const wrong = got.findIndex((value, i) => value !== wanted[i]);
+          expect(wrong, JSON.stringify(tile)).toBe(-1);
+        });
+    });
+  });
+
   test("x may have any number of axes", async () => {
     await gpu.withTensors(async (make) => {
       const random = new Random(1);

@@ -15,10 +15,13 @@ export function formatFor(op: string, x: Tensor, ...others: (Tensor | null | und
   return formatOf(x.dtype, x.device, op);
 }
 
-/** A grid of `count` workgroups folded over y, because a dimension holds at most 65535. */
+/** Workgroups that a dimension of a grid holds at most, by WebGPU's defaults. */
+export const MOST_WORKGROUPS = 65535;
+
+/** A grid of `count` workgroups folded over y, because a dimension holds at most so many. */
 export function foldedGrid(count: number): [number, number] {
   if (count === 0) return [0, 0];
-  const x = Math.min(count, 65535);
+  const x = Math.min(count, MOST_WORKGROUPS);
   return [x, Math.ceil(count / x)];
 }
 
@@ -57,13 +60,16 @@ export function rowPlace(
 /**
  * Splits `rows` into runs that each stay within the device's budget of operations, and multiples of `unit`:
  * a dispatch that runs for seconds is reset by the operating system.
+ * @param limit rows that one dispatch can take
  */
 export function* rowRuns(
   device: Device,
   rows: number,
   flopsPerRow: number,
   unit: number,
+  limit = Infinity,
 ): Generator<[start: number, count: number]> {
-  const most = Math.max(unit, Math.floor(device.flopsBudget / Math.max(1, flopsPerRow) / unit) * unit);
+  const fit = Math.min(limit, device.flopsBudget / Math.max(1, flopsPerRow));
+  const most = Math.max(unit, Math.floor(fit / unit) * unit);
   for (let start = 0; start < rows; start += most) yield [start, Math.min(most, rows - start)];
 }

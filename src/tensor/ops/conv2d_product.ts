@@ -5,7 +5,7 @@ import type { Conv2dOptions, Convolution, Edges } from "./conv2d.js";
 import { mergeSlices } from "./merge_slices.js";
 import { weightsOf } from "./panels.js";
 import { phaseWeights } from "./phase_weights.js";
-import { chooseSlicedTile, chooseTile, rowUnit, tileGrid, tileVariant, wholeSlices } from "./tiling.js";
+import { chooseSlicedTile, chooseTile, mostRows, rowUnit, tileGrid, tileVariant, wholeSlices } from "./tiling.js";
 
 /** Work from which an upsampled convolution in phases is worth another kernel to compile, and its weights' memory. */
 const WORTH_PHASES = 1e8;
@@ -72,7 +72,7 @@ export function implicitProduct(
   const ordered = weightsOf(weights, tile);
   const slots = phases ? 4 : slices;
   const flopsPerRow = 2 * cout * k * (phases ? 4 : 1);
-  for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile))) {
+  for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile), mostRows(device, tile))) {
     device.run({
       kernel,
       variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, ...finish, phases },

@@ -5,7 +5,7 @@ import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, rowRuns } from "./common.js";
 import { mergeSlices } from "./merge_slices.js";
 import { weightsOf } from "./panels.js";
-import { chooseSlicedTile, rowUnit, tileGrid, tileVariant, wholeSlices, type Tile } from "./tiling.js";
+import { chooseSlicedTile, mostRows, rowUnit, tileGrid, tileVariant, wholeSlices, type Tile } from "./tiling.js";
 
 export interface MatmulOptions {
   /** [N], added to every row. */
@@ -61,7 +61,7 @@ export function matmul(
   const terms = [bias, residual].filter((term) => term != null);
   const sums = split ? Tensor.empty(device, [slices, m, n], "float32") : y;
   const weights = weightsOf(w, tile);
-  for (const [start, count] of rowRuns(device, m, 2 * n * k, rowUnit(tile))) {
+  for (const [start, count] of rowRuns(device, m, 2 * n * k, rowUnit(tile), mostRows(device, tile))) {
     device.run({
       kernel,
       variant: {

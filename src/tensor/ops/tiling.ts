@@ -4,7 +4,7 @@ import { usesSubgroups, type TileVariant } from "../../../kernels/tile_parts.js"
 import type { Format, Textures } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
 import { TextureCache } from "../texture_cache.js";
-import { foldedGrid } from "./common.js";
+import { foldedGrid, MOST_WORKGROUPS } from "./common.js";
 import { hardwareTile } from "./tiling_hardware.js";
 
 /** A kernel's tile; `by` defaults to registers, operands to buffers. */
@@ -127,6 +127,13 @@ const rowsOf = ({ by = "registers", tileM, lanes = 0, down = 0 }: Tile): number 
 
 /** Rows that must lie together when a dispatch is split, so that tiles are full and quads of the result stay whole. */
 export const rowUnit = (tile: Tile): number => rowsOf(tile) * 4;
+
+/** Rows that one dispatch takes: only grids of one line of workgroups are folded. */
+export function mostRows(device: Device, tile: Tile): number {
+  const { by, tileM, flat, down } = tileVariant(device, tile);
+  if (down > 0) return MOST_WORKGROUPS * tileM * down;
+  return by === "registers" && !flat ? MOST_WORKGROUPS * tileM * WORKGROUP : Infinity;
+}
 
 /** The full variant of a tile on a device. */
 export const tileVariant = (device: Device, tile: Tile): TileVariant & { textures: Textures } => ({
