@@ -16,6 +16,7 @@ export {
   DeviceLostError,
   GPUValidationError,
   NoAdapterError,
+  NumericalError,
   OutOfMemoryError,
   WebGPUDiffusersError,
 } from "./tensor/errors.js";

@@ -12,6 +12,7 @@ import { concat } from "../tensor/ops/shape.js";
 import { foldIn, normal, type JAXKey } from "../tensor/random_jax.js";
 import { Tensor } from "../tensor/tensor.js";
 import { encodeIds } from "./encode_prompt.js";
+import { FiniteCheck } from "./finite_check.js";
 import type { FlaxParams } from "./flax_params.js";
 import { outputImages } from "./output_images.js";
 import { Pace } from "./pace.js";
@@ -45,18 +46,23 @@ export async function drawShard(params: FlaxParams, shard: FlaxShard, run: FlaxR
   const { device, vae } = params;
   let context: Tensor | undefined;
   let latents: Tensor | undefined;
+  let check: FiniteCheck | undefined;
   try {
     context = await encodeContext(params, shard);
     // The noise is scaled by what the state says before setTimesteps, as in diffusers.
     const noise = shard.latents ?? normal(shard.key, run.shape, { partitionable: run.partitionable });
-    const initial = device.scope(() =>
+    latents = device.scope(() =>
       linearCombination([[run.state.initNoiseSigma, Tensor.from(noise, run.shape, { device })]]),
     );
-    latents = await denoise(params, initial, context, shard.key, run);
+    check = new FiniteCheck(device, run.steps + 3);
+    check.look(context, { module: "text_encoder" });
+    check.look(latents, { module: "latents" });
+    latents = await denoise(params, latents, context, check, shard.key, run);
     const drawn = latents;
     const draw = (): Tensor => vae.decode(linearCombination([[1 / vae.config.scaling_factor, drawn]])).sample;
-    return (await outputImages(device, draw, "np")) as Tensor;
+    return (await outputImages(device, draw, "np", check, "vae")) as Tensor;
   } finally {
+    check?.dispose();
     latents?.dispose();
     context?.dispose();
     device.trim();
@@ -69,6 +75,7 @@ async function denoise(
   { device, unet }: FlaxParams,
   initial: Tensor,
   context: Tensor,
+  check: FiniteCheck,
   key: JAXKey,
   { scheduler, steps, guidanceScale, shape, partitionable, signals, jit, state: created }: FlaxRun,
 ): Promise<Tensor> {
@@ -85,6 +92,7 @@ async function denoise(
         const input = scheduler.scaleModelInput(before, concat(x, x, 0), t);
         const prediction = recorded?.predict(input, t, context) ?? unet.forward(input, t, context).sample;
         const guided = guide(prediction, { scale: guidanceScale });
+        check.look(guided, { module: "unet", step: i });
         return scheduler.step(before, guided, t, x, { key: foldIn(key, i), partitionable });
       });
       latents = after.prevSample;

@@ -3,6 +3,7 @@ import type { Device } from "../tensor/device.js";
 import { toNHWC } from "../tensor/ops/copy.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import type { Tensor } from "../tensor/tensor.js";
+import type { FiniteCheck, Place } from "./finite_check.js";
 import { RawImage } from "./raw_image.js";
 
 /** "image" (RawImage; "pil" is the same), "np" (Tensor NHWC in [0, 1]) or "pt" (Tensor NCHW in [0, 1]). */
@@ -11,31 +12,32 @@ export type ImageOutputType = "image" | "pil" | "np" | "pt";
 /**
  * Pictures of a pipeline's output type.
  * @param draw gives [batch, channels, height, width] in [-1, 1] (what lies outside is clamped); tensors made in it are freed
+ * @param check looks at what `module` has drawn, and has its say before anything is returned
  * @returns a Tensor, which the caller disposes, for "np" and "pt"
+ * @throws NumericalError where any number on the way here was infinite or NaN
  */
 export async function outputImages(
   device: Device,
   draw: () => Tensor,
   outputType: ImageOutputType,
+  check: FiniteCheck,
+  module: Place["module"],
 ): Promise<RawImage[] | Tensor> {
   const images = device.scope(() => {
     const drawn = draw();
+    check.look(drawn, { module });
     // In the VAE's dtype, which may be the smaller one: the plan that drew it still holds its memory.
     const ordered = outputType === "pt" ? drawn : toNHWC(drawn);
     return linearCombination([[0.5, ordered]], { offset: 0.5, clamp: [0, 1] });
   });
-  if (outputType === "np" || outputType === "pt") {
-    try {
-      await device.synchronize();
-      return images;
-    } catch (error) {
-      images.dispose();
-      throw error;
-    }
-  }
+  const asTensor = outputType === "np" || outputType === "pt";
+  let done = false;
   try {
-    return RawImage.fromUnit(await images.data(), images.shape);
+    await check.expectFinite();
+    const result = asTensor ? images : RawImage.fromUnit(await images.data(), images.shape);
+    done = true;
+    return result;
   } finally {
-    images.dispose();
+    if (!asTensor || !done) images.dispose();
   }
 }

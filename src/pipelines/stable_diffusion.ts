@@ -14,6 +14,7 @@ import { Tensor } from "../tensor/tensor.js";
 import { checkInputs } from "./check_inputs.js";
 import { DiffusionPipeline, registerPipeline, type Components } from "./diffusion_pipeline.js";
 import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
+import { FiniteCheck } from "./finite_check.js";
 import { checkGenerators, initialNoise } from "./initial_noise.js";
 import { outputImages, type ImageOutputType } from "./output_images.js";
 import { Pace } from "./pace.js";
@@ -110,6 +111,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
 
     let embeds: PromptEmbeds | undefined;
     let latents: Tensor | undefined;
+    let check: FiniteCheck | undefined;
     try {
       // 3. Encode input prompt
       embeds = await encodePrompt(this, prompt, { ...options, guided: this.#guided });
@@ -125,17 +127,22 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
       );
 
       // 6. and 7. Denoising loop
-      latents = await this.#denoise(latents, embeds, timesteps, scheduler, { ...options, guidanceRescale });
+      check = new FiniteCheck(device, timesteps.length + 4);
+      check.look(embeds.positive, { module: "text_encoder" });
+      check.look(latents, { module: "latents" });
+      latents = await this.#denoise(latents, embeds, timesteps, scheduler, check, { ...options, guidanceRescale });
+      check.look(latents, { module: "scheduler" });
 
       // 8. Decode
       if (outputType === "latent") {
-        await device.synchronize(latents);
+        await check.expectFinite();
         const images = latents;
         latents = undefined;
         return { images, nsfwContentDetected: null };
       }
-      return { images: await this.decodeLatents(latents, outputType), nsfwContentDetected: null };
+      return { images: await this.#decode(latents, outputType, check), nsfwContentDetected: null };
     } finally {
+      check?.dispose();
       for (const tensor of [latents, embeds?.positive, embeds?.negative]) tensor?.dispose();
       scheduler.reset();
       device.trim();
@@ -170,6 +177,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     embeds: PromptEmbeds,
     timesteps: readonly number[],
     scheduler: Scheduler,
+    check: FiniteCheck,
     options: StableDiffusionOptions & { guidanceRescale: number },
   ): Promise<Tensor> {
     const { device, unet } = this;
@@ -196,6 +204,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
           const noise = guided
             ? guide(prediction, { scale: this.guidanceScale, rescale: guidanceRescale })
             : prediction;
+          check.look(noise, { module: "unet", step: i });
           // compute the previous noisy sample x_t -> x_t-1
           return scheduler.step(noise, t, current, { eta, generator }).prevSample;
         });
@@ -259,10 +268,20 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
    * Pictures of latents as `outputType: "latent"` returns them. Recorded though it runs once: the largest activations are
    * here, and planned memory is the tightest.
    * @param latents [batch, 4, height / 8, width / 8]; not disposed
+   * @throws NumericalError where the pictures are not finite
    */
   async decodeLatents(latents: Tensor, outputType: "np" | "pt"): Promise<Tensor>;
   async decodeLatents(latents: Tensor, outputType?: ImageOutputType): Promise<RawImage[] | Tensor>;
   async decodeLatents(latents: Tensor, outputType: ImageOutputType = "image"): Promise<RawImage[] | Tensor> {
+    const check = new FiniteCheck(this.device, 1);
+    try {
+      return await this.#decode(latents, outputType, check);
+    } finally {
+      check.dispose();
+    }
+  }
+
+  async #decode(latents: Tensor, outputType: ImageOutputType, check: FiniteCheck): Promise<RawImage[] | Tensor> {
     const { device, vae } = this;
     // This pipeline of diffusers knows nothing of the config's shift_factor.
     const scaled = linearCombination([[1 / vae.config.scaling_factor, latents]]);
@@ -270,7 +289,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     try {
       plan = Plan.attempt(device, [scaled], (z) => vae.decode(z).sample, { label: "vae decode" });
       const draw = (): Tensor => plan?.run([scaled]) ?? vae.decode(scaled).sample;
-      return await outputImages(device, draw, outputType);
+      return await outputImages(device, draw, outputType, check, "vae");
     } finally {
       plan?.dispose();
       scaled.dispose();

@@ -3,6 +3,7 @@ import { UNet2DModel } from "../nn/unet_2d.js";
 import type { Scheduler, StepOptions } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { DiffusionPipeline, type Components } from "./diffusion_pipeline.js";
+import { FiniteCheck } from "./finite_check.js";
 import { initialNoise } from "./initial_noise.js";
 import { outputImages, type ImageOutputType } from "./output_images.js";
 import { Pace } from "./pace.js";
@@ -79,14 +80,17 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
     const { device, unet } = this;
     this.interrupt = false;
     let image: Tensor | undefined;
+    let check: FiniteCheck | undefined;
     try {
       // Sample gaussian noise to begin loop
       image = initialNoise(device, shape, { generator, dtype: unet.dtype });
       scheduler.setTimesteps(numInferenceSteps as number);
-      image = await this.#denoise(image, scheduler, stepOptions, signal);
+      check = new FiniteCheck(device, scheduler.timesteps.length + 1);
+      image = await this.#denoise(image, scheduler, check, stepOptions, signal);
       const drawn = image;
-      return await outputImages(device, () => drawn, outputType);
+      return await outputImages(device, () => drawn, outputType, check, "scheduler");
     } finally {
+      check?.dispose();
       image?.dispose();
       scheduler.reset();
       device.trim();
@@ -95,18 +99,28 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
   }
 
   /** Disposes `noise`. */
-  async #denoise(noise: Tensor, scheduler: Scheduler, stepOptions: StepOptions, signal?: AbortSignal): Promise<Tensor> {
+  async #denoise(
+    noise: Tensor,
+    scheduler: Scheduler,
+    check: FiniteCheck,
+    stepOptions: StepOptions,
+    signal?: AbortSignal,
+  ): Promise<Tensor> {
     const { device, unet } = this;
     const bar = new ProgressBar(scheduler.timesteps.length, this.progressBarConfig);
     const pace = new Pace(device);
     let image = noise;
     try {
-      for (const t of scheduler.timesteps) {
+      for (const [step, t] of scheduler.timesteps.entries()) {
         signal?.throwIfAborted();
         if (this.interrupt) break;
         const current = image;
         // 1. predict noise model_output  2. compute previous image: x_t -> x_t-1
-        image = device.scope(() => scheduler.step(unet.forward(current, t).sample, t, current, stepOptions).prevSample);
+        image = device.scope(() => {
+          const noise = unet.forward(current, t).sample;
+          check.look(noise, { module: "unet", step });
+          return scheduler.step(noise, t, current, stepOptions).prevSample;
+        });
         current.dispose();
         await pace.step();
         bar.update();

@@ -44,3 +44,21 @@ export class GPUValidationError extends WebGPUDiffusersError {
     super("WD_VALIDATION", message);
   }
 }
+
+/** A model or a scheduler gave numbers that are infinite or none: no picture can be made of them. */
+export class NumericalError extends WebGPUDiffusersError {
+  /** The part of the pipeline that gave them first. */
+  readonly module: string;
+  /** The step of the denoising loop, from 0 on; undefined before and after it. */
+  readonly step: number | undefined;
+
+  constructor({ module, step }: { module: string; step?: number }) {
+    super(
+      "WD_NUMERICAL",
+      `${module}${step === undefined ? "" : `, step ${step}`}: numbers are infinite or NaN. ` +
+        `Use dtype "float32", a smaller guidanceScale, or check latents, embeddings and weights that you give.`,
+    );
+    this.module = module;
+    this.step = step;
+  }
+}
