@@ -1,7 +1,7 @@
 /** Base of the schedulers that live on the training timesteps and their ᾱ (DDPM, DDIM, PNDM, …). */
 import type { Tensor } from "../tensor/tensor.js";
 import { makeSchedule, type ScheduleConfig, type BetaSchedule } from "./betas.js";
-import { at } from "./checks.js";
+import { at, checkSet } from "./checks.js";
 import { noisyAt, velocityAt } from "./noising.js";
 import { Scheduler } from "./scheduler.js";
 
@@ -25,15 +25,9 @@ export abstract class AlphasScheduler<C extends ScheduleConfig = ScheduleConfig>
     return at(this.className, this.alphasCumprod, timestep);
   }
 
-  /** The steps set by `setTimesteps`, after checking that `timestep` is one of the schedule. */
-  protected checkTimestep(timestep: number): number {
-    if (this.numInferenceSteps === null)
-      throw new Error(`${this.className}.step: call setTimesteps first, the number of inference steps is not set`);
-    if (!this.timesteps.includes(timestep))
-      throw new RangeError(
-        `${this.className}.step: timestep ${timestep} is not in the schedule; take it from scheduler.timesteps`,
-      );
-    return this.numInferenceSteps;
+  /** The steps set by `setTimesteps`: where a step leads depends on them, and not on whether it begins on the schedule. */
+  protected get stepsSet(): number {
+    return checkSet(this.className, this.numInferenceSteps);
   }
 
   /** The sample itself: these models see it unscaled. */

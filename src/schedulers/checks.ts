@@ -9,6 +9,16 @@ export function checkSteps(className: string, n: number | null | undefined, most
   throw new RangeError(`${className}.setTimesteps: the number of steps must be a whole number ${range}, got ${n}`);
 }
 
+/** What `setTimesteps` has set. @throws Error before it */
+export function checkSet(className: string, numInferenceSteps: number | null): number {
+  if (numInferenceSteps !== null) return numInferenceSteps;
+  throw new Error(`${className}.step: call setTimesteps first, the number of inference steps is not set`);
+}
+
+/** The error for a timestep that the class cannot take, since the schedule lacks it. */
+export const offSchedule = (className: string, timestep: number): RangeError =>
+  new RangeError(`${className}: timestep ${timestep} is not in the schedule; take it from scheduler.timesteps`);
+
 /** Neither null nor undefined. */
 export const given = <T>(value: T | null | undefined): value is T => value !== null && value !== undefined;
 

@@ -45,7 +45,7 @@ export class DDIMScheduler extends AlphasScheduler<DDIMConfig> {
   /** Formulas (12) and (16) of the paper; with eta = 1 this is DDPM. */
   step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
     const { config, className } = this;
-    const n = this.checkTimestep(timestep);
+    const n = this.stepsSet;
     checkShapes(className, modelOutput, sample);
     const { eta = 0, useClippedModelOutput = false, generator, varianceNoise } = options;
     if (eta > 0 && generator && varianceNoise)

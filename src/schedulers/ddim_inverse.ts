@@ -43,7 +43,7 @@ export class DDIMInverseScheduler extends AlphasScheduler<DDIMInverseConfig> {
   /** One step towards the noise: `prevSample` is the sample at `timestep`, noisier than the one given. */
   step(modelOutput: Tensor, timestep: number, sample: Tensor): StepResult {
     const { className, config } = this;
-    const n = this.checkTimestep(timestep);
+    const n = this.stepsSet;
     checkShapes(className, modelOutput, sample);
     const train = config.num_train_timesteps;
     const present = Math.min(timestep - Math.floor(train / n), train - 1);

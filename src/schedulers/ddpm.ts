@@ -1,7 +1,7 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
 import { BETA_DEFAULTS } from "./betas.js";
-import { checkDescending, checkScheduleOptions, countSteps } from "./checks.js";
+import { checkDescending, checkScheduleOptions, countSteps, offSchedule } from "./checks.js";
 import { ddpmUpdate } from "./ddpm_formulas.js";
 import { drawNoise } from "./noise.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
@@ -44,10 +44,12 @@ export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
     this.numInferenceSteps = n;
   }
 
-  /** The timestep after `timestep`: -1 after the last. */
+  /** The timestep after `timestep`: -1 after the last. @throws RangeError for one that is not in the schedule */
   previousTimestep(timestep: number): number {
     if (this.numInferenceSteps === null) return timestep - 1;
-    return this.timesteps[this.timesteps.indexOf(timestep) + 1] ?? -1;
+    const index = this.timesteps.indexOf(timestep);
+    if (index < 0) throw offSchedule(this.className, timestep);
+    return this.timesteps[index + 1] ?? -1;
   }
 
   /** Formulas (6) and (7), with the variance that the config names. */
@@ -58,7 +60,6 @@ export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
     { generator, varianceNoise }: StepOptions = {},
   ): StepResult {
     const { className, config } = this;
-    this.checkTimestep(timestep);
     const previous = this.previousTimestep(timestep);
     const update = {
       alpha: this.alphaAt(timestep),

@@ -1,7 +1,7 @@
 /** What the schedulers of consistency-distilled models share (LCM, TCD): few steps, picked from the teacher's. */
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS, makeSchedule } from "./betas.js";
-import { at, checkDescending, countSteps } from "./checks.js";
+import { at, checkDescending, checkSet, countSteps } from "./checks.js";
 import { IndexedScheduler } from "./indexed_scheduler.js";
 import { noisyAt, velocityAt } from "./noising.js";
 import type { ScheduleOptions } from "./scheduler.js";
@@ -106,6 +106,12 @@ export abstract class DistilledScheduler extends IndexedScheduler<DistilledConfi
     ].filter((doubt) => doubt !== false);
     if (doubts.length > 0)
       console.warn(`${className}.setTimesteps: the result may be unexpected: ${doubts.join("; ")}`);
+  }
+
+  /** As diffusers' classes these go on after the last step, where the caller names the timestep. */
+  protected override indexOfStep(timestep: number): number {
+    checkSet(this.className, this.numInferenceSteps);
+    return this.currentIndex(timestep);
   }
 
   /** The timestep after `index`, or null after the last. */

@@ -45,7 +45,6 @@ export class DPMSolverSDEScheduler extends DiscreteScheduler<DPMSolverSDEConfig>
   constructor(options: Partial<DPMSolverSDEConfig> = {}) {
     super(options);
     this.setTimesteps(this.config.num_train_timesteps);
-    this.numInferenceSteps = null;
   }
 
   /** n steps run the model 2n - 1 times. */

@@ -36,6 +36,8 @@ export type EDMDPMSolverMultistepConfig = typeof defaults;
 export class EDMDPMSolverMultistepScheduler extends EDMScheduler<EDMDPMSolverMultistepConfig> {
   static override readonly className: string = "EDMDPMSolverMultistepScheduler";
   static override readonly defaults = defaults;
+  protected override readonly needsSetTimesteps = true;
+  protected override readonly offSchedule = "last";
   readonly #outputs = new History(this.config.solver_order);
 
   constructor(options: Partial<EDMDPMSolverMultistepConfig> = {}) {

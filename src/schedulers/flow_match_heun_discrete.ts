@@ -18,6 +18,7 @@ export class FlowMatchHeunDiscreteScheduler extends FlowScheduler<FlowMatchHeunD
   static override readonly className: string = "FlowMatchHeunDiscreteScheduler";
   static override readonly defaults = defaults;
   override readonly order = 2;
+  protected override readonly needsSetTimesteps = true;
   /** Sample and derivative of the first half of a step, while the second is due, and the length of the step. */
   readonly #start = new Slot();
   readonly #derivative = new Slot();

@@ -41,6 +41,13 @@ export abstract class FlowScheduler<C extends FlowConfig = FlowConfig> extends I
     this.sigmaMax = this.sigmas[0];
   }
 
+  /** The training levels, on which a run may walk before `setTimesteps`, have none after the last. */
+  protected override indexOfStep(timestep: number): number {
+    const index = super.indexOfStep(timestep);
+    if (index + 1 < this.sigmas.length) return index;
+    throw new RangeError(`${this.className}.step: no level follows timestep ${timestep}; call setTimesteps first`);
+  }
+
   /** The sample itself: these models see it unscaled. */
   scaleModelInput(sample: Tensor, _timestep?: number): Tensor {
     return sample;

@@ -39,7 +39,6 @@ export class HeunDiscreteScheduler extends DiscreteScheduler<HeunDiscreteConfig>
   constructor(options: Partial<HeunDiscreteConfig> = {}) {
     super(options, ["linear", "scaled_linear", "squaredcos_cap_v2", "exp"]);
     this.setTimesteps(this.config.num_train_timesteps);
-    this.numInferenceSteps = null;
   }
 
   /** n steps run the model 2n - 1 times. */

@@ -1,7 +1,12 @@
 /** Base of the schedulers that count the steps of a run instead of looking up each timestep. */
+import { checkSet, offSchedule } from "./checks.js";
 import { Scheduler } from "./scheduler.js";
 
 export abstract class IndexedScheduler<C extends object = object> extends Scheduler<C> {
+  /** Whether `step` must come after `setTimesteps`. Otherwise it can walk the schedule that the constructor made. */
+  protected readonly needsSetTimesteps: boolean = false;
+  /** What becomes of a timestep that is not in the schedule: diffusers' solvers take the last index, the others raise. */
+  protected readonly offSchedule: "refused" | "last" = "refused";
   #stepIndex: number | null = null;
   #beginIndex: number | null = null;
 
@@ -33,14 +38,14 @@ export abstract class IndexedScheduler<C extends object = object> extends Schedu
   /**
    * Index of a timestep in the schedule; of a repeated one the second, so that a run that begins in the middle of a
    * schedule of order 2 does not begin with half a step.
+   * @throws RangeError for one that is not in the schedule, where the class does not take the last index for it
    */
   indexForTimestep(timestep: number, schedule: readonly number[] = this.timesteps): number {
+    if (!Number.isFinite(timestep)) throw offSchedule(this.className, timestep);
     const t = Math.fround(timestep);
     const first = schedule.findIndex((other) => Math.fround(other) === t);
-    if (first < 0)
-      throw new RangeError(
-        `${this.className}: timestep ${timestep} is not in the schedule; take it from scheduler.timesteps`,
-      );
+    if (first < 0 && this.offSchedule === "last") return this.timesteps.length - 1;
+    if (first < 0) throw offSchedule(this.className, timestep);
     const second = schedule.findIndex((other, i) => i > first && Math.fround(other) === t);
     return second < 0 ? first : second;
   }
@@ -51,10 +56,9 @@ export abstract class IndexedScheduler<C extends object = object> extends Schedu
     return this.#stepIndex;
   }
 
-  /** As `currentIndex`, for `step`. @throws Error before `setTimesteps` and after the last step */
+  /** As `currentIndex`, for `step`. @throws Error after the last step, and before `setTimesteps` where it must be called */
   protected indexOfStep(timestep: number): number {
-    if (this.numInferenceSteps === null)
-      throw new Error(`${this.className}.step: call setTimesteps first, the number of inference steps is not set`);
+    if (this.needsSetTimesteps) checkSet(this.className, this.numInferenceSteps);
     const index = this.currentIndex(timestep);
     if (index < this.timesteps.length) return index;
     throw new RangeError(

@@ -23,7 +23,6 @@ export class IPNDMScheduler extends IndexedScheduler<IPNDMConfig> {
   constructor(options: Partial<IPNDMConfig> = {}) {
     super(options);
     this.setTimesteps(checkSteps(this.className, this.config.num_train_timesteps, 1e6));
-    this.numInferenceSteps = null;
   }
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {

@@ -50,7 +50,6 @@ export abstract class KDPM2Scheduler extends DiscreteScheduler<KDPM2Config> {
   constructor(options: Partial<KDPM2Config> = {}) {
     super(options);
     this.setTimesteps(this.config.num_train_timesteps);
-    this.numInferenceSteps = null;
   }
 
   /** The levels of the second halves, one per level of `sigmas`. */

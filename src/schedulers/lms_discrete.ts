@@ -29,7 +29,6 @@ export class LMSDiscreteScheduler extends DiscreteScheduler<LMSDiscreteConfig> {
   constructor(options: Partial<LMSDiscreteConfig> = {}) {
     super(options);
     this.setTimesteps(this.config.num_train_timesteps);
-    this.numInferenceSteps = null;
   }
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {

@@ -71,7 +71,7 @@ export class PNDMScheduler extends AlphasScheduler<PNDMConfig> {
 
   /** One of the four evaluations of a pseudo Runge-Kutta step, formula (13). */
   stepPrk(modelOutput: Tensor, timestep: number, sample: Tensor): StepResult {
-    const n = this.checkTimestep(timestep);
+    const n = this.stepsSet;
     checkShapes(this.className, modelOutput, sample);
     if (this.counter >= this.prkTimesteps.length)
       throw new Error(`${this.className}.stepPrk: no Runge-Kutta timestep is left, ${this.counter} steps are done`);
@@ -96,7 +96,7 @@ export class PNDMScheduler extends AlphasScheduler<PNDMConfig> {
 
   /** A step of the pseudo linear multistep method over up to four outputs, formula (12). */
   stepPlms(modelOutput: Tensor, timestep: number, sample: Tensor): StepResult {
-    const n = this.checkTimestep(timestep);
+    const n = this.stepsSet;
     checkShapes(this.className, modelOutput, sample);
     if (!this.config.skip_prk_steps && this.#outputs.length < 3)
       throw new Error(
@@ -126,7 +126,7 @@ export class PNDMScheduler extends AlphasScheduler<PNDMConfig> {
     const { from, to } = evaluation;
     const alphas = {
       alpha: this.alphaAt(from),
-      alphaPrevious: to >= 0 ? this.alphaAt(to) : this.finalAlphaCumprod,
+      alphaPrevious: to < 0 ? this.finalAlphaCumprod : this.alphaAt(to),
     };
     return pndmPreviousSample(this.className, this.config.prediction_type, alphas, evaluation);
   }

@@ -69,11 +69,6 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
     return this.stepPred(modelOutput, timestep, sample, options);
   }
 
-  #checkReady(method: string): void {
-    if (this.numInferenceSteps === null)
-      throw new Error(`${this.className}.${method}: call setTimesteps and setSigmas first`);
-  }
-
   /** Reverse diffusion: from the level at `timestep` to the one below. `prevSampleMean` is without the noise. */
   stepPred(
     modelOutput: Tensor,
@@ -81,7 +76,6 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
     sample: Tensor,
     { generator, varianceNoise }: StepOptions = {},
   ): StepResult {
-    this.#checkReady("stepPred");
     checkShapes(this.className, modelOutput, sample);
     const at = { sigmas: this.discreteSigmas, steps: this.timesteps.length, timestep };
     return sample.device.scope(() =>
@@ -91,7 +85,6 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
 
   /** Langevin dynamics at one level: the signal-to-noise ratio `snr` fixes the size of the step. */
   stepCorrect(modelOutput: Tensor, sample: Tensor, { generator }: StepOptions = {}): StepResult {
-    this.#checkReady("stepCorrect");
     checkShapes(this.className, modelOutput, sample);
     const noise = drawNoiseData(sample, generator);
     return sample.device.scope(() => ({ prevSample: veCorrect(this.config.snr, modelOutput, sample, noise) }));

@@ -37,6 +37,8 @@ export interface SolverConfig extends BetaConfig, SigmaShapeConfig {
 export const X0_PREDICTIONS = ["epsilon", "sample", "v_prediction", "flow_prediction"] as const;
 
 export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> extends SigmasScheduler<C> {
+  protected override readonly needsSetTimesteps = true;
+  protected override readonly offSchedule = "last";
   readonly betas: Float32Array;
   readonly alphasCumprod: Float32Array;
   readonly initNoiseSigma: number = 1;

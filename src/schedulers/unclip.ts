@@ -2,7 +2,7 @@ import { learnedNoise } from "../tensor/ops/learned_noise.js";
 import { slice } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
-import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { at, checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
 import { oneOf } from "./config.js";
 import { drawNoise } from "./noise.js";
 import { boundedX0, isBounded, linear, predictX0 } from "./prediction.js";
@@ -41,12 +41,11 @@ export class UnCLIPScheduler extends AlphasScheduler<UnCLIPConfig> {
   /** @param options `prevTimestep`: the timestep that follows, `timestep - 1` unless told */
   step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
     const { className, config } = this;
-    this.checkTimestep(timestep);
     const previous = options.prevTimestep ?? timestep - 1;
     const alpha = this.alphaAt(timestep);
     const alphaPrevious = previous >= 0 ? this.alphaAt(previous) : 1;
     // In float32 as in diffusers: at the noisy end 1 - beta is all rounding, and the sample is scaled by it.
-    const beta = previous === timestep - 1 ? this.betas[timestep] : f32(1 - f32(alpha / alphaPrevious));
+    const beta = previous === timestep - 1 ? at(className, this.betas, timestep) : f32(1 - f32(alpha / alphaPrevious));
     const rates = { alpha: Math.sqrt(alpha), sigma: Math.sqrt(1 - alpha), known: ["epsilon", "sample"] as const };
     return sample.device.scope(() => {
       const [mean, learned] = this.#split(modelOutput, sample);

@@ -34,21 +34,15 @@ describe("errors", () => {
     x.dispose();
   });
 
-  test("step before setTimesteps, off the schedule, and with other shapes", async () => {
+  test("step with other shapes", async () => {
     const x = await zeros([1, 4, 2, 2]);
     const y = await zeros([1, 4, 2, 4]);
     for (const name of schedulerNames()) {
       const Class = schedulerClass(name);
       const scheduler = new Class();
-      const first = scheduler.timesteps[0];
-      expect(() => scheduler.step(x, first, x)).toThrow(/setTimesteps/);
       scheduler.setTimesteps(4);
       expect(() => scheduler.step(x, scheduler.timesteps[0], y)).toThrow(
         /same shape, got \[1, 4, 2, 2\] and \[1, 4, 2, 4\]/,
-      );
-      scheduler.reset();
-      expect(() => scheduler.step(x, 123456.5, x)).toThrow(
-        name === "ScoreSdeVeScheduler" ? /whole numbers/ : /not in the schedule/,
       );
       scheduler.reset();
     }

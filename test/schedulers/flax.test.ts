@@ -294,9 +294,11 @@ describe("where diffusers' Flax classes are wrong", () => {
     for (const name of flaxSchedulerNames().slice(0, 6)) {
       const scheduler = make(name, SD15);
       const created = scheduler.createState();
-      expect(() => scheduler.step(created, x, 999, x)).toThrow(/setTimesteps first/);
+      // Where Python computes something the other classes do so too: off_schedule.test.ts.
+      if (name !== "FlaxDDPMScheduler") expect(() => scheduler.step(created, x, 999, x)).toThrow(/setTimesteps first/);
       const state = scheduler.setTimesteps(created, 10);
-      expect(() => scheduler.step(state, x, 17, x)).toThrow(/timestep 17 is not in the schedule/);
+      if (/LMS|Euler/.test(name))
+        expect(() => scheduler.step(state, x, 17, x)).toThrow(/timestep 17 is not in the schedule/);
       expect(() => scheduler.step(state, short, state.timesteps[0], x)).toThrow(/same shape/);
     }
     for (const tensor of [x, short]) tensor.dispose();

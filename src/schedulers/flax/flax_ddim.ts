@@ -1,6 +1,6 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
-import { checkShapes } from "../checks.js";
+import { checkSet, checkShapes } from "../checks.js";
 import { ddimUpdate } from "../ddim_formulas.js";
 import { spacedTimesteps } from "../spacing.js";
 import {
@@ -61,9 +61,8 @@ export class FlaxDDIMScheduler extends FlaxDiffusionScheduler<FlaxDDIMConfig, DD
     options: FlaxStepOptions = {},
   ): FlaxStepResult<DDIMSchedulerState> {
     const { className, config } = this;
-    this.indexOf(state, timestep);
     checkShapes(className, modelOutput, sample);
-    const previous = timestep - Math.floor(config.num_train_timesteps / (state.numInferenceSteps as number));
+    const previous = timestep - Math.floor(config.num_train_timesteps / checkSet(className, state.numInferenceSteps));
     const { clip_sample, clip_sample_range } = config;
     const update = {
       alpha: this.alphaAt(state, timestep),

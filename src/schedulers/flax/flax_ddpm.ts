@@ -20,7 +20,7 @@ export type DDPMSchedulerState = FlaxDiffusionState;
 /**
  * Denoising diffusion probabilistic models (Ho et al. 2020, arXiv 2006.11239), stateless. diffusers: scheduling_ddpm_flax.py,
  * which always steps from t to t - 1, whatever the schedule; here a step leads to the next timestep of the schedule, as in
- * the stateful class, so that fewer steps than in training give pictures too.
+ * the stateful class, so that fewer steps than in training give pictures too. Off the schedule it leads to t - 1.
  */
 export class FlaxDDPMScheduler extends FlaxDiffusionScheduler<FlaxDDPMConfig, DDPMSchedulerState> {
   static override readonly className: string = "FlaxDDPMScheduler";
@@ -41,6 +41,12 @@ export class FlaxDDPMScheduler extends FlaxDiffusionScheduler<FlaxDDPMConfig, DD
     return this.replace(state, { numInferenceSteps: n, timesteps: spacedTimesteps(this.className, spacing, n) });
   }
 
+  /** The timestep after `timestep`: -1 after the last, and the next lower one for one that is not in the schedule. */
+  #previousTimestep({ timesteps }: DDPMSchedulerState, timestep: number): number {
+    const index = timesteps.indexOf(timestep);
+    return index < 0 ? timestep - 1 : (timesteps[index + 1] ?? -1);
+  }
+
   /** @param options `key`: of this step's noise; the last step (timestep 0) adds none */
   step(
     state: DDPMSchedulerState,
@@ -50,10 +56,10 @@ export class FlaxDDPMScheduler extends FlaxDiffusionScheduler<FlaxDDPMConfig, DD
     options: FlaxStepOptions = {},
   ): FlaxStepResult<DDPMSchedulerState> {
     const { config, className } = this;
-    const next = state.timesteps[this.indexOf(state, timestep) + 1] as number | undefined;
+    const previous = this.#previousTimestep(state, timestep);
     const update = {
       alpha: this.alphaAt(state, timestep),
-      alphaPrevious: next === undefined ? 1 : this.alphaAt(state, next),
+      alphaPrevious: previous >= 0 ? this.alphaAt(state, previous) : 1,
       predictionType: config.prediction_type,
       varianceType: config.variance_type,
       clip: { clip_sample: config.clip_sample },

@@ -2,7 +2,7 @@
 import { normal, PRNGKey, foldIn, split, type JAXKey } from "../../tensor/random_jax.js";
 import { Tensor } from "../../tensor/tensor.js";
 import { makeSchedule, type BetaConfig } from "../betas.js";
-import { at, checkSteps } from "../checks.js";
+import { at, checkSet, checkSteps } from "../checks.js";
 import { noisyAt, velocityAt } from "../noising.js";
 import { FlaxScheduler, type FlaxState } from "./flax_scheduler.js";
 import { frozen } from "./flax_state.js";
@@ -62,8 +62,9 @@ export abstract class FlaxDiffusionScheduler<
   /**
    * One step of denoising. Nothing of `state` changes.
    * @param modelOutput what the model said of `scaleModelInput(state, sample, timestep)`
-   * @param timestep one of `state.timesteps`
-   * @throws RangeError for another timestep or shape, Error before `setTimesteps`
+   * @param timestep one of `state.timesteps`; DDIM, DDPM, PNDM and DPM-Solver take other training timesteps too, as in
+   *   diffusers
+   * @throws RangeError for another timestep or shape, Error before `setTimesteps` (but for DDPM)
    */
   abstract step(
     state: S,
@@ -108,8 +109,7 @@ export abstract class FlaxDiffusionScheduler<
 
   /** Index of a timestep in the schedule, the first where it comes twice. */
   protected indexOf({ timesteps, numInferenceSteps }: S, timestep: number, method = "step"): number {
-    if (numInferenceSteps === null && method === "step")
-      throw new Error(`${this.className}.step: the number of inference steps is not set, call setTimesteps first`);
+    if (method === "step") checkSet(this.className, numInferenceSteps);
     const index = timesteps.indexOf(timestep);
     if (index >= 0) return index;
     throw new RangeError(

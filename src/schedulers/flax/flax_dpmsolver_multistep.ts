@@ -1,6 +1,6 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
-import { at, checkShapes } from "../checks.js";
+import { at, checkSet, checkShapes } from "../checks.js";
 import { oneOf, translated } from "../config.js";
 import {
   DPM_SOLVERS,
@@ -109,17 +109,19 @@ export class FlaxDPMSolverMultistepScheduler extends FlaxDiffusionScheduler<
     sample: Tensor,
   ): FlaxStepResult<DPMSolverMultistepSchedulerState> {
     const { config } = this;
-    const index = this.indexOf(state, timestep);
+    checkSet(this.className, state.numInferenceSteps);
+    // As in diffusers a timestep off the schedule is a first one, but for the level of the model's output.
+    const index = Math.max(0, state.timesteps.indexOf(timestep));
     checkShapes(this.className, modelOutput, sample);
     const { timesteps, modelOutputs } = state;
     const position = { index, steps: timesteps.length, remembered: modelOutputs.length, endsAtZero: false };
     const order = multistepOrder({ ...config, euler_at_final: false }, position);
     const prevTimestep = timesteps[index + 1] ?? 0;
-    const levels = [prevTimestep, ...timesteps.slice(Math.max(0, index + 1 - order), index + 1).reverse()].map((t) =>
-      this.#level(state, t),
-    );
+    // Before the first timestep comes the last, as JAX counts: seen after a step off the schedule only.
+    const earlier = Array.from({ length: order }, (_, k) => timesteps.at(index - k) ?? 0);
+    const levels = [prevTimestep, ...earlier].map((t) => this.#level(state, t));
     return sample.device.scope(() => {
-      const converted = this.#convert(levels[1], modelOutput, sample).toTensor();
+      const converted = this.#convert(this.#level(state, timestep), modelOutput, sample).toTensor();
       const outputs = [...modelOutputs, converted].slice(-config.solver_order);
       const method = { algorithm: this.#algorithm, solver: this.#solver, order };
       const update = multistepUpdate(method, levels, [...outputs].reverse(), { x: sample, noise: null });
@@ -130,7 +132,8 @@ export class FlaxDPMSolverMultistepScheduler extends FlaxDiffusionScheduler<
   }
 
   #level({ alphaT, sigmaT, lambdaT }: DPMSolverMultistepSchedulerState, t: number): Level {
-    return { alpha: at(this.className, alphaT, t), sigma: sigmaT[t], lambda: lambdaT[t] };
+    const [alpha, sigma, lambda] = [alphaT, sigmaT, lambdaT].map((table) => at(this.className, table, t));
+    return { alpha, sigma, lambda };
   }
 
   /** x0 or the noise, whichever the algorithm works on. */

@@ -1,6 +1,6 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
-import { checkShapes } from "../checks.js";
+import { checkSet, checkShapes } from "../checks.js";
 import { linear } from "../prediction.js";
 import {
   linearMultistep,
@@ -145,10 +145,9 @@ export class FlaxPNDMScheduler extends FlaxDiffusionScheduler<FlaxPNDMConfig, PN
     timestep: number,
     sample: Tensor,
   ): { counter: number; prk: readonly number[]; whole: number; half: number } {
-    this.indexOf(state, timestep);
     checkShapes(this.className, modelOutput, sample);
     const { counter, prkTimesteps, numInferenceSteps } = state;
-    const stride = pndmStride(this.config.num_train_timesteps, numInferenceSteps as number);
+    const stride = pndmStride(this.config.num_train_timesteps, checkSet(this.className, numInferenceSteps));
     return { counter: counter ?? 0, prk: prkTimesteps ?? [], ...stride };
   }
 
@@ -160,7 +159,7 @@ export class FlaxPNDMScheduler extends FlaxDiffusionScheduler<FlaxPNDMConfig, PN
     const { from, to } = evaluation;
     const alphas = {
       alpha: this.alphaAt(state, from),
-      alphaPrevious: to >= 0 ? this.alphaAt(state, to) : state.finalAlphaCumprod,
+      alphaPrevious: to < 0 ? state.finalAlphaCumprod : this.alphaAt(state, to),
     };
     return pndmPreviousSample(this.className, this.config.prediction_type, alphas, evaluation);
   }
