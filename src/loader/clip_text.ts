@@ -40,26 +40,30 @@ export interface AddedToken {
   single_word: boolean;
 }
 
-/** Finds added tokens, leftmost first, the longest of those. */
+const IS_SPACE = new RegExp(`^[${SPACE}]$`);
+
+/** Finds added tokens, leftmost first, the longest of those; what `lstrip` and `rstrip` cut off goes with them. */
 export class AddedTokens {
   readonly #pattern: RegExp | null;
   readonly #ids = new Map<string, number>();
+  /** By the number of the pattern's group. */
+  readonly #lstrip: readonly boolean[];
 
   /** @param tokens with their ids, all of one kind; `prepare` is what the text has gone through */
   constructor(tokens: readonly (readonly [AddedToken, number])[], prepare: (text: string) => string) {
-    const alternatives: [content: string, source: string][] = [];
-    for (const [token, id] of tokens) {
+    const alternatives: { content: string; source: string; lstrip: boolean }[] = [];
+    for (const [{ lstrip, rstrip, single_word: single, ...token }, id] of tokens) {
       const content = prepare(token.content);
       if (content === "") continue;
       this.#ids.set(content, id);
       // Not the hyphen of names such as <cat-toy>: "\-" is an error there.
       const source = `(${content.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")})`;
-      const [before, after] = token.single_word ? ["(?<![\\p{L}\\p{N}_])", "(?![\\p{L}\\p{N}_])"] : ["", ""];
-      const [left, right] = [token.lstrip ? `[${SPACE}]*` : "", token.rstrip ? `[${SPACE}]*` : ""];
-      alternatives.push([content, left + before + source + after + right]);
+      const [before, after] = single ? ["(?<![\\p{L}\\p{N}_])", "(?![\\p{L}\\p{N}_])"] : ["", ""];
+      alternatives.push({ content, source: before + source + after + (rstrip ? `[${SPACE}]*` : ""), lstrip });
     }
-    alternatives.sort(([a], [b]) => b.length - a.length);
-    this.#pattern = alternatives.length ? new RegExp(alternatives.map(([, source]) => source).join("|"), "gu") : null;
+    alternatives.sort((a, b) => b.content.length - a.content.length);
+    this.#lstrip = [false, ...alternatives.map(({ lstrip }) => lstrip)];
+    this.#pattern = alternatives.length ? new RegExp(alternatives.map(({ source }) => source).join("|"), "gu") : null;
   }
 
   /** The text's pieces in order: a number for a token found, a string for the text between. */
@@ -68,9 +72,12 @@ export class AddedTokens {
     const pieces: (string | number)[] = [];
     let position = 0;
     for (const match of text.matchAll(this.#pattern)) {
-      if (match.index > position) pieces.push(text.slice(position, match.index));
-      const content = match.slice(1).find((group) => group !== undefined) ?? "";
-      pieces.push(this.#ids.get(content) as number);
+      const group = match.findIndex((content, i) => i > 0 && content !== undefined);
+      let start = match.index;
+      // Not in the pattern: it would try each space of a long run as the first one, and walk the rest of the run each time.
+      if (this.#lstrip[group]) while (start > position && IS_SPACE.test(text[start - 1])) start--;
+      if (start > position) pieces.push(text.slice(position, start));
+      pieces.push(this.#ids.get(match[group]) as number);
       position = match.index + match[0].length;
     }
     if (position < text.length) pieces.push(text.slice(position));

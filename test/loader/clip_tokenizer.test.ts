@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import { AddedTokens } from "../../src/loader/clip_text.js";
 import { CLIPTokenizer } from "../../src/loader/clip_tokenizer.js";
 import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import type { Repository } from "../../src/loader/repository.js";
@@ -189,6 +190,33 @@ describe("other files", () => {
     expect(tokenizer.encode("a <cat-toy>  cat <Cat-Toy> <DOG>")).toEqual([
       ...[2512, 320, 2514, 2368, 283, 2368, 268, 580, 344, 285, 2515, 2513],
     ]);
+  });
+
+  test("lstrip and rstrip take the spaces beside a token, those of another token excepted", () => {
+    const plain = { normalized: false, lstrip: false, rstrip: false, single_word: false };
+    const tokens = new AddedTokens(
+      [
+        [{ ...plain, content: "<x>", lstrip: true }, 7],
+        [{ ...plain, content: "<y>", rstrip: true }, 8],
+        [{ ...plain, content: "<w>", lstrip: true, single_word: true }, 9],
+        [{ ...plain, content: "<x><x>" }, 10],
+      ],
+      (text) => text,
+    );
+    expect(tokens.split("a \u3000<x> b<x><y>  <x>c  <w>d \u0085<w>\t<x>")).toEqual([
+      ...["a", 7, " b", 7, 8, 7, "c  <w>d", 9, 7],
+    ]);
+    expect(tokens.split("a <x><x>")).toEqual(["a ", 10]); // the longest at a place, as in the tokenizers library
+  });
+
+  test("lstrip takes no longer than a long run of spaces is", () => {
+    const token = { content: "<x>", normalized: false, lstrip: true, rstrip: false, single_word: false };
+    const tokens = new AddedTokens([[token, 7]], (text) => text);
+    const spaces = " ".repeat(1e5);
+    const start = performance.now();
+    expect(tokens.split(spaces)).toEqual([spaces]);
+    expect(tokens.split(`a${spaces}<x>${spaces}<x>`)).toEqual(["a", 7, 7]);
+    expect(performance.now() - start).toBeLessThan(2000); // 5 ms; it was 19 s
   });
 
   test("the embedded model's", async () => {
