@@ -40,7 +40,7 @@ export async function withPipeline<T>(
   { model = EMBEDDED_MODEL, dtype, signal }: ModelOptions,
   work: (pipeline: StableDiffusionPipeline) => Promise<T>,
 ): Promise<T> {
-  const repository = await openRepository(model); // a wrong folder needs no GPU to be told
+  const repository = await openRepository(model, { signal }); // a wrong folder needs no GPU to be told
   return withDevice(async (device) => {
     const options = { device, dtype, signal };
     return work(await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(repository, options));

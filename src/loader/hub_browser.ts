@@ -16,7 +16,8 @@ import {
 import { systemClock, type Clock } from "./hub_retry.js";
 import { checkPath } from "./paths.js";
 import { unreadPickle } from "./pickles.js";
-import type { Repository, RepositoryFile } from "./repository.js";
+import type { OpenOptions, Repository, RepositoryFile } from "./repository.js";
+import { eitherSignal } from "./signals.js";
 import { URLRepository } from "./url_repository.js";
 
 /** For tests. */
@@ -96,9 +97,10 @@ class BrowserRepository implements Repository {
     return this.#missing.get(path);
   }
 
-  async open(path: string): Promise<RepositoryFile | null> {
-    const { cache, hub, commit, offline } = this.#parts;
+  async open(path: string, { signal }: OpenOptions = {}): Promise<RepositoryFile | null> {
+    const { cache, commit, offline } = this.#parts;
     checkPath(path);
+    const hub = { ...this.#parts.hub, signal: eitherSignal(this.#parts.hub.signal, signal) };
     hub.signal?.throwIfAborted();
     const url = fileURL(hub, commit, path);
     const kept = noteOf(await cache?.readNote(url));
@@ -112,9 +114,9 @@ class BrowserRepository implements Repository {
       this.#missing.set(path, `it is not in the browser's cache, and ${offline}`);
       return null;
     }
-    if (!cache) return this.#byRanges(path);
+    if (!cache) return this.#byRanges(path, hub);
     const where = `${path} of ${this.name}`;
-    const file = await this.#ask(path, where);
+    const file = await this.#ask(path, where, hub);
     if (file === null) {
       await cache.writeNote(url, "absent").catch(() => undefined);
       return this.#absent(path);
@@ -134,16 +136,15 @@ class BrowserRepository implements Repository {
       if (!(error instanceof StorageFullError)) throw error;
       console.warn(`${where}: the browser does not keep it (${error.message}); it is read from the hub each time.`);
       await deletePieces({ cache, ...file });
-      return this.#byRanges(path);
+      return this.#byRanges(path, hub);
     }
     this.#report("done", path, size, size);
     return new PieceFile(url, size, cache, file.hash);
   }
 
   /** Hash and size from the hub's API; the headers of the redirect to the CDN, where Python finds them, are not shown. */
-  async #ask(path: string, where: string): Promise<{ hash: string; size: number } | null> {
-    const { hub, commit } = this.#parts;
-    const api = `${hub.endpoint}/api/models/${hub.id}/paths-info/${commit}`;
+  async #ask(path: string, where: string, hub: Hub): Promise<{ hash: string; size: number } | null> {
+    const api = `${hub.endpoint}/api/models/${hub.id}/paths-info/${this.#parts.commit}`;
     const answer: unknown = await (
       await fetchJSON(hub, api, where, { body: JSON.stringify({ paths: [path] }) })
     ).json();
@@ -158,15 +159,14 @@ class BrowserRepository implements Repository {
   }
 
   /** Nothing is kept. */
-  async #byRanges(path: string): Promise<RepositoryFile | null> {
-    const { hub, commit } = this.#parts;
+  async #byRanges(path: string, hub: Hub): Promise<RepositoryFile | null> {
     const { fetch, token, signal } = hub;
     const authorized: typeof fetch = (url, init) => {
       const headers = new Headers(init?.headers);
       if (token !== undefined) headers.set("Authorization", `Bearer ${token}`);
       return fetch(url, { ...init, headers });
     };
-    const base = new URL(`${hub.endpoint}/${hub.id}/resolve/${commit}/`);
+    const base = new URL(`${hub.endpoint}/${hub.id}/resolve/${this.#parts.commit}/`);
     const repository = new URLRepository(base, { fetch: authorized, signal });
     const file = await repository.open(path);
     if (!file) this.#missing.set(path, repository.whyMissing(path) ?? "there is no such file");

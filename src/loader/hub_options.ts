@@ -30,6 +30,7 @@ export interface HubOptions {
   cacheDir?: string;
   /** Takes cached files only and never touches the network; so does HF_HUB_OFFLINE=1. */
   localFilesOnly?: boolean;
+  /** Ends the call with its reason, downloads included. */
   signal?: AbortSignal;
   progressCallback?: (progress: LoadProgress) => void;
 }

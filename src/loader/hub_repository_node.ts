@@ -20,7 +20,8 @@ import {
 import { systemClock, TRIES, type Clock } from "./hub_retry.js";
 import { checkPath } from "./paths.js";
 import { unreadPickle } from "./pickles.js";
-import type { Repository, RepositoryFile } from "./repository.js";
+import type { OpenOptions, Repository, RepositoryFile } from "./repository.js";
+import { eitherSignal, untilAborted } from "./signals.js";
 import { Turns } from "./turns.js";
 
 /** Tries to learn the newest commit when an older one is cached and can be used instead. */
@@ -109,10 +110,10 @@ class HubRepository implements Repository {
     return this.#missing.get(path);
   }
 
-  async open(path: string): Promise<RepositoryFile | null> {
-    const { cache, commit, offline, hub } = this.#parts;
+  async open(path: string, { signal }: OpenOptions = {}): Promise<RepositoryFile | null> {
+    const { cache, commit, offline } = this.#parts;
     checkPath(path);
-    hub.signal?.throwIfAborted();
+    const hub = this.#hubUnder(signal);
     const cached = await cache.find(commit, path);
     if (cached) {
       this.#report("initiate", path);
@@ -124,32 +125,41 @@ class HubRepository implements Repository {
       this.#missing.set(path, `it is not in the cache ${cache.snapshot(commit)}, and ${offline}`);
       return null;
     }
-    return this.#fetch(path);
+    return this.#fetch(path, hub);
   }
 
-  async has(path: string): Promise<boolean> {
+  async has(path: string, { signal }: OpenOptions = {}): Promise<boolean> {
     const { cache, commit, offline } = this.#parts;
     checkPath(path);
+    const hub = this.#hubUnder(signal);
     if (await cache.find(commit, path)) return true;
     if (offline !== null || (await cache.isAbsent(commit, path))) return (await this.open(path)) !== null;
-    const file = await this.#ask(path);
+    const file = await this.#ask(path, hub);
     if (file) this.#asked.set(path, file);
     return file !== null;
   }
 
+  /** The hub, asked until the caller's signal or that of the repository aborts. Throws the reason if one has. */
+  #hubUnder(signal: AbortSignal | undefined): Hub {
+    const { hub } = this.#parts;
+    const either = eitherSignal(hub.signal, signal);
+    either?.throwIfAborted();
+    return { ...hub, signal: either };
+  }
+
   /** Hash and size of a file; null if there is none. */
-  async #ask(path: string): Promise<HubFile | null> {
-    const { hub, cache, commit, name } = this.#parts;
+  async #ask(path: string, hub: Hub): Promise<HubFile | null> {
+    const { cache, commit, name } = this.#parts;
     const file = await fileInfo(hub, commit, path, `${path} of ${name}`);
     if (!("missing" in file)) return file;
     if (file.known) await cache.markAbsent(commit, path);
     return this.#absent(path);
   }
 
-  async #fetch(path: string): Promise<RepositoryFile | null> {
-    const { hub, cache, commit, revision, name } = this.#parts;
+  async #fetch(path: string, hub: Hub): Promise<RepositoryFile | null> {
+    const { cache, commit, revision, name } = this.#parts;
     const where = `${path} of ${name}`;
-    const file = this.#asked.get(path) ?? (await this.#ask(path));
+    const file = this.#asked.get(path) ?? (await this.#ask(path, hub));
     if (file === null) return null;
     this.#asked.delete(path); // another try asks again
     const unread = unreadPickle(path, where, file.size ?? 0);
@@ -163,15 +173,16 @@ class HubRepository implements Repository {
       await cache.prepare();
       const target = cache.blob(file.hash);
       const onProgress = (loaded: number, total: number): void => this.#report("progress", path, loaded, total);
-      await this.#once(target, async () => {
+      const work = async (): Promise<void> => {
         const lock = await this.#lockFile(target);
-        const work = async (): Promise<void> => {
+        const fetchOnce = async (): Promise<void> => {
           if (await isCached()) return;
           this.#report("download", path, 0, file.size ?? 0);
           await download({ ...file, hub, url: fileURL(hub, commit, path), where, target, onProgress });
         };
-        await downloads.run(() => withLock(lock, work, { isDone: isCached, signal: hub.signal }), hub.signal);
-      });
+        await downloads.run(() => withLock(lock, fetchOnce, { isDone: isCached, signal: hub.signal }), hub.signal);
+      };
+      await this.#once(target, work, hub.signal);
     }
     await cache.link(file.hash, commit, path);
     await cache.writeRef(revision, commit);
@@ -193,8 +204,7 @@ class HubRepository implements Repository {
   }
 
   /** One download of a file at a time; whoever comes later waits for the first, but not for its abort signal. */
-  async #once(target: string, work: () => Promise<void>): Promise<void> {
-    const { signal } = this.#parts.hub;
+  async #once(target: string, work: () => Promise<void>, signal: AbortSignal | undefined): Promise<void> {
     for (;;) {
       const other = running.get(target);
       if (!other) break;
@@ -220,14 +230,4 @@ class HubRepository implements Repository {
     const progress = total > 0 ? (100 * loaded) / total : status === "done" ? 100 : 0;
     this.#parts.report?.({ status, name: this.#parts.name, file, loaded, total, progress });
   }
-}
-
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise;
-  return new Promise((resolve, reject) => {
-    const stop = (): void => reject(signal.reason as Error);
-    if (signal.aborted) return stop();
-    signal.addEventListener("abort", stop, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
 }

@@ -1,6 +1,7 @@
 import { quote, RepositoryError } from "./errors.js";
 import { HandleRepository, isDirectoryHandle } from "./handle_repository.js";
 import { isHubId, type HubOptions } from "./hub_options.js";
+import { withSignal } from "./signals.js";
 import { URLRepository } from "./url_repository.js";
 
 export { readJSON } from "./config.js";
@@ -18,16 +19,21 @@ export interface RepositoryFile {
   close?(): Promise<void>;
 }
 
-/** A folder in the layout of diffusers, wherever it lies. */
+/** `signal` ends the call, and what is read of an opened file later, with its reason. */
+export interface OpenOptions {
+  signal?: AbortSignal;
+}
+
+/** A folder in the layout of diffusers, wherever it lies. What has no long waits may leave signals to openRepository(). */
 export interface Repository {
   /** What the user called it, for messages. */
   readonly name: string;
   /** Whether open() costs next to nothing, so that all files can be looked for before one is read: no network. */
   readonly isLocal?: boolean;
   /** Opens a file by its path inside the repository; null if there is none. Throws for a path that would leave it. */
-  open(path: string): Promise<RepositoryFile | null>;
+  open(path: string, options?: OpenOptions): Promise<RepositoryFile | null>;
   /** Whether there is such a file, without fetching it, where open() would; others are opened to find out. */
-  has?(path: string): Promise<boolean>;
+  has?(path: string, options?: OpenOptions): Promise<boolean>;
   /** Why the last `open(path)` found nothing, where more is known than "no such file". */
   whyMissing?(path: string): string | undefined;
 }
@@ -44,9 +50,17 @@ const isNode = (): boolean => typeof process !== "undefined" && Boolean(process.
  *
  * Files of the hub are kept: in Node in the cache that Python's huggingface_hub uses, in a browser in its Cache API.
  *
- * @throws RepositoryError naming the repository, the fault and the cure
+ * @param options `signal` also ends what is asked of the repository later; one that is opened already is given back under it
+ * @throws RepositoryError naming the repository, the fault and the cure; the signal's reason
  */
 export async function openRepository(source: RepositorySource, options: HubOptions = {}): Promise<Repository> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const repository = await openSource(source, options);
+  return signal ? withSignal(repository, signal) : repository;
+}
+
+async function openSource(source: RepositorySource, options: HubOptions): Promise<Repository> {
   if (source instanceof URL) return openURL(source, options);
   if (isDirectoryHandle(source)) return new HandleRepository(source);
   if (typeof source !== "string") {

@@ -1,6 +1,7 @@
 import { quote, RepositoryError } from "./errors.js";
 import { checkPath, checkRange } from "./paths.js";
-import type { Repository, RepositoryFile } from "./repository.js";
+import type { OpenOptions, Repository, RepositoryFile } from "./repository.js";
+import { eitherSignal } from "./signals.js";
 
 /** `fetch` replaces the global one (tests, proxies); `signal` aborts every request of the repository. */
 export interface URLRepositoryOptions {
@@ -30,10 +31,11 @@ export class URLRepository implements Repository {
     this.#options = options;
   }
 
-  async open(path: string): Promise<RepositoryFile | null> {
+  async open(path: string, { signal }: OpenOptions = {}): Promise<RepositoryFile | null> {
+    const options = { ...this.#options, signal: eitherSignal(this.#options.signal, signal) };
     const escaped = checkPath(path).split("/").map(encodeURIComponent).join("/");
     const url = new URL(this.#base.href + escaped).href;
-    const response = await request(url, [0, FIRST_BYTES], this.#options);
+    const response = await request(url, [0, FIRST_BYTES], options);
     if (response.status === 404 || response.status === 410) {
       await response.body?.cancel();
       this.#missing.set(path, `${url} answered ${response.status}`);
@@ -47,10 +49,10 @@ export class URLRepository implements Repository {
     }
     if (response.status === 416 && response.headers.get("content-range") === "bytes */0") {
       await response.body?.cancel();
-      return new URLFile(url, 0, new Uint8Array(0), this.#options);
+      return new URLFile(url, 0, new Uint8Array(0), options);
     }
     const { bytes, size } = await receive(url, response, [0, FIRST_BYTES]);
-    return new URLFile(url, size, bytes, this.#options);
+    return new URLFile(url, size, bytes, options);
   }
 
   whyMissing(path: string): string | undefined {

@@ -3,6 +3,8 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { folderFiles, oneCommit, startFakeHub, type Fault, type Seen } from "../support/fake_hub_node.js";
+import { fixturePath } from "../support/files.js";
 import { readGolden } from "../support/goldens.js";
 import { decodePNG } from "./decode_png.js";
 import { runCLI } from "./run_cli.js";
@@ -83,6 +85,35 @@ describe("webgpu-diffusers generate", () => {
     expect(code).toBe(130);
     expect(existsSync(file)).toBe(false);
   });
+});
+
+describe("Ctrl-C while a model comes from the hub", () => {
+  const faults: Record<string, (seen: Seen) => Fault | undefined> = {
+    "a hub in trouble": ({ at }) => (at === "api" ? { status: 503 } : undefined), // tried again for 15 s
+    "a download that stalls": ({ at }) => (at === "cdn" ? { stall: 1000 } : undefined), // tried again for 65 s
+  };
+  for (const [name, fault] of Object.entries(faults))
+    test(`${name}: ends it with 130 at once`, async () => {
+      const hub = await startFakeHub([["org/sd", oneCommit(folderFiles(fixturePath("models/repos/sd15")))]]);
+      let interrupted = 0;
+      try {
+        const interruptWhen = new Promise<void>((resolve) => {
+          hub.fault = (seen) => {
+            const wrong = fault(seen);
+            if (wrong) setTimeout(() => (resolve(), (interrupted ||= performance.now())), 100);
+            return wrong;
+          };
+        });
+        const env = { HF_ENDPOINT: hub.url, HF_HOME: inFolder("hub"), HF_HUB_OFFLINE: "", HF_TOKEN: "" };
+        const args = ["generate", PROMPT, "--model", "org/sd", "--steps", "1", "-o", inFolder("never.png")];
+        const { code, stderr } = await runCLI(args, { env, interruptWhen });
+        expect(performance.now() - interrupted).toBeLessThan(8000);
+        expect(stderr).toBe("webgpu-diffusers: interrupted");
+        expect(code).toBe(130);
+      } finally {
+        await hub.close();
+      }
+    });
 });
 
 describe("webgpu-diffusers compare", () => {

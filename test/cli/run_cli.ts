@@ -17,6 +17,8 @@ export interface RunOptions {
   env?: Record<string, string>;
   /** Send Ctrl-C so many milliseconds after the start. */
   interruptAfter?: number;
+  /** Send it when this resolves. */
+  interruptWhen?: Promise<unknown>;
   /** Another built command than that of this clone, and another working directory. */
   main?: string;
   cwd?: string;
@@ -25,7 +27,7 @@ export interface RunOptions {
 /** @throws Error if the package is not built */
 export async function runCLI(
   args: readonly string[],
-  { env, interruptAfter, main = MAIN, cwd }: RunOptions = {},
+  { env, interruptAfter, interruptWhen, main = MAIN, cwd }: RunOptions = {},
 ): Promise<Outcome> {
   if (!existsSync(main)) throw new Error(`${main} is missing: run \`npm run build\` first (\`npm test\` does)`);
   const child = spawn(process.execPath, [main, ...args], {
@@ -34,6 +36,7 @@ export async function runCLI(
     stdio: ["ignore", "pipe", "pipe"],
   });
   const timer = interruptAfter === undefined ? undefined : setTimeout(() => child.kill("SIGINT"), interruptAfter);
+  void interruptWhen?.then(() => child.kill("SIGINT"));
   let [stdout, stderr] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));

@@ -84,39 +84,49 @@ describe("fromPretrained", () => {
     pipeline.dispose();
   });
 
-  test("one component that cannot be loaded stops the others, and nothing stays", async () => {
-    const files = new Map(folderFiles(fixturePath("models/repos/sd15")));
-    at.hub.repositories.set("org/sd", oneCommit(files));
-    const device = await ensureDevice();
-    device.trim();
-    await device.synchronize();
-    const before = device.memoryUse.buffers;
-    at.hub.fault = ({ path: file, at: place }) => {
-      if (file === "text_encoder/model.safetensors" && place === "cdn") return { status: 404 };
-      return place === "cdn" ? { stall: 1000 } : undefined; // the others would wait for ever
-    };
-    const load = DiffusionPipeline.fromPretrained("org/sd", { endpoint: at.hub.url, cacheDir: at.cache });
-    await expect(load).rejects.toThrow(/^text_encoder\/model.safetensors of org\/sd: the server answered 404/);
-    device.trim();
-    await device.synchronize();
-    expect(device.memoryUse.buffers).toBe(before);
-    expect(filesBelow(path.join(at.cache, ".locks"))).toEqual([]);
-  });
+  for (const opened of [false, true])
+    test(`one component that cannot be loaded stops the others, and nothing stays${opened ? "; opened before" : ""}`, async () => {
+      const files = new Map(folderFiles(fixturePath("models/repos/sd15")));
+      at.hub.repositories.set("org/sd", oneCommit(files));
+      const device = await ensureDevice();
+      device.trim();
+      await device.synchronize();
+      const before = device.memoryUse.buffers;
+      at.hub.fault = ({ path: file, at: place }) => {
+        if (file === "text_encoder/model.safetensors" && place === "cdn") return { status: 404 };
+        return place === "cdn" ? { stall: 1000 } : undefined; // the others would wait for ever
+      };
+      const options = { endpoint: at.hub.url, cacheDir: at.cache };
+      const repository = opened ? await openRepository("org/sd", options) : "org/sd";
+      const load = DiffusionPipeline.fromPretrained(repository, opened ? {} : options);
+      await expect(load).rejects.toThrow(/^text_encoder\/model.safetensors of org\/sd: the server answered 404/);
+      device.trim();
+      await device.synchronize();
+      expect(device.memoryUse.buffers).toBe(before);
+      expect(filesBelow(path.join(at.cache, ".locks"))).toEqual([]);
+      if (typeof repository === "string") return;
+      at.hub.fault = () => undefined; // a load that failed has not ended what others may still read
+      (await DiffusionPipeline.fromPretrained(repository)).dispose();
+    });
 
-  test("the caller's signal stops all components with its reason", async () => {
-    at.hub.repositories.set("org/sd", oneCommit(folderFiles(fixturePath("models/repos/sd15"))));
-    const controller = new AbortController();
-    const reason = new Error("enough");
-    let stalled = 0;
-    at.hub.fault = ({ at: place }) => {
-      if (place !== "cdn") return undefined;
-      if (++stalled === 2) setTimeout(() => controller.abort(reason), 20);
-      return { stall: 100 };
-    };
-    const options = { endpoint: at.hub.url, cacheDir: at.cache, signal: controller.signal };
-    await expect(DiffusionPipeline.fromPretrained("org/sd", options)).rejects.toBe(reason);
-    expect(filesBelow(path.join(at.cache, ".locks"))).toEqual([]);
-  });
+  for (const opened of [false, true])
+    test(`the caller's signal stops all components with its reason${opened ? "; opened before" : ""}`, async () => {
+      at.hub.repositories.set("org/sd", oneCommit(folderFiles(fixturePath("models/repos/sd15"))));
+      const controller = new AbortController();
+      const reason = new Error("enough");
+      let stalled = 0;
+      at.hub.fault = ({ at: place }) => {
+        if (place !== "cdn") return undefined;
+        if (++stalled === 2) setTimeout(() => controller.abort(reason), 20);
+        return { stall: 100 };
+      };
+      const options = { endpoint: at.hub.url, cacheDir: at.cache };
+      const repository = opened ? await openRepository("org/sd", options) : "org/sd";
+      const { signal } = controller;
+      const load = DiffusionPipeline.fromPretrained(repository, opened ? { signal } : { ...options, signal });
+      await expect(load).rejects.toBe(reason);
+      expect(filesBelow(path.join(at.cache, ".locks"))).toEqual([]);
+    });
 
   test("shards are fetched together, or not at all where one is missing", async () => {
     const files = new Map(folderFiles(fixturePath("models/repos/variants/unet-sharded")));

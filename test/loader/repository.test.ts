@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { CLIPTokenizer } from "../../src/loader/clip_tokenizer.js";
 import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import { checkPath, joinPath } from "../../src/loader/paths.js";
 import { openRepository, readJSON, type Repository } from "../../src/loader/repository.js";
@@ -67,6 +68,45 @@ describe("openRepository", () => {
   test("passes a Repository through", async () => {
     const own: Repository = { name: "own", open: async () => null };
     expect(await openRepository(own)).toBe(own);
+  });
+
+  test("every kind of repository rejects with the reason of an aborted signal", async () => {
+    const reason = new Error("enough");
+    const aborted = { signal: AbortSignal.abort(reason) };
+    const own: Repository = { name: "own", open: async () => null };
+    for (const source of [fixturePath("models/tokenizer/vocab-2000"), EMBEDDED_MODEL, "gpt2", "http://host/x/", own]) {
+      await expect(openRepository(source, aborted)).rejects.toBe(reason);
+      await expect(CLIPTokenizer.fromPretrained(source, aborted)).rejects.toBe(reason);
+    }
+    for (const source of [fixturePath("models/tokenizer/vocab-2000"), EMBEDDED_MODEL, "http://host/x/", own]) {
+      const controller = new AbortController();
+      const repository = await openRepository(source, { signal: controller.signal });
+      controller.abort(reason);
+      await expect(repository.open("vocab.json")).rejects.toBe(reason);
+      await expect(readJSON(repository, "vocab.json")).rejects.toBe(reason);
+    }
+  });
+
+  test("puts a Repository under one more signal, which its methods get", async () => {
+    const [first, second] = [new AbortController(), new AbortController()];
+    const given: (AbortSignal | undefined)[] = [];
+    const own: Repository = {
+      ...{ name: "own", isLocal: true, whyMissing: (path) => `no ${path}` },
+      open: async (_, options) => (given.push(options?.signal), null),
+      has: async (_, options) => (given.push(options?.signal), true),
+    };
+    const once = await openRepository(own, { signal: first.signal });
+    expect([once.name, once.isLocal, once.whyMissing?.("x")]).toEqual(["own", true, "no x"]);
+    await once.open("x");
+    expect(given.pop()).toBe(first.signal);
+    const twice = await openRepository(once, { signal: second.signal });
+    expect(await twice.has?.("x")).toBe(true);
+    await twice.open("x");
+    expect(given.map((signal) => signal?.aborted)).toEqual([false, false]);
+    second.abort(new Error("enough"));
+    expect(given.map((signal) => signal?.reason as unknown)).toEqual(Array(2).fill(second.signal.reason));
+    await expect(twice.has?.("x")).rejects.toThrow("enough");
+    expect(await once.open("x")).toBeNull(); // the load that failed takes the repository from nobody
   });
 
   test("asks the hub for what looks like an id on it, and is no folder", async () => {

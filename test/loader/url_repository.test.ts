@@ -108,3 +108,13 @@ test("a signal aborts", async () => {
   abort.abort(new Error("enough"));
   await expect(repository.open("x")).rejects.toThrow("enough");
 });
+
+test("a signal given when a file is opened ends its reads, and those of no other file", async () => {
+  const abort = new AbortController();
+  const { repository } = await served(({ start, end }) => partial(start, end));
+  const file = await (await openRepository(repository, { signal: abort.signal })).open("x");
+  const other = await repository.open("y");
+  abort.abort(new Error("enough"));
+  await expect(file!.read(100_000, 100_001)).rejects.toThrow("enough");
+  expect(await other?.read(100_000, 100_001)).toEqual(content.slice(100_000, 100_001));
+});
