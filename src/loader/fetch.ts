@@ -1,4 +1,4 @@
-/** Single exchanges with the hub: silence ends them, redirects are followed by hand, the token stays at home. */
+/** Single exchanges with a hub, or another server of files: silence ends them, redirects are followed by hand, the token stays at home. */
 import { quote } from "./errors.js";
 import { HubError, type Asked } from "./hub_errors.js";
 import type { Clock } from "./hub_retry.js";
@@ -148,7 +148,8 @@ export async function readSmall({ read }: Exchange, limit: number, where: string
   let size = 0;
   for (let chunk = await read(); chunk; chunk = await read()) {
     size += chunk.length;
-    if (size > limit) throw new HubError(`${where}: the server's answer has more than ${limit} bytes; is it a hub?`);
+    if (size > limit)
+      throw new HubError(`${where}: the server's answer has more than ${limit} bytes; is the address right?`);
     chunks.push(chunk);
   }
   const bytes = new Uint8Array(size);
@@ -163,7 +164,7 @@ export async function readSmall({ read }: Exchange, limit: number, where: string
 const hostOf = (url: string): string => new URL(url).host;
 
 /** undici hides the reason ("ECONNREFUSED") behind "fetch failed". */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause as { code?: unknown; message?: unknown } | undefined;
   const detail = cause?.code ?? cause?.message;

@@ -167,7 +167,7 @@ class BrowserRepository implements Repository {
       return fetch(url, { ...init, headers });
     };
     const base = new URL(`${hub.endpoint}/${hub.id}/resolve/${this.#parts.commit}/`);
-    const repository = new URLRepository(base, { fetch: authorized, signal });
+    const repository = new URLRepository(base, { fetch: authorized, signal }, hub.clock);
     const file = await repository.open(path);
     if (!file) this.#missing.set(path, repository.whyMissing(path) ?? "there is no such file");
     return file;

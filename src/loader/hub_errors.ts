@@ -22,6 +22,12 @@ export class HubError extends RepositoryError {
 
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 
+/** Whether an answer of this status may be another one at the next try, and when that may be. `now`: Date.now(). */
+export function retryOf({ status, headers }: Response, now: number): Pick<HubError, "passing" | "retryAfter"> {
+  return PASSING.has(status) ? { passing: true, retryAfter: retryAfter(status, headers, now) } : NOT_AGAIN;
+}
+const NOT_AGAIN = { passing: false, retryAfter: undefined };
+
 /** Where a request belongs, for messages: `file` and `repository` as the user knows them. */
 export interface Asked {
   repository: string;
@@ -32,14 +38,16 @@ export interface Asked {
 }
 
 /** The error for an answer whose status is no success. `now`: Date.now(). */
-export function statusError({ status, headers }: Response, asked: Asked, now: number): HubError {
+export function statusError(response: Response, asked: Asked, now: number): HubError {
+  const { status, headers } = response;
   const code = headers.get("x-error-code") ?? undefined;
   const said = headers.get("x-error-message");
   const answered = `${asked.where}: the server answered ${status}${said ? ` (${quote(said, 200)})` : ""}`;
-  if (PASSING.has(status)) {
+  const retry = retryOf(response, now);
+  if (retry.passing) {
     const what =
       status === 429 ? ": too many requests" : status === 408 ? ": it waited too long" : ": it is in trouble";
-    return new HubError(answered + what, { passing: true, retryAfter: retryAfter(status, headers, now), code });
+    return new HubError(answered + what, { ...retry, code });
   }
   return new HubError(`${answered}: ${meaning(status, code, asked)}`, { code });
 }

@@ -1,4 +1,7 @@
 import { quote, RepositoryError } from "./errors.js";
+import { exchange, readSmall, reasonOf, type Exchange } from "./fetch.js";
+import { HubError, retryOf } from "./hub_errors.js";
+import { systemClock, withRetries, type Clock } from "./hub_retry.js";
 import { checkPath, checkRange } from "./paths.js";
 import type { OpenOptions, Repository, RepositoryFile } from "./repository.js";
 import { eitherSignal } from "./signals.js";
@@ -9,50 +12,47 @@ export interface URLRepositoryOptions {
   signal?: AbortSignal;
 }
 
+interface Access extends URLRepositoryOptions {
+  clock: Clock;
+}
+
 /** The first request takes this much, so that a config, or the header of most weight files, needs no second one. */
 const FIRST_BYTES = 64 * 1024;
 const TRIES = 3;
-const RETRIED = new Set([408, 429, 500, 502, 503, 504]);
 
 /** A folder behind an http(s) address, read with range requests; servers that ignore ranges cost a whole download. */
 export class URLRepository implements Repository {
   readonly name: string;
   readonly #base: URL;
-  readonly #options: URLRepositoryOptions;
+  readonly #access: Access;
   readonly #missing = new Map<string, string>();
 
-  constructor(base: URL, options: URLRepositoryOptions = {}) {
+  /** @param clock for tests */
+  constructor(base: URL, options: URLRepositoryOptions = {}, clock: Partial<Clock> = {}) {
     if (base.search !== "" || base.hash !== "") {
       throw new RepositoryError(`repository ${quote(base.href, 200)}: the address of a folder has no "?" and no "#"`);
     }
     this.#base = new URL(base);
     if (!this.#base.pathname.endsWith("/")) this.#base.pathname += "/";
     this.name = this.#base.href;
-    this.#options = options;
+    this.#access = { fetch: options.fetch, signal: options.signal, clock: { ...systemClock, ...clock } };
   }
 
   async open(path: string, { signal }: OpenOptions = {}): Promise<RepositoryFile | null> {
-    const options = { ...this.#options, signal: eitherSignal(this.#options.signal, signal) };
+    const access = { ...this.#access, signal: eitherSignal(this.#access.signal, signal) };
     const escaped = checkPath(path).split("/").map(encodeURIComponent).join("/");
     const url = new URL(this.#base.href + escaped).href;
-    const response = await request(url, [0, FIRST_BYTES], options);
-    if (response.status === 404 || response.status === 410) {
-      await response.body?.cancel();
-      this.#missing.set(path, `${url} answered ${response.status}`);
-      return null;
-    }
-    // Development servers answer a missing file with their start page.
-    if (response.status === 200 && response.headers.get("content-type")?.startsWith("text/html")) {
-      await response.body?.cancel();
-      this.#missing.set(path, `got an HTML page from ${url}`);
-      return null;
-    }
-    if (response.status === 416 && response.headers.get("content-range") === "bytes */0") {
-      await response.body?.cancel();
-      return new URLFile(url, 0, new Uint8Array(0), options);
-    }
-    const { bytes, size } = await receive(url, response, [0, FIRST_BYTES]);
-    return new URLFile(url, size, bytes, options);
+    const answer = await request(url, [0, FIRST_BYTES], access, async (it, range) => {
+      const { status, headers } = it.response;
+      if (status === 404 || status === 410) return `${url} answered ${status}`;
+      // Development servers answer a missing file with their start page.
+      if (status === 200 && headers.get("content-type")?.startsWith("text/html")) return `got an HTML page from ${url}`;
+      if (status === 416 && headers.get("content-range") === "bytes */0") return { size: 0, bytes: new Uint8Array(0) };
+      return receive(url, it, range, access);
+    });
+    if (typeof answer !== "string") return new URLFile(url, answer.size, answer.bytes, access);
+    this.#missing.set(path, answer);
+    return null;
   }
 
   whyMissing(path: string): string | undefined {
@@ -65,13 +65,15 @@ class URLFile implements RepositoryFile {
     readonly path: string,
     readonly size: number,
     private readonly first: Uint8Array<ArrayBuffer>,
-    private readonly options: URLRepositoryOptions,
+    private readonly access: Access,
   ) {}
 
   async read(start = 0, end = this.size): Promise<Uint8Array<ArrayBuffer>> {
     checkRange(this.path, this.size, start, end);
     if (end <= this.first.length) return this.first.slice(start, end);
-    const answer = await receive(this.path, await request(this.path, [start, end], this.options), [start, end]);
+    const answer = await request(this.path, [start, end], this.access, (it, range) =>
+      receive(this.path, it, range, this.access),
+    );
     if (answer.size !== this.size) {
       throw new RepositoryError(
         `${this.path}: had ${this.size} bytes, now ${answer.size}; was it replaced? Load again`,
@@ -81,63 +83,83 @@ class URLFile implements RepositoryFile {
   }
 }
 
+type Range = [start: number, end: number];
+
+interface Received {
+  bytes: Uint8Array<ArrayBuffer>;
+  /** Of the file. */
+  size: number;
+  /** Whether the bytes are those of the whole file. */
+  whole: boolean;
+}
+
 /** Reads the body of an answer to a range request and checks it against what was asked and what the headers say. */
-async function receive(
-  url: string,
-  response: Response,
-  [start, end]: [number, number],
-): Promise<{ bytes: Uint8Array<ArrayBuffer>; size: number; whole: boolean }> {
-  if (response.status !== 200 && response.status !== 206) {
-    await response.body?.cancel();
-    throw new RepositoryError(`${url}: the server answered ${response.status} ${response.statusText}`.trimEnd());
-  }
-  const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(response.headers.get("content-range") ?? "");
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  if (response.status === 200) {
+async function receive(url: string, it: Exchange, [start, end]: Range, { clock }: Access): Promise<Received> {
+  const { status, statusText, headers } = it.response;
+  if (status !== 200 && status !== 206)
+    throw new HubError(
+      `${url}: the server answered ${status} ${statusText}`.trimEnd(),
+      retryOf(it.response, clock.now()),
+    );
+  if (status === 200) {
+    const bytes = await readSmall(it, Infinity, url);
     return { bytes, size: bytes.length, whole: true };
   }
+  const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get("content-range") ?? "");
   const [first, last, size] = range ? range.slice(1).map(Number) : [NaN, NaN, NaN];
   if (first !== start || last !== Math.min(end, size) - 1) {
     throw new RepositoryError(
       `${url}: asked for bytes ${start}-${end - 1}, the server answered with Content-Range ` +
-        `${quote(response.headers.get("content-range") ?? "(none; does the server expose it to CORS?)")}`,
+        `${quote(headers.get("content-range") ?? "(none; does the server expose it to CORS?)")}`,
     );
   }
-  if (bytes.length !== last - first + 1) {
-    throw new RepositoryError(`${url}: got ${bytes.length} bytes instead of ${last - first + 1}; the answer was cut`);
-  }
-  return { bytes, size, whole: first === 0 && bytes.length === size };
+  const length = last - first + 1;
+  const bytes = await readSmall(it, length, url);
+  if (bytes.length < length)
+    throw new HubError(`${url}: got ${bytes.length} bytes instead of ${length}; the answer was cut`, { passing: true });
+  return { bytes, size, whole: length === size };
 }
 
-/** One GET for the bytes [start, end); tries again after a fault of the network or a passing one of the server. */
-async function request(
+/**
+ * One GET for the bytes [start, end), which `use` reads. Both are tried again after a fault of the network, silence, or a
+ * passing fault of the server.
+ *
+ * @throws RepositoryError naming the address and the fault; the signal's reason
+ */
+async function request<T>(
   url: string,
-  [start, end]: [number, number],
-  { fetch: fetcher = fetch, signal }: URLRepositoryOptions,
-): Promise<Response> {
-  for (let attempt = 1; ; attempt++) {
-    signal?.throwIfAborted();
-    let fault: unknown;
-    try {
-      const response = await fetcher(url, {
-        headers: { Range: `bytes=${start}-${end - 1}` },
-        referrerPolicy: "no-referrer",
-        signal: signal ?? null,
-      });
-      if (!RETRIED.has(response.status) || attempt === TRIES) return response;
-      await response.body?.cancel();
-    } catch (error) {
-      signal?.throwIfAborted();
-      fault = error;
-    }
-    if (attempt === TRIES) {
-      const reason = fault instanceof Error ? fault.message : String(fault);
-      throw new RepositoryError(
-        `${url}: no answer after ${TRIES} tries (${reason}); is the address right, the network there, and does the ` +
-          "server allow this page (CORS, Access-Control-Allow-Origin)?",
-        { cause: fault },
-      );
-    }
-    await new Promise((done) => setTimeout(done, 250 * attempt));
+  range: Range,
+  { fetch: fetcher = fetch, signal, clock }: Access,
+  use: (it: Exchange, range: Range) => Promise<T>,
+): Promise<T> {
+  const transport = {
+    ...{ endpoint: url, token: undefined, signal, clock },
+    // Addresses may lead elsewhere, and browsers do not show where; what is fetched may stay in their own cache.
+    fetch: ((input, init) => fetcher(input, { ...init, redirect: "follow", cache: "default" })) as typeof fetch,
+  };
+  const asked = { repository: url, where: url, hasToken: false, endpoint: url };
+  const headers = { Range: `bytes=${range[0]}-${range[1] - 1}` };
+  let answered = false;
+  const attempt = async (): Promise<T> => {
+    answered = false;
+    return exchange(transport, { method: "GET", url, headers, asked }, (it) => {
+      answered = true;
+      return use(it, range);
+    });
+  };
+  try {
+    return await withRetries(attempt, { clock, signal, tries: TRIES });
+  } catch (error) {
+    if (answered || !(error instanceof HubError)) throw error;
+    throw new RepositoryError(
+      `${url}: no answer after ${TRIES} tries (${reasonOf(innermost(error)).replace(`${url}: `, "")}); is the address ` +
+        "right, the network there, and does the server allow this page (CORS, Access-Control-Allow-Origin)?",
+      { cause: error },
+    );
   }
+}
+
+/** What the network or the clock said, behind what was made of it here. */
+function innermost(error: unknown): unknown {
+  return error instanceof HubError && error.cause !== undefined ? innermost(error.cause) : error;
 }
