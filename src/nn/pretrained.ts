@@ -9,7 +9,7 @@ import { copyWeights } from "./copy_weights.js";
 import type { DTypeOptions } from "./dtype.js";
 import { loadModel, type ModelClass } from "./load_model.js";
 import { Module } from "./module.js";
-import { saveModel, type SaveOptions } from "./save_model.js";
+import { configText, saveModel, type SaveDType, type SavedModel, type SaveOptions } from "./save_model.js";
 
 export interface FromPretrainedOptions extends HubOptions, DTypeOptions {
   /** Folder of the model inside the repository, e.g. "unet"; by default the repository's root. */
@@ -78,15 +78,23 @@ export abstract class PretrainedModel<C extends object> extends Module {
 
   /** Writes the files of savePretrained() into a folder of `target`. */
   async saveTo(target: SaveTarget, folder: string, options: SaveOptions = {}): Promise<void> {
+    await saveModel(target, folder, this.#described, options);
+    this.device?.trim();
+  }
+
+  get #described(): SavedModel {
     const { className, weightStem: stem } = this.#class;
     const { config, dtype } = this;
-    await saveModel(
-      target,
-      folder,
-      { className, config, dtype, stem, parameters: new Map(this.parameters()) },
-      options,
-    );
-    this.device?.trim();
+    return { className, config, dtype, stem, parameters: new Map(this.parameters()) };
+  }
+
+  /** `UNet2DConditionModel {…config.json…}` and a newline. Python prints the tree of modules, which says less. */
+  override toString(): string {
+    return `${this.#class.className} ${configText(this.#described, this.#dtype as SaveDType)}`;
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
   }
 
   get #class(): ModelClass<this> {

@@ -7,6 +7,8 @@ import type { Parameter } from "./module.js";
 import type { SaveDType } from "./save_layout.js";
 import { saveWeights } from "./save_weights.js";
 
+export type { SaveDType };
+
 export interface SaveOptions {
   /** e.g. "fp16": writes `<name>.fp16.safetensors`. Loading it needs the same variant. */
   variant?: string;

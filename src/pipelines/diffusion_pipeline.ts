@@ -18,6 +18,7 @@ import { componentLoader } from "./component_loaders.js";
 import { loadComponents, type PipelineDType } from "./load_components.js";
 import type { ProgressBarConfig } from "./progress_bar.js";
 import { savePipeline } from "./save_pipeline.js";
+import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./pipeline_config.js";
 
 /** What `fromPretrained` takes besides components. */
 export interface PipelineOptions
@@ -55,7 +56,7 @@ export abstract class DiffusionPipeline extends Callable {
   /** Set to true during a call to skip the remaining steps; the picture is still decoded. */
   interrupt = false;
   protected progressBarConfig: ProgressBarConfig = {};
-  /** Entries of model_index.json that are no components; savePretrained() writes them again. */
+  /** Entries of model_index.json that are no components. */
   #entries: Components = {};
 
   /**
@@ -88,7 +89,7 @@ export abstract class DiffusionPipeline extends Callable {
 
   /** Takes what model_index.json says besides components, for saving. */
   remember(entries: Components): void {
-    this.#entries = entries;
+    this.#entries = { ...this.#entries, ...entries };
   }
 
   /** The components by name, as model_index.json calls them. */
@@ -102,6 +103,22 @@ export abstract class DiffusionPipeline extends Callable {
     for (const component of Object.values(this.components))
       if (component instanceof PretrainedModel && component.device) return component.device;
     throw new Error(`${(this.constructor as unknown as PipelineClass).className}: no model is loaded`);
+  }
+
+  /** What model_index.json says of this pipeline as it is now: `config.scheduler` is `["diffusers", "PNDMScheduler"]`. Frozen. */
+  get config(): PipelineConfig {
+    const { className, initArguments } = this.constructor as unknown as PipelineClass;
+    const entries = Object.entries(this.components).map(([name, part]) => [name, componentEntry(part)] as const);
+    return pipelineConfig(className, Object.fromEntries(entries), { ...initArguments, ...this.#entries });
+  }
+
+  /** As Python prints it: `StableDiffusionPipeline {…json…}` and a newline. */
+  override toString(): string {
+    return `${(this.constructor as unknown as PipelineClass).className} ${configText(this.config)}`;
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
   }
 
   /**
@@ -126,10 +143,10 @@ export abstract class DiffusionPipeline extends Callable {
    * @throws TypeError, RangeError for wrong options; RepositoryError naming the file that cannot be written
    */
   async savePretrained(destination: string | SaveTarget, options: SaveOptions = {}): Promise<void> {
-    const { className, initArguments } = this.constructor as unknown as PipelineClass;
-    const entries = { ...initArguments, ...this.#entries };
+    const { className } = this.constructor as unknown as PipelineClass;
+    const { components, config } = this;
     await saveInto(destination, `${className}.savePretrained`, (target) =>
-      savePipeline(target, { className, components: this.components, entries }, options),
+      savePipeline(target, { components, config }, options),
     );
   }
 

@@ -11,6 +11,7 @@ import { makeShards, pictureNames, type FlaxInputs } from "./flax_inputs.js";
 import { loadFlaxParts, type FlaxPipelineOptions } from "./flax_loading.js";
 import { FlaxParams, ReplicatedParams } from "./flax_params.js";
 import { onDevices } from "./flax_shards.js";
+import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./pipeline_config.js";
 import { RawImage } from "./raw_image.js";
 import { patchSampleSize, unetSampleSize } from "./stable_diffusion_config.js";
 
@@ -96,6 +97,28 @@ export class FlaxStableDiffusionPipeline extends Callable {
     const parts = await loadFlaxParts(await openRepository(source, hubOptions(options)), options);
     patchSampleSize(parts.params.unet);
     return [new this(parts.tokenizer, parts.scheduler, parts.params.device), parts.params];
+  }
+
+  /** What model_index.json says of such a pipeline. The models are those of the params. Frozen. */
+  get config(): PipelineConfig {
+    return pipelineConfig(FlaxStableDiffusionPipeline.className, {
+      vae: ["diffusers", "FlaxAutoencoderKL"],
+      text_encoder: ["transformers", "FlaxCLIPTextModel"],
+      tokenizer: componentEntry(this.tokenizer),
+      unet: ["diffusers", "FlaxUNet2DConditionModel"],
+      scheduler: componentEntry(this.scheduler),
+      safety_checker: [null, null],
+      feature_extractor: [null, null],
+    });
+  }
+
+  /** As Python prints it: `FlaxStableDiffusionPipeline {…json…}` and a newline. */
+  override toString(): string {
+    return `${FlaxStableDiffusionPipeline.className} ${configText(this.config)}`;
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
   }
 
   /**

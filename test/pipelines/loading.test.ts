@@ -2,21 +2,9 @@ import { describe, expect, test } from "vitest";
 import { AutoencoderKL, DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline } from "../../src/index.js";
 import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
 import { changed, parseSafetensors, writeSafetensors, type Changes } from "../support/repositories.js";
+import { warnings } from "../support/warnings.js";
 
 const REPO = "models/repos/sd15";
-
-/** Collects console.warn while `work` runs. */
-async function warnings(work: () => Promise<unknown>): Promise<string[]> {
-  const seen: string[] = [];
-  const original = console.warn;
-  console.warn = (...args: unknown[]) => void seen.push(args.join(" "));
-  try {
-    await work();
-  } finally {
-    console.warn = original;
-  }
-  return seen;
-}
 
 describe("DiffusionPipeline.fromPretrained", () => {
   const load = async (changes: Changes = {}, options = {}): Promise<StableDiffusionPipeline> =>

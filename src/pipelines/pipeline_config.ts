@@ -1,0 +1,37 @@
+/** What a pipeline says of itself: the content of model_index.json, as an object and as text. */
+import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
+import { PretrainedModel } from "../nn/pretrained.js";
+import { ConfiguredScheduler } from "../schedulers/configured_scheduler.js";
+
+/** `["diffusers", "PNDMScheduler"]`; two nulls for a component that is not there. */
+export type ComponentEntry = readonly [library: string | null, className: string | null];
+
+/** Keys: components, with their entries, constructor arguments, and `_class_name`, `_diffusers_version`, `_name_or_path`. */
+export type PipelineConfig = Readonly<Record<string, unknown>>;
+
+/** The entry of a component; two nulls also for one of a class that is not of this library. */
+export function componentEntry(component: unknown): ComponentEntry {
+  if (component instanceof PretrainedModel)
+    return [component.library, (component.constructor as unknown as { className: string }).className];
+  if (component instanceof ConfiguredScheduler) return ["diffusers", component.className];
+  if (component instanceof CLIPTokenizer) return ["transformers", "CLIPTokenizer"];
+  return [null, null];
+}
+
+/** @param entries by component @param rest the other keys; the class's name and the version are added */
+export function pipelineConfig(
+  className: string,
+  entries: Readonly<Record<string, ComponentEntry>>,
+  rest: Readonly<Record<string, unknown>> = {},
+): PipelineConfig {
+  const frozen = Object.entries(entries).map(([name, entry]) => [name, Object.freeze([...entry])] as const);
+  return Object.freeze({
+    ...Object.fromEntries(frozen),
+    ...rest,
+    ...{ _class_name: className, _diffusers_version: DIFFUSERS_VERSION },
+  });
+}
+
+/** model_index.json as diffusers writes and prints it. */
+export const configText = (config: PipelineConfig): string => `${toJSONString(config)}\n`;
