@@ -39,6 +39,7 @@ export interface CLIPTokenizer {
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class CLIPTokenizer extends Callable {
+  static readonly className = "CLIPTokenizer";
   readonly modelMaxLength: number;
   readonly bosTokenId: number;
   readonly eosTokenId: number;

@@ -61,7 +61,7 @@ const compareCodePoints = (a: string, b: string): number => {
   return at < 0 || at >= y.length ? x.length - y.length : (x[at].codePointAt(0) ?? 0) - (y[at].codePointAt(0) ?? 0);
 };
 
-/** Python's repr of a JSON value, for warnings that quote a dict: `{'clip_sample': False}`. */
+/** Python's repr of a JSON value, for warnings that quote a dict: `{'clip_sample': False}`. Other objects say what they are. */
 export function pythonRepr(value: unknown): string {
   if (value === null || value === undefined) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
@@ -69,6 +69,7 @@ export function pythonRepr(value: unknown): string {
   if (typeof value === "string") return quoted(value);
   if (Array.isArray(value)) return `[${value.map(pythonRepr).join(", ")}]`;
   if (typeof value !== "object") return `<${typeof value}>`;
+  if (![Object.prototype, null].includes(Object.getPrototypeOf(value) as object | null)) return String(value).trimEnd();
   return `{${Object.entries(value)
     .map(([key, item]) => `${quoted(key)}: ${pythonRepr(item)}`)
     .join(", ")}}`;

@@ -9,14 +9,16 @@ import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
 import { ControlNetModel } from "../nn/controlnet.js";
 import { loadModel, requireModelFiles, type LoadHooks, type ModelClass } from "../nn/load_model.js";
-import type { FromPretrainedOptions, PretrainedModel } from "../nn/pretrained.js";
+import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
-import { schedulerClass, schedulerNames } from "../schedulers/index.js";
+import { Scheduler, schedulerClass, schedulerNames } from "../schedulers/index.js";
 
 export type ModelOptions = Omit<FromPretrainedOptions, "subfolder" | "config">;
 
 export interface ComponentLoader {
+  /** What a component that is given in place of the file's has to be. */
+  readonly family: Family;
   /** Models have weights, variants of them, and kernels; other components have not. */
   readonly isModel: boolean;
   load(repository: Repository, folder: string, options: ModelOptions, hooks: LoadHooks): Promise<unknown>;
@@ -24,12 +26,28 @@ export interface ComponentLoader {
   require(repository: Repository, folder: string, options: ModelOptions, hooks: LoadHooks): Promise<unknown>;
 }
 
+/** The base classes of diffusers and transformers: a component that is given must share that of the file's. */
+export interface Family {
+  readonly name: string;
+  has(component: unknown): boolean;
+}
+
+const modelsOf = (name: string, library: PretrainedModel<object>["library"]): Family => ({
+  name,
+  has: (component) => component instanceof PretrainedModel && component.library === library,
+});
+const FAMILIES = {
+  diffusers: modelsOf("ModelMixin", "diffusers"),
+  transformers: modelsOf("PreTrainedModel", "transformers"),
+};
+
 /** @param place the folder of the model, by default that of the component */
 function model<M extends PretrainedModel<object>>(
   Class: ModelClass<M>,
   place = async (_: Repository, folder: string): Promise<string> => folder,
 ): ComponentLoader {
   return {
+    family: FAMILIES[Class.weightStem === "model" ? "transformers" : "diffusers"],
     isModel: true,
     async load(repository, folder, options, hooks) {
       return loadModel(Class, repository, { ...options, subfolder: await place(repository, folder) }, hooks);
@@ -42,12 +60,14 @@ function model<M extends PretrainedModel<object>>(
 }
 
 const tokenizer: ComponentLoader = {
+  family: { name: "PreTrainedTokenizer", has: (component) => component instanceof CLIPTokenizer },
   isModel: false,
   load: (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder }),
   require: requireTokenizerFiles,
 };
 
 const scheduler = (className: string): ComponentLoader => ({
+  family: { name: "SchedulerMixin", has: (component) => component instanceof Scheduler },
   isModel: false,
   load: (repository, subfolder) => schedulerClass(className).fromPretrained(repository, { subfolder }),
   async require(repository, subfolder) {
@@ -88,6 +108,12 @@ const OPTIONAL: ReadonlySet<string> = new Set([
   "transformers.CLIPFeatureExtractor",
 ]);
 
+/** The loader of a `[library, class]` pair, if there is one. */
+export function findLoader(library: unknown, className: unknown): ComponentLoader | undefined {
+  if (library === "diffusers" && schedulerNames().includes(className as string)) return scheduler(className as string);
+  return COMPONENTS.get(`${String(library)}.${String(className)}`);
+}
+
 /**
  * The loader of a `[library, class]` pair; null for a part that is left out.
  * @throws TypeError naming component, library and class, and what is known
@@ -95,9 +121,8 @@ const OPTIONAL: ReadonlySet<string> = new Set([
 export function componentLoader(component: string, library: string, className: string): ComponentLoader | null {
   const name = `${library}.${className}`;
   if (OPTIONAL.has(name)) return null;
-  const loader = COMPONENTS.get(name);
+  const loader = findLoader(library, className);
   if (loader) return loader;
-  if (library === "diffusers" && schedulerNames().includes(className)) return scheduler(className);
   const known = [...COMPONENTS.keys(), ...schedulerNames().map((scheduler) => `diffusers.${scheduler}`)];
   throw new TypeError(
     `model_index.json: ${component} is a ${name}, which this version does not have. Known: ${known.join(", ")}.`,

@@ -1,7 +1,8 @@
-import { DDIMScheduler } from "../schedulers/index.js";
+import { DDIMScheduler, Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { registerPipeline, type Components } from "./diffusion_pipeline.js";
 import { checkGenerators } from "./initial_noise.js";
+import { needComponent } from "./needed_components.js";
 import type { RawImage } from "./raw_image.js";
 import { UnconditionalPipeline, type ImagePipelineOutput, type UnconditionalOptions } from "./unconditional.js";
 
@@ -26,6 +27,7 @@ export class DDIMPipeline extends UnconditionalPipeline {
   /** @param components the parts by their names in model_index.json; any scheduler is converted to DDIM */
   constructor(components: Components) {
     super(components);
+    needComponent("DDIMPipeline", "scheduler", this.scheduler, { classes: [Scheduler], purpose: "for its config" });
     this.scheduler = DDIMScheduler.fromConfig(this.scheduler.config);
   }
 

@@ -15,10 +15,11 @@ import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js
 import type { SaveOptions } from "../nn/save_model.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import { componentLoader } from "./component_loaders.js";
+import { checkFamilies, sortOptions, warnOfClasses, type ComponentClass } from "./given_components.js";
 import { loadComponents, type PipelineDType } from "./load_components.js";
 import type { ProgressBarConfig } from "./progress_bar.js";
-import { savePipeline } from "./save_pipeline.js";
 import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./pipeline_config.js";
+import { savePipeline } from "./save_pipeline.js";
 
 /** What `fromPretrained` takes besides components. */
 export interface PipelineOptions
@@ -33,6 +34,8 @@ export interface PipelineClass<P extends DiffusionPipeline = DiffusionPipeline> 
   new (components: Components): P;
   readonly className: string;
   readonly componentNames: readonly string[];
+  readonly optionalNames: readonly string[];
+  readonly componentClasses: Readonly<Record<string, ComponentClass>>;
   readonly initArguments: Components;
 }
 
@@ -51,6 +54,10 @@ const OPTION_NAMES = new Set([
 export abstract class DiffusionPipeline extends Callable {
   static readonly className: string = "DiffusionPipeline";
   static readonly componentNames: readonly string[] = [];
+  /** Those of componentNames that model_index.json may leave out. */
+  static readonly optionalNames: readonly string[] = [];
+  /** The models that the class is written for; others are taken with a warning. */
+  static readonly componentClasses: Readonly<Record<string, ComponentClass>> = {};
   /** Arguments of Python's constructor that are no components, with their defaults: model_index.json holds them too. */
   static readonly initArguments: Components = {};
   /** Set to true during a call to skip the remaining steps; the picture is still decoded. */
@@ -87,7 +94,7 @@ export abstract class DiffusionPipeline extends Callable {
     }
   }
 
-  /** Takes what model_index.json says besides components, for saving. */
+  /** Takes what model_index.json says besides components. */
   remember(entries: Components): void {
     this.#entries = { ...this.#entries, ...entries };
   }
@@ -96,13 +103,6 @@ export abstract class DiffusionPipeline extends Callable {
   get components(): Components {
     const { componentNames } = this.constructor as unknown as PipelineClass;
     return Object.fromEntries(componentNames.map((name) => [name, (this as unknown as Components)[name]]));
-  }
-
-  /** The device of the models. */
-  get device(): Device {
-    for (const component of Object.values(this.components))
-      if (component instanceof PretrainedModel && component.device) return component.device;
-    throw new Error(`${(this.constructor as unknown as PipelineClass).className}: no model is loaded`);
   }
 
   /** What model_index.json says of this pipeline as it is now: `config.scheduler` is `["diffusers", "PNDMScheduler"]`. Frozen. */
@@ -119,6 +119,13 @@ export abstract class DiffusionPipeline extends Callable {
 
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return this.toString();
+  }
+
+  /** The device of the models. */
+  get device(): Device {
+    for (const component of Object.values(this.components))
+      if (component instanceof PretrainedModel && component.device) return component.device;
+    throw new Error(`${(this.constructor as unknown as PipelineClass).className}: no model is loaded`);
   }
 
   /**
@@ -181,12 +188,10 @@ async function load(
   const repository = await openRepository(source, { ...hubOptions(options), signal: controller.signal });
   const index = await readJSON(repository, "model_index.json");
   const Class = pipelineClass(calledOn, index._class_name);
-  const given = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name)));
-  const unexpected = Object.keys(given).filter((name) => !Class.componentNames.includes(name));
-  if (unexpected.length > 0)
-    console.warn(
-      `Keyword arguments ${JSON.stringify(unexpected)} are not expected by ${Class.className} and will be ignored.`,
-    );
+  const fileClass = registry.get(index._class_name as string);
+  const extra = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name)));
+  const { given, initArguments } = sortOptions(Class, extra, index, fileClass);
+  checkFamilies(Class.className, given, index);
 
   // Every class is looked up before anything is loaded.
   const loaders = Class.componentNames.flatMap((name) => {
@@ -200,12 +205,10 @@ async function load(
     dtype: givenDType(options),
   });
   try {
-    const pipeline = new Class({ ...given, ...loaded, requires_safety_checker: index.requires_safety_checker });
-    const known = Object.keys(Class.initArguments).filter((key) => key in index);
-    pipeline.remember({
-      ...Object.fromEntries(known.map((key) => [key, index[key]])),
-      _name_or_path: typeof source === "string" ? source : repository.name,
-    });
+    const parts = { ...given, ...loaded };
+    warnOfClasses(Class.componentClasses, parts);
+    const pipeline = new Class({ ...initArguments, ...parts });
+    pipeline.remember({ ...initArguments, _name_or_path: typeof source === "string" ? source : repository.name });
     return pipeline;
   } catch (error) {
     for (const component of Object.values(loaded)) if (component instanceof PretrainedModel) component.dispose();

@@ -1,8 +1,10 @@
 /** Prompts to embeddings, StableDiffusionPipeline.encode_prompt. */
-import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
-import type { CLIPTextModel, CLIPTextOptions } from "../nn/clip_text_model.js";
+import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import { pythonRepr } from "../loader/config_json.js";
+import { CLIPTextModel, type CLIPTextOptions } from "../nn/clip_text_model.js";
 import { repeatRows } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { needComponent } from "./needed_components.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
 
 interface TextComponents {
@@ -17,6 +19,13 @@ export interface PromptEmbeds {
   negative: Tensor | null;
 }
 
+const purpose =
+  "to encode prompts, of which the negative one is empty by default; promptEmbeds and negativePromptEmbeds do without";
+const NEEDS = {
+  tokenizer: { classes: [CLIPTokenizer], purpose },
+  text_encoder: { classes: [CLIPTextModel], purpose },
+};
+
 /** The caller disposes both results. */
 export async function encodePrompt(
   components: TextComponents,
@@ -29,6 +38,9 @@ export async function encodePrompt(
     if (owned && result !== x) x.dispose();
     return result;
   };
+  if (prompt != null || (guided && !negativePromptEmbeds))
+    for (const name of ["tokenizer", "text_encoder"] as const)
+      needComponent("StableDiffusionPipeline", name, components[name], NEEDS[name]);
   const texts = typeof prompt === "string" ? [prompt] : prompt;
   const batch = texts?.length ?? (promptEmbeds as Tensor).shape[0];
   if (texts) warnOfTruncation(components.tokenizer, texts);
@@ -85,13 +97,13 @@ export async function encodeIds(
   }
 }
 
+/** As diffusers words it: of each text, shorter ones filled up with end tokens, what is behind the model's length. */
 function warnOfTruncation(tokenizer: CLIPTokenizer, texts: readonly string[]): void {
   const limit = tokenizer.modelMaxLength;
-  const removed = tokenizer(texts)
-    .inputIds.filter((ids) => ids.length > limit)
-    .map((ids) => tokenizer.decode(ids.slice(limit - 1, -1)));
-  if (removed.length > 0)
-    console.warn(
-      `The following part of your input was truncated because CLIP can only handle sequences up to ${limit} tokens: ${JSON.stringify(removed)}`,
-    );
+  const { inputIds } = tokenizer(texts, { padding: "longest" });
+  if (inputIds[0].length <= limit) return;
+  const removed = inputIds.map((ids) => tokenizer.decode(ids.slice(limit - 1, -1)));
+  console.warn(
+    `The following part of your input was truncated because CLIP can only handle sequences up to ${limit} tokens: ${pythonRepr(removed)}`,
+  );
 }

@@ -11,6 +11,7 @@ import { makeShards, pictureNames, type FlaxInputs } from "./flax_inputs.js";
 import { loadFlaxParts, type FlaxPipelineOptions } from "./flax_loading.js";
 import { FlaxParams, ReplicatedParams } from "./flax_params.js";
 import { onDevices } from "./flax_shards.js";
+import { warnOfUnexpected } from "./given_components.js";
 import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./pipeline_config.js";
 import { RawImage } from "./raw_image.js";
 import { patchSampleSize, unetSampleSize } from "./stable_diffusion_config.js";
@@ -88,11 +89,8 @@ export class FlaxStableDiffusionPipeline extends Callable {
       throw new TypeError(
         `${this.className}: the scheduler must be one of ${FLAX_KARRAS_SCHEDULERS.join(", ")}, without its state`,
       );
-    const unexpected = Object.keys(options).filter((name) => !OPTION_NAMES.has(name));
-    if (unexpected.length > 0)
-      console.warn(
-        `Keyword arguments ${JSON.stringify(unexpected)} are not expected by ${this.className} and will be ignored.`,
-      );
+    const unexpected = Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name));
+    if (unexpected.length > 0) warnOfUnexpected(this.className, Object.fromEntries(unexpected));
     signal?.throwIfAborted();
     const parts = await loadFlaxParts(await openRepository(source, hubOptions(options)), options);
     patchSampleSize(parts.params.unet);

@@ -15,7 +15,7 @@ export function componentEntry(component: unknown): ComponentEntry {
   if (component instanceof PretrainedModel)
     return [component.library, (component.constructor as unknown as { className: string }).className];
   if (component instanceof ConfiguredScheduler) return ["diffusers", component.className];
-  if (component instanceof CLIPTokenizer) return ["transformers", "CLIPTokenizer"];
+  if (component instanceof CLIPTokenizer) return ["transformers", CLIPTokenizer.className];
   return [null, null];
 }
 

@@ -1,6 +1,7 @@
-import { PNDMScheduler } from "../schedulers/index.js";
+import { PNDMScheduler, Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { registerPipeline, type Components } from "./diffusion_pipeline.js";
+import { needComponent } from "./needed_components.js";
 import type { RawImage } from "./raw_image.js";
 import { UnconditionalPipeline, type ImagePipelineOutput, type UnconditionalOptions } from "./unconditional.js";
 
@@ -18,6 +19,7 @@ export class PNDMPipeline extends UnconditionalPipeline {
   /** @param components the parts by their names in model_index.json; any scheduler is converted to PNDM */
   constructor(components: Components) {
     super(components);
+    needComponent("PNDMPipeline", "scheduler", this.scheduler, { classes: [Scheduler], purpose: "for its config" });
     this.scheduler = PNDMScheduler.fromConfig(this.scheduler.config);
   }
 

@@ -1,11 +1,12 @@
 /** Text to picture, diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion.py. */
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
-import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
-import type { CLIPTextModel } from "../nn/clip_text_model.js";
+import { AutoencoderKL } from "../nn/autoencoder_kl.js";
+import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
+import { CLIPTextModel } from "../nn/clip_text_model.js";
 import { guidanceScaleEmbedding } from "../nn/embeddings.js";
-import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import { UNetSteps } from "../nn/unet_steps.js";
-import type { Scheduler } from "../schedulers/index.js";
+import { Scheduler } from "../schedulers/index.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { guide } from "../tensor/ops/guidance.js";
 import { concat } from "../tensor/ops/shape.js";
@@ -16,13 +17,23 @@ import { DiffusionPipeline, registerPipeline, type Components } from "./diffusio
 import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
 import { FiniteCheck } from "./finite_check.js";
 import { checkGenerators, initialNoise } from "./initial_noise.js";
+import { needComponent, type Need } from "./needed_components.js";
 import { outputImages, type ImageOutputType } from "./output_images.js";
 import { Pace } from "./pace.js";
 import { ProgressBar } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
 import type { CallbackTensors, StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
-import { patchLegacyConfigs, unetSampleSize } from "./stable_diffusion_config.js";
+import { checkSafety, patchLegacyConfigs, unetSampleSize } from "./stable_diffusion_config.js";
 import { inTurn } from "./turns.js";
+
+const NEEDS = {
+  unet: { classes: [UNet2DConditionModel], purpose: "to draw" },
+  scheduler: { classes: [Scheduler], purpose: "to draw" },
+  vae: {
+    classes: [AutoencoderKL, AutoencoderTiny],
+    purpose: 'to decode the latents; outputType: "latent" does without',
+  },
+} satisfies Record<string, Need>;
 
 type Prompt = string | readonly string[] | null;
 
@@ -42,7 +53,14 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     ...["vae", "text_encoder", "tokenizer", "unet", "scheduler"],
     ...["safety_checker", "feature_extractor", "image_encoder"],
   ];
+  static override readonly optionalNames = ["safety_checker", "feature_extractor", "image_encoder"];
+  static override readonly componentClasses = {
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    unet: UNet2DConditionModel,
+  };
   static override readonly initArguments = { requires_safety_checker: true };
+  // A component that was given as null is null, whatever its type says; calls that need it say so.
   /** An AutoencoderTiny decodes, too. */
   vae: AutoencoderKL;
   text_encoder: CLIPTextModel;
@@ -50,23 +68,31 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   unet: UNet2DConditionModel;
   /** Any scheduler; assign another one made by fromConfig(pipeline.scheduler.config). */
   scheduler: Scheduler;
+  /** There is none in this version. */
+  readonly safety_checker = null;
+  /** Kept as they were given; nothing here uses them. */
+  feature_extractor: unknown;
+  image_encoder: unknown;
   /** Of the call that runs; a callback may change it, and up to 1 ends the guidance. */
   guidanceScale = 7.5;
 
   /** @param components the parts by their names in model_index.json */
   constructor(components: Components) {
     super();
-    const missing = StableDiffusionPipeline.componentNames.slice(0, 5).filter((name) => components[name] == null);
+    const missing = StableDiffusionPipeline.componentNames.slice(0, 5).filter((name) => components[name] === undefined);
     if (missing.length > 0)
       throw new TypeError(`StableDiffusionPipeline: components ${missing.join(", ")} are missing`);
+    checkSafety(components);
     this.vae = components.vae as AutoencoderKL;
     this.text_encoder = components.text_encoder as CLIPTextModel;
     this.tokenizer = components.tokenizer as CLIPTokenizer;
     this.unet = components.unet as UNet2DConditionModel;
     this.scheduler = components.scheduler as Scheduler;
-    if (typeof this.scheduler.setTimesteps !== "function")
-      throw new TypeError("StableDiffusionPipeline: the component `scheduler` is not a scheduler");
-    patchLegacyConfigs(this.scheduler, this.unet);
+    this.feature_extractor = components.feature_extractor ?? null;
+    this.image_encoder = components.image_encoder ?? null;
+    const { requires_safety_checker = true } = components;
+    this.remember({ requires_safety_checker });
+    patchLegacyConfigs(components.scheduler as Scheduler | null, components.unet as UNet2DConditionModel | null);
   }
 
   /**
@@ -80,9 +106,13 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     prompt: Prompt = null,
     options: StableDiffusionOptions = {},
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
+    for (const name of ["unet", "scheduler", "vae"] as const)
+      if (name !== "vae" || options.outputType !== "latent")
+        needComponent("StableDiffusionPipeline", name, this[name], NEEDS[name]);
     const { scheduler } = this;
     // 0. Default height and width to unet
-    const [defaultHeight, defaultWidth] = unetSampleSize(this.unet).map((n) => n * this.vae.scaleFactor);
+    const scaleFactor = this.#vaeScaleFactor;
+    const [defaultHeight, defaultWidth] = unetSampleSize(this.unet).map((n) => n * scaleFactor);
     const { height = defaultHeight, width = defaultWidth } = options;
 
     // 1. Check inputs
@@ -102,6 +132,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     const { device, unet } = this;
     const { height, width, guidanceScale = 7.5, guidanceRescale = 0, numImagesPerPrompt = 1 } = options;
     const { outputType = "image" } = options;
+    const scaleFactor = this.#vaeScaleFactor;
     this.interrupt = false;
 
     // 2. Define call parameters
@@ -121,7 +152,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
 
       // 5. Prepare latent variables
       latents = this.#prepareLatents(
-        [batch, unet.config.in_channels, ...[height, width].map((side) => Math.floor(side / this.vae.scaleFactor))],
+        [batch, unet.config.in_channels, ...[height, width].map((side) => Math.floor(side / scaleFactor))],
         scheduler,
         options,
       );
@@ -150,6 +181,11 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     }
   }
 
+  /** Pixels per latent along each side; without a VAE diffusers counts on 8. */
+  get #vaeScaleFactor(): number {
+    return (this.vae as AutoencoderKL | null)?.scaleFactor ?? 8;
+  }
+
   /** Classifier-free guidance: not for distilled models, which take the scale as an input. */
   get #guided(): boolean {
     return this.guidanceScale > 1 && this.unet.config.time_cond_proj_dim === null;
@@ -160,14 +196,15 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     scheduler: Scheduler,
     { generator, latents }: StableDiffusionOptions,
   ): Tensor {
-    const { device, text_encoder } = this;
+    const { device, unet } = this;
     if (latents && latents.shape.join() !== shape.join())
       throw new RangeError(
         `\`latents\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`,
       );
     checkGenerators(generator, shape[0]);
     return device.scope(() => {
-      const noise = latents ?? initialNoise(device, shape, { generator, dtype: text_encoder.dtype });
+      const { dtype } = (this.text_encoder as CLIPTextModel | null) ?? unet;
+      const noise = latents ?? initialNoise(device, shape, { generator, dtype });
       return linearCombination([[scheduler.initNoiseSigma, noise]]);
     });
   }
@@ -273,6 +310,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   async decodeLatents(latents: Tensor, outputType: "np" | "pt"): Promise<Tensor>;
   async decodeLatents(latents: Tensor, outputType?: ImageOutputType): Promise<RawImage[] | Tensor>;
   async decodeLatents(latents: Tensor, outputType: ImageOutputType = "image"): Promise<RawImage[] | Tensor> {
+    needComponent("StableDiffusionPipeline", "vae", this.vae, NEEDS.vae);
     const check = new FiniteCheck(this.device, 1);
     try {
       return await this.#decode(latents, outputType, check);

@@ -1,10 +1,11 @@
 /** What the pipelines without a prompt have in common: a UNet, a scheduler, and a loop from noise to pictures. */
 import { UNet2DModel } from "../nn/unet_2d.js";
-import type { Scheduler, StepOptions } from "../schedulers/index.js";
+import { Scheduler, type StepOptions } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { DiffusionPipeline, type Components } from "./diffusion_pipeline.js";
 import { FiniteCheck } from "./finite_check.js";
 import { initialNoise } from "./initial_noise.js";
+import { needComponent } from "./needed_components.js";
 import { outputImages, type ImageOutputType } from "./output_images.js";
 import { Pace } from "./pace.js";
 import { ProgressBar } from "./progress_bar.js";
@@ -29,10 +30,17 @@ export interface ImagePipelineOutput<Images = RawImage[]> {
   images: Images;
 }
 
+const NEEDS = {
+  unet: { classes: [UNet2DModel], purpose: "to draw" },
+  scheduler: { classes: [Scheduler], purpose: "to draw" },
+};
+
 const OUTPUT_TYPES: readonly string[] = ["image", "pil", "np", "pt"];
 
 export abstract class UnconditionalPipeline extends DiffusionPipeline {
   static override readonly componentNames: readonly string[] = ["unet", "scheduler"];
+  static override readonly componentClasses = { unet: UNet2DModel };
+  // A component that was given as null is null, whatever its type says; calls that need it say so.
   unet: UNet2DModel;
   scheduler: Scheduler;
 
@@ -40,10 +48,11 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
   constructor({ unet, scheduler }: Components) {
     super();
     const { className } = new.target as unknown as { className: string };
-    if (!(unet instanceof UNet2DModel)) throw new TypeError(`${className}: the component \`unet\` is no UNet2DModel`);
-    if (typeof (scheduler as Scheduler | null | undefined)?.setTimesteps !== "function")
+    if (unet !== null && !(unet instanceof UNet2DModel))
+      throw new TypeError(`${className}: the component \`unet\` is no UNet2DModel`);
+    if (scheduler !== null && !(scheduler instanceof Scheduler))
       throw new TypeError(`${className}: the component \`scheduler\` is not a scheduler`);
-    this.unet = unet;
+    this.unet = unet as UNet2DModel;
     this.scheduler = scheduler as Scheduler;
   }
 
@@ -55,6 +64,8 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
     options: UnconditionalOptions,
     stepOptions: StepOptions,
   ): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
+    const { className } = this.constructor as unknown as { className: string };
+    for (const name of ["unet", "scheduler"] as const) needComponent(className, name, this[name], NEEDS[name]);
     const { scheduler } = this;
     const { batchSize = 1, numInferenceSteps, outputType = "image", signal } = options;
     checkCount("batchSize", batchSize);

@@ -59,7 +59,7 @@ describe("repositories without the variant or without safetensors", () => {
     expect(pipeline.scheduler.className).toBe("FlaxPNDMScheduler");
     expect(warnings).toHaveLength(2);
     expect(warnings[0]).toBe(
-      'Keyword arguments ["steps"] are not expected by FlaxStableDiffusionPipeline and will be ignored.',
+      "Keyword arguments {'steps': 3} are not expected by FlaxStableDiffusionPipeline and will be ignored.",
     );
     expect(warnings[1]).toMatch(/no variant "bf16" of vae; the default weights are used there/);
     params.dispose();

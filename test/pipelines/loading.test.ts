@@ -85,7 +85,7 @@ describe("DiffusionPipeline.fromPretrained", () => {
   test("names unexpected options", async () => {
     const seen = await warnings(async () => (await load({}, { sheduler: 1 })).dispose());
     expect(seen).toEqual([
-      'Keyword arguments ["sheduler"] are not expected by StableDiffusionPipeline and will be ignored.',
+      "Keyword arguments {'sheduler': 1} are not expected by StableDiffusionPipeline and will be ignored.",
     ]);
   });
 
