@@ -3,13 +3,20 @@ import { openRequired, readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
 import { requireAll } from "../loader/missing_files.js";
 import { joinPath } from "../loader/paths.js";
-import { hubOptions, openRepository, type Repository, type RepositorySource } from "../loader/repository.js";
+import {
+  hubOptions,
+  openRepository,
+  type Repository,
+  type RepositoryFile,
+  type RepositorySource,
+} from "../loader/repository.js";
 import { Turns } from "../loader/turns.js";
 import { openWeightFiles, type WeightFilesOptions, type WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import { checkDType, givenDType } from "./dtype.js";
 import type { FromPretrainedOptions, PretrainedModel } from "./pretrained.js";
-import { loadWeights } from "./weights.js";
+import type { Module } from "./module.js";
+import { loadWeights, type LoadWeightsOptions } from "./weights.js";
 
 /** A class with its config as the constructor's argument. */
 export type ModelClass<M> = (new (config: Readonly<Record<string, unknown>>) => M) & {
@@ -35,7 +42,7 @@ export async function loadModel<M extends PretrainedModel<object>>(
   hooks: LoadHooks = {},
 ): Promise<M> {
   const { className, weightStem: stem } = Class;
-  const { subfolder, variant, useSafetensors = true, signal, progressCallback: report } = options;
+  const { subfolder, variant, useSafetensors = true, signal } = options;
   const dtype = checkDType(className, "dtype", givenDType(options));
   if (!useSafetensors)
     throw new TypeError(`${className}: useSafetensors: false asks for pickles (.bin), which are never read`);
@@ -49,18 +56,35 @@ export async function loadModel<M extends PretrainedModel<object>>(
   const device = options.device ?? (await ensureDevice());
   model.placeOn(device, dtype);
   hooks.onBuilt?.(model, device);
-  const files = await openWeightFiles(repository, weights);
+  const read: ReadWeights = async (device, options) =>
+    readWeights(className, model, await openWeightFiles(repository, weights), { ...options, device, dtype });
+  await read(device, options);
+  model.remember(read);
+  return model;
+}
+
+/** Fills a model from its files, onto a device: at its loading, and again when that device was lost. */
+export type ReadWeights = (
+  device: Device,
+  options: Pick<FromPretrainedOptions, "signal" | "progressCallback">,
+) => Promise<void>;
+
+async function readWeights(
+  className: string,
+  model: Module,
+  files: readonly RepositoryFile[],
+  { progressCallback: report, ...options }: LoadWeightsOptions & Pick<FromPretrainedOptions, "progressCallback">,
+): Promise<void> {
   const onProgress = ({ loaded, total }: { loaded: number; total: number }): void =>
     report?.({
       ...{ status: "progress", name: className, file: files[0].path },
       ...{ loaded, total, progress: (100 * loaded) / total },
     });
   try {
-    await uploads.run(() => loadWeights(className, model, files, { device, dtype, signal, onProgress }), signal);
+    await uploads.run(() => loadWeights(className, model, files, { ...options, onProgress }), options.signal);
   } finally {
     await Promise.all(files.map((file) => file.close?.()));
   }
-  return model;
 }
 
 /**

@@ -2,12 +2,12 @@
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import type { WeightStem } from "../loader/weight_files.js";
-import type { Device } from "../tensor/device.js";
+import { ensureDevice, type Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
 import { checkConfig, type ConfigSchema } from "./config.js";
 import { copyWeights } from "./copy_weights.js";
 import type { DTypeOptions } from "./dtype.js";
-import { loadModel, type ModelClass } from "./load_model.js";
+import { loadModel, type ModelClass, type ReadWeights } from "./load_model.js";
 import { Module } from "./module.js";
 import { configText, saveModel, type SaveDType, type SavedModel, type SaveOptions } from "./save_model.js";
 
@@ -30,6 +30,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
   readonly config: Readonly<C>;
   #dtype: DType = "float32";
   #device: Device | null = null;
+  #read: ReadWeights | null = null;
 
   constructor(schema: ConfigSchema, given: Readonly<Record<string, unknown>>) {
     super();
@@ -62,6 +63,26 @@ export abstract class PretrainedModel<C extends object> extends Module {
   placeOn(device: Device, dtype: DType): void {
     this.#device = device;
     this.#dtype = dtype;
+  }
+
+  /** Takes how its weights are read again. */
+  remember(read: ReadWeights): void {
+    this.#read = read;
+  }
+
+  /**
+   * Reads the weights again, onto another device: what has to be done when the model's own was lost.
+   * @param options device: by default the one made first, or a new one where that is lost, too
+   * @throws Error for a model that fromPretrained() did not load; nothing stays allocated
+   */
+  async recover({ device, signal }: Pick<FromPretrainedOptions, "device" | "signal"> = {}): Promise<void> {
+    if (!this.#read)
+      throw new Error(`${this.#class.className}.recover: only what fromPretrained() has loaded can be loaded again`);
+    signal?.throwIfAborted();
+    const target = device ?? (await ensureDevice());
+    this.dispose();
+    this.placeOn(target, this.#dtype);
+    await this.#read(target, { signal });
   }
 
   /**

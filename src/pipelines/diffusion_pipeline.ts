@@ -16,6 +16,7 @@ import type { SaveOptions } from "../nn/save_model.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import { componentLoader } from "./component_loaders.js";
 import { checkFamilies, sortOptions, warnOfClasses, type ComponentClass } from "./given_components.js";
+import { inTurn } from "./in_turn.js";
 import { loadComponents, type PipelineDType } from "./load_components.js";
 import type { ProgressBarConfig } from "./progress_bar.js";
 import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./pipeline_config.js";
@@ -155,6 +156,23 @@ export abstract class DiffusionPipeline extends Callable {
     await saveInto(destination, `${className}.savePretrained`, (target) =>
       savePipeline(target, { components, config }, options),
     );
+  }
+
+  /**
+   * Loads the models again whose device was lost (a driver's reset, a crash of the browser's GPU process), when the calls
+   * under way have ended. The same call with the same seed then draws the same picture.
+   * @param options device: where to, by default a new one
+   * @example
+   * catch (error) { if (error instanceof DeviceLostError) await pipeline.recover(); else throw error; }
+   */
+  async recover({ device, signal }: Pick<PipelineOptions, "device" | "signal"> = {}): Promise<this> {
+    await inTurn([this], signal, async () => {
+      const target = device ?? (await ensureDevice());
+      for (const component of Object.values(this.components))
+        if (component instanceof PretrainedModel && component.device?.isLost)
+          await component.recover({ device: target, signal });
+    });
+    return this;
   }
 
   /** The bar on a terminal: { disable: true } for none, { desc } for a text before it. */

@@ -24,7 +24,7 @@ import { ProgressBar } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
 import type { CallbackTensors, StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
 import { checkSafety, patchLegacyConfigs, unetSampleSize } from "./stable_diffusion_config.js";
-import { inTurn } from "./turns.js";
+import { inTurn } from "./in_turn.js";
 
 const NEEDS = {
   unet: { classes: [UNet2DConditionModel], purpose: "to draw" },

@@ -10,7 +10,7 @@ import { outputImages, type ImageOutputType } from "./output_images.js";
 import { Pace } from "./pace.js";
 import { ProgressBar } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
-import { inTurn } from "./turns.js";
+import { inTurn } from "./in_turn.js";
 
 /** Arguments of a call; names and defaults as in diffusers. */
 export interface UnconditionalOptions {

@@ -22,7 +22,7 @@ export class DeviceLostError extends WebGPUDiffusersError {
   constructor(reason: string, message: string) {
     super(
       "WD_DEVICE_LOST",
-      `The GPU device was lost (${reason}${message ? `: ${message}` : ""}). Make a new one with requestDevice() and load the model again.`,
+      `The GPU device was lost (${reason}${message ? `: ${message}` : ""}). \`await pipeline.recover()\` loads the models again; other tensors are gone: make a new device with requestDevice().`,
     );
   }
 }

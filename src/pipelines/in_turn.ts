@@ -1,5 +1,7 @@
 /** Calls that change the same objects take turns: a scheduler counts its steps, a pipeline holds the guidance of its call. */
 
+import { untilAborted } from "../loader/signals.js";
+
 /** When the last call that named an object is done. */
 const ends = new WeakMap<object, Promise<unknown>>();
 
@@ -19,23 +21,9 @@ export async function inTurn<T>(
   const end = before.then(() => own);
   for (const object of objects) ends.set(object, end);
   try {
-    await unlessAborted(before, signal);
+    await untilAborted(before, signal);
     return await work();
   } finally {
     finish();
   }
-}
-
-async function unlessAborted(waiting: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
-  if (!signal) return void (await waiting);
-  signal.throwIfAborted();
-  let stop = (): void => undefined;
-  const aborted = new Promise<void>((resolve) => (stop = resolve));
-  signal.addEventListener("abort", stop);
-  try {
-    await Promise.race([waiting, aborted]);
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
-  signal.throwIfAborted();
 }
