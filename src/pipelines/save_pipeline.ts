@@ -1,6 +1,6 @@
 /** Saving a pipeline in diffusers' layout: model_index.json and a folder per component. */
 import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
-import { inFolder, saveText, type SaveTarget } from "../loader/save_target.js";
+import { saveText, type SaveTarget } from "../loader/save_target.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import type { SaveOptions } from "../nn/save_model.js";
 import { Scheduler } from "../schedulers/scheduler.js";
@@ -31,8 +31,6 @@ async function saveComponent(
   options: SaveOptions,
 ): Promise<void> {
   if (component instanceof PretrainedModel) await component.saveTo(target, name, options);
-  else if (component instanceof Scheduler)
-    await saveText(target, inFolder(name, "scheduler_config.json"), component.toJSONString());
-  else if (component instanceof CLIPTokenizer) await component.saveTo(target, name);
+  else if (component instanceof Scheduler || component instanceof CLIPTokenizer) await component.saveTo(target, name);
   else console.warn(`${name} is of a class that cannot be saved; model_index.json will have [null, null] for it.`);
 }

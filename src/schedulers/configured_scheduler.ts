@@ -9,6 +9,7 @@ import {
   type HubOptions,
   type RepositorySource,
 } from "../loader/repository.js";
+import { inFolder, saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
 import { extractInit, FLOAT_KEYS, freeze, registerConfig, type Config, type Schema } from "./config.js";
 import { findConfigured } from "./registry.js";
 
@@ -73,14 +74,18 @@ export abstract class ConfiguredScheduler<C extends object = object> {
     return scheduler;
   }
 
-  /** Writes `scheduler_config.json` into a folder (Node only); Python's diffusers reads it. */
-  async savePretrained(directory: string): Promise<void> {
-    if (typeof process === "undefined" || !process.versions?.node)
-      throw new Error(
-        `${this.className}.savePretrained: a browser has no folders; use toJSONString() and store the text`,
-      );
-    const { saveText } = await import("../loader/save_node.js");
-    await saveText(directory, CONFIG_NAME, this.toJSONString());
+  /**
+   * Writes `scheduler_config.json`; Python's diffusers reads it.
+   * @param destination a folder (Node), which is made if need be, or an object that takes the files
+   * @throws RepositoryError naming the file that cannot be written
+   */
+  async savePretrained(destination: string | SaveTarget): Promise<void> {
+    await saveInto(destination, `${this.className}.savePretrained`, (target) => this.saveTo(target, ""));
+  }
+
+  /** Writes the file of savePretrained() into a folder of `target`. */
+  saveTo(target: SaveTarget, folder: string): Promise<void> {
+    return saveText(target, inFolder(folder, CONFIG_NAME), this.toJSONString());
   }
 
   /** Classes that can take this one's config, itself included, in diffusers' order. */

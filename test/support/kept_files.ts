@@ -1,0 +1,23 @@
+/** A target for savePretrained() that keeps what it is given, as a page would. */
+import type { SaveTarget } from "../../src/loader/save_target.js";
+
+export interface KeptFiles extends SaveTarget {
+  /** Texts by path. */
+  readonly files: Map<string, string>;
+}
+
+export function keptFiles(): KeptFiles {
+  const files = new Map<string, string>();
+  return {
+    files,
+    name: "kept files",
+    list: (folder) => Promise.resolve([...files.keys()].filter((path) => path.startsWith(folder ? `${folder}/` : ""))),
+    async write(path, pieces) {
+      const decoder = new TextDecoder();
+      let text = "";
+      for await (const piece of pieces) text += decoder.decode(piece, { stream: true });
+      files.set(path, text + decoder.decode());
+    },
+    remove: (path) => Promise.resolve(void files.delete(path)),
+  };
+}
