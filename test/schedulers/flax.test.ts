@@ -175,6 +175,31 @@ describe("what a state is", () => {
     }
     expect(() => restoreState("3")).toThrow(/saveState/);
   });
+
+  test("numbers that JSON has not come back from a saved state too", async () => {
+    const device = await testDevice();
+    const odd = [NaN, Infinity, -Infinity, -0, 0.1];
+    const state = {
+      ...{ tensor: Tensor.from(odd, [5], { device }), tensors: [Tensor.from(odd, [1, 5], { device })] },
+      ...{ list: odd, number: Infinity, nested: { lambdaT: odd, none: null, list: [] } },
+    };
+    const restored = restoreState<typeof state>(await saveState(state), { device });
+    expect({ ...restored, tensor: null, tensors: null }).toEqual({ ...state, tensor: null, tensors: null });
+    const data = Float32Array.from(odd);
+    for (const tensor of [restored.tensor, ...restored.tensors]) expect(await take(tensor)).toEqual(data);
+    expect(Object.isFrozen(restored.nested.lambdaT)).toBe(true);
+    disposeState(state);
+  });
+
+  test("states that were saved before such numbers were kept are read as they were", async () => {
+    const device = await testDevice();
+    const text =
+      '{"common":{"betas":[0.5,0.25]},"timesteps":[3,1],"derivatives":[{"tensor":{"shape":[1,2],"dtype":"float32",' +
+      '"data":[1,0.1]}}],"counter":null}';
+    const { derivatives, ...others } = restoreState<Record<string, unknown>>(text, { device });
+    expect(others).toEqual({ common: { betas: [0.5, 0.25] }, timesteps: [3, 1], counter: null });
+    expect(await take((derivatives as Tensor[])[0])).toEqual(Float32Array.of(1, 0.1));
+  });
 });
 
 describe("configs", () => {

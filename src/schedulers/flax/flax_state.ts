@@ -27,21 +27,40 @@ export function disposeState(state: object, successor: object = {}): void {
   for (const tensor of stateTensors(state)) if (!kept.has(tensor)) tensor.dispose();
 }
 
+/** A number as JSON has it, or where JSON has none (it writes null for these, and 0 for -0) its name. */
+type SavedNumber = number | { number: string };
+const UNWRITABLE = ["NaN", "Infinity", "-Infinity", "-0"];
+
 interface SavedTensor {
-  tensor: { shape: readonly number[]; dtype: DType; data: number[] };
+  tensor: { shape: readonly number[]; dtype: DType; data: SavedNumber[] };
 }
+
+function savedNumber(value: number): SavedNumber {
+  if (Object.is(value, -0)) return { number: "-0" };
+  return Number.isFinite(value) ? value : { number: String(value) };
+}
+
+const isPlain = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+
+const mapped = (object: object, change: (value: unknown) => unknown): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(object).map(([key, value]) => [key, change(value)]));
 
 /** A state as JSON, its tensors included: a run can go on later, on another device or another machine. */
 export async function saveState(state: object): Promise<string> {
   const saved = new Map<Tensor, SavedTensor>();
   for (const tensor of stateTensors(state)) {
     const { shape, dtype } = tensor;
-    saved.set(tensor, { tensor: { shape, dtype, data: Array.from(await tensor.data()) } });
+    saved.set(tensor, { tensor: { shape, dtype, data: Array.from(await tensor.data(), savedNumber) } });
   }
   // Not by a replacer: that would see what Tensor's own fields are first.
-  const plain = (value: unknown): unknown =>
-    value instanceof Tensor ? saved.get(value) : Array.isArray(value) ? (value as unknown[]).map(plain) : value;
-  return JSON.stringify(Object.fromEntries(Object.entries(state).map(([key, value]) => [key, plain(value)])));
+  const plain = (value: unknown): unknown => {
+    if (typeof value === "number") return savedNumber(value);
+    if (value instanceof Tensor) return saved.get(value);
+    if (Array.isArray(value)) return (value as unknown[]).map(plain);
+    return isPlain(value) ? mapped(value, plain) : value;
+  };
+  return JSON.stringify(mapped(state, plain));
 }
 
 /**
@@ -50,16 +69,15 @@ export async function saveState(state: object): Promise<string> {
  */
 export function restoreState<S extends object>(text: string, { device }: { device?: Device } = {}): S {
   const parsed = JSON.parse(text) as unknown;
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
-    throw new TypeError("restoreState: the text is not a state that saveState() wrote");
+  if (!isPlain(parsed)) throw new TypeError("restoreState: the text is not a state that saveState() wrote");
   const revive = (value: unknown): unknown => {
-    if (Array.isArray(value)) return typeof value[0] === "number" ? value : (value as unknown[]).map(revive);
-    const { tensor } = (value ?? {}) as Partial<SavedTensor>;
-    if (!tensor) return deepFrozen(value);
-    const made = Tensor.from(tensor.data, tensor.shape, { dtype: tensor.dtype, device });
+    if (Array.isArray(value)) return (value as unknown[]).map(revive);
+    if (!isPlain(value)) return value;
+    if (typeof value.number === "string" && UNWRITABLE.includes(value.number)) return Number(value.number);
+    if (!value.tensor) return frozen(mapped(value, revive));
+    const { data, shape, dtype } = (value as unknown as SavedTensor).tensor;
+    const made = Tensor.from(data.map(revive) as number[], shape, { dtype, device });
     return made.device.keep(made);
   };
-  return frozen(Object.fromEntries(Object.entries(parsed).map(([key, value]) => [key, revive(value)])) as S);
+  return frozen(mapped(parsed, revive)) as S;
 }
-
-const deepFrozen = (value: unknown): unknown => (typeof value === "object" && value !== null ? frozen(value) : value);
