@@ -3,6 +3,8 @@ import { copyFile, mkdir, readFile, realpath, rename, rm, stat, symlink, writeFi
 import { dirname, join, relative } from "node:path";
 import { openDirectory } from "./directory_node.js";
 import { RepositoryError } from "./errors.js";
+import { hashFile } from "./file_hash_node.js";
+import type { HubFile } from "./hub_api.js";
 import { isCommit } from "./hub_options.js";
 import { checkPath } from "./paths.js";
 import type { RepositoryFile } from "./repository.js";
@@ -49,7 +51,7 @@ export class HubCache {
     await writeAtomically(join(this.root, "refs", checkPath(revision)), commit).catch(() => undefined);
   }
 
-  /** A file that is whole in the cache; null if it is not there. */
+  /** A file that is linked in the cache; null if it is not there. */
   async find(commit: string, path: string): Promise<RepositoryFile | null> {
     const snapshot = await openDirectory(this.snapshot(commit));
     return snapshot && snapshot.open(path);
@@ -68,10 +70,14 @@ export class HubCache {
     return join(this.root, ".no_exist", checkPath(commit), checkPath(path));
   }
 
-  /** Size of a blob; null if it is not there. */
-  async blobSize(hash: string): Promise<number | null> {
-    const info = await stat(this.blob(hash)).catch(() => null);
-    return info?.isFile() ? info.size : null;
+  /** Whether there is a blob of this hash, and its bytes have it, too: other programs may have left it. */
+  async holds({ hash, size }: HubFile, signal?: AbortSignal): Promise<boolean> {
+    const blob = this.blob(hash);
+    const info = await stat(blob).catch(() => null);
+    if (!info?.isFile() || (size !== null && info.size !== size)) return false;
+    const found = await hashFile(blob, info.size, hash, signal).catch(() => null);
+    signal?.throwIfAborted();
+    return found === hash;
   }
 
   /** Makes the folders. Throws RepositoryError, with the cure, where the cache cannot be written. */

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
-import { constants, createReadStream } from "node:fs";
+import { constants } from "node:fs";
 import { open, rename, rm, stat, statfs, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { cacheError } from "./cache_node.js";
+import { hashFile } from "./file_hash_node.js";
 import { exchange, type Exchange } from "./fetch.js";
 import { asked, type Hub, type HubFile } from "./hub_api.js";
 import { HubError, statusError } from "./hub_errors.js";
@@ -33,7 +33,7 @@ export async function download(job: Download): Promise<void> {
     await checkSpace(job, partial);
     for (let again = false; ; again = true) {
       const size = await withRetries((progressed) => receive(job, partial, progressed), job.hub);
-      const hash = await hashOf(partial, size, job.hash.length === 64 ? "sha256" : "git");
+      const hash = await hashFile(partial, size, job.hash, job.hub.signal);
       if (hash === job.hash) break;
       await rm(partial, { force: true });
       if (again)
@@ -174,11 +174,4 @@ async function store(job: Download, it: Exchange, file: FileHandle, place: Place
   if (total !== null && position < total)
     throw new HubError(`${job.where}: the answer was cut at ${position} of ${total} bytes`, { passing: true });
   return position;
-}
-
-/** The hash by which the hub names a file: SHA-256, or git's SHA-1 of a blob. */
-async function hashOf(path: string, size: number, kind: "sha256" | "git"): Promise<string> {
-  const hash = kind === "git" ? createHash("sha1").update(`blob ${size}\0`) : createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: FLUSH_BYTES })) hash.update(chunk as Uint8Array);
-  return hash.digest("hex");
 }

@@ -60,6 +60,9 @@ export function isHubId(text: string): boolean {
 
 export const isCommit = (text: string): boolean => COMMIT.test(text);
 
+/** Whether it is what the hub names a file's bytes by: SHA-256, or git's SHA-1. */
+export const isBlobHash = (text: string): boolean => BLOB.test(text);
+
 /** A revision becomes part of an address and the name of a file in the cache. Throws RepositoryError. */
 export function checkRevision(revision: unknown): string {
   try {
@@ -83,7 +86,7 @@ export function checkCommit(commit: unknown, where: string): string {
 /** The hash in an ETag (`"…"` or `W/"…"`): 64 hex digits of SHA-256, or 40 of a git blob's SHA-1. Throws RepositoryError. */
 export function checkETag(etag: string | null, where: string): string {
   const hash = (etag ?? "").replace(/^W\//, "").replace(/^"(.*)"$/, "$1");
-  if (BLOB.test(hash)) return hash;
+  if (isBlobHash(hash)) return hash;
   throw new RepositoryError(
     `${where}: the server names the ETag ${etag === null ? "(none)" : quote(etag)}, which is no SHA-256 and no git hash, ` +
       "so that the file could not be verified; is it a Hugging Face hub?",

@@ -1,11 +1,9 @@
-import { mkdir } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { HubCache, cacheError } from "./cache_node.js";
-import { withLock } from "./cache_lock_node.js";
+import { damageOf } from "./cache_check_node.js";
+import { HubCache } from "./cache_node.js";
 import { DownloadBar } from "./download_bar_node.js";
-import { download } from "./download_node.js";
 import { quote } from "./errors.js";
 import { fileInfo, fileURL, type Hub, type HubFile } from "./hub_api.js";
+import { bringBlob } from "./hub_blob_node.js";
 import { resolveCommit } from "./hub_commit_node.js";
 import { cacheFolder, hubEndpoint, hubTimeout, hubToken, whyOffline } from "./hub_environment_node.js";
 import { HubError } from "./hub_errors.js";
@@ -21,17 +19,10 @@ import { systemClock, TRIES, type Clock } from "./hub_retry.js";
 import { checkPath } from "./paths.js";
 import { unreadPickle } from "./pickles.js";
 import type { OpenOptions, Repository, RepositoryFile } from "./repository.js";
-import { eitherSignal, untilAborted } from "./signals.js";
-import { Turns } from "./turns.js";
+import { eitherSignal } from "./signals.js";
 
 /** Tries to learn the newest commit when an older one is cached and can be used instead. */
 const TRIES_WITH_CACHE = 2;
-
-/** So many downloads run at once. */
-const downloads = new Turns(4);
-
-/** Downloads that run, by target: callers in one process share them. */
-const running = new Map<string, Promise<void>>();
 
 /**
  * Opens a repository on the hub. The revision is resolved to a commit once and everything is read at it; files are
@@ -99,6 +90,8 @@ class HubRepository implements Repository {
   readonly #missing = new Map<string, string>();
   /** What has() learnt and open() need not ask again. */
   readonly #asked = new Map<string, HubFile>();
+  /** Files whose bytes in the cache were found good, so that this is asked once in a load. */
+  readonly #good = new Set<string>();
 
   constructor(parts: Parts) {
     this.name = parts.name;
@@ -114,7 +107,7 @@ class HubRepository implements Repository {
     const { cache, commit, offline } = this.#parts;
     checkPath(path);
     const hub = this.#hubUnder(signal);
-    const cached = await cache.find(commit, path);
+    const cached = await this.#cached(path, hub);
     if (cached) {
       this.#report("initiate", path);
       this.#report("done", path, cached.size, cached.size);
@@ -132,7 +125,7 @@ class HubRepository implements Repository {
     const { cache, commit, offline } = this.#parts;
     checkPath(path);
     const hub = this.#hubUnder(signal);
-    if (await cache.find(commit, path)) return true;
+    if (await this.#cached(path, hub)) return true;
     if (offline !== null || (await cache.isAbsent(commit, path))) return (await this.open(path)) !== null;
     const file = await this.#ask(path, hub);
     if (file) this.#asked.set(path, file);
@@ -145,6 +138,25 @@ class HubRepository implements Repository {
     const either = eitherSignal(hub.signal, signal);
     either?.throwIfAborted();
     return { ...hub, signal: either };
+  }
+
+  /**
+   * A file of the cache; null if there is none, or a damaged one that can be fetched again.
+   * @throws HubError naming the damaged file where nothing may be fetched
+   */
+  async #cached(path: string, { signal }: Hub): Promise<RepositoryFile | null> {
+    const { cache, commit, name, offline } = this.#parts;
+    const file = await cache.find(commit, path);
+    if (!file || this.#good.has(path)) return file;
+    const damage = await damageOf(file, signal);
+    if (damage === null) {
+      this.#good.add(path);
+      return file;
+    }
+    if (offline === null) return null;
+    throw new HubError(
+      `${path} of ${name}: the cached file ${file.path} is damaged (${damage}), and ${offline}; load it once with the network`,
+    );
   }
 
   /** Hash and size of a file; null if there is none. */
@@ -165,60 +177,19 @@ class HubRepository implements Repository {
     const unread = unreadPickle(path, where, file.size ?? 0);
     if (unread) return unread;
     this.#report("initiate", path, 0, file.size ?? 0);
-    const isCached = async (): Promise<boolean> => {
-      const size = await cache.blobSize(file.hash);
-      return size !== null && (file.size === null || size === file.size);
-    };
-    if (!(await isCached())) {
-      await cache.prepare();
-      const target = cache.blob(file.hash);
-      const onProgress = (loaded: number, total: number): void => this.#report("progress", path, loaded, total);
-      const work = async (): Promise<void> => {
-        const lock = await this.#lockFile(target);
-        const fetchOnce = async (): Promise<void> => {
-          if (await isCached()) return;
-          this.#report("download", path, 0, file.size ?? 0);
-          await download({ ...file, hub, url: fileURL(hub, commit, path), where, target, onProgress });
-        };
-        await downloads.run(() => withLock(lock, fetchOnce, { isDone: isCached, signal: hub.signal }), hub.signal);
-      };
-      await this.#once(target, work, hub.signal);
-    }
+    await bringBlob({
+      ...{ ...file, cache, hub, where, url: fileURL(hub, commit, path) },
+      onDownload: () => this.#report("download", path, 0, file.size ?? 0),
+      onProgress: (loaded, total) => this.#report("progress", path, loaded, total),
+    });
     await cache.link(file.hash, commit, path);
     await cache.writeRef(revision, commit);
+    this.#good.add(path);
     const opened = await cache.find(commit, path);
     if (!opened)
       throw new HubError(`${where}: vanished from the cache ${cache.root}; is something clearing it? Load again`);
     this.#report("done", path, opened.size, opened.size);
     return opened;
-  }
-
-  /** Beside the locks of Python's client, which leaves its files there, too. */
-  async #lockFile(target: string): Promise<string> {
-    const { root } = this.#parts.cache;
-    const folder = join(dirname(root), ".locks", basename(root));
-    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-      throw cacheError(folder, error);
-    });
-    return join(folder, `${basename(target)}.pid`);
-  }
-
-  /** One download of a file at a time; whoever comes later waits for the first, but not for its abort signal. */
-  async #once(target: string, work: () => Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-    for (;;) {
-      const other = running.get(target);
-      if (!other) break;
-      const outcome = await untilAborted(other, signal).then(
-        () => null,
-        (error: unknown) => ({ error }),
-      );
-      signal?.throwIfAborted();
-      if (outcome === null) return;
-      if (outcome.error instanceof HubError) throw outcome.error;
-    }
-    const own = work().finally(() => running.delete(target));
-    running.set(target, own);
-    await own;
   }
 
   #absent(path: string): null {
