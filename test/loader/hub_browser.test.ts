@@ -158,6 +158,19 @@ describe("a repository on the hub in a browser", () => {
     expect(await readJSON(await open(), "config.json")).toEqual({ a: 1 });
   });
 
+  test("a signal given later than the repository ends its download, and no other", async () => {
+    const repository = await open();
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    fault = ({ url }) => {
+      if (url.endsWith(WEIGHT)) controller.abort(reason);
+      return undefined;
+    };
+    await expect(repository.open(WEIGHT, { signal: controller.signal })).rejects.toBe(reason);
+    await expect(repository.open("config.json", { signal: controller.signal })).rejects.toBe(reason);
+    expect(await readJSON(repository, "config.json")).toEqual({ a: 1 });
+  });
+
   test("without a network, and without a cache", async () => {
     await expect(open({ localFilesOnly: true })).rejects.toThrow(/is not in the browser's cache, and localFilesOnly/);
     await (await open()).open("config.json");
