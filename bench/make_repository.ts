@@ -38,6 +38,7 @@ const INDEX = {
   ...{ scheduler: ["diffusers", "PNDMScheduler"], text_encoder: ["transformers", "CLIPTextModel"] },
   ...{ tokenizer: ["transformers", "CLIPTokenizer"], unet: ["diffusers", "UNet2DConditionModel"] },
   ...{ vae: ["diffusers", "AutoencoderKL"], safety_checker: [null, null], feature_extractor: [null, null] },
+  requires_safety_checker: false,
 };
 
 /** Numbers drawn; tensors take them from changing places. */

@@ -11,6 +11,8 @@ export type WeightStem = "diffusion_pytorch_model" | "model";
 
 export interface WeightFilesOptions {
   subfolder?: string;
+  /** Whether they are looked for at the root before. */
+  alsoAtRoot?: boolean;
   stem: WeightStem;
   /** e.g. "fp16": `<stem>.fp16.safetensors` */
   variant?: string;
@@ -52,22 +54,31 @@ export async function openWeightFiles(repository: Repository, options: WeightFil
   throw new MissingFilesError(names, repository.name, repository.whyMissing?.(names[0]), cure);
 }
 
+/** In each place the index of shards comes first, in all of them before a single file. */
 async function find(
   repository: Repository,
-  { subfolder, stem, variant }: WeightFilesOptions,
+  { subfolder = "", stem, variant, alsoAtRoot = false }: WeightFilesOptions,
 ): Promise<RepositoryFile[] | null> {
   const infix = variant ? `.${variant}` : "";
-  const index = joinPath(subfolder, `${stem}.safetensors.index${infix}.json`);
-  if (await exists(repository, index)) return openShards(repository, subfolder, index);
-  const file = await repository.open(joinPath(subfolder, `${stem}${infix}.safetensors`));
-  if (file) return [file];
+  const folders = new Set(alsoAtRoot ? ["", subfolder] : [subfolder]);
+  for (const folder of folders) {
+    const index = joinPath(folder, `${stem}.safetensors.index${infix}.json`);
+    if (await exists(repository, index)) return openShards(repository, folder, index);
+  }
+  for (const folder of folders) {
+    const file = await repository.open(joinPath(folder, `${stem}${infix}.safetensors`));
+    if (file) return [file];
+  }
   if (!variant) return null;
   // As diffusers called it before 0.29, with shards named <stem>-00001-of-00002.fp16.safetensors.
-  const older = joinPath(subfolder, `${stem}.safetensors${infix}.index.json`);
-  return (await exists(repository, older)) ? openShards(repository, subfolder, older) : null;
+  for (const folder of folders) {
+    const older = joinPath(folder, `${stem}.safetensors${infix}.index.json`);
+    if (await exists(repository, older)) return openShards(repository, folder, older);
+  }
+  return null;
 }
 
-async function exists(repository: Repository, path: string): Promise<boolean> {
+export async function exists(repository: Repository, path: string): Promise<boolean> {
   const file = await repository.open(path);
   await file?.close?.();
   return file !== null;

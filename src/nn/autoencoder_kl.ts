@@ -51,6 +51,7 @@ const schema: ConfigSchema = {
 
 export class AutoencoderKL extends PretrainedModel<VAEConfig> {
   static readonly className = "AutoencoderKL";
+  static readonly defaults = schema.defaults;
   readonly encoder: Encoder;
   readonly decoder: Decoder;
   readonly quant_conv: Conv2d | null;

@@ -155,6 +155,7 @@ class DecoderTiny extends Module {
 
 export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
   static readonly className = "AutoencoderTiny";
+  static readonly defaults = schema.defaults;
   readonly encoder: EncoderTiny;
   readonly decoder: DecoderTiny;
   #slicing = false;

@@ -7,8 +7,7 @@ import { anything, isCount, isNumber, nullOr, oneOf, type ConfigSchema } from ".
 import { Linear } from "./layers.js";
 import { PretrainedModel } from "./pretrained.js";
 
-const schemaOf = (name: string): ConfigSchema => ({
-  name,
+const schema: Omit<ConfigSchema, "name"> = {
   defaults: {
     vocab_size: 49408,
     hidden_size: 512,
@@ -35,7 +34,7 @@ const schemaOf = (name: string): ConfigSchema => ({
     bos_token_id: anything,
     eos_token_id: nullOr(Number.isSafeInteger),
   },
-});
+};
 
 /** Token ids or marks: one row per text, all of one length; or an int32 tensor [batch, tokens]. */
 export type TokenRows = readonly (readonly number[])[] | Tensor;
@@ -57,11 +56,12 @@ export interface CLIPTextOutput {
 /** What both text encoders have in common. */
 abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
   static override readonly weightStem = "model";
+  static readonly defaults = schema.defaults;
   readonly text_model: CLIPTextTransformer;
   readonly #name: string;
 
   constructor(name: string, given: Readonly<Record<string, unknown>>) {
-    super(schemaOf(name), given);
+    super({ name, ...schema }, given);
     this.#name = name;
     this.text_model = new CLIPTextTransformer(this.config);
   }

@@ -65,6 +65,7 @@ class ControlNetConditioningEmbedding extends Module {
 
 export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
   static readonly className = "ControlNetModel";
+  static readonly defaults = controlNetSchema.defaults;
   readonly conv_in: Conv2d;
   readonly time_proj: Timesteps;
   readonly time_embedding: TimestepEmbedding;

@@ -11,7 +11,7 @@ import {
   type RepositorySource,
 } from "../loader/repository.js";
 import { Turns } from "../loader/turns.js";
-import { openWeightFiles, type WeightFilesOptions, type WeightStem } from "../loader/weight_files.js";
+import { exists, openWeightFiles, type WeightFilesOptions, type WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import { checkDType, givenDType } from "./dtype.js";
 import type { FromPretrainedOptions, PretrainedModel } from "./pretrained.js";
@@ -21,11 +21,27 @@ import { loadWeights, type LoadWeightsOptions } from "./weights.js";
 /** A class with its config as the constructor's argument. */
 export type ModelClass<M> = (new (config: Readonly<Record<string, unknown>>) => M) & {
   readonly className: string;
+  /** The arguments of Python's constructor with their defaults. */
+  readonly defaults: Readonly<Record<string, unknown>>;
   readonly weightStem: WeightStem;
 };
 
-/** What a pipeline adds to the loading of its models. */
+/** Those of some options that are keys of a class's config, and were given. */
+export const configKeys = (
+  { defaults }: { readonly defaults: Readonly<Record<string, unknown>> },
+  options: object,
+): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(options).filter(([key, value]) => Object.hasOwn(defaults, key) && value !== undefined),
+  ) as Record<string, unknown>;
+
+/** How a pipeline's models are loaded otherwise than one that is loaded alone, and the other way round. */
 export interface LoadHooks {
+  /**
+   * Of a model that is loaded alone from a local folder: weights are looked for at the root before its subfolder, and the
+   * config there after it, as diffusers does. transformers looks into the subfolder only.
+   */
+  alsoAtRoot?: boolean;
   orDefault?: WeightFilesOptions["orDefault"];
   /** Called when the modules stand and the device is known, before any weight is fetched. */
   onBuilt?: (model: PretrainedModel<object>, device: Device) => void;
@@ -48,16 +64,20 @@ export async function loadModel<M extends PretrainedModel<object>>(
     throw new TypeError(`${className}: useSafetensors: false asks for pickles (.bin), which are never read`);
   signal?.throwIfAborted();
   const repository = await openRepository(source, hubOptions(options));
-  const weights = { subfolder, stem, variant, orDefault: hooks.orDefault };
-  if (repository.isLocal) await requireModelFiles(repository, { subfolder, stem, variant }, hooks);
-  const configPath = joinPath(subfolder, "config.json");
+  const alsoAtRoot = hooks.alsoAtRoot === true && repository.isLocal === true && stem === "diffusion_pytorch_model";
+  const weights = { subfolder, stem, variant, alsoAtRoot };
+  if (repository.isLocal) await requireModelFiles(repository, weights, hooks);
+  const configPath = await findConfig(repository, weights);
   const config = { ...(await readJSON(repository, configPath)), _name_or_path: nameOf(source, subfolder) };
-  const model = build(Class, { ...config, ...options.config }, `${configPath} of ${repository.name}`);
+  const overrides = { ...options.config, ...configKeys(Class, options) };
+  const model = build(Class, { ...config, ...overrides }, `${configPath} of ${repository.name}`);
   const device = options.device ?? (await ensureDevice());
   model.placeOn(device, dtype);
   hooks.onBuilt?.(model, device);
-  const read: ReadWeights = async (device, options) =>
-    readWeights(className, model, await openWeightFiles(repository, weights), { ...options, device, dtype });
+  const read: ReadWeights = async (device, options) => {
+    const files = await openWeightFiles(repository, { ...weights, orDefault: hooks.orDefault });
+    return readWeights(className, model, files, { ...options, device, dtype });
+  };
   await read(device, options);
   model.remember(read);
   return model;
@@ -97,12 +117,22 @@ export async function requireModelFiles(
   { orDefault }: LoadHooks = {},
 ): Promise<void> {
   await requireAll([
-    () => openRequired(repository, joinPath(weights.subfolder, "config.json")),
+    async () => openRequired(repository, await findConfig(repository, weights)),
     async () => {
       const files = await openWeightFiles(repository, { ...weights, orDefault: orDefault && (() => true) });
       await Promise.all(files.map((file) => file.close?.()));
     },
   ]);
+}
+
+async function findConfig(
+  repository: Repository,
+  { subfolder, alsoAtRoot }: Pick<WeightFilesOptions, "subfolder" | "alsoAtRoot">,
+): Promise<string> {
+  const own = joinPath(subfolder, "config.json");
+  return alsoAtRoot && !(await exists(repository, own)) && (await exists(repository, "config.json"))
+    ? "config.json"
+    : own;
 }
 
 /** The modules of a model. Faults of the config get the name of its file. */

@@ -7,7 +7,7 @@ import type { DType } from "../tensor/dtype.js";
 import { checkConfig, type ConfigSchema } from "./config.js";
 import { copyWeights } from "./copy_weights.js";
 import type { DTypeOptions } from "./dtype.js";
-import { loadModel, type ModelClass, type ReadWeights } from "./load_model.js";
+import { configKeys, loadModel, type ModelClass, type ReadWeights } from "./load_model.js";
 import { Module } from "./module.js";
 import { configText, saveModel, type SaveDType, type SavedModel, type SaveOptions } from "./save_model.js";
 
@@ -47,16 +47,29 @@ export abstract class PretrainedModel<C extends object> extends Module {
   }
 
   /**
-   * Loads config.json and the weights of a model.
+   * Loads config.json and the weights of a model. Options in the spelling of the config override it: `{ sample_size: 24 }`.
    * @param source a local folder, an id on the hub ("owner/name"), a base URL, or EMBEDDED_MODEL
    * @throws Error naming file, key and fault; nothing stays allocated
    */
   static async fromPretrained<M extends PretrainedModel<object>>(
     this: ModelClass<M>,
     source: RepositorySource,
-    options: FromPretrainedOptions = {},
+    options: FromPretrainedOptions & Partial<M["config"]> = {},
   ): Promise<M> {
-    return loadModel(this, source, options);
+    return loadModel(this, source, options, { alsoAtRoot: true });
+  }
+
+  /**
+   * A model of another one's config, as yet without weights.
+   * @param overrides config keys that win; others than the class has are ignored
+   * @throws TypeError naming a key whose value nothing here computes
+   */
+  static fromConfig<M extends PretrainedModel<object>>(
+    this: ModelClass<M>,
+    config: object,
+    overrides: Partial<M["config"]> = {},
+  ): M {
+    return new this({ ...config, ...configKeys(this, overrides) });
   }
 
   /** Says where the weights are, or will be, and in which dtype. */

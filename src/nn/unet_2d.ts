@@ -14,6 +14,7 @@ export interface UNet2DForwardOptions {
 
 export class UNet2DModel extends UNetTrunk<UNet2DConfig> {
   static readonly className = "UNet2DModel";
+  static readonly defaults = unet2DSchema.defaults;
 
   constructor(given: Readonly<Record<string, unknown>> = {}) {
     super(unet2DSchema, given, unet2DOptions);

@@ -1,0 +1,89 @@
+import { describe, expect, test } from "vitest";
+import { AutoencoderKL, CLIPTextModel, UNet2DConditionModel, UNet2DModel, type Repository } from "../../src/index.js";
+import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
+import { changed, type Changes } from "../support/repositories.js";
+
+const SD15 = fixturePath("models/repos/sd15");
+const CIFAR = "models/repos/ddpm-cifar";
+const WEIGHTS = "diffusion_pytorch_model.safetensors";
+
+describe("config keys among the options", () => {
+  test("override the file's", async () => {
+    const unet = await UNet2DConditionModel.fromPretrained(SD15, { subfolder: "unet", sample_size: 24 });
+    expect(unet.config.sample_size).toBe(24);
+    unet.dispose();
+    const nested = { subfolder: "unet", config: { sample_size: 24 }, sample_size: undefined };
+    const other = await UNet2DConditionModel.fromPretrained(SD15, nested);
+    expect(other.config.sample_size).toBe(24);
+    other.dispose();
+    const text = await CLIPTextModel.fromPretrained(SD15, { subfolder: "text_encoder", eos_token_id: 5 });
+    expect(text.config.eos_token_id).toBe(5);
+    text.dispose();
+    await expect(AutoencoderKL.fromPretrained(SD15, { subfolder: "vae", latent_channels: 3 })).rejects.toThrow(
+      "[6, 6, 1, 1]",
+    );
+  });
+
+  test("other names are ignored, as in Python", async () => {
+    const options = { subfolder: "vae", nosuch: 24 };
+    const vae = await AutoencoderKL.fromPretrained(SD15, options);
+    expect(vae.config).not.toHaveProperty("nosuch");
+    vae.dispose();
+  });
+
+  test("fromConfig takes them, too", () => {
+    const config = { block_out_channels: [32, 32], sample_size: 8, _class_name: "UNet2DConditionModel" };
+    const types = { down_block_types: ["DownBlock2D", "DownBlock2D"], up_block_types: ["UpBlock2D", "UpBlock2D"] };
+    const unet = UNet2DConditionModel.fromConfig({ ...config, ...types }, { sample_size: 24 });
+    expect(unet).toBeInstanceOf(UNet2DConditionModel);
+    expect([unet.config.sample_size, unet.config.in_channels]).toEqual([24, 4]);
+    expect(() => UNet2DModel.fromConfig(unet.config)).toThrow("the config is that of another class");
+  });
+});
+
+describe("where a folder is looked through for a model", () => {
+  const local = async (source: string, changes: Changes): Promise<Repository> => {
+    const { open, name } = await changed(fixturePath(source), changes);
+    return { open, name, isLocal: true };
+  };
+  const load = async (changes: Changes): Promise<UNet2DModel> =>
+    UNet2DModel.fromPretrained(await local(CIFAR, changes), { subfolder: "unet" });
+
+  test("the root, where there is no such subfolder", async () => {
+    const unet = await load({});
+    expect(unet.config.sample_size).toBe(16);
+    unet.dispose();
+    await expect(
+      UNet2DModel.fromPretrained(await changed(fixturePath(CIFAR), {}), { subfolder: "unet" }), // not local
+    ).rejects.toThrow("unet/config.json: no such file");
+    await expect(load({ [WEIGHTS]: null })).rejects.toThrow(`unet/${WEIGHTS}: no such file`);
+  });
+
+  test("configs in the subfolder first, weights at the root first, an index before a single file", async () => {
+    const config = await readFixtureJSON<object>(`${CIFAR}/config.json`);
+    const inFolder = { "unet/config.json": { ...config, sample_size: 8 } };
+    const [first, second] = [
+      await load({ ...inFolder, [`unet/${WEIGHTS}`]: new Uint8Array([1]) }), // no safetensors, were it read
+      await load({
+        ...inFolder,
+        [WEIGHTS]: new Uint8Array([1]),
+        [`unet/${WEIGHTS}.index.json`]: { weight_map: { all: "shard.safetensors" } },
+        "unet/shard.safetensors": await readFixture(`${CIFAR}/${WEIGHTS}`),
+      }),
+    ];
+    expect([first.config.sample_size, second.config.sample_size]).toEqual([8, 8]);
+    for (const unet of [first, second]) unet.dispose();
+  });
+
+  test("text encoders in the subfolder only, as transformers does", async () => {
+    const source = "models/repos/sd15";
+    const repository = await local(source, {
+      ...{ "text_encoder/model.safetensors": null, "text_encoder/config.json": null },
+      "model.safetensors": await readFixture(`${source}/text_encoder/model.safetensors`),
+      "config.json": await readFixtureJSON<object>(`${source}/text_encoder/config.json`),
+    });
+    await expect(CLIPTextModel.fromPretrained(repository, { subfolder: "text_encoder" })).rejects.toThrow(
+      "text_encoder/config.json and text_encoder/model.safetensors: no such files",
+    );
+  });
+});
