@@ -30,7 +30,10 @@ export interface FlaxShard {
 /** How it is drawn. */
 export interface FlaxRun {
   scheduler: FlaxDiffusionScheduler;
+  /** At the start of the run. */
   state: FlaxDiffusionState;
+  /** What the noise is scaled by: as in diffusers what the state said before setTimesteps. */
+  initNoiseSigma: number;
   steps: number;
   guidanceScale: number;
   /** Of the latents, [batch, channels, height, width]. */
@@ -49,11 +52,8 @@ export async function drawShard(params: FlaxParams, shard: FlaxShard, run: FlaxR
   let check: FiniteCheck | undefined;
   try {
     context = await encodeContext(params, shard);
-    // The noise is scaled by what the state says before setTimesteps, as in diffusers.
     const noise = shard.latents ?? normal(shard.key, run.shape, { partitionable: run.partitionable });
-    latents = device.scope(() =>
-      linearCombination([[run.state.initNoiseSigma, Tensor.from(noise, run.shape, { device })]]),
-    );
+    latents = device.scope(() => linearCombination([[run.initNoiseSigma, Tensor.from(noise, run.shape, { device })]]));
     check = new FiniteCheck(device, run.steps + 3);
     check.look(context, { module: "text_encoder" });
     check.look(latents, { module: "latents" });
@@ -77,10 +77,10 @@ async function denoise(
   context: Tensor,
   check: FiniteCheck,
   key: JAXKey,
-  { scheduler, steps, guidanceScale, shape, partitionable, signals, jit, state: created }: FlaxRun,
+  { scheduler, steps, guidanceScale, partitionable, signals, jit, ...run }: FlaxRun,
 ): Promise<Tensor> {
   let latents = initial;
-  let state = scheduler.setTimesteps(created, steps, shape);
+  let { state } = run;
   const pace = new Pace(device);
   const recorded = jit ? new UNetSteps(unet, device, state.timesteps) : null;
   try {

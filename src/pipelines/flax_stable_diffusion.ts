@@ -192,8 +192,12 @@ export class FlaxStableDiffusionPipeline extends Callable {
     if (!Number.isFinite(guidanceScale))
       throw new RangeError(`\`guidanceScale\` must be a finite number, got ${String(guidanceScale)}`);
     signal?.throwIfAborted();
+    const { scheduler } = this;
+    const created = this.#state(params);
+    // Set here, before anything is allocated, so that a schedule that cannot be is refused at once.
+    const state = scheduler.setTimesteps(created, steps);
     return {
-      ...{ scheduler: this.scheduler, state: this.#state(params), steps, guidanceScale, partitionable, jit },
+      ...{ scheduler, state, initNoiseSigma: created.initNoiseSigma, steps, guidanceScale, partitionable, jit },
       shape: [unet.config.in_channels, height / vae.scaleFactor, width / vae.scaleFactor],
       signals: [signal],
     };

@@ -144,11 +144,11 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     let latents: Tensor | undefined;
     let check: FiniteCheck | undefined;
     try {
+      // 4. Prepare timesteps: before step 3, so that a schedule that cannot be is refused at once
+      const timesteps = prepareTimesteps(scheduler, options);
+
       // 3. Encode input prompt
       embeds = await encodePrompt(this, prompt, { ...options, guided: this.#guided });
-
-      // 4. Prepare timesteps
-      const timesteps = prepareTimesteps(scheduler, options);
 
       // 5. Prepare latent variables
       latents = this.#prepareLatents(

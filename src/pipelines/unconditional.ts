@@ -93,9 +93,9 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
     let image: Tensor | undefined;
     let check: FiniteCheck | undefined;
     try {
+      scheduler.setTimesteps(numInferenceSteps as number);
       // Sample gaussian noise to begin loop
       image = initialNoise(device, shape, { generator, dtype: unet.dtype });
-      scheduler.setTimesteps(numInferenceSteps as number);
       check = new FiniteCheck(device, scheduler.timesteps.length + 1);
       image = await this.#denoise(image, scheduler, check, stepOptions, signal);
       const drawn = image;

@@ -1,4 +1,5 @@
 /** Noise schedules of training: the variances added per step, in the float32 arithmetic of torch. */
+import { checkTrainTimesteps } from "./checks.js";
 import { oneOf } from "./config.js";
 
 const f32 = Math.fround;
@@ -40,9 +41,7 @@ export function makeSchedule(
   config: ScheduleConfig,
   known: readonly BetaSchedule[] = USUAL,
 ): Schedule {
-  const n = config.num_train_timesteps;
-  if (!Number.isInteger(n) || n < 1 || n > 1e6)
-    throw new RangeError(`${className}: num_train_timesteps must be a whole number from 1 to 1000000, got ${n}`);
+  checkTrainTimesteps(className, config.num_train_timesteps);
   const trained: unknown = config.trained_betas;
   if (
     trained &&

@@ -1,12 +1,33 @@
 /** Checks whose errors name the method, the fault and the values. */
 import type { Tensor } from "../tensor/tensor.js";
+import type { ConfiguredScheduler } from "./configured_scheduler.js";
 import type { CustomSchedule, ScheduleOptions } from "./scheduler.js";
 
-/** @throws RangeError unless `n` is a whole number from 1 to `most` */
-export function checkSteps(className: string, n: number | null | undefined, most = Infinity): number {
-  if (typeof n === "number" && Number.isInteger(n) && n >= 1 && n <= most) return n;
-  const range = most === Infinity ? "of at least 1" : `from 1 to num_train_timesteps, ${most}`;
-  throw new RangeError(`${className}.setTimesteps: the number of steps must be a whole number ${range}, got ${n}`);
+/** More steps than anybody runs. Python goes on for hours, or until it has no memory left. */
+const MOST_STEPS = 1e5;
+
+/** What has steps: its name for messages, and the number of timesteps that its model was trained with, if any. */
+type Stepped = Pick<ConfiguredScheduler, "className" | "length">;
+
+/**
+ * The number of steps of a run.
+ * @param most num_train_timesteps, for the classes that diffusers bounds by it; the others are only kept from the absurd
+ * @throws RangeError unless `n` is a whole number from 1 to `most`
+ */
+export function checkSteps({ className, length }: Stepped, n: number | null | undefined, most?: number): number {
+  // Some constructors set all timesteps of the training, and however many it had, they are no absurd number.
+  const bound = most ?? Math.max(MOST_STEPS, length ?? 0);
+  if (typeof n === "number" && Number.isInteger(n) && n >= 1 && n <= bound) return n;
+  const range = most === undefined ? bound : `num_train_timesteps, ${bound}`;
+  throw new RangeError(
+    `${className}.setTimesteps: numInferenceSteps must be a whole number from 1 to ${range}, got ${n}`,
+  );
+}
+
+/** The number of timesteps of the training. @throws RangeError unless it is a whole number from 1 to a million */
+export function checkTrainTimesteps(className: string, n: number): number {
+  if (Number.isInteger(n) && n >= 1 && n <= 1e6) return n;
+  throw new RangeError(`${className}: num_train_timesteps must be a whole number from 1 to 1000000, got ${n}`);
 }
 
 /** What `setTimesteps` has set. @throws Error before it */
@@ -24,14 +45,14 @@ export const given = <T>(value: T | null | undefined): value is T => value !== n
 
 /** The number of steps, from it or from a list of timesteps. @throws RangeError unless just one of them is given */
 export function countSteps(
-  className: string,
+  scheduler: Stepped,
   n: number | null | undefined,
   timesteps: readonly number[] | undefined,
-  most = Infinity,
+  most?: number,
 ): number {
-  if (given(n) !== given(timesteps)) return checkSteps(className, n ?? timesteps?.length, most);
+  if (given(n) !== given(timesteps)) return checkSteps(scheduler, n ?? timesteps?.length, most);
   const got = given(n) ? "both" : "neither";
-  throw new RangeError(`${className}.setTimesteps: takes the number of steps or timesteps, got ${got}`);
+  throw new RangeError(`${scheduler.className}.setTimesteps: takes the number of steps or timesteps, got ${got}`);
 }
 
 /** Checks timesteps of the caller's own. @throws RangeError unless they descend from below `train` */

@@ -1,5 +1,12 @@
 import type { Tensor } from "../tensor/tensor.js";
-import { checkDescending, checkEnds, checkScheduleOptions, checkShapes, checkSteps, countSteps } from "./checks.js";
+import {
+  checkDescending,
+  checkEnds,
+  checkScheduleOptions,
+  checkShapes,
+  checkTrainTimesteps,
+  countSteps,
+} from "./checks.js";
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
@@ -25,7 +32,7 @@ export class CMStochasticIterativeScheduler extends SigmasScheduler<CMStochastic
   constructor(options: Partial<CMStochasticIterativeConfig> = {}) {
     super(options);
     checkEnds(this.className, this.config);
-    const train = checkSteps(this.className, this.config.num_train_timesteps, 1e6);
+    const train = checkTrainTimesteps(this.className, this.config.num_train_timesteps);
     this.#begin(Array.from({ length: train }, (_, i) => i));
   }
 
@@ -39,7 +46,7 @@ export class CMStochasticIterativeScheduler extends SigmasScheduler<CMStochastic
     checkScheduleOptions(className, CMStochasticIterativeScheduler.customSchedules, options);
     const { timesteps } = options;
     const train = config.num_train_timesteps;
-    const n = countSteps(className, numInferenceSteps, timesteps, train);
+    const n = countSteps(this, numInferenceSteps, timesteps, train);
     if (timesteps) checkDescending(className, timesteps, train);
     this.#begin(
       timesteps ? timesteps.map(Math.trunc).reverse() : Array.from({ length: n }, (_, i) => i * Math.floor(train / n)),

@@ -37,7 +37,7 @@ export class DDIMScheduler extends AlphasScheduler<DDIMConfig> {
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     checkScheduleOptions(this.className, DDIMScheduler.customSchedules, options);
-    const n = checkSteps(this.className, numInferenceSteps, this.config.num_train_timesteps);
+    const n = checkSteps(this, numInferenceSteps, this.config.num_train_timesteps);
     this.timesteps = spacedTimesteps(this.className, this.config, n);
     this.numInferenceSteps = n;
   }

@@ -35,7 +35,7 @@ export class DDIMInverseScheduler extends AlphasScheduler<DDIMInverseConfig> {
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className, config } = this;
     checkScheduleOptions(className, DDIMInverseScheduler.customSchedules, options);
-    const n = checkSteps(className, numInferenceSteps, config.num_train_timesteps);
+    const n = checkSteps(this, numInferenceSteps, config.num_train_timesteps);
     this.timesteps = spacedTimesteps(className, config, n, { known: ["leading", "trailing"] }).reverse();
     this.numInferenceSteps = n;
   }

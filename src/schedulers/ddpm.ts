@@ -38,7 +38,7 @@ export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
     const { className, config } = this;
     checkScheduleOptions(className, DDPMScheduler.customSchedules, options);
     const { timesteps } = options;
-    const n = countSteps(className, numInferenceSteps, timesteps, config.num_train_timesteps);
+    const n = countSteps(this, numInferenceSteps, timesteps, config.num_train_timesteps);
     if (timesteps) checkDescending(className, timesteps, config.num_train_timesteps);
     this.timesteps = timesteps ? timesteps.map(Math.trunc) : spacedTimesteps(className, config, n);
     this.numInferenceSteps = n;

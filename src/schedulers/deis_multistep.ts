@@ -69,7 +69,7 @@ export class DEISMultistepScheduler extends SolverScheduler<DEISMultistepConfig>
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className, config } = this;
     checkScheduleOptions(className, DEISMultistepScheduler.customSchedules, options);
-    const n = checkSteps(className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const { times, levels } = this.#schedule(n, this.shiftFor(options.mu));
     const plain = !this.shaped(n) && !config.use_flow_sigmas;
     this.begin(times, [...levels, plain ? this.table[0] : levels[levels.length - 1]]);

@@ -53,7 +53,7 @@ export abstract class DiscreteScheduler<C extends DiscreteConfig = DiscreteConfi
   /** The number of steps, from it or from the list of timesteps; just one of them must be given. */
   protected countSteps(numInferenceSteps: number | null, { timesteps }: ScheduleOptions): number {
     const { className } = this;
-    const n = countSteps(className, numInferenceSteps, timesteps);
+    const n = countSteps(this, numInferenceSteps, timesteps);
     const shape = sigmaShape(className, this.config);
     if (timesteps && shape)
       throw new RangeError(`${className}.setTimesteps: cannot set timesteps with use_${shape}_sigmas`);

@@ -77,7 +77,7 @@ export abstract class DistilledScheduler extends IndexedScheduler<DistilledConfi
   ): void {
     const { className, config } = this;
     const { timesteps, strength = 1 } = options;
-    const n = countSteps(className, numInferenceSteps, timesteps, config.num_train_timesteps);
+    const n = countSteps(this, numInferenceSteps, timesteps, config.num_train_timesteps);
     if (timesteps) {
       this.#checkCustom(timesteps, strength, from, steps);
       this.timesteps = timesteps.slice(Math.max(n - Math.min(Math.floor(n * strength), n), 0));

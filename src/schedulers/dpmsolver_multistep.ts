@@ -37,7 +37,7 @@ export class DPMSolverMultistepScheduler extends DPMMultistep<DPMSolverMultistep
     const { className } = this;
     checkScheduleOptions(className, DPMSolverMultistepScheduler.customSchedules, options);
     const { timesteps, mu } = options;
-    const n = countSteps(className, numInferenceSteps, timesteps);
+    const n = countSteps(this, numInferenceSteps, timesteps);
     const shift = this.shiftFor(mu);
     const { times, levels } = timesteps ? this.#custom(timesteps) : this.#spaced(n, shift);
     this.begin(times, [...levels, this.finalLevel]);

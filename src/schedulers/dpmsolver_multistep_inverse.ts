@@ -31,7 +31,7 @@ export class DPMSolverMultistepInverseScheduler extends DPMMultistep<DPMSolverMu
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className, config } = this;
     checkScheduleOptions(className, DPMSolverMultistepInverseScheduler.customSchedules, options);
-    const n = checkSteps(className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const length = this.clippedLength(config.lambda_min_clipped);
     const { times, levels } = this.#schedule(n, length);
     const plain = !this.shaped(n) && !config.use_flow_sigmas;

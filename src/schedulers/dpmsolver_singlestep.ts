@@ -55,7 +55,7 @@ export class DPMSolverSinglestepScheduler extends DPMScheduler<DPMSolverSinglest
     const { className, config } = this;
     checkScheduleOptions(className, DPMSolverSinglestepScheduler.customSchedules, options);
     const { timesteps, mu } = options;
-    const n = countSteps(className, numInferenceSteps, timesteps);
+    const n = countSteps(this, numInferenceSteps, timesteps);
     const shape = sigmaShape(className, config);
     if (timesteps && shape)
       throw new RangeError(`${className}.setTimesteps: cannot set timesteps with use_${shape}_sigmas`);

@@ -1,6 +1,6 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { linspace } from "./betas.js";
-import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { checkScheduleOptions, checkShapes, checkSteps, checkTrainTimesteps } from "./checks.js";
 import { oneOf, translated } from "./config.js";
 import {
   checkFinalSigmas,
@@ -52,13 +52,13 @@ export class EDMDPMSolverMultistepScheduler extends EDMScheduler<EDMDPMSolverMul
     checkFinalSigmas(className, config);
     if (algorithm_type !== config.algorithm_type || solver_type !== config.solver_type)
       this.rewriteConfig({ algorithm_type, solver_type });
-    this.setTimesteps(checkSteps(className, config.num_train_timesteps, 1e6));
+    this.setTimesteps(checkTrainTimesteps(this.className, config.num_train_timesteps));
     this.numInferenceSteps = null;
   }
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     checkScheduleOptions(this.className, EDMDPMSolverMultistepScheduler.customSchedules, options);
-    const n = checkSteps(this.className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     this.begin(this.levelsOf(linspace(0, 1, n), Math.fround), this.config.sigma_min);
     this.numInferenceSteps = n;
   }

@@ -1,5 +1,5 @@
 import type { Tensor } from "../tensor/tensor.js";
-import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { checkScheduleOptions, checkShapes, checkSteps, checkTrainTimesteps } from "./checks.js";
 import { EDM_DEFAULTS, EDMScheduler, type EDMConfig } from "./edm_scheduler.js";
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
@@ -17,7 +17,7 @@ export class EDMEulerScheduler extends EDMScheduler {
 
   constructor(options: Partial<EDMConfig> = {}) {
     super(options);
-    const train = checkSteps(this.className, this.config.num_train_timesteps, 1e6);
+    const train = checkTrainTimesteps(this.className, this.config.num_train_timesteps);
     const levels = this.levelsOf(
       Array.from({ length: train + 1 }, (_, i) => i / train),
       exact,
@@ -28,9 +28,9 @@ export class EDMEulerScheduler extends EDMScheduler {
   /** @param options `sigmas`: not levels, but a ramp from 0 (the largest level) to 1 (the smallest), as in diffusers */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     checkScheduleOptions(this.className, EDMEulerScheduler.customSchedules, options);
-    const ramp = options.sigmas ?? linspace64(0, 1, checkSteps(this.className, numInferenceSteps));
+    const ramp = options.sigmas ?? linspace64(0, 1, checkSteps(this, numInferenceSteps));
     const levels = this.levelsOf(ramp, exact);
-    this.numInferenceSteps = checkSteps(this.className, levels.length);
+    this.numInferenceSteps = checkSteps(this, levels.length);
     this.begin(levels, levels[levels.length - 1]);
   }
 

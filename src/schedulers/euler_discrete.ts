@@ -57,7 +57,7 @@ export class EulerDiscreteScheduler extends DiscreteScheduler<EulerDiscreteConfi
       throw new RangeError(
         `${className}.setTimesteps: takes the number of steps, timesteps or sigmas, got more than one`,
       );
-    const n = sigmas ? checkSteps(className, sigmas.length - 1) : this.countSteps(numInferenceSteps, options);
+    const n = sigmas ? checkSteps(this, sigmas.length - 1) : this.countSteps(numInferenceSteps, options);
     if (timesteps && this.#isContinuous)
       throw new RangeError(
         `${className}.setTimesteps: cannot set timesteps with timestep_type "continuous" and v_prediction`,

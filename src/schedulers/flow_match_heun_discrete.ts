@@ -31,7 +31,7 @@ export class FlowMatchHeunDiscreteScheduler extends FlowScheduler<FlowMatchHeunD
   /** n steps run the model 2n - 1 times. The training levels are shifted already, and are shifted again, as in diffusers. */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     checkScheduleOptions(this.className, FlowMatchHeunDiscreteScheduler.customSchedules, options);
-    const n = checkSteps(this.className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const { num_train_timesteps: train, shift } = this.config;
     const levels = linspace64(this.sigmaMax * train, this.sigmaMin * train, n).map((t) =>
       f32(shifted(t / train, shift)),

@@ -1,6 +1,6 @@
 /** What the flow matching schedulers share: x = (1 - σ) x0 + σ noise, with levels from 1 down to 0. */
 import type { Tensor } from "../tensor/tensor.js";
-import { checkSteps, given } from "./checks.js";
+import { checkSteps, checkTrainTimesteps, given } from "./checks.js";
 import { oneOf } from "./config.js";
 import { IndexedScheduler } from "./indexed_scheduler.js";
 import { mixAtTimes } from "./noising.js";
@@ -33,7 +33,7 @@ export abstract class FlowScheduler<C extends FlowConfig = FlowConfig> extends I
   constructor(options: object, shifts: (config: C) => boolean = () => true) {
     super(options);
     const { num_train_timesteps: train, shift } = this.config;
-    checkSteps(this.className, train, 1e6);
+    checkTrainTimesteps(this.className, train);
     this.sigmas = Array.from({ length: train }, (_, i) => f32((train - i) / train));
     if (shifts(this.config)) this.sigmas = this.sigmas.map((sigma) => shifted(sigma, shift, f32));
     this.timesteps = this.sigmas.map((sigma) => f32(sigma * train));
@@ -107,7 +107,7 @@ export abstract class ShiftedFlowScheduler<C extends ShiftedFlowConfig & SigmaSh
     const { className, config } = this;
     if (config.use_dynamic_shifting && !given(mu))
       throw new RangeError(`${className}.setTimesteps: use_dynamic_shifting needs mu`);
-    const n = checkSteps(className, numInferenceSteps ?? sigmas?.length ?? timesteps?.length);
+    const n = checkSteps(this, numInferenceSteps ?? sigmas?.length ?? timesteps?.length);
     for (const [name, list] of [
       ["sigmas", sigmas],
       ["timesteps", timesteps],

@@ -1,6 +1,6 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { linspace } from "./betas.js";
-import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { checkScheduleOptions, checkShapes, checkSteps, checkTrainTimesteps } from "./checks.js";
 import { History } from "./history.js";
 import { IndexedScheduler } from "./indexed_scheduler.js";
 import { Linear } from "./linear.js";
@@ -22,12 +22,12 @@ export class IPNDMScheduler extends IndexedScheduler<IPNDMConfig> {
 
   constructor(options: Partial<IPNDMConfig> = {}) {
     super(options);
-    this.setTimesteps(checkSteps(this.className, this.config.num_train_timesteps, 1e6));
+    this.setTimesteps(checkTrainTimesteps(this.className, this.config.num_train_timesteps));
   }
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     checkScheduleOptions(this.className, IPNDMScheduler.customSchedules, options);
-    const n = checkSteps(this.className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const trained = this.config.trained_betas;
     const steps = linspace(1, 0, n + 1).map((x, i) => (i === n ? 0 : x));
     this.betas = trained

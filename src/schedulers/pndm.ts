@@ -48,7 +48,7 @@ export class PNDMScheduler extends AlphasScheduler<PNDMConfig> {
   /** n steps run the model n + 1 times (PLMS: the second timestep comes twice), or n + 9 times with Runge-Kutta. */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     checkScheduleOptions(this.className, PNDMScheduler.customSchedules, options);
-    const n = checkSteps(this.className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const { prk, plms } = pndmTimesteps(this.className, this.config, n);
     this.prkTimesteps = prk;
     this.plmsTimesteps = plms;

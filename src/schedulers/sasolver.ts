@@ -62,7 +62,7 @@ export class SASolverScheduler extends SolverScheduler<SASolverConfig> {
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className, config } = this;
     checkScheduleOptions(className, SASolverScheduler.customSchedules, options);
-    const n = checkSteps(className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const shaped = this.shaped(n) ?? (config.use_flow_sigmas ? this.flow(n, config.flow_shift) : null);
     if (shaped) {
       const times = config.use_karras_sigmas ? shaped.times.map(roundHalfEven) : shaped.times;

@@ -1,5 +1,5 @@
 import type { Tensor } from "../tensor/tensor.js";
-import { at, checkEnds, checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { at, checkEnds, checkScheduleOptions, checkShapes, checkSteps, checkTrainTimesteps } from "./checks.js";
 import { drawNoise, drawNoiseData } from "./noise.js";
 import { mixAtTimes } from "./noising.js";
 import { veCorrect, vePredict, veDiscreteSigmas, veSigmas, veTimesteps } from "./sde_ve_formulas.js";
@@ -30,7 +30,7 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
   constructor(options: Partial<ScoreSdeVeConfig> = {}) {
     super(options);
     checkEnds(this.className, this.config);
-    const train = checkSteps(this.className, this.config.num_train_timesteps, 1e6);
+    const train = checkTrainTimesteps(this.className, this.config.num_train_timesteps);
     this.setTimesteps(train);
     this.setSigmas(train);
     this.numInferenceSteps = null;
@@ -44,7 +44,7 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions & { samplingEps?: number } = {}): void {
     const { samplingEps = this.config.sampling_eps, ...others } = options;
     checkScheduleOptions(this.className, ScoreSdeVeScheduler.customSchedules, others);
-    const n = checkSteps(this.className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     this.timesteps = veTimesteps(n, samplingEps);
     this.numInferenceSteps = n;
   }
@@ -54,7 +54,7 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
     numInferenceSteps: number,
     { sigmaMin = this.config.sigma_min, sigmaMax = this.config.sigma_max } = {},
   ): void {
-    const n = checkSteps(this.className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     this.discreteSigmas = veDiscreteSigmas(n, sigmaMin, sigmaMax);
     this.sigmas = veSigmas(this.timesteps, sigmaMin, sigmaMax);
   }

@@ -31,7 +31,7 @@ export class UnCLIPScheduler extends AlphasScheduler<UnCLIPConfig> {
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     checkScheduleOptions(this.className, UnCLIPScheduler.customSchedules, options);
-    const n = checkSteps(this.className, numInferenceSteps, this.config.num_train_timesteps);
+    const n = checkSteps(this, numInferenceSteps);
     if (n < 2) throw new RangeError(`${this.className}.setTimesteps: needs at least 2 steps, got ${n}`);
     const ratio = (this.config.num_train_timesteps - 1) / (n - 1);
     this.timesteps = Array.from({ length: n }, (_, i) => roundHalfEven(i * ratio)).reverse();

@@ -78,7 +78,7 @@ export class UniPCMultistepScheduler extends SolverScheduler<UniPCMultistepConfi
       throw new RangeError(`${className}.setTimesteps: use_dynamic_shifting needs mu`);
     if (sigmas && (!config.use_flow_sigmas || shape))
       throw new RangeError(`${className}.setTimesteps: sigmas needs use_flow_sigmas, and no other shape of sigmas`);
-    const n = checkSteps(className, sigmas?.length ?? numInferenceSteps);
+    const n = checkSteps(this, sigmas?.length ?? numInferenceSteps);
     const final = oneOf(className, "final_sigmas_type", config.final_sigmas_type, ["zero", "sigma_min"]);
     const { times, levels } = this.#schedule(n, mu, sigmas);
     const smallest = shape || config.use_flow_sigmas ? levels[levels.length - 1] : this.table[0];

@@ -198,6 +198,7 @@ describe("pictures of two devices", () => {
     await expect(call(ids, params, keys, 2)).rejects.toThrow(/must be a key.*got 2 keys/);
     await expect(call(prompts, params, keys[0], 2)).rejects.toThrow(/`promptIds` must be a Tensor/);
     await expect(call(ids, params, keys[0], 0)).rejects.toThrow(/`numInferenceSteps`.*got 0/);
+    await expect(call(ids, params, keys[0], 1e7)).rejects.toThrow(/numInferenceSteps.*to 100000, got 10000000/);
     await expect(call(ids, params, keys[0], 2, { guidanceScale: NaN })).rejects.toThrow(/`guidanceScale`/);
     expect(() => pipeline.prepareInputs(3 as unknown as string)).toThrow(TypeError);
     await expect(replicate({} as FlaxParams)).rejects.toThrow(/fromPretrained/);

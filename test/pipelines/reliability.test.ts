@@ -134,6 +134,12 @@ describe("StableDiffusionPipeline", () => {
     ["height NaN", PROMPT, { height: NaN }, "`height` must be a positive integer, got NaN"],
     ["0 steps", PROMPT, { numInferenceSteps: 0 }, "`numInferenceSteps` must be a positive integer, got 0"],
     ["1.5 steps", PROMPT, { numInferenceSteps: 1.5 }, "`numInferenceSteps` must be a positive integer, got 1.5"],
+    [
+      "ten million steps",
+      PROMPT,
+      { numInferenceSteps: 1e7 },
+      "numInferenceSteps must be a whole number from 1 to 100000",
+    ],
     ["guidance NaN", PROMPT, { guidanceScale: NaN }, "`guidanceScale` must be a finite number"],
     ["0 images", PROMPT, { numImagesPerPrompt: 0 }, "`numImagesPerPrompt` must be a positive integer"],
     [

@@ -193,6 +193,10 @@ describe("pipelines without a prompt", () => {
   const WRONG: [DDIMOptions, string][] = [
     [{ batchSize: 0 }, "`batchSize` must be a positive integer, got 0"],
     [{ numInferenceSteps: 1.5 }, "`numInferenceSteps` must be a positive integer, got 1.5"],
+    [
+      { numInferenceSteps: 1001 },
+      "numInferenceSteps must be a whole number from 1 to num_train_timesteps, 1000, got 1001",
+    ],
     [{ outputType: "latent" as "np" }, '`outputType` must be one of image, pil, np, pt, got "latent"'],
     [{ eta: NaN }, "`eta` must be a finite number, got NaN"],
   ];

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { Generator } from "../../src/tensor/random.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import {
   DDIMScheduler,
@@ -6,7 +7,10 @@ import {
   DEISMultistepScheduler,
   DPMSolverMultistepScheduler,
   EulerDiscreteScheduler,
+  findFlaxScheduler,
+  flaxSchedulerNames,
   FlowMatchLCMScheduler,
+  HeunDiscreteScheduler,
   KARRAS_SCHEDULERS,
   PNDMScheduler,
   schedulerClass,
@@ -69,6 +73,63 @@ describe("errors", () => {
       }
     expect(() => new DDIMScheduler().setTimesteps(1001)).toThrow(/from 1 to num_train_timesteps, 1000, got 1001/);
     expect(() => new PNDMScheduler().setTimesteps(3)).toThrow(/at least 4 steps, got 3/);
+  });
+
+  /** The classes that diffusers bounds by num_train_timesteps; the others go on beyond it. */
+  const BOUNDED = ["CMStochasticIterative", "DDIMInverse", "DDIM", "DDPM", "LCM", "TCD"].map(
+    (name) => `${name}Scheduler`,
+  );
+
+  test("more steps than the training has, where diffusers refuses them", () => {
+    const makes = (name: string, n: number) => (): void => schedulerClass(name).fromConfig({}).setTimesteps(n);
+    for (const name of schedulerNames()) {
+      if (BOUNDED.includes(name))
+        expect(makes(name, 1001), name).toThrow(/from 1 to num_train_timesteps, \d+, got 1001/);
+      else makes(name, 1001)();
+      expect(makes(name, 1e7), name).toThrow(
+        /setTimesteps: numInferenceSteps must be a whole number from 1 to \D*\d+, got 10000000/,
+      );
+    }
+    for (const name of flaxSchedulerNames()) {
+      const scheduler = findFlaxScheduler(name)!.fromConfig({});
+      scheduler.setTimesteps(scheduler.createState(), 1001);
+      expect(() => scheduler.setTimesteps(scheduler.createState(), 1e7), name).toThrow(
+        /from 1 to 100000, got 10000000/,
+      );
+    }
+    // The training's own number is no absurd one.
+    expect(new HeunDiscreteScheduler({ num_train_timesteps: 120_000 }).timesteps.length).toBe(239_999);
+  });
+
+  test("more steps than the training has, where diffusers goes on", async () => {
+    const x = Tensor.from([0.5, -1, 0.25, 2], [1, 4, 1, 1], { device: await testDevice() });
+    const output = Tensor.from([0.1, 0.2, -0.3, 0.4], [1, 4, 1, 1], { device: await testDevice() });
+    // x[0] after three steps of 1001 with the seed 0: diffusers 0.42.1.
+    const wanted = {
+      ...{ PNDM: 0.5, LMSDiscrete: 0.031056, EulerDiscrete: 0.031056, EulerAncestralDiscrete: -5.6378 },
+      ...{ HeunDiscrete: 0.46982, KDPM2Discrete: 0.47733, DPMSolverMultistep: 0.51229, DPMSolverSinglestep: 0.51229 },
+      ...{ DEISMultistep: 0.51229, UniPCMultistep: 0.51229, SASolver: 0.51229, IPNDM: 0.49954, EDMEuler: 0.49268 },
+      ...{ FlowMatchEulerDiscrete: 0.4997, FlowMatchLCM: -0.72064, UnCLIP: -0.64409 },
+    };
+    for (const [name, value] of Object.entries(wanted)) {
+      const scheduler = schedulerClass(`${name}Scheduler`).fromConfig({});
+      scheduler.setTimesteps(1001);
+      const generator = new Generator("cpu").manualSeed(0);
+      let current = x;
+      for (const t of scheduler.timesteps.slice(0, 3)) {
+        const { prevSample, ...others } = scheduler.step(output, t, current, { generator });
+        for (const tensor of [...(Object.values(others) as Tensor[]), ...(current === x ? [] : [current])])
+          tensor.dispose();
+        current = prevSample;
+      }
+      const [first] = await current.data();
+      expect(Math.abs(first - value), `${name}: ${first}, not ${value}`).toBeLessThan(
+        1e-4 * Math.max(1, Math.abs(value)),
+      );
+      current.dispose();
+      scheduler.reset();
+    }
+    for (const tensor of [x, output]) tensor.dispose();
   });
 
   test("schedules of one's own, where a class takes none", () => {

@@ -252,7 +252,7 @@ describe("configs", () => {
     );
     expect(() => new FlaxDPMSolverMultistepScheduler({ solver_order: 4 })).toThrow(/solver_order.*got 4/);
     const ddim = new FlaxDDIMScheduler();
-    expect(() => ddim.setTimesteps(ddim.createState(), 0)).toThrow(/from 1 to num_train_timesteps.*got 0/);
+    expect(() => ddim.setTimesteps(ddim.createState(), 0)).toThrow(/numInferenceSteps.*from 1 to 100000, got 0/);
     const euler = new FlaxEulerDiscreteScheduler({ timestep_spacing: "even" });
     expect(() => euler.setTimesteps(euler.createState(), 4)).toThrow(/timestep_spacing.*"even"/);
   });

@@ -1,6 +1,6 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
-import { checkSet, checkShapes } from "../checks.js";
+import { checkSet, checkShapes, checkSteps } from "../checks.js";
 import { ddimUpdate } from "../ddim_formulas.js";
 import { spacedTimesteps } from "../spacing.js";
 import {
@@ -48,7 +48,7 @@ export class FlaxDDIMScheduler extends FlaxDiffusionScheduler<FlaxDDIMConfig, DD
   }
 
   setTimesteps(state: DDIMSchedulerState, numInferenceSteps: number, _shape?: readonly number[]): DDIMSchedulerState {
-    const n = this.countSteps(numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const timesteps = spacedTimesteps(this.className, { ...this.config, timestep_spacing: "leading" }, n);
     return this.replace(state, { numInferenceSteps: n, timesteps });
   }

@@ -1,5 +1,6 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
+import { checkSteps } from "../checks.js";
 import { ddpmUpdate } from "../ddpm_formulas.js";
 import { spacedTimesteps } from "../spacing.js";
 import {
@@ -35,7 +36,7 @@ export class FlaxDDPMScheduler extends FlaxDiffusionScheduler<FlaxDDPMConfig, DD
   }
 
   setTimesteps(state: DDPMSchedulerState, numInferenceSteps: number, _shape?: readonly number[]): DDPMSchedulerState {
-    const n = this.countSteps(numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const { num_train_timesteps } = this.config;
     const spacing = { num_train_timesteps, timestep_spacing: "leading", steps_offset: 0 };
     return this.replace(state, { numInferenceSteps: n, timesteps: spacedTimesteps(this.className, spacing, n) });

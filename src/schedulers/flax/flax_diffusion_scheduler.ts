@@ -2,7 +2,7 @@
 import { normal, PRNGKey, foldIn, split, type JAXKey } from "../../tensor/random_jax.js";
 import { Tensor } from "../../tensor/tensor.js";
 import { makeSchedule, type BetaConfig } from "../betas.js";
-import { at, checkSet, checkSteps } from "../checks.js";
+import { at, checkSet } from "../checks.js";
 import { noisyAt, velocityAt } from "../noising.js";
 import { FlaxScheduler, type FlaxState } from "./flax_scheduler.js";
 import { frozen } from "./flax_state.js";
@@ -101,10 +101,6 @@ export abstract class FlaxDiffusionScheduler<
   /** ᾱ at a training timestep. */
   protected alphaAt({ common }: S, timestep: number): number {
     return at(this.className, common.alphasCumprod, timestep);
-  }
-
-  protected countSteps(numInferenceSteps: number): number {
-    return checkSteps(this.className, numInferenceSteps, this.config.num_train_timesteps);
   }
 
   /** Index of a timestep in the schedule, the first where it comes twice. */

@@ -1,6 +1,6 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
-import { at, checkSet, checkShapes } from "../checks.js";
+import { at, checkSet, checkShapes, checkSteps } from "../checks.js";
 import { oneOf, translated } from "../config.js";
 import {
   DPM_SOLVERS,
@@ -93,7 +93,7 @@ export class FlaxDPMSolverMultistepScheduler extends FlaxDiffusionScheduler<
     _shape?: readonly number[],
   ): DPMSolverMultistepSchedulerState {
     const { className, config } = this;
-    const n = this.countSteps(numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const { steps_offset: hidden } = config as { steps_offset?: unknown };
     const spacing = { ...config, steps_offset: typeof hidden === "number" ? hidden : 0 };
     return this.replace(state, {

@@ -1,6 +1,6 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
-import { checkShapes } from "../checks.js";
+import { checkShapes, checkSteps } from "../checks.js";
 import { Linear } from "../linear.js";
 import { sigmaPrediction } from "../prediction.js";
 import { eulerUpdate } from "../sigma_formulas.js";
@@ -41,7 +41,7 @@ export class FlaxEulerDiscreteScheduler extends FlaxSigmasScheduler<
     numInferenceSteps: number,
     _shape?: readonly number[],
   ): EulerDiscreteSchedulerState {
-    const n = this.countSteps(numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const timesteps = this.spaced(this.config.timestep_spacing, OFFSET, n);
     return this.replace(state, { numInferenceSteps: n, ...this.#schedule(state.common, timesteps) });
   }
@@ -51,7 +51,7 @@ export class FlaxEulerDiscreteScheduler extends FlaxSigmasScheduler<
     timesteps: number[],
   ): Pick<EulerDiscreteSchedulerState, "initNoiseSigma" | "timesteps" | "sigmas"> {
     const sigmas = this.levelsAt(common, timesteps);
-    const max = Math.max(...sigmas);
+    const max = sigmas.reduce((a, b) => Math.max(a, b));
     const leading = this.config.timestep_spacing === "leading";
     return { timesteps, sigmas, initNoiseSigma: leading ? Math.sqrt(max ** 2 + 1) : max };
   }

@@ -45,7 +45,7 @@ export class FlaxKarrasVeScheduler extends FlaxScheduler<FlaxKarrasVeConfig, Kar
     numInferenceSteps: number,
     _shape?: readonly number[],
   ): KarrasVeSchedulerState {
-    const n = checkSteps(this.className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     if (n < 2) throw new RangeError(`${this.className}.setTimesteps: needs at least 2 steps, got ${n}`);
     const { sigma_max: max, sigma_min: min } = this.config;
     const timesteps = Array.from({ length: n }, (_, i) => n - 1 - i);

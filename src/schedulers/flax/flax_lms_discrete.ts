@@ -1,6 +1,6 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
-import { checkShapes } from "../checks.js";
+import { checkShapes, checkSteps } from "../checks.js";
 import { Linear } from "../linear.js";
 import { sigmaPrediction } from "../prediction.js";
 import { checkOrder, derivative, LMS_ORDER, lmsCoefficient, lmsUpdate } from "../sigma_formulas.js";
@@ -41,7 +41,7 @@ export class FlaxLMSDiscreteScheduler extends FlaxSigmasScheduler<FlaxLMSDiscret
     numInferenceSteps: number,
     _shape?: readonly number[],
   ): LMSDiscreteSchedulerState {
-    const n = this.countSteps(numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const timesteps = this.spaced("linspace", 0, n);
     const sigmas = this.levelsAt(state.common, timesteps);
     return this.replace(state, { numInferenceSteps: n, timesteps, sigmas, derivatives: [] });

@@ -1,6 +1,6 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
-import { checkSet, checkShapes } from "../checks.js";
+import { checkSet, checkShapes, checkSteps } from "../checks.js";
 import { linear } from "../prediction.js";
 import {
   linearMultistep,
@@ -68,7 +68,7 @@ export class FlaxPNDMScheduler extends FlaxDiffusionScheduler<FlaxPNDMConfig, PN
   }
 
   setTimesteps(state: PNDMSchedulerState, numInferenceSteps: number, _shape?: readonly number[]): PNDMSchedulerState {
-    const n = this.countSteps(numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const { prk, plms } = pndmTimesteps(this.className, { ...this.config, timestep_spacing: "leading" }, n);
     return this.replace(state, {
       ...{ numInferenceSteps: n, timesteps: [...prk, ...plms], prkTimesteps: prk, plmsTimesteps: plms },

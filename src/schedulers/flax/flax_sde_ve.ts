@@ -1,6 +1,6 @@
 import { normal, split } from "../../tensor/random_jax.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { at, checkShapes, checkSteps } from "../checks.js";
+import { at, checkShapes, checkSteps, checkTrainTimesteps } from "../checks.js";
 import { mixAtTimes } from "../noising.js";
 import { veCorrect, vePredict, veDiscreteSigmas, veSigmas, veTimesteps } from "../sde_ve_formulas.js";
 import { drawFlaxNoise, type FlaxStepOptions, type FlaxStepResult } from "./flax_diffusion_scheduler.js";
@@ -44,7 +44,7 @@ export class FlaxScoreSdeVeScheduler extends FlaxScheduler<FlaxScoreSdeVeConfig,
   }
 
   createState(): ScoreSdeVeSchedulerState {
-    const n = checkSteps(this.className, this.config.num_train_timesteps, 1e6);
+    const n = checkTrainTimesteps(this.className, this.config.num_train_timesteps);
     const timesteps = veTimesteps(n, this.config.sampling_eps);
     return this.setSigmas(frozen({ timesteps, discreteSigmas: [], sigmas: [] }), n);
   }
@@ -56,7 +56,7 @@ export class FlaxScoreSdeVeScheduler extends FlaxScheduler<FlaxScoreSdeVeConfig,
     _shape?: readonly number[],
     samplingEps = this.config.sampling_eps,
   ): ScoreSdeVeSchedulerState {
-    const n = checkSteps(this.className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     return frozen({ ...state, timesteps: veTimesteps(n, samplingEps) });
   }
 
@@ -66,7 +66,7 @@ export class FlaxScoreSdeVeScheduler extends FlaxScheduler<FlaxScoreSdeVeConfig,
     numInferenceSteps: number,
     { sigmaMin = this.config.sigma_min, sigmaMax = this.config.sigma_max } = {},
   ): ScoreSdeVeSchedulerState {
-    const n = checkSteps(this.className, numInferenceSteps);
+    const n = checkSteps(this, numInferenceSteps);
     const discreteSigmas = Array.from(veDiscreteSigmas(n, sigmaMin, sigmaMax));
     return frozen({ ...state, discreteSigmas, sigmas: veSigmas(state.timesteps, sigmaMin, sigmaMax) });
   }
