@@ -3,6 +3,7 @@ import { CLIPTokenizer } from "../../src/loader/clip_tokenizer.js";
 import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import { checkPath, joinPath } from "../../src/loader/paths.js";
 import { openRepository, readJSON, type Repository } from "../../src/loader/repository.js";
+import { DDIMScheduler, FlaxDDIMScheduler } from "../../src/schedulers/index.js";
 import { fixturePath, readFixture } from "../support/files.js";
 
 describe("paths", () => {
@@ -133,4 +134,16 @@ describe("openRepository", () => {
     await expect(openRepository("https://host/x?token=1")).rejects.toThrow(/no "\?"/);
     await expect(openRepository(5 as unknown as string)).rejects.toThrow(/got 5/);
   });
+});
+
+test("a signal that is aborted already ends every kind of load, local ones too", async () => {
+  const reason = new Error("enough");
+  const signal = AbortSignal.abort(reason);
+  const held: Repository = { name: "held", open: () => Promise.reject(new Error("must not be opened")) };
+  for (const source of [fixturePath("models/repos/sd15"), held, EMBEDDED_MODEL, "owner/name"]) {
+    await expect(openRepository(source, { signal })).rejects.toBe(reason);
+    await expect(DDIMScheduler.fromPretrained(source, { subfolder: "scheduler", signal })).rejects.toBe(reason);
+    await expect(FlaxDDIMScheduler.fromPretrained(source, { subfolder: "scheduler", signal })).rejects.toBe(reason);
+    await expect(CLIPTokenizer.fromPretrained(source, { subfolder: "tokenizer", signal })).rejects.toBe(reason);
+  }
 });
