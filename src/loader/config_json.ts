@@ -61,17 +61,20 @@ const compareCodePoints = (a: string, b: string): number => {
   return at < 0 || at >= y.length ? x.length - y.length : (x[at].codePointAt(0) ?? 0) - (y[at].codePointAt(0) ?? 0);
 };
 
-/** Python's repr of a JSON value, for warnings that quote a dict: `{'clip_sample': False}`. Other objects say what they are. */
-export function pythonRepr(value: unknown): string {
+/**
+ * Python's repr of a JSON value, for warnings that quote a dict: `{'clip_sample': False}`. Other objects say what they are.
+ * @param floats keys of the dict whose numbers print with a point
+ */
+export function pythonRepr(value: unknown, floats: ReadonlySet<string> = new Set(), isFloat = false): string {
   if (value === null || value === undefined) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (typeof value === "number") return number(value, false).replace("Infinity", "inf").replace("NaN", "nan");
+  if (typeof value === "number") return number(value, isFloat).replace("Infinity", "inf").replace("NaN", "nan");
   if (typeof value === "string") return quoted(value);
-  if (Array.isArray(value)) return `[${value.map(pythonRepr).join(", ")}]`;
+  if (Array.isArray(value)) return `[${value.map((item) => pythonRepr(item, floats, isFloat)).join(", ")}]`;
   if (typeof value !== "object") return `<${typeof value}>`;
   if (![Object.prototype, null].includes(Object.getPrototypeOf(value) as object | null)) return String(value).trimEnd();
   return `{${Object.entries(value)
-    .map(([key, item]) => `${quoted(key)}: ${pythonRepr(item)}`)
+    .map(([key, item]) => `${quoted(key)}: ${pythonRepr(item, floats, floats.has(key))}`)
     .join(", ")}}`;
 }
 

@@ -3,10 +3,17 @@ import { quote } from "./errors.js";
 /** serde_json, which reads safetensors headers in the reference, stops at the same depth. */
 const MAX_DEPTH = 128;
 
-/** Whether Python's `Infinity`, `-Infinity` and `NaN` are allowed, and lone surrogates in strings. */
+/** Whether Python's `Infinity`, `-Infinity` and `NaN` are allowed, and lone surrogates in strings, and ints told from floats. */
 export interface JSONOptions {
   python?: boolean;
 }
+
+/** By object that was read: the keys whose values are, or hold, whole numbers with a point or an exponent. */
+const floats = new WeakMap<object, ReadonlySet<string>>();
+const NONE: ReadonlySet<string> = new Set();
+
+/** The keys of an object that whole numbers were written for as Python writes floats, `1.0`; undefined for another object. */
+export const writtenAsFloat = (object: object): ReadonlySet<string> | undefined => floats.get(object);
 
 /**
  * A JSON reader that sees what JSON.parse hides: duplicate keys, the spelling of numbers, nesting, lone surrogates.
@@ -15,6 +22,8 @@ export interface JSONOptions {
 export class JSONScanner {
   position = 0;
   #depth = 0;
+  /** Whole numbers written as floats so far. */
+  #wholeFloats = 0;
 
   constructor(
     readonly text: string,
@@ -126,11 +135,15 @@ export class JSONScanner {
     if (code === 0x22) return this.string();
     if (code === 0x7b) {
       const object: Record<string, unknown> = {};
+      let keys: Set<string> | undefined;
       this.object((key) => {
         if (key === "__proto__") this.fail('the key "__proto__" is refused');
         if (Object.hasOwn(object, key)) this.fail(`the key ${quote(key)} stands twice`);
+        const before = this.#wholeFloats;
         object[key] = this.value();
+        if (this.#wholeFloats > before) (keys ??= new Set()).add(key);
       });
+      if (this.options.python) floats.set(object, keys ?? NONE);
       return object;
     }
     if (code === 0x5b) {
@@ -146,7 +159,12 @@ export class JSONScanner {
       if (this.#word("Infinity")) return Infinity;
       if (this.#word("-Infinity")) return -Infinity;
     }
-    if (code === 0x2d || (code >= 0x30 && code <= 0x39)) return Number(this.number());
+    if (code === 0x2d || (code >= 0x30 && code <= 0x39)) {
+      const written = this.number();
+      const value = Number(written);
+      if (Number.isInteger(value) && /[.eE]/.test(written)) this.#wholeFloats++;
+      return value;
+    }
     return this.#unexpected("a value");
   }
 

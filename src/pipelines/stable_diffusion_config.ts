@@ -1,6 +1,7 @@
 /** What StableDiffusionPipeline's constructor patches in configs of 2022, and the picture size that a config asks for. */
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
+import { keepNumberTypes } from "../schedulers/number_types.js";
 import type { Components } from "./diffusion_pipeline.js";
 
 /**
@@ -66,7 +67,7 @@ export function patchSampleSize(unet: UNet2DConditionModel): void {
 
 function patch(owner: { config: object }, values: object): void {
   Object.defineProperty(owner, "config", {
-    value: Object.freeze({ ...owner.config, ...values }),
+    value: keepNumberTypes(Object.freeze({ ...owner.config, ...values }), owner.config),
     enumerable: true,
     configurable: true,
   });

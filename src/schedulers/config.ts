@@ -1,5 +1,6 @@
 /** The config machinery of diffusers' configuration_utils.py: a scheduler's constructor defaults are its schema. */
 import { pythonRepr } from "../loader/config_json.js";
+import { floatsOfFile } from "./number_types.js";
 
 export type Config = Readonly<Record<string, unknown>>;
 
@@ -10,13 +11,6 @@ export interface Schema {
   /** Old names of arguments and what they are called now. */
   readonly deprecatedKeys: Readonly<Record<string, string>>;
 }
-
-/** Keys that hold floats in Python, so that 1 prints as `1.0`. The other numbers of schedulers' configs are ints. */
-export const FLOAT_KEYS: ReadonlySet<string> = new Set([
-  ...["beta_start", "beta_end", "trained_betas", "clip_sample_range", "sample_max_value", "dynamic_thresholding_ratio"],
-  ...["lambda_min_clipped", "sigma_min", "sigma_max", "sigma_data", "rho", "s_noise", "snr", "sampling_eps"],
-  ...["shift", "flow_shift", "base_shift", "max_shift", "shift_terminal", "timestep_scaling"],
-]);
 
 /** Keys that `fromConfig` takes from the new class's defaults instead of from the config. */
 const DEFAULTED = "_use_default_values";
@@ -90,7 +84,7 @@ export function extractInit(
     if (Object.hasOwn(defaults, key) || Object.hasOwn(deprecatedKeys, key)) init[key] = value;
   if (Object.keys(unexpected).length > 0)
     console.warn(
-      `The config attributes ${pythonRepr(unexpected)} were passed to ${className}, but are not expected and will be ` +
+      `The config attributes ${pythonRepr(unexpected, floatsOfFile(given))} were passed to ${className}, but are not expected and will be ` +
         "ignored. Please verify your scheduler_config.json configuration file.",
     );
   const hidden = Object.fromEntries(Object.entries(config).filter(([key]) => !Object.hasOwn(init, key)));

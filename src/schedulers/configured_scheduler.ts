@@ -10,7 +10,8 @@ import {
   type RepositorySource,
 } from "../loader/repository.js";
 import { inFolder, saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
-import { extractInit, FLOAT_KEYS, freeze, registerConfig, type Config, type Schema } from "./config.js";
+import { extractInit, freeze, registerConfig, type Config, type Schema } from "./config.js";
+import { floatKeys, keepNumberTypes } from "./number_types.js";
 import { findConfigured } from "./registry.js";
 
 const CONFIG_NAME = "scheduler_config.json";
@@ -24,6 +25,7 @@ export interface LoadOptions extends HubOptions {
 export interface ConfiguredClass<S extends ConfiguredScheduler = ConfiguredScheduler> extends Schema {
   new (options?: never): S;
   readonly compatibleNames: readonly string[];
+  readonly intKeys: readonly string[];
 }
 
 /** @typeParam C the config keys of the class */
@@ -32,6 +34,8 @@ export abstract class ConfiguredScheduler<C extends object = object> {
   /** Every option with its default: the schema of the config. */
   static readonly defaults: Config = {};
   static readonly deprecatedKeys: Readonly<Record<string, string>> = {};
+  /** Keys whose defaults are ints in Python, though other classes have floats there: 100 prints as `100`. */
+  static readonly intKeys: readonly string[] = [];
   /** Names of the classes that can run with this class's config; the class itself need not be among them. */
   static readonly compatibleNames: readonly string[] = [];
 
@@ -49,7 +53,7 @@ export abstract class ConfiguredScheduler<C extends object = object> {
 
   /** Replaces values of the config, where a class knows better than the file (diffusers' register_to_config). */
   protected rewriteConfig(values: Partial<C>): void {
-    (this as { config: Config }).config = freeze({ ...this.config, ...values });
+    (this as { config: Config }).config = keepNumberTypes(freeze({ ...this.config, ...values }), this.config);
   }
 
   /** The class's name, for messages. */
@@ -70,7 +74,8 @@ export abstract class ConfiguredScheduler<C extends object = object> {
     const compatible = this.compatibleNames.flatMap((name) => findConfigured(name) ?? []);
     const { init, hidden } = extractInit(this, config as Config, overrides, [this, ...compatible], findConfigured);
     const scheduler = new this(init as never);
-    (scheduler as { config: Config }).config = freeze({ ...scheduler.config, ...hidden });
+    const complete = freeze({ ...scheduler.config, ...hidden });
+    (scheduler as { config: Config }).config = keepNumberTypes(complete, config);
     return scheduler;
   }
 
@@ -102,7 +107,7 @@ export abstract class ConfiguredScheduler<C extends object = object> {
     delete config._ignore_files;
     config._class_name = this.className;
     config._diffusers_version = DIFFUSERS_VERSION;
-    return `${toJSONString(config, FLOAT_KEYS)}\n`;
+    return `${toJSONString(config, floatKeys(this.config, this.#class.intKeys))}\n`;
   }
 
   /** As Python prints it: `PNDMScheduler {…json…}` and a newline. */

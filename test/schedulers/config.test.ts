@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Repository } from "../../src/loader/repository.js";
 import {
   DDIMScheduler,
+  DDPMScheduler,
   EulerDiscreteScheduler,
   FlowMatchEulerDiscreteScheduler,
   LMSDiscreteScheduler,
@@ -8,8 +10,10 @@ import {
   schedulerClass,
   schedulerNames,
   UniPCMultistepScheduler,
+  type Scheduler,
 } from "../../src/schedulers/index.js";
 import { readFixtureJSON } from "../support/files.js";
+import { memoryFile } from "../support/goldens.js";
 
 /** What Python's diffusers 0.42.1 printed (floats that are whole keep their point). */
 interface Prints {
@@ -24,6 +28,15 @@ interface Prints {
     print: string;
   }[];
 }
+const escaped = (text: string): string => text.replace(/[.[\]]/g, "\\$&");
+
+/** A repository of a scheduler's config alone. */
+const repositoryOf = (text: string): Repository => ({
+  name: "memory",
+  open: (path) =>
+    Promise.resolve(path === "scheduler_config.json" ? memoryFile(new TextEncoder().encode(text), path) : null),
+});
+
 let prints: Prints;
 const warnings: string[] = [];
 const { warn } = console;
@@ -64,6 +77,34 @@ describe("printing", () => {
       expect([...((scheduler.config._use_default_values ?? []) as string[])].sort()).toEqual(useDefaultValues);
       expect(warnings).toEqual(wanted);
     }
+  });
+
+  test("numbers print as the file had them, through swaps and saves; numbers are numbers all the same", async () => {
+    warnings.length = 0;
+    const text =
+      '{"_class_name": "DDIMScheduler", "clip_sample_range": 1, "scaler": 1.0, "sigma_max": 80, "beta_end": 1e-2, ' +
+      '"sample_max_value": 2.0, "trained_betas": [0, 0.5, 1], "rho": 7e0, "steps_offset": 1.0, "nothing": [1.0, 2.0], ' +
+      '"dynamic_thresholding_ratio": 1}';
+    const load = (content: string) => DDIMScheduler.fromPretrained(repositoryOf(content));
+    const ddim = await load(text);
+    expect(ddim.config).toMatchObject({ clip_sample_range: 1, scaler: 1, trained_betas: [0, 0.5, 1], nothing: [1, 2] });
+    expect(warnings.join()).toContain("{'scaler': 1.0, 'nothing': [1.0, 2.0]}");
+
+    // As Python prints them, for all three classes.
+    const written = [
+      ...['"clip_sample_range": 1', '"dynamic_thresholding_ratio": 1', '"nothing": [ 1.0, 2.0 ]', '"rho": 7.0'],
+      ...['"sample_max_value": 2.0', '"scaler": 1.0', '"sigma_max": 80', '"steps_offset": 1.0'],
+      '"trained_betas": [ 0, 0.5, 1 ]',
+    ];
+    const printed = (scheduler: Scheduler): string => String(scheduler).replace(/\s+/g, " ");
+    const euler = EulerDiscreteScheduler.fromConfig(ddim.config);
+    for (const scheduler of [ddim, euler, await load(ddim.toJSONString()), DDIMScheduler.fromConfig(euler.config)])
+      for (const line of written) expect(printed(scheduler)).toMatch(new RegExp(`${escaped(line)}[, ]`));
+    const ddpm = DDPMScheduler.fromConfig(euler.config, { sample_max_value: 3, clip_sample_range: 4 });
+    for (const line of ['"sample_max_value": 3.0', '"clip_sample_range": 4.0', '"sigma_max": 80', '"scaler": 1.0'])
+      expect(printed(ddpm)).toContain(`${line},`);
+    // Only what came from a file is known; the rest prints as its key is usually meant.
+    expect(printed(new DDIMScheduler({ clip_sample_range: 1 }))).toContain('"clip_sample_range": 1.0,');
   });
 
   test("Node's console.log shows the same text", () => {

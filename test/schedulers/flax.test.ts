@@ -246,6 +246,13 @@ describe("configs", () => {
     expect(names(new FlaxScoreSdeVeScheduler())).toEqual(["FlaxScoreSdeVeScheduler"]);
   });
 
+  test("Karras-Ve's defaults print as the ints that they are", () => {
+    const text = String(new FlaxKarrasVeScheduler());
+    for (const line of ['"s_churn": 80', '"s_max": 50', '"sigma_max": 100', '"sigma_min": 0.02'])
+      expect(text).toMatch(new RegExp(`${line}\\b(?!\\.)`));
+    expect(String(new FlaxScoreSdeVeScheduler())).toContain('"sigma_max": 1348.0,');
+  });
+
   test("wrong values name key and value", () => {
     expect(() => new FlaxDPMSolverMultistepScheduler({ algorithm_type: "sde-dpmsolver" })).toThrow(
       /algorithm_type.*got "sde-dpmsolver"/,

@@ -31,6 +31,7 @@ export interface FlaxKarrasVeOutput {
 export class FlaxKarrasVeScheduler extends FlaxScheduler<FlaxKarrasVeConfig, KarrasVeSchedulerState> {
   static override readonly className: string = "FlaxKarrasVeScheduler";
   static override readonly defaults = defaults;
+  static override readonly intKeys = ["sigma_max"];
 
   constructor(options: Partial<FlaxKarrasVeConfig> = {}) {
     super(options);

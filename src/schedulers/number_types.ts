@@ -1,0 +1,40 @@
+/** Which numbers of a config are Python's ints and which its floats: JavaScript has one type for both, files have two. */
+import { writtenAsFloat } from "../loader/json.js";
+
+/** Keys that hold floats in Python, so that 1 prints as `1.0`. The other numbers of schedulers' configs are ints. */
+const FLOAT_KEYS: ReadonlySet<string> = new Set([
+  ...["beta_start", "beta_end", "trained_betas", "clip_sample_range", "sample_max_value", "dynamic_thresholding_ratio"],
+  ...["lambda_min_clipped", "sigma_min", "sigma_max", "sigma_data", "rho", "s_noise", "snr", "sampling_eps"],
+  ...["shift", "flow_shift", "base_shift", "max_shift", "shift_terminal", "timestep_scaling"],
+]);
+
+/** By key, of a config that came from a file: whether its numbers are floats there. */
+type NumberTypes = ReadonlyMap<string, boolean>;
+const known = new WeakMap<object, NumberTypes>();
+
+function numberTypes(config: object): NumberTypes {
+  const floats = writtenAsFloat(config);
+  return known.get(config) ?? new Map(floats && Object.keys(config).map((key) => [key, floats.has(key)]));
+}
+
+/** Lets the numbers of `config` that it has from `source` print as they do there. Returns `config`. */
+export function keepNumberTypes<T extends object>(config: T, source: object): T {
+  const value = (of: object, key: string): string => String((of as Record<string, unknown>)[key]);
+  const kept = [...numberTypes(source)].filter(([key]) => value(config, key) === value(source, key));
+  if (kept.length > 0) known.set(config, new Map(kept));
+  return config;
+}
+
+/** Keys of a config that a file had floats for. */
+export const floatsOfFile = (config: object): ReadonlySet<string> =>
+  new Set([...numberTypes(config)].flatMap(([key, isFloat]) => (isFloat ? [key] : [])));
+
+/**
+ * Keys of a config whose whole numbers print with a point: those that a file had so, and the usual ones that none had.
+ * @param ints usual floats that the class has ints for
+ */
+export function floatKeys(config: object, ints: readonly string[]): ReadonlySet<string> {
+  const types = numberTypes(config);
+  const usual = [...FLOAT_KEYS].filter((key) => !types.has(key) && !ints.includes(key));
+  return new Set([...usual, ...floatsOfFile(config)]);
+}
