@@ -133,7 +133,12 @@ export class CLIPTokenizer extends Callable {
         `CLIPTokenizer: maxLength must be a whole number from 2 (start and end token), got ${maxLength}`,
       );
     }
-    const inputIds = (typeof texts === "string" ? [texts] : texts).map((text) => {
+    const list = typeof texts === "string" ? [texts] : texts;
+    if (!Array.isArray(list))
+      throw new TypeError(
+        `CLIPTokenizer: takes a text or a list of texts, got ${JSON.stringify(texts) ?? String(texts)}`,
+      );
+    const inputIds = (list as readonly string[]).map((text) => {
       const ids = this.encode(text);
       return truncation && ids.length > maxLength ? [...ids.slice(0, maxLength - 1), this.eosTokenId] : ids;
     });

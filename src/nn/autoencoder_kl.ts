@@ -1,6 +1,7 @@
 /** AutoencoderKL, Stable Diffusion's VAE, diffusers/models/autoencoders/autoencoder_kl.py and vae.py. */
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { checkTensor } from "./check_tensor.js";
 import { either, isBoolean, isCount, isNumber, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
 import { DiagonalGaussian } from "./diagonal_gaussian.js";
 import { Conv2d, sequence } from "./layers.js";
@@ -161,6 +162,7 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
   }
 
   #check(what: string, x: Tensor, channels: number): void {
+    checkTensor(`AutoencoderKL.${what}`, `its input [batch, ${channels}, height, width]`, x);
     if (x.shape.length !== 4 || x.shape[1] !== channels)
       throw new RangeError(
         `AutoencoderKL.${what}: takes [batch, ${channels}, height, width], got [${x.shape.join(", ")}]`,

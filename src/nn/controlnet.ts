@@ -4,6 +4,7 @@ import { cast, slice, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { concat } from "../tensor/ops/shape.js";
 import { Tensor } from "../tensor/tensor.js";
+import { checkTensor } from "./check_tensor.js";
 import { controlNetSchema, type ControlNetConfig } from "./controlnet_config.js";
 import { TimestepEmbedding } from "./embeddings.js";
 import { Conv2d } from "./layers.js";
@@ -147,6 +148,7 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
     { conditioningScale = 1, guessMode = false }: ControlNetOptions = {},
   ): ControlNetOutput {
     const { config, dtype } = this;
+    checkTensor("ControlNetModel", "sample", sample);
     const [batch] = sample.shape;
     this.#check("sample", sample, [batch, config.in_channels, "height", "width"]);
     this.#check("encoderHiddenStates", encoderHiddenStates, [batch, "tokens", config.cross_attention_dim]);
@@ -184,7 +186,9 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
     });
   }
 
-  #check(name: string, { shape }: Tensor, wanted: readonly (number | string)[]): void {
+  #check(name: string, tensor: Tensor, wanted: readonly (number | string)[]): void {
+    checkTensor("ControlNetModel", name, tensor);
+    const { shape } = tensor;
     if (shape.length === wanted.length && wanted.every((n, i) => typeof n === "string" || n === shape[i])) return;
     throw new RangeError(`ControlNetModel: ${name} must be [${wanted.join(", ")}], got [${shape.join(", ")}]`);
   }

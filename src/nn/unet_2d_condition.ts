@@ -7,6 +7,7 @@ import { toFloat } from "../tensor/ops/to_float.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { activate, activationOf } from "./activations.js";
 import { addedEmbedding, type AddedCondKwargs, type AddedEmbedding } from "./added_embedding.js";
+import { checkTensor } from "./check_tensor.js";
 import { embedClasses, type ClassLabels } from "./class_embedding.js";
 import type { FreeUFactors } from "./freeu.js";
 import { Linear } from "./layers.js";
@@ -72,8 +73,8 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     options: UNetForwardOptions = {},
   ): { sample: Tensor } {
     const residuals = this.#residuals(options);
+    const timesteps = this.check(sample, timestep, encoderHiddenStates, options);
     return sample.device.scope(() => {
-      const timesteps = this.check(sample, timestep, encoderHiddenStates, options);
       const time = this.embedConditions(sample, timesteps, encoderHiddenStates, options);
       return { sample: this.#predict(sample, time, encoderHiddenStates, options, residuals) };
     });
@@ -176,6 +177,7 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
 
   #checkPrompt(prompt: Tensor, batch: number, mask: Tensor | undefined): void {
     const width = this.config.encoder_hid_dim ?? promptWidth(this.config);
+    checkTensor("UNet2DConditionModel", `encoderHiddenStates [${batch}, tokens, ${width}]`, prompt);
     const [rows, tokens, given] = prompt.shape;
     if (rows !== batch || given !== width || prompt.shape.length !== 3)
       throw new RangeError(

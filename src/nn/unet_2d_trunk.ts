@@ -2,8 +2,9 @@
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import { add, linearCombination } from "../tensor/ops/elementwise.js";
 import type { Device } from "../tensor/device.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { Tensor } from "../tensor/tensor.js";
 import { normalized, type Activation } from "./activations.js";
+import { checkTensor } from "./check_tensor.js";
 import { classEmbedding, type ClassEmbedding, type EmbedContext } from "./class_embedding.js";
 import type { ConfigSchema } from "./config.js";
 import { TimestepEmbedding } from "./embeddings.js";
@@ -179,15 +180,25 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
   }
 }
 
-/** One timestep per image. @throws RangeError if there are several, and not as many as images */
+/**
+ * One timestep per image.
+ * @throws TypeError for anything but numbers; RangeError if one is not finite, or if there are several, and not as many as images
+ */
 export function timestepsFor(model: string, timestep: number | readonly number[], batch: number): readonly number[] {
   const timesteps = typeof timestep === "number" ? new Array<number>(batch).fill(timestep) : timestep;
+  if (!Array.isArray(timesteps) && !ArrayBuffer.isView(timesteps)) {
+    const cure = (timestep as unknown) instanceof Tensor ? "; read it first: Array.from(await timestep.data())" : "";
+    throw new TypeError(`${model}: timestep must be a number or a list of numbers, got ${String(timestep)}${cure}`);
+  }
+  const wrong = timesteps.find((t) => !Number.isFinite(t));
+  if (wrong !== undefined) throw new RangeError(`${model}: timestep must be finite, got ${String(wrong)}`);
   if (timesteps.length === batch) return timesteps;
   throw new RangeError(`${model}: takes one timestep or one per image (${batch}), got ${timesteps.length}`);
 }
 
-/** @throws RangeError unless sample is [batch, channels, height, width] */
+/** @throws TypeError, RangeError unless sample is a tensor [batch, channels, height, width] */
 export function checkSample(model: string, sample: Tensor, channels: number): void {
+  checkTensor(model, `sample [batch, ${channels}, height, width]`, sample);
   if (sample.shape.length === 4 && sample.shape[1] === channels) return;
   throw new RangeError(
     `${model}: sample must be [batch, ${channels}, height, width], got [${sample.shape.join(", ")}]`,

@@ -15,6 +15,20 @@ function checkSizes(shape: readonly number[]): void {
       throw new RangeError(`Tensor: sizes must be non-negative integers, got [${shape.join(", ")}]`);
 }
 
+/** Nested lists would become NaN. */
+function checkNumbers(data: unknown): void {
+  if (ArrayBuffer.isView(data)) return;
+  if (typeof (data as ArrayLike<unknown> | null)?.length !== "number" || typeof data === "string")
+    throw new TypeError(`Tensor.from: data must be a list of numbers, got ${JSON.stringify(data) ?? String(data)}`);
+  const wrong = Array.prototype.findIndex.call(data, (value) => typeof value !== "number");
+  if (wrong < 0) return;
+  const value = (data as ArrayLike<unknown>)[wrong];
+  const cure = Array.isArray(value) ? "; flatten nested lists: data.flat(Infinity)" : "";
+  throw new TypeError(
+    `Tensor.from: data must be numbers, got ${JSON.stringify(value)?.slice(0, 100) ?? String(value)} at ${wrong}${cure}`,
+  );
+}
+
 export interface TensorOptions {
   /** Defaults to int32 for an Int32Array and to float32 otherwise. */
   dtype?: DType;
@@ -57,7 +71,7 @@ export class Tensor {
   /**
    * Copies numbers to the GPU.
    * @param data as many numbers as `shape` holds, in row-major order
-   * @throws RangeError if the counts differ
+   * @throws RangeError if the counts differ; TypeError for another dtype, and for what is no list of numbers, such as nested lists
    */
   static from(
     data: ArrayLike<number>,
@@ -65,6 +79,13 @@ export class Tensor {
     { dtype, device = defaultDevice() }: TensorOptions = {},
   ): Tensor {
     checkSizes(shape);
+    checkNumbers(data);
+    if (dtype !== undefined && !Object.hasOwn(BYTES, dtype)) {
+      const why = String(dtype) === "bfloat16" ? " (WebGPU has no bfloat16)" : "";
+      throw new TypeError(
+        `Tensor.from: dtype must be ${Object.keys(BYTES).join(", ")}, got ${JSON.stringify(dtype)}${why}`,
+      );
+    }
     const size = product(shape);
     if (data.length !== size)
       throw new RangeError(`Tensor.from: shape [${shape.join(", ")}] holds ${size} numbers, got ${data.length}`);
