@@ -1,15 +1,15 @@
 /** What drawing commands share: the model, its device, and letting go of both so that the process exits by itself. */
 import {
-  DiffusionPipeline,
   EMBEDDED_MODEL,
   openRepository,
   requestDevice,
   schedulerClass,
   schedulerNames,
+  StableDiffusionPipeline,
   type Device,
   type SchedulerClass,
-  type StableDiffusionPipeline,
 } from "../index.js";
+import { readJSON } from "../loader/config.js";
 import { releaseNodeGPU } from "../tensor/gpu_node.js";
 import { UsageError } from "./errors.js";
 
@@ -41,9 +41,15 @@ export async function withPipeline<T>(
   work: (pipeline: StableDiffusionPipeline) => Promise<T>,
 ): Promise<T> {
   const repository = await openRepository(model, { signal }); // a wrong folder needs no GPU to be told
+  const { _class_name: className } = await readJSON(repository, "model_index.json");
+  if (className !== StableDiffusionPipeline.className)
+    throw new Error(
+      `${repository.name}: model_index.json says _class_name = ${JSON.stringify(className)}; the command line draws ` +
+        `prompts, with models of a ${StableDiffusionPipeline.className}`,
+    );
   return withDevice(async (device) => {
     const options = { device, dtype, signal };
-    return work(await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(repository, options));
+    return work(await StableDiffusionPipeline.fromPretrained<StableDiffusionPipeline>(repository, options));
   });
 }
 

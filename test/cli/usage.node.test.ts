@@ -5,6 +5,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EMBEDDED_MODEL, schedulerNames } from "../../src/index.js";
+import { fixturePath } from "../support/files.js";
 import { runCLI } from "./run_cli.js";
 
 let folder: string;
@@ -75,6 +76,13 @@ describe("failures end with 1 and a sentence", () => {
     expectFailure(draw("-o", output, "--model", path.join(folder, "nosuch")), 1, /nosuch.*no such folder/));
   test("a model folder without a model", () =>
     expectFailure(draw("-o", output, "--model", path.join(folder, "empty")), 1, /model_index\.json: no such file/));
+  for (const command of ["generate", "compare"])
+    test(`${command} with a model that takes no prompt`, () =>
+      expectFailure(
+        [command, "a", "-o", output, "--model", fixturePath("models/repos/ddpm-cifar")],
+        1,
+        /ddpm-cifar: model_index\.json says _class_name = "DDPMPipeline"; the command line draws prompts/,
+      ));
   test("an output folder that is not there", () =>
     expectFailure(draw("-o", path.join(folder, "nosuch", "a.png")), 1, /there is no folder .*nosuch/));
   test("an output folder that is a file", () =>
