@@ -1,12 +1,30 @@
 /** Arguments of a Stable Diffusion call, checked before anything is allocated; wording after diffusers' check_inputs. */
+import type { Device } from "../tensor/device.js";
 import { Tensor } from "../tensor/tensor.js";
+import { CALLBACK_TENSORS } from "./callback_tensors.js";
+import type { OptionTable, WithoutNulls } from "./call_options.js";
+import { checkGeneratorTypes } from "./initial_noise.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
 
 const OUTPUT_TYPES = ["image", "pil", "np", "pt", "latent"];
-export const CALLBACK_TENSORS = ["latents", "prompt_embeds", "negative_prompt_embeds"];
+
+export const CALL_OPTIONS: OptionTable<Required<StableDiffusionOptions>> = {
+  ...{ negativePrompt: true, numInferenceSteps: false, guidanceScale: false, height: true, width: true },
+  ...{ numImagesPerPrompt: false, eta: false, generator: true, latents: true, promptEmbeds: true },
+  ...{ negativePromptEmbeds: true, outputType: false, callbackOnStepEnd: true, callbackOnStepEndTensorInputs: true },
+  ...{ guidanceRescale: false, clipSkip: true, timesteps: true, sigmas: true, signal: true },
+};
+
+/** The options of a call as takeOptions() gives them. */
+export type CallOptions = WithoutNulls<StableDiffusionOptions>;
 
 /** @throws RangeError or TypeError naming the argument and its value */
-export function checkInputs(prompt: unknown, height: number, width: number, options: StableDiffusionOptions): void {
+export function checkInputs(
+  prompt: unknown,
+  { height, width }: { height: number; width: number },
+  options: CallOptions,
+  device: Device,
+): void {
   const { negativePrompt, promptEmbeds, negativePromptEmbeds } = options;
   for (const [name, value] of Object.entries({ height, width }))
     if (!Number.isSafeInteger(value) || value <= 0)
@@ -36,15 +54,37 @@ export function checkInputs(prompt: unknown, height: number, width: number, opti
     throw new RangeError(
       `\`negativePrompt\` has batch size ${negativePrompt.length}, but \`prompt\` has batch size ${prompt.length}.`,
     );
+  checkTensor("promptEmbeds", promptEmbeds, ["batch", "tokens", "width"], device);
+  checkTensor("negativePromptEmbeds", negativePromptEmbeds, ["batch", "tokens", "width"], device);
+  checkTensor("latents", options.latents, ["batch", "channels", "height", "width"], device);
   if (promptEmbeds && negativePromptEmbeds && promptEmbeds.shape.join() !== negativePromptEmbeds.shape.join())
     throw new RangeError(
       "`promptEmbeds` and `negativePromptEmbeds` must have the same shape when passed directly, but got: " +
         `[${promptEmbeds.shape.join(", ")}] != [${negativePromptEmbeds.shape.join(", ")}].`,
     );
+  checkGeneratorTypes(options.generator);
   checkNumbers(options);
 }
 
-function checkNumbers(options: StableDiffusionOptions): void {
+/** A number that is infinite in float32 makes every picture black. @throws RangeError naming the argument */
+export function checkFinite(name: string, value: unknown): void {
+  if (typeof value === "number" && Number.isFinite(Math.fround(value))) return;
+  const got = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
+  const why = Number.isFinite(value) ? ", which is infinite in float32" : "";
+  throw new RangeError(`\`${name}\` must be a finite number, got ${got}${why}`);
+}
+
+function checkTensor(name: string, tensor: unknown, axes: readonly string[], device: Device): void {
+  if (tensor === undefined) return;
+  const wanted = `\`${name}\` must be a Tensor [${axes.join(", ")}] of floats on the pipeline's device`;
+  if (!(tensor instanceof Tensor))
+    throw new TypeError(`${wanted}, got ${JSON.stringify(tensor)?.slice(0, 100) ?? String(tensor)}`);
+  if (tensor.shape.length !== axes.length || tensor.dtype === "int32")
+    throw new RangeError(`${wanted}, got ${String(tensor)}`);
+  if (tensor.device !== device) throw new TypeError(`${wanted}, but it is on another device`);
+}
+
+function checkNumbers(options: CallOptions): void {
   const { numInferenceSteps: steps, numImagesPerPrompt: count, clipSkip, outputType } = options;
   const refuse = (name: string, rule: string, value: unknown): never => {
     throw new RangeError(`\`${name}\` must be ${rule}, got ${JSON.stringify(value) ?? String(value)}`);
@@ -56,7 +96,7 @@ function checkNumbers(options: StableDiffusionOptions): void {
   if (clipSkip != null && (!Number.isSafeInteger(clipSkip) || clipSkip < 0))
     refuse("clipSkip", "a non-negative integer", clipSkip);
   for (const name of ["guidanceScale", "guidanceRescale", "eta"] as const)
-    if (options[name] !== undefined && !Number.isFinite(options[name])) refuse(name, "a finite number", options[name]);
+    if (options[name] !== undefined) checkFinite(name, options[name]);
   if (outputType !== undefined && !OUTPUT_TYPES.includes(outputType))
     refuse("outputType", `one of ${OUTPUT_TYPES.join(", ")}`, outputType);
   for (const name of options.callbackOnStepEndTensorInputs ?? [])
@@ -64,8 +104,6 @@ function checkNumbers(options: StableDiffusionOptions): void {
       refuse("callbackOnStepEndTensorInputs", `of ${CALLBACK_TENSORS.join(", ")}`, name);
   if (options.timesteps && options.sigmas)
     throw new TypeError("Only one of `timesteps` or `sigmas` can be passed. Please choose one to set custom values");
-  if (options.latents && !(options.latents instanceof Tensor))
-    throw new TypeError("`latents` must be a Tensor [batch, channels, height, width]");
 }
 
 const kind = (value: unknown): string => (Array.isArray(value) ? "a list" : `a ${typeof value}`);

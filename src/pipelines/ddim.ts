@@ -1,10 +1,17 @@
 import { DDIMScheduler, Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { takeOptions } from "./call_options.js";
+import { checkFinite } from "./check_inputs.js";
 import { registerPipeline, type Components } from "./diffusion_pipeline.js";
 import { checkGenerators } from "./initial_noise.js";
 import { needComponent } from "./needed_components.js";
 import type { RawImage } from "./raw_image.js";
-import { UnconditionalPipeline, type ImagePipelineOutput, type UnconditionalOptions } from "./unconditional.js";
+import {
+  UNCONDITIONAL_OPTIONS,
+  UnconditionalPipeline,
+  type ImagePipelineOutput,
+  type UnconditionalOptions,
+} from "./unconditional.js";
 
 export interface DDIMOptions extends UnconditionalOptions {
   /** Weight of the steps' noise: 0 (the default) is deterministic, 1 is DDPM. */
@@ -13,10 +20,12 @@ export interface DDIMOptions extends UnconditionalOptions {
   useClippedModelOutput?: boolean | null;
 }
 
+const DDIM_OPTIONS = { ...UNCONDITIONAL_OPTIONS, eta: false, useClippedModelOutput: true };
+
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
 export interface DDIMPipeline {
   (options: DDIMOptions & { outputType: "np" | "pt" }): Promise<ImagePipelineOutput<Tensor>>;
-  (options?: DDIMOptions): Promise<ImagePipelineOutput>;
+  (options?: DDIMOptions | null): Promise<ImagePipelineOutput>;
 }
 
 /** Pictures from noise alone in few steps (Song et al. 2021), diffusers/pipelines/ddim/pipeline_ddim.py. */
@@ -35,16 +44,17 @@ export class DDIMPipeline extends UnconditionalPipeline {
    * @returns images: RawImage[] by default, a Tensor for "np" and "pt" (the caller disposes it)
    * @throws RangeError for wrong arguments; the signal's reason when aborted
    */
-  override async call(options: DDIMOptions = {}): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
+  override async call(given?: DDIMOptions | null): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
+    const options = takeOptions("DDIMPipeline", given, DDIM_OPTIONS, "refuse");
     const { batchSize = 1, generator, eta = 0, useClippedModelOutput } = options;
-    if (!Number.isFinite(eta)) throw new RangeError(`\`eta\` must be a finite number, got ${String(eta)}`);
+    checkFinite("eta", eta);
     if (eta < 0 || eta > 1)
       console.warn(
         `\`eta\` should be between 0 and 1 (inclusive), but received ${eta}. A value of 0 corresponds to DDIM and 1 ` +
           "corresponds to DDPM. Unexpected results may occur for values outside this range.",
       );
     checkGenerators(generator, batchSize);
-    const step = { eta, generator, useClippedModelOutput: useClippedModelOutput ?? undefined };
+    const step = { eta, generator, useClippedModelOutput };
     return this.draw({ ...options, numInferenceSteps: options.numInferenceSteps ?? 50 }, step);
   }
 }

@@ -1,12 +1,18 @@
 import type { Tensor } from "../tensor/tensor.js";
+import { takeOptions } from "./call_options.js";
 import { registerPipeline } from "./diffusion_pipeline.js";
 import type { RawImage } from "./raw_image.js";
-import { UnconditionalPipeline, type ImagePipelineOutput, type UnconditionalOptions } from "./unconditional.js";
+import {
+  UNCONDITIONAL_OPTIONS,
+  UnconditionalPipeline,
+  type ImagePipelineOutput,
+  type UnconditionalOptions,
+} from "./unconditional.js";
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
 export interface DDPMPipeline {
   (options: UnconditionalOptions & { outputType: "np" | "pt" }): Promise<ImagePipelineOutput<Tensor>>;
-  (options?: UnconditionalOptions): Promise<ImagePipelineOutput>;
+  (options?: UnconditionalOptions | null): Promise<ImagePipelineOutput>;
 }
 
 /** Pictures from noise alone (Ho et al. 2020), diffusers/pipelines/ddpm/pipeline_ddpm.py. */
@@ -21,7 +27,8 @@ export class DDPMPipeline extends UnconditionalPipeline {
    * const pipeline = await DDPMPipeline.fromPretrained<DDPMPipeline>("google/ddpm-cifar10-32");
    * const { images } = await pipeline({ batchSize: 4, generator: new Generator("cpu").manualSeed(0) });
    */
-  override call(options: UnconditionalOptions = {}): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
+  override async call(given?: UnconditionalOptions | null): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
+    const options = takeOptions("DDPMPipeline", given, UNCONDITIONAL_OPTIONS, "refuse");
     const { generator } = options;
     return this.draw({ ...options, numInferenceSteps: options.numInferenceSteps ?? 1000 }, { generator });
   }

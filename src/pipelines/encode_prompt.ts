@@ -5,7 +5,7 @@ import { CLIPTextModel, type CLIPTextOptions } from "../nn/clip_text_model.js";
 import { repeatRows } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { needComponent } from "./needed_components.js";
-import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
+import type { CallOptions } from "./check_inputs.js";
 
 interface TextComponents {
   tokenizer: CLIPTokenizer;
@@ -30,7 +30,7 @@ const NEEDS = {
 export async function encodePrompt(
   components: TextComponents,
   prompt: string | readonly string[] | null | undefined,
-  { guided, ...options }: StableDiffusionOptions & { guided: boolean },
+  { guided, ...options }: CallOptions & { guided: boolean },
 ): Promise<PromptEmbeds> {
   const { numImagesPerPrompt = 1, clipSkip, promptEmbeds, negativePromptEmbeds } = options;
   const repeat = (x: Tensor, owned: boolean): Tensor => {

@@ -6,6 +6,8 @@ import { FLAX_KARRAS_SCHEDULERS, FlaxDiffusionScheduler, type FlaxDiffusionState
 import type { Device } from "../tensor/device.js";
 import type { JAXKey } from "../tensor/random_jax.js";
 import { Tensor } from "../tensor/tensor.js";
+import { takeOptions, type OptionTable, type WithoutNulls } from "./call_options.js";
+import { checkFinite } from "./check_inputs.js";
 import { drawShard, type FlaxRun, type FlaxShard } from "./flax_draw.js";
 import { makeShards, pictureNames, type FlaxInputs } from "./flax_inputs.js";
 import { loadFlaxParts, type FlaxPipelineOptions } from "./flax_loading.js";
@@ -23,12 +25,12 @@ export interface FlaxCallOptions {
   /** Every device at once: params are replicated, prompts sharded, and there is a key per device. Default false. */
   jit?: boolean;
   /** Pixels, multiples of 8; by default the size that the model was trained for. */
-  height?: number;
-  width?: number;
+  height?: number | null;
+  width?: number | null;
   /** Initial noise instead of that of the key, shaped [batch, channels, height / 8, width / 8] ([devices, batch, …]). */
-  latents?: Tensor;
+  latents?: Tensor | null;
   /** From `prepareInputs`, shaped as the prompts' ids; by default empty texts. */
-  negPromptIds?: Tensor;
+  negPromptIds?: Tensor | null;
   /** Which of JAX's streams keys draw from (`jax_threefry_partitionable`). Default false, as in diffusers' time. */
   partitionable?: boolean;
   /** Stops within one step and frees everything; the call rejects with the signal's reason. */
@@ -51,9 +53,14 @@ export interface FlaxStableDiffusionPipeline {
     params: Params,
     prngSeed: JAXKey | readonly JAXKey[],
     numInferenceSteps?: number,
-    options?: FlaxCallOptions,
+    options?: FlaxCallOptions | null,
   ): Promise<FlaxStableDiffusionOutput>;
 }
+
+const CALL_OPTIONS: OptionTable<Required<FlaxCallOptions>> = {
+  ...{ guidanceScale: false, jit: false, height: true, width: true, latents: true, negPromptIds: true },
+  ...{ partitionable: false, signal: true },
+};
 
 const OPTION_NAMES = new Set(["scheduler", "variant", "dtype", "device", "safety_checker", ...HUB_OPTION_NAMES]);
 
@@ -150,18 +157,19 @@ export class FlaxStableDiffusionPipeline extends Callable {
     params: Params,
     prngSeed: JAXKey | readonly JAXKey[],
     numInferenceSteps = 50,
-    options: FlaxCallOptions = {},
+    given?: FlaxCallOptions | null,
   ): Promise<FlaxStableDiffusionOutput> {
+    const options = takeOptions("FlaxStableDiffusionPipeline", given, CALL_OPTIONS, "refuse");
     // Python's replicate and shard are no coroutines: what was not awaited is awaited here.
     const inputs: FlaxInputs = {
       ...{ promptIds: await promptIds, prngSeed: await prngSeed, jit: options.jit ?? false },
       ...{ latents: await options.latents, negPromptIds: await options.negPromptIds },
     };
-    const given = await params;
+    const weights = await params;
     if (!Number.isSafeInteger(numInferenceSteps) || numInferenceSteps < 1)
       throw new RangeError(`\`numInferenceSteps\` must be a positive integer, got ${String(numInferenceSteps)}`);
-    const replicas = replicasOf(given, inputs.jit);
-    const run = this.#prepareRun(given, replicas[0], numInferenceSteps, options);
+    const replicas = replicasOf(weights, inputs.jit);
+    const run = this.#prepareRun(weights, replicas[0], numInferenceSteps, options);
     const { shards, shape } = await makeShards(inputs, replicas.length, run.shape, this.tokenizer);
 
     const drawn = await this.#draw(replicas, shards, { ...run, shape });
@@ -174,7 +182,12 @@ export class FlaxStableDiffusionPipeline extends Callable {
     return { images, nsfwContentDetected: null };
   }
 
-  #prepareRun(params: Params, { unet, vae }: FlaxParams, steps: number, options: FlaxCallOptions): FlaxRun {
+  #prepareRun(
+    params: Params,
+    { unet, vae }: FlaxParams,
+    steps: number,
+    options: WithoutNulls<FlaxCallOptions>,
+  ): FlaxRun {
     const [defaultHeight, defaultWidth] = unetSampleSize(unet).map((n) => n * vae.scaleFactor);
     const {
       height = defaultHeight,
@@ -189,8 +202,7 @@ export class FlaxStableDiffusionPipeline extends Callable {
         throw new RangeError(`\`${name}\` must be a positive integer, got ${value}`);
     if (height % 8 !== 0 || width % 8 !== 0)
       throw new RangeError(`\`height\` and \`width\` have to be divisible by 8 but are ${height} and ${width}.`);
-    if (!Number.isFinite(guidanceScale))
-      throw new RangeError(`\`guidanceScale\` must be a finite number, got ${String(guidanceScale)}`);
+    checkFinite("guidanceScale", guidanceScale);
     signal?.throwIfAborted();
     const { scheduler } = this;
     const created = this.#state(params);

@@ -5,6 +5,15 @@ import type { DType } from "../tensor/dtype.js";
 import { randnTensor, type Generator } from "../tensor/random.js";
 import { Tensor } from "../tensor/tensor.js";
 
+/** @throws TypeError for anything but a generator, a list of them, or nothing */
+export function checkGeneratorTypes(generator: unknown): void {
+  const isGenerator = (each: unknown): boolean => typeof (each as { randn?: unknown } | null)?.randn === "function";
+  if (generator === undefined || generator === null || [generator].flat().every(isGenerator)) return;
+  throw new TypeError(
+    `\`generator\` must be a Generator or a list of them, got ${JSON.stringify(generator)?.slice(0, 100) ?? String(generator)}`,
+  );
+}
+
 /** @throws RangeError for a list of generators that has not one per picture */
 export function checkGenerators(generator: StepOptions["generator"], batch: number): void {
   if (!Array.isArray(generator) || generator.length === batch) return;

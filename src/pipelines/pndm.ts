@@ -1,14 +1,20 @@
 import { PNDMScheduler, Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { takeOptions } from "./call_options.js";
 import { registerPipeline, type Components } from "./diffusion_pipeline.js";
 import { needComponent } from "./needed_components.js";
 import type { RawImage } from "./raw_image.js";
-import { UnconditionalPipeline, type ImagePipelineOutput, type UnconditionalOptions } from "./unconditional.js";
+import {
+  UNCONDITIONAL_OPTIONS,
+  UnconditionalPipeline,
+  type ImagePipelineOutput,
+  type UnconditionalOptions,
+} from "./unconditional.js";
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
 export interface PNDMPipeline {
   (options: UnconditionalOptions & { outputType: "np" | "pt" }): Promise<ImagePipelineOutput<Tensor>>;
-  (options?: UnconditionalOptions): Promise<ImagePipelineOutput>;
+  (options?: UnconditionalOptions | null): Promise<ImagePipelineOutput>;
 }
 
 /** Pictures from noise alone by a multistep method (Liu et al. 2022), diffusers/pipelines/deprecated/pndm/pipeline_pndm.py. */
@@ -27,7 +33,8 @@ export class PNDMPipeline extends UnconditionalPipeline {
    * @returns images: RawImage[] by default, a Tensor for "np" and "pt" (the caller disposes it)
    * @throws RangeError for wrong arguments; the signal's reason when aborted
    */
-  override call(options: UnconditionalOptions = {}): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
+  override async call(given?: UnconditionalOptions | null): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
+    const options = takeOptions("PNDMPipeline", given, UNCONDITIONAL_OPTIONS, "warn");
     return this.draw({ ...options, numInferenceSteps: options.numInferenceSteps ?? 50 }, {});
   }
 }

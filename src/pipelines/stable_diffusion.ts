@@ -12,7 +12,9 @@ import { guide } from "../tensor/ops/guidance.js";
 import { concat } from "../tensor/ops/shape.js";
 import { Plan } from "../tensor/plan.js";
 import { Tensor } from "../tensor/tensor.js";
-import { checkInputs } from "./check_inputs.js";
+import { pick, replace, takeReturned } from "./callback_tensors.js";
+import { takeOptions } from "./call_options.js";
+import { CALL_OPTIONS, checkFinite, checkInputs, type CallOptions } from "./check_inputs.js";
 import { DiffusionPipeline, registerPipeline, type Components } from "./diffusion_pipeline.js";
 import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
 import { FiniteCheck } from "./finite_check.js";
@@ -22,7 +24,7 @@ import { outputImages, type ImageOutputType } from "./output_images.js";
 import { Pace } from "./pace.js";
 import { ProgressBar } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
-import type { CallbackTensors, StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
+import type { StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
 import { checkSafety, patchLegacyConfigs, unetSampleSize } from "./stable_diffusion_config.js";
 import { inTurn } from "./in_turn.js";
 
@@ -43,7 +45,7 @@ export interface StableDiffusionPipeline {
     prompt: Prompt,
     options: StableDiffusionOptions & { outputType: "np" | "pt" | "latent" },
   ): Promise<StableDiffusionOutput<Tensor>>;
-  (prompt: Prompt, options?: StableDiffusionOptions): Promise<StableDiffusionOutput>;
+  (prompt: Prompt, options?: StableDiffusionOptions | null): Promise<StableDiffusionOutput>;
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
@@ -73,8 +75,9 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   /** Kept as they were given; nothing here uses them. */
   feature_extractor: unknown;
   image_encoder: unknown;
-  /** Of the call that runs; a callback may change it, and up to 1 ends the guidance. */
+  /** Of the call that runs; a callback may change both, and a scale up to 1 ends the guidance. */
   guidanceScale = 7.5;
+  guidanceRescale = 0;
 
   /** @param components the parts by their names in model_index.json */
   constructor(components: Components) {
@@ -104,8 +107,9 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
    */
   override async call(
     prompt: Prompt = null,
-    options: StableDiffusionOptions = {},
+    given?: StableDiffusionOptions | null,
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
+    const options: CallOptions = takeOptions("StableDiffusionPipeline", given, CALL_OPTIONS, "warn");
     for (const name of ["unet", "scheduler", "vae"] as const)
       if (name !== "vae" || options.outputType !== "latent")
         needComponent("StableDiffusionPipeline", name, this[name], NEEDS[name]);
@@ -116,7 +120,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     const { height = defaultHeight, width = defaultWidth } = options;
 
     // 1. Check inputs
-    checkInputs(prompt, height, width, options);
+    checkInputs(prompt, { height, width }, options, this.device);
     options.signal?.throwIfAborted();
     return inTurn([this, scheduler], options.signal, () =>
       this.#draw(prompt, scheduler, { ...options, height, width }),
@@ -127,7 +131,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   async #draw(
     prompt: Prompt,
     scheduler: Scheduler,
-    options: StableDiffusionOptions & { height: number; width: number },
+    options: CallOptions & { height: number; width: number },
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
     const { device, unet } = this;
     const { height, width, guidanceScale = 7.5, guidanceRescale = 0, numImagesPerPrompt = 1 } = options;
@@ -138,7 +142,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     // 2. Define call parameters
     const batch =
       (typeof prompt === "string" ? 1 : (prompt?.length ?? options.promptEmbeds?.shape[0] ?? 1)) * numImagesPerPrompt;
-    this.guidanceScale = guidanceScale;
+    Object.assign(this, { guidanceScale, guidanceRescale });
 
     let embeds: PromptEmbeds | undefined;
     let latents: Tensor | undefined;
@@ -161,7 +165,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
       check = new FiniteCheck(device, timesteps.length + 4);
       check.look(embeds.positive, { module: "text_encoder" });
       check.look(latents, { module: "latents" });
-      latents = await this.#denoise(latents, embeds, timesteps, scheduler, check, { ...options, guidanceRescale });
+      latents = await this.#denoise(latents, embeds, timesteps, scheduler, check, options);
       check.look(latents, { module: "scheduler" });
 
       // 8. Decode
@@ -191,11 +195,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     return this.guidanceScale > 1 && this.unet.config.time_cond_proj_dim === null;
   }
 
-  #prepareLatents(
-    shape: readonly number[],
-    scheduler: Scheduler,
-    { generator, latents }: StableDiffusionOptions,
-  ): Tensor {
+  #prepareLatents(shape: readonly number[], scheduler: Scheduler, { generator, latents }: CallOptions): Tensor {
     const { device, unet } = this;
     if (latents && latents.shape.join() !== shape.join())
       throw new RangeError(
@@ -215,10 +215,10 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     timesteps: readonly number[],
     scheduler: Scheduler,
     check: FiniteCheck,
-    options: StableDiffusionOptions & { guidanceRescale: number },
+    options: CallOptions,
   ): Promise<Tensor> {
     const { device, unet } = this;
-    const { guidanceRescale, generator, eta = 0, signal, callbackOnStepEnd } = options;
+    const { generator, eta = 0, signal, callbackOnStepEnd } = options;
     let latents = initial;
     // For classifier free guidance both embeddings go through in one batch
     if (embeds.negative) embeds.positive = replace(embeds.positive, concat(embeds.negative, embeds.positive, 0));
@@ -239,7 +239,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
           const prediction = steps.predict(input, t, embeds.positive, { timestepCond });
           // perform guidance
           const noise = guided
-            ? guide(prediction, { scale: this.guidanceScale, rescale: guidanceRescale })
+            ? guide(prediction, { scale: this.guidanceScale, rescale: this.guidanceRescale })
             : prediction;
           check.look(noise, { module: "unet", step: i });
           // compute the previous noisy sample x_t -> x_t-1
@@ -255,8 +255,8 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
             ...(embeds.negative && { negative_prompt_embeds: embeds.negative }),
           };
           const wanted = options.callbackOnStepEndTensorInputs ?? ["latents"];
-          const replaced = (await callbackOnStepEnd(this, i, t, pick(given, wanted))) ?? {};
-          checkReplaced(latents, replaced.latents);
+          const replaced = takeReturned(await callbackOnStepEnd(this, i, t, pick(given, wanted)), latents);
+          for (const name of ["guidanceScale", "guidanceRescale"] as const) checkFinite(name, this[name]);
           latents = replace(latents, replaced.latents);
           embeds.positive = replace(embeds.positive, replaced.prompt_embeds);
           if (embeds.negative) embeds.negative = replace(embeds.negative, replaced.negative_prompt_embeds);
@@ -338,28 +338,10 @@ registerPipeline(StableDiffusionPipeline);
 
 function prepareTimesteps(
   scheduler: Scheduler,
-  { numInferenceSteps = 50, timesteps, sigmas }: StableDiffusionOptions,
+  { numInferenceSteps = 50, timesteps, sigmas }: CallOptions,
 ): readonly number[] {
   if (timesteps) scheduler.setTimesteps(null, { timesteps });
   else if (sigmas) scheduler.setTimesteps(null, { sigmas });
   else scheduler.setTimesteps(numInferenceSteps);
   return scheduler.timesteps;
-}
-
-const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTensors)[]): CallbackTensors =>
-  Object.fromEntries(names.filter((name) => tensors[name]).map((name) => [name, tensors[name]]));
-
-/** `next` in place of `old`, which is disposed; `old` where there is none. */
-function replace(old: Tensor, next: Tensor | undefined): Tensor {
-  if (!next || next === old) return old;
-  old.dispose();
-  return next;
-}
-
-/** Embeddings are checked by the UNet: their batch may change, with the guidance. */
-function checkReplaced(latents: Tensor, next: Tensor | undefined): void {
-  if (next && next.shape.join() !== latents.shape.join())
-    throw new RangeError(
-      `callbackOnStepEnd: the returned latents must be [${latents.shape.join(", ")}], got [${next.shape.join(", ")}]`,
-    );
 }

@@ -20,14 +20,14 @@ export type CallbackOnStepEnd = (
 
 /** Arguments of a call; names and defaults as diffusers' StableDiffusionPipeline.__call__. */
 export interface StableDiffusionOptions {
-  negativePrompt?: string | readonly string[];
+  negativePrompt?: string | readonly string[] | null;
   /** Default 50. Some schedulers call the model more often (PNDM once more). */
   numInferenceSteps?: number;
   /** Default 7.5; up to 1 means no guidance. */
   guidanceScale?: number;
   /** Pixels, multiples of 8; by default the size that the model was trained for. */
-  height?: number;
-  width?: number;
+  height?: number | null;
+  width?: number | null;
   /** Default 1. */
   numImagesPerPrompt?: number;
   /** DDIM's η. Default 0. */
@@ -35,22 +35,22 @@ export interface StableDiffusionOptions {
   /** The seed's random numbers; a list has one generator per picture. By default unrepeatable noise. */
   generator?: StepOptions["generator"];
   /** Initial noise [batch, channels, height / 8, width / 8] instead of drawn noise. Not disposed. */
-  latents?: Tensor;
+  latents?: Tensor | null;
   /** Encoded prompts [batch, tokens, width] instead of texts. Not disposed. */
-  promptEmbeds?: Tensor;
-  negativePromptEmbeds?: Tensor;
+  promptEmbeds?: Tensor | null;
+  negativePromptEmbeds?: Tensor | null;
   /** "image" (RawImage, the default), "np" (Tensor NHWC in [0, 1]), "pt" (Tensor NCHW in [0, 1]) or "latent" (Tensor NCHW). */
   outputType?: "image" | "pil" | "np" | "pt" | "latent";
-  callbackOnStepEnd?: CallbackOnStepEnd;
+  callbackOnStepEnd?: CallbackOnStepEnd | null;
   /** Which tensors the callback gets. Default ["latents"]. */
-  callbackOnStepEndTensorInputs?: readonly (keyof CallbackTensors)[];
+  callbackOnStepEndTensorInputs?: readonly (keyof CallbackTensors)[] | null;
   /** 0 to 1: restores the contrast that strong guidance burns (Lin et al. 2023). Default 0. */
   guidanceRescale?: number;
   /** Layers of the text encoder to leave out, from the end. */
-  clipSkip?: number;
+  clipSkip?: number | null;
   /** A schedule of one's own, where the scheduler takes one. */
-  timesteps?: readonly number[];
-  sigmas?: readonly number[];
+  timesteps?: readonly number[] | null;
+  sigmas?: readonly number[] | null;
   /** Stops within one step and frees everything; the call rejects with the signal's reason. */
   signal?: AbortSignal;
 }

@@ -3,8 +3,9 @@ import { UNet2DModel } from "../nn/unet_2d.js";
 import { Scheduler, type StepOptions } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { DiffusionPipeline, type Components } from "./diffusion_pipeline.js";
+import type { OptionTable } from "./call_options.js";
 import { FiniteCheck } from "./finite_check.js";
-import { initialNoise } from "./initial_noise.js";
+import { checkGeneratorTypes, initialNoise } from "./initial_noise.js";
 import { needComponent } from "./needed_components.js";
 import { outputImages, type ImageOutputType } from "./output_images.js";
 import { Pace } from "./pace.js";
@@ -37,6 +38,11 @@ const NEEDS = {
 
 const OUTPUT_TYPES: readonly string[] = ["image", "pil", "np", "pt"];
 
+/** Of all these pipelines. */
+export const UNCONDITIONAL_OPTIONS: OptionTable<Required<UnconditionalOptions>> = {
+  ...{ batchSize: false, generator: true, numInferenceSteps: false, outputType: false, signal: true },
+};
+
 export abstract class UnconditionalPipeline extends DiffusionPipeline {
   static override readonly componentNames: readonly string[] = ["unet", "scheduler"];
   static override readonly componentClasses = { unet: UNet2DModel };
@@ -68,6 +74,7 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
     for (const name of ["unet", "scheduler"] as const) needComponent(className, name, this[name], NEEDS[name]);
     const { scheduler } = this;
     const { batchSize = 1, numInferenceSteps, outputType = "image", signal } = options;
+    checkGeneratorTypes(options.generator);
     checkCount("batchSize", batchSize);
     checkCount("numInferenceSteps", numInferenceSteps);
     if (!OUTPUT_TYPES.includes(outputType))

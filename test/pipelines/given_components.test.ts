@@ -97,7 +97,7 @@ describe("components that are null", () => {
     for (const tensor of [embeds.positive, embeds.negative!]) tensor.dispose();
   });
 
-  // diffusers 0.42.1: vae_scale_factor is 8 where there is no VAE; the one of this repository has 2.
+  // diffusers 0.42.1: vae_scale_factor is 8 where there is no VAE.
   test("without a VAE latents are drawn, pictures are refused", async () => {
     const pipeline = await load({ vae: null });
     const { images } = await pipeline("a cat", { numInferenceSteps: 1, height: 64, width: 32, outputType: "latent" });

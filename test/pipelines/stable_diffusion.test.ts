@@ -116,6 +116,16 @@ describe("arguments beyond the fixtures", () => {
     expect(await use()).toBe(before);
   });
 
+  test("a callback changes the rescaling of the guidance", async () => {
+    const values = await draw(sd15, PROMPT, {
+      callbackOnStepEnd: (running, step) => {
+        if (step === 0) running.guidanceRescale = 0.7;
+      },
+    });
+    const expected = [1.37441, 4.23947, 4.2673, -1.29149, 2.92124, 5.31518, 6.64168, 8.83116, 0.52948, 2.56062];
+    expectNear(values, [...expected, -0.71683, -0.30224]);
+  });
+
   test("embeddings of 5 tokens, and a negative prompt as text", async () => {
     const promptEmbeds = Tensor.from(
       Float32Array.from({ length: 5 * 32 }, (_, i) => Math.sin(i)),

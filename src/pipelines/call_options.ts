@@ -1,0 +1,42 @@
+/** The options of a call: which there are, and which may be null, before their values are looked at. */
+import { Tensor } from "../tensor/tensor.js";
+
+/** The names of all options; true where null is as good as nothing: where Python's default is None. */
+export type OptionTable<T> = Readonly<Record<keyof T, boolean>>;
+
+export type WithoutNulls<T> = { [K in keyof T]: Exclude<T[K], null> };
+
+/**
+ * The options that were given, without those that are null where that means nothing.
+ * @param unknown what is done about names that are no options: Python's calls warn of nothing or raise a TypeError, as they
+ *   take `**kwargs` or not
+ * @throws TypeError for anything but an object, naming what was given
+ */
+export function takeOptions<T extends object>(
+  className: string,
+  given: T | null | undefined,
+  table: OptionTable<T>,
+  unknown: "warn" | "refuse",
+): WithoutNulls<T> {
+  if (given === null || given === undefined) return {} as WithoutNulls<T>;
+  if (typeof given !== "object" || Array.isArray(given) || given instanceof Tensor)
+    throw new TypeError(
+      `${className}: options must be an object such as { numInferenceSteps: 25 }, got ${JSON.stringify(given).slice(0, 100)}`,
+    );
+  const entries = Object.entries(given).filter(([, value]) => value !== undefined);
+  const strange = entries.filter(([name]) => !Object.hasOwn(table, name)).map(([name]) => name);
+  if (strange.length > 0) {
+    const message = strange.map((name) => `\`${name}\`${hint(name, table)}`).join(", ");
+    if (unknown === "refuse") throw new TypeError(`${className}: got options that a call does not have: ${message}`);
+    console.warn(`${className}: options that a call does not have are ignored: ${message}`);
+  }
+  const known = entries.filter(([name, value]) => value !== null || !table[name as keyof T]);
+  return Object.fromEntries(known) as WithoutNulls<T>;
+}
+
+/** The option that was meant, if only its spelling is Python's; else all there are. */
+function hint(name: string, table: object): string {
+  const camelCase = name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  if (Object.hasOwn(table, camelCase)) return ` (it is \`${camelCase}\`)`;
+  return ` (there are ${Object.keys(table).join(", ")})`;
+}

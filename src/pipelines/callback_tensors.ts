@@ -1,0 +1,44 @@
+/** What callbackOnStepEnd gets and gives back. */
+import { Tensor } from "../tensor/tensor.js";
+import type { CallbackTensors } from "./stable_diffusion_options.js";
+
+export const CALLBACK_TENSORS = ["latents", "prompt_embeds", "negative_prompt_embeds"] as const;
+
+export const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTensors)[]): CallbackTensors =>
+  Object.fromEntries(names.filter((name) => tensors[name]).map((name) => [name, tensors[name]]));
+
+/**
+ * The tensors that a callback returned. Embeddings are checked by the UNet: their batch may change, with the guidance.
+ * @param latents those that it may replace
+ * @throws TypeError, RangeError naming what was returned
+ */
+export function takeReturned(returned: unknown, latents: Tensor): CallbackTensors {
+  if (returned === undefined || returned === null) return {};
+  if (typeof returned !== "object")
+    throw new TypeError(`callbackOnStepEnd: must return an object of tensors or nothing, got ${String(returned)}`);
+  const taken: CallbackTensors = {};
+  for (const name of CALLBACK_TENSORS) {
+    const value = (returned as Record<string, unknown>)[name];
+    if (value === undefined || value === null) continue;
+    if (!(value instanceof Tensor))
+      throw new TypeError(`callbackOnStepEnd: the returned ${name} must be a Tensor, got ${String(value)}`);
+    if (value.device !== latents.device)
+      throw new TypeError(
+        `callbackOnStepEnd: the returned ${name} must be on the pipeline's device, but is on another`,
+      );
+    taken[name] = value;
+  }
+  const next = taken.latents;
+  if (next && next.shape.join() !== latents.shape.join())
+    throw new RangeError(
+      `callbackOnStepEnd: the returned latents must be [${latents.shape.join(", ")}], got [${next.shape.join(", ")}]`,
+    );
+  return taken;
+}
+
+/** `next` in place of `old`, which is disposed; `old` where there is none. */
+export function replace(old: Tensor, next: Tensor | undefined): Tensor {
+  if (!next || next === old) return old;
+  old.dispose();
+  return next;
+}

@@ -1,0 +1,146 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  DDPMPipeline,
+  FlaxStableDiffusionPipeline,
+  PNDMPipeline,
+  PRNGKey,
+  requestDevice,
+  Tensor,
+  type Device,
+  type FlaxCallOptions,
+  type FlaxParams,
+  type StableDiffusionOptions,
+  type StableDiffusionPipeline,
+  type UnconditionalOptions,
+} from "../../src/index.js";
+import { fixturePath } from "../support/files.js";
+import { FLAX_REPO } from "../support/flax.js";
+import { loadRepo } from "../support/pipelines.js";
+import { warnings } from "../support/warnings.js";
+
+const zeros = (shape: readonly number[], device?: Device): Tensor =>
+  Tensor.from(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape, { device });
+const SMALL = { numInferenceSteps: 1, height: 16, width: 16 };
+
+describe("the options of a call", () => {
+  let pipeline: StableDiffusionPipeline;
+  let other: Device;
+  beforeAll(async () => {
+    pipeline = await loadRepo("sd15");
+    other = await requestDevice();
+  });
+  afterAll(async () => {
+    pipeline.dispose();
+    other.destroy();
+    await other.lost;
+  });
+  const call = (options: object): Promise<unknown> => pipeline("a cat", { ...SMALL, ...options });
+
+  test("null is as nothing, where Python's default is None", async () => {
+    const nothing: StableDiffusionOptions = {
+      ...{ height: null, width: null, negativePrompt: null, generator: null, latents: null, promptEmbeds: null },
+      ...{ negativePromptEmbeds: null, callbackOnStepEnd: null, callbackOnStepEndTensorInputs: null, clipSkip: null },
+      ...{ timesteps: null, sigmas: null },
+    };
+    const { images } = await pipeline("a cat", { ...nothing, numInferenceSteps: 1 });
+    const { sample_size: size } = pipeline.unet.config;
+    expect(images[0].width).toBe((size as number) * pipeline.vae.scaleFactor);
+    const before = pipeline.scheduler.setTimesteps;
+    pipeline.scheduler.setTimesteps = (count) => {
+      throw new Error(`${String(count)} steps`);
+    };
+    await expect(pipeline("a cat", null)).rejects.toThrow("50 steps");
+    pipeline.scheduler.setTimesteps = before;
+    for (const name of ["numInferenceSteps", "numImagesPerPrompt", "guidanceScale", "outputType", "eta"])
+      await expect(call({ [name]: null })).rejects.toThrow(`\`${name}\` must be`);
+  });
+
+  test("names that are no options are warned of, with the spelling that was meant", async () => {
+    const seen = await warnings(() => call({ num_inference_steps: 1, numSteps: 2, returnDict: undefined }));
+    expect(seen).toHaveLength(1);
+    expect(seen[0]).toMatch(
+      /^StableDiffusionPipeline: options that a call does not have are ignored: `num_inference_steps` \(it is `numInferenceSteps`\), `numSteps` \(there are negativePrompt, .*signal\)$/,
+    );
+    for (const wrong of ["fast", 5, [1]])
+      await expect(pipeline("a cat", wrong as object)).rejects.toThrow(
+        `StableDiffusionPipeline: options must be an object such as { numInferenceSteps: 25 }, got ${JSON.stringify(wrong)}`,
+      );
+  });
+
+  const WRONG: [name: string, options: () => object, message: string][] = [
+    ["a number as generator", () => ({ generator: 5 }), "`generator` must be a Generator or a list of them, got 5"],
+    ["an object as generator", () => ({ generator: {} }), "`generator` must be a Generator or a list of them, got {}"],
+    ["a list of numbers", () => ({ generator: [5] }), "`generator` must be a Generator or a list of them, got [5]"],
+    [
+      "latents that are a list",
+      () => ({ latents: [1] }),
+      "`latents` must be a Tensor [batch, channels, height, width]",
+    ],
+    ["latents elsewhere", () => ({ latents: zeros([1, 4, 8, 8], other) }), "device, but it is on another device"],
+    ["guidance beyond float32", () => ({ guidanceScale: 1e39 }), "got 1e+39, which is infinite in float32"],
+    ["rescaling beyond float32", () => ({ guidanceRescale: -1e39 }), "`guidanceRescale` must be a finite number"],
+    ["infinite eta", () => ({ eta: Infinity }), "`eta` must be a finite number, got Infinity"],
+  ];
+  for (const [name, options, message] of WRONG)
+    test(`refuses ${name}`, async () => {
+      await expect(call(options())).rejects.toThrow(message);
+    });
+
+  test("embeddings must be tensors [batch, tokens, width] on the pipeline's device", async () => {
+    const embeds = (promptEmbeds: unknown): Promise<unknown> =>
+      pipeline(null, { ...SMALL, promptEmbeds: promptEmbeds as Tensor });
+    const wanted = "`promptEmbeds` must be a Tensor [batch, tokens, width] of floats on the pipeline's device";
+    await expect(embeds([[1]])).rejects.toThrow(`${wanted}, got [[1]]`);
+    await expect(embeds(zeros([77, 32]))).rejects.toThrow(`${wanted}, got Tensor(float32 [77, 32])`);
+    await expect(embeds(Tensor.from(new Int32Array(77 * 32), [1, 77, 32]))).rejects.toThrow("got Tensor(int32");
+    await expect(embeds(zeros([1, 77, 32], other))).rejects.toThrow(`${wanted}, but it is on another device`);
+    await expect(call({ negativePromptEmbeds: zeros([32]) })).rejects.toThrow(
+      "`negativePromptEmbeds` must be a Tensor",
+    );
+  });
+
+  const RETURNED: [returned: () => unknown, message: string][] = [
+    [() => ({ latents: 5 }), "callbackOnStepEnd: the returned latents must be a Tensor, got 5"],
+    [() => ({ prompt_embeds: [1] }), "the returned prompt_embeds must be a Tensor, got 1"],
+    [() => 5, "must return an object of tensors or nothing, got 5"],
+    [() => ({ latents: zeros([1, 4, 4, 4]) }), "the returned latents must be [1, 4, 2, 2], got [1, 4, 4, 4]"],
+    [() => ({ latents: zeros([1, 4, 8, 8], other) }), "the returned latents must be on the pipeline's device"],
+    [() => void (pipeline.guidanceScale = NaN), "`guidanceScale` must be a finite number, got NaN"],
+  ];
+  for (const [returned, message] of RETURNED)
+    test(`a callback: ${message}`, async () => {
+      await expect(call({ callbackOnStepEnd: returned })).rejects.toThrow(message);
+    });
+});
+
+describe("the options of other pipelines", () => {
+  const source = fixturePath("models/repos/ddpm-cifar");
+
+  test("what is no option is refused, or warned of where Python's call swallows it", async () => {
+    const ddpm = await DDPMPipeline.fromPretrained<DDPMPipeline>(source);
+    await expect(ddpm("a cat" as unknown as UnconditionalOptions)).rejects.toThrow(
+      "DDPMPipeline: options must be an object such as { n",
+    );
+    await expect(ddpm({ num_inference_steps: 1 } as object)).rejects.toThrow(
+      "DDPMPipeline: got options that a call does not have: `num_inference_steps` (it is `numInferenceSteps`)",
+    );
+    await expect(ddpm({ generator: 5 } as unknown as UnconditionalOptions)).rejects.toThrow("`generator` must be a");
+    ddpm.dispose();
+    const pndm = await PNDMPipeline.fromPretrained<PNDMPipeline>(source);
+    pndm.setProgressBarConfig({ disable: true });
+    const seen = await warnings(() => pndm({ numInferenceSteps: 4, eta: 1 } as UnconditionalOptions));
+    expect(seen.join()).toMatch(/^PNDMPipeline: options that a call does not have are ignored: `eta` \(there are /);
+    pndm.dispose();
+  });
+
+  test("Flax", async () => {
+    const [flax, params] = await FlaxStableDiffusionPipeline.fromPretrained(FLAX_REPO, { variant: "bf16" });
+    const ids = flax.prepareInputs("a cat");
+    const draw = (options: FlaxCallOptions | null): Promise<{ images: Tensor }> =>
+      flax(ids, params, PRNGKey(0), 1, options);
+    await expect(draw({ guidance_scale: 3 } as object)).rejects.toThrow("`guidance_scale` (it is `guidanceScale`)");
+    await expect(draw({ guidanceScale: 1e39 })).rejects.toThrow("infinite in float32");
+    const { images } = await draw({ height: null, width: null, latents: null, negPromptIds: null });
+    for (const owned of [images, ids, params] as (Tensor | FlaxParams)[]) owned.dispose();
+  });
+});
