@@ -38,10 +38,11 @@ export function registerConfig(schema: Schema, given: Config): Config {
   return freeze(config);
 }
 
-/** What `fromConfig` gives the constructor, and the keys that it keeps hidden for other classes. */
+/** What `fromConfig` gives the constructor, the keys that it keeps hidden for other classes, the overrides left over. */
 export interface Extracted {
   init: Config;
   hidden: Config;
+  unused: Config;
 }
 
 /**
@@ -88,7 +89,8 @@ export function extractInit(
         "ignored. Please verify your scheduler_config.json configuration file.",
     );
   const hidden = Object.fromEntries(Object.entries(config).filter(([key]) => !Object.hasOwn(init, key)));
-  return { init, hidden: "_class_name" in hidden ? { ...hidden, _class_name: className } : hidden };
+  const unused = Object.fromEntries(Object.entries(overrides).filter(([key]) => !Object.hasOwn(init, key)));
+  return { init, hidden: "_class_name" in hidden ? { ...hidden, _class_name: className } : hidden, unused };
 }
 
 /** Freezes a config and the lists and objects in it (copies, so that the caller's own stay as they are). */

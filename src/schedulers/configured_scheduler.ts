@@ -1,31 +1,21 @@
 /** Schedulers as objects with a config: made from configs and files, saved, printed, and swapped for compatible classes. */
-import { readJSON } from "../loader/config.js";
 import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
-import {
-  HUB_OPTION_NAMES,
-  hubOptions,
-  openRepository,
-  RepositoryError,
-  type HubOptions,
-  type RepositorySource,
-} from "../loader/repository.js";
+import type { RepositorySource } from "../loader/repository.js";
 import { inFolder, saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
 import { extractInit, freeze, registerConfig, type Config, type Schema } from "./config.js";
+import { CONFIG_NAME, readConfig, type LoadOptions, type Returning } from "./load_config.js";
 import { floatKeys, keepNumberTypes } from "./number_types.js";
 import { findConfigured } from "./registry.js";
 
-const CONFIG_NAME = "scheduler_config.json";
-
-/** Arguments of `fromPretrained` that say where to load from; everything else overrides the config. */
-export interface LoadOptions extends HubOptions {
-  subfolder?: string;
-}
+/** Values that win over those of a config. */
+export type Overrides<S extends ConfiguredScheduler> = Partial<S["config"]> & Config;
 
 /** The class side of what has a config. */
 export interface ConfiguredClass<S extends ConfiguredScheduler = ConfiguredScheduler> extends Schema {
   new (options?: never): S;
   readonly compatibleNames: readonly string[];
   readonly intKeys: readonly string[];
+  loadConfig(source: RepositorySource, options?: LoadOptions & Record<string, unknown>): Promise<Config>;
 }
 
 /** @typeParam C the config keys of the class */
@@ -62,21 +52,53 @@ export abstract class ConfiguredScheduler<C extends object = object> {
   }
 
   /**
+   * Reads `scheduler_config.json` from a repository: in `subfolder` first, then at the root.
+   * @returns the config as it is in the file; with `returnUnusedKwargs` also the options that say nothing of where it is
+   * @throws RepositoryError, ConfigError
+   */
+  static loadConfig(
+    source: RepositorySource,
+    options: LoadOptions & Returning<true> & Config,
+  ): Promise<[config: Config, unused: Config]>;
+  static loadConfig(
+    source: RepositorySource,
+    options?: LoadOptions & Partial<Returning<false>> & Config,
+  ): Promise<Config>;
+  static async loadConfig(
+    source: RepositorySource,
+    options: LoadOptions & Partial<Returning<boolean>> & Config = {},
+  ): Promise<Config | [Config, Config]> {
+    const loaded = await readConfig(`${this.className}.loadConfig`, source, options);
+    return options.returnUnusedKwargs ? loaded : loaded[0];
+  }
+
+  /**
    * Makes a scheduler from another one's config (or from the content of a file).
    * @param overrides win over the config; names that the class does not have are ignored
+   * @returns the scheduler; with `returnUnusedKwargs` also those names, and the keys that are hidden in its config
    */
   static fromConfig<S extends ConfiguredScheduler>(
     this: ConfiguredClass<S>,
     config: object,
-    overrides: Partial<S["config"]> & Config = {},
-  ): S {
+    overrides: Overrides<S> & Returning<true>,
+  ): [scheduler: S, unused: Config];
+  static fromConfig<S extends ConfiguredScheduler>(
+    this: ConfiguredClass<S>,
+    config: object,
+    overrides?: Overrides<S> & Partial<Returning<false>>,
+  ): S;
+  static fromConfig<S extends ConfiguredScheduler>(
+    this: ConfiguredClass<S>,
+    config: object,
+    { returnUnusedKwargs, ...overrides }: Config = {},
+  ): S | [S, Config] {
     refuseFlow(this, { ...config, ...overrides });
     const compatible = this.compatibleNames.flatMap((name) => findConfigured(name) ?? []);
-    const { init, hidden } = extractInit(this, config as Config, overrides, [this, ...compatible], findConfigured);
-    const scheduler = new this(init as never);
-    const complete = freeze({ ...scheduler.config, ...hidden });
+    const found = extractInit(this, config as Config, overrides, [this, ...compatible], findConfigured);
+    const scheduler = new this(found.init as never);
+    const complete = freeze({ ...scheduler.config, ...found.hidden });
     (scheduler as { config: Config }).config = keepNumberTypes(complete, config);
-    return scheduler;
+    return returnUnusedKwargs ? [scheduler, { ...found.unused, ...found.hidden }] : scheduler;
   }
 
   /**
@@ -86,6 +108,11 @@ export abstract class ConfiguredScheduler<C extends object = object> {
    */
   async savePretrained(destination: string | SaveTarget): Promise<void> {
     await saveInto(destination, `${this.className}.savePretrained`, (target) => this.saveTo(target, ""));
+  }
+
+  /** The same as savePretrained(): a scheduler has nothing but a config. */
+  saveConfig(destination: string | SaveTarget): Promise<void> {
+    return this.savePretrained(destination);
   }
 
   /** Writes the file of savePretrained() into a folder of `target`. */
@@ -123,20 +150,6 @@ export abstract class ConfiguredScheduler<C extends object = object> {
   get length(): number {
     return this.config.num_train_timesteps as number;
   }
-}
-
-/** The content of `scheduler_config.json`, in `subfolder` or else at the root, and the options that override it. */
-export async function loadConfig(
-  className: string,
-  source: RepositorySource,
-  { subfolder = "", ...options }: LoadOptions & Config,
-): Promise<{ config: Config; overrides: Config }> {
-  const repository = await openRepository(source, hubOptions(options));
-  const overrides = Object.fromEntries(Object.entries(options).filter(([key]) => !HUB_OPTION_NAMES.includes(key)));
-  const path = subfolder === "" ? CONFIG_NAME : `${subfolder.replace(/\/+$/, "")}/${CONFIG_NAME}`;
-  for (const candidate of new Set([path, CONFIG_NAME]))
-    if (await repository.open(candidate)) return { config: await readJSON(repository, candidate), overrides };
-  throw new RepositoryError(`${className}.fromPretrained: ${repository.name} has neither ${path} nor ${CONFIG_NAME}`);
 }
 
 /**

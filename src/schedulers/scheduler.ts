@@ -2,7 +2,8 @@
 import type { RepositorySource } from "../loader/repository.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Config } from "./config.js";
-import { ConfiguredScheduler, loadConfig, type ConfiguredClass, type LoadOptions } from "./configured_scheduler.js";
+import { ConfiguredScheduler, type ConfiguredClass, type Overrides } from "./configured_scheduler.js";
+import { readConfig, type LoadOptions, type Returning } from "./load_config.js";
 import type { NoiseSource } from "./noise.js";
 
 export type { LoadOptions };
@@ -59,7 +60,12 @@ export interface StepResult {
 /** The class side of a scheduler. */
 export interface SchedulerClass<S extends Scheduler = Scheduler> extends ConfiguredClass<S> {
   readonly customSchedules: readonly CustomSchedule[];
+  fromConfig(config: object, overrides: Returning<true> & Config): [scheduler: S, unused: Config];
   fromConfig(config: object, overrides?: object): S;
+  fromPretrained(
+    source: RepositorySource,
+    options: LoadOptions & Returning<true> & Config,
+  ): Promise<[scheduler: S, unused: Config]>;
   fromPretrained(source: RepositorySource, options?: LoadOptions & Record<string, unknown>): Promise<S>;
 }
 
@@ -87,15 +93,27 @@ export abstract class Scheduler<C extends object = object> extends ConfiguredSch
 
   /**
    * Reads `scheduler_config.json` from a repository: in `subfolder` first, then at the root.
+   * @returns the scheduler; with `returnUnusedKwargs` also what `fromConfig` returns so
    * @throws RepositoryError, ConfigError
    */
+  static fromPretrained<S extends Scheduler>(
+    this: SchedulerClass<S>,
+    source: RepositorySource,
+    options: LoadOptions & Overrides<S> & Returning<true>,
+  ): Promise<[scheduler: S, unused: Config]>;
+  static fromPretrained<S extends Scheduler>(
+    this: SchedulerClass<S>,
+    source: RepositorySource,
+    options?: LoadOptions & Overrides<S> & Partial<Returning<false>>,
+  ): Promise<S>;
   static async fromPretrained<S extends Scheduler>(
     this: SchedulerClass<S>,
     source: RepositorySource,
-    options: LoadOptions & Partial<S["config"]> & Config = {},
-  ): Promise<S> {
-    const { config, overrides } = await loadConfig(this.className, source, options);
-    return this.fromConfig(config, overrides);
+    options: LoadOptions & Partial<Returning<boolean>> & Config = {},
+  ): Promise<S | [S, Config]> {
+    const [config, overrides] = await readConfig(`${this.className}.fromPretrained`, source, options);
+    const made = this.fromConfig(config, { ...overrides, returnUnusedKwargs: true });
+    return options.returnUnusedKwargs ? made : made[0];
   }
 
   /** Classes that can take this scheduler's config, itself included, in diffusers' order. */

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Repository } from "../../src/loader/repository.js";
 import {
   DDIMScheduler,
   DDPMScheduler,
@@ -13,7 +12,7 @@ import {
   type Scheduler,
 } from "../../src/schedulers/index.js";
 import { readFixtureJSON } from "../support/files.js";
-import { memoryFile } from "../support/goldens.js";
+import { repositoryOf } from "../support/kept_files.js";
 
 /** What Python's diffusers 0.42.1 printed (floats that are whole keep their point). */
 interface Prints {
@@ -29,13 +28,6 @@ interface Prints {
   }[];
 }
 const escaped = (text: string): string => text.replace(/[.[\]]/g, "\\$&");
-
-/** A repository of a scheduler's config alone. */
-const repositoryOf = (text: string): Repository => ({
-  name: "memory",
-  open: (path) =>
-    Promise.resolve(path === "scheduler_config.json" ? memoryFile(new TextEncoder().encode(text), path) : null),
-});
 
 let prints: Prints;
 const warnings: string[] = [];
@@ -85,7 +77,8 @@ describe("printing", () => {
       '{"_class_name": "DDIMScheduler", "clip_sample_range": 1, "scaler": 1.0, "sigma_max": 80, "beta_end": 1e-2, ' +
       '"sample_max_value": 2.0, "trained_betas": [0, 0.5, 1], "rho": 7e0, "steps_offset": 1.0, "nothing": [1.0, 2.0], ' +
       '"dynamic_thresholding_ratio": 1}';
-    const load = (content: string) => DDIMScheduler.fromPretrained(repositoryOf(content));
+    const load = (content: string) =>
+      DDIMScheduler.fromPretrained(repositoryOf(new Map([["scheduler_config.json", content]])));
     const ddim = await load(text);
     expect(ddim.config).toMatchObject({ clip_sample_range: 1, scaler: 1, trained_betas: [0, 0.5, 1], nothing: [1, 2] });
     expect(warnings.join()).toContain("{'scaler': 1.0, 'nothing': [1.0, 2.0]}");

@@ -1,20 +1,14 @@
 import { describe, expect, test } from "vitest";
-import type { Repository } from "../../src/loader/repository.js";
 import {
+  DDIMScheduler,
   findFlaxScheduler,
+  FlaxDDIMScheduler,
   flaxSchedulerNames,
   PNDMScheduler,
   schedulerClass,
   schedulerNames,
 } from "../../src/schedulers/index.js";
-import { memoryFile } from "../support/goldens.js";
-import { keptFiles, type KeptFiles } from "../support/kept_files.js";
-
-/** What was kept, as something to load from. */
-const repositoryOf = ({ name, files }: KeptFiles): Repository => ({
-  name,
-  open: (path) => Promise.resolve(files.has(path) ? memoryFile(new TextEncoder().encode(files.get(path)), path) : null),
-});
+import { keptFiles, repositoryOf } from "../support/kept_files.js";
 
 describe("savePretrained", () => {
   test("every class writes into an object of the caller's own, and is read from one", async () => {
@@ -23,7 +17,7 @@ describe("savePretrained", () => {
       const scheduler = schedulerClass(name).fromConfig({});
       await scheduler.savePretrained(target);
       expect([...target.files]).toEqual([["scheduler_config.json", scheduler.toJSONString()]]);
-      expect(String(await schedulerClass(name).fromPretrained(repositoryOf(target)))).toBe(String(scheduler));
+      expect(String(await schedulerClass(name).fromPretrained(repositoryOf(target.files)))).toBe(String(scheduler));
     }
     for (const name of flaxSchedulerNames()) {
       const target = keptFiles();
@@ -40,5 +34,52 @@ describe("savePretrained", () => {
     );
     await expect(scheduler.savePretrained({ name: "x" } as never)).rejects.toThrow(/got \{"name":"x"\}/);
     await expect(scheduler.savePretrained(undefined as never)).rejects.toThrow(/got undefined/);
+  });
+});
+
+describe("the other names of diffusers' ConfigMixin", () => {
+  const pndm = new PNDMScheduler({ skip_prk_steps: true, beta_end: 0.012 });
+  const saved = repositoryOf(new Map([["scheduler/scheduler_config.json", pndm.toJSONString()]]));
+  const at = { subfolder: "scheduler" };
+
+  test("saveConfig writes what savePretrained writes", async () => {
+    const target = keptFiles();
+    await pndm.saveConfig(target);
+    expect([...target.files]).toEqual([["scheduler_config.json", pndm.toJSONString()]]);
+  });
+
+  test("loadConfig gives the file's content, and apart from it what else was given", async () => {
+    const content = JSON.parse(pndm.toJSONString()) as object;
+    expect(await DDIMScheduler.loadConfig(saved, at)).toEqual(content);
+    expect(await FlaxDDIMScheduler.loadConfig(saved, at)).toEqual(content);
+    const [config, unused] = await DDIMScheduler.loadConfig(saved, {
+      ...at,
+      ...{ returnUnusedKwargs: true, foo: 3, beta_start: 0.2, localFilesOnly: true },
+    } as const);
+    expect(config).toEqual(content);
+    expect(unused).toEqual({ foo: 3, beta_start: 0.2 });
+    await expect(DDIMScheduler.loadConfig(repositoryOf(new Map()))).rejects.toThrow(
+      /DDIMScheduler\.loadConfig: kept files has neither scheduler_config\.json/,
+    );
+  });
+
+  // As Python gives them, but that our live configs name their class.
+  test("returnUnusedKwargs names the overrides left over, and what stays hidden", async () => {
+    const options = { returnUnusedKwargs: true, foo: 3, beta_start: 0.2 } as const;
+    const [live, unused] = DDIMScheduler.fromConfig(pndm.config, options);
+    expect(live.config.beta_start).toBe(0.2);
+    expect(unused).toEqual({ foo: 3, skip_prk_steps: true, _class_name: "DDIMScheduler" });
+    const [, hidden] = DDIMScheduler.fromConfig({ beta_end: 0.1, weird: 5 }, { returnUnusedKwargs: true });
+    expect(hidden).toEqual({ weird: 5 });
+
+    const ofFile = { foo: 3, _class_name: "DDIMScheduler", _diffusers_version: "0.42.1", skip_prk_steps: true };
+    const [ddim, others] = await DDIMScheduler.fromPretrained(saved, { ...at, ...options });
+    expect(ddim.config.beta_start).toBe(0.2);
+    expect(others).toEqual(ofFile);
+    const [flax, state, rest] = await FlaxDDIMScheduler.fromPretrained(saved, { ...at, ...options });
+    expect([flax.config.beta_start, state.timesteps.length]).toEqual([0.2, 1000]);
+    expect(rest).toMatchObject({ foo: 3, skip_prk_steps: true, _class_name: "FlaxDDIMScheduler" });
+    expect(await FlaxDDIMScheduler.fromPretrained(saved, at)).toHaveLength(2);
+    expect(DDIMScheduler.fromConfig(pndm.config, { foo: 3 })).toBeInstanceOf(DDIMScheduler);
   });
 });

@@ -1,5 +1,7 @@
-/** A target for savePretrained() that keeps what it is given, as a page would. */
+/** A target for savePretrained() that keeps what it is given, as a page would, and texts as something to load from. */
+import type { Repository } from "../../src/loader/repository.js";
 import type { SaveTarget } from "../../src/loader/save_target.js";
+import { memoryFile } from "./goldens.js";
 
 export interface KeptFiles extends SaveTarget {
   /** Texts by path. */
@@ -21,3 +23,9 @@ export function keptFiles(): KeptFiles {
     remove: (path) => Promise.resolve(void files.delete(path)),
   };
 }
+
+/** A repository of texts, by path. */
+export const repositoryOf = (files: ReadonlyMap<string, string>): Repository => ({
+  name: "kept files",
+  open: (path) => Promise.resolve(files.has(path) ? memoryFile(new TextEncoder().encode(files.get(path)), path) : null),
+});

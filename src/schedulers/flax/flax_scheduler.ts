@@ -1,7 +1,8 @@
 /** Stateless schedulers as diffusers' Flax classes: what they know is a config, what changes is a state that they return. */
 import type { RepositorySource } from "../../loader/repository.js";
 import type { Config } from "../config.js";
-import { ConfiguredScheduler, loadConfig, type ConfiguredClass, type LoadOptions } from "../configured_scheduler.js";
+import { ConfiguredScheduler, type ConfiguredClass, type Overrides } from "../configured_scheduler.js";
+import { readConfig, type LoadOptions, type Returning } from "../load_config.js";
 import type { Tensor } from "../../tensor/tensor.js";
 
 /** What every state has. Frozen plain data. */
@@ -12,7 +13,12 @@ export interface FlaxState {
 
 /** The class side of a stateless scheduler. */
 export interface FlaxSchedulerClass<F extends FlaxScheduler = FlaxScheduler> extends ConfiguredClass<F> {
+  fromConfig(config: object, overrides: Returning<true> & Config): [scheduler: F, unused: Config];
   fromConfig(config: object, overrides?: object): F;
+  fromPretrained(
+    source: RepositorySource,
+    options: LoadOptions & Returning<true> & Config,
+  ): Promise<[scheduler: F, state: StateOf<F>, unused: Config]>;
   fromPretrained(
     source: RepositorySource,
     options?: LoadOptions & Record<string, unknown>,
@@ -20,7 +26,7 @@ export interface FlaxSchedulerClass<F extends FlaxScheduler = FlaxScheduler> ext
 }
 
 /** The state that a scheduler makes. */
-export type StateOf<F> = F extends { createState(): infer S } ? S : never;
+export type StateOf<F> = F extends { createState(): infer S extends FlaxState } ? S : never;
 
 /**
  * Nothing here mutates: every method that changes something returns a new state, and the old one stays good.
@@ -36,17 +42,28 @@ export abstract class FlaxScheduler<
   /**
    * Reads `scheduler_config.json` from a repository, in `subfolder` first, then at the root; the file may be of a stateful
    * class.
-   * @returns the scheduler and its first state
+   * @returns the scheduler and its first state; with `returnUnusedKwargs` also what `fromConfig` returns so
    * @throws RepositoryError, ConfigError
    */
-  static async fromPretrained<F extends FlaxScheduler>(
+  static fromPretrained<F extends FlaxScheduler>(
     this: ConfiguredClass<F>,
     source: RepositorySource,
-    options: LoadOptions & Partial<F["config"]> & Config = {},
-  ): Promise<[scheduler: F, state: StateOf<F>]> {
-    const { config, overrides } = await loadConfig(this.className, source, options);
-    const scheduler = (this as FlaxSchedulerClass<F>).fromConfig(config, overrides);
-    return [scheduler, scheduler.createState() as StateOf<F>];
+    options: LoadOptions & Overrides<F> & Returning<true>,
+  ): Promise<[scheduler: F, state: StateOf<F>, unused: Config]>;
+  static fromPretrained<F extends FlaxScheduler>(
+    this: ConfiguredClass<F>,
+    source: RepositorySource,
+    options?: LoadOptions & Overrides<F> & Partial<Returning<false>>,
+  ): Promise<[scheduler: F, state: StateOf<F>]>;
+  static async fromPretrained<F extends FlaxScheduler>(
+    this: FlaxSchedulerClass<F>,
+    source: RepositorySource,
+    options: LoadOptions & Partial<Returning<boolean>> & Config = {},
+  ): Promise<[F, StateOf<F>] | [F, StateOf<F>, Config]> {
+    const [config, overrides] = await readConfig(`${this.className}.fromPretrained`, source, options);
+    const [scheduler, unused] = this.fromConfig(config, { ...overrides, returnUnusedKwargs: true });
+    const state = scheduler.createState() as StateOf<F>;
+    return options.returnUnusedKwargs ? [scheduler, state, unused] : [scheduler, state];
   }
 
   /** Classes that can take this scheduler's config, itself included, in diffusers' order. */

@@ -1,0 +1,41 @@
+/** Where schedulers' configs lie. */
+import { readJSON } from "../loader/config.js";
+import {
+  HUB_OPTION_NAMES,
+  hubOptions,
+  openRepository,
+  RepositoryError,
+  type HubOptions,
+  type RepositorySource,
+} from "../loader/repository.js";
+import type { Config } from "./config.js";
+
+export const CONFIG_NAME = "scheduler_config.json";
+
+/** Arguments of `fromPretrained` that say where to load from; everything else overrides the config. */
+export interface LoadOptions extends HubOptions {
+  subfolder?: string;
+}
+
+/** With `returnUnusedKwargs` the result is a list whose last entry has what else was given. */
+export interface Returning<B extends boolean> {
+  returnUnusedKwargs: B;
+}
+
+/**
+ * The content of `scheduler_config.json`, in `subfolder` or else at the root, and the options that say nothing of where.
+ * @param caller for messages, e.g. "DDIMScheduler.fromPretrained"
+ * @throws RepositoryError, ConfigError
+ */
+export async function readConfig(
+  caller: string,
+  source: RepositorySource,
+  { subfolder = "", returnUnusedKwargs: _, ...options }: LoadOptions & Partial<Returning<boolean>> & Config,
+): Promise<[config: Config, others: Config]> {
+  const repository = await openRepository(source, hubOptions(options));
+  const others = Object.fromEntries(Object.entries(options).filter(([key]) => !HUB_OPTION_NAMES.includes(key)));
+  const path = subfolder === "" ? CONFIG_NAME : `${subfolder.replace(/\/+$/, "")}/${CONFIG_NAME}`;
+  for (const candidate of new Set([path, CONFIG_NAME]))
+    if (await repository.open(candidate)) return [await readJSON(repository, candidate), others];
+  throw new RepositoryError(`${caller}: ${repository.name} has neither ${path} nor ${CONFIG_NAME}`);
+}
