@@ -66,42 +66,44 @@ describe("timesteps off the schedule", () => {
     expect([...new Set(cases.map(([name]) => name))].sort()).toEqual(schedulerNames());
   });
 
-  test.each(schedulerNames())("%s", async (name) => {
-    for (const entry of cases.filter((other) => other[0] === name)) {
-      const [, steps, time] = entry;
-      const Class = schedulerClass(name);
-      const scheduler = Class.fromConfig(name === "DPMSolverSDEScheduler" ? { noise_sampler_seed: 0 } : {});
-      if (steps) scheduler.setTimesteps(steps);
-      if (steps && scheduler instanceof ScoreSdeVeScheduler) scheduler.setSigmas(steps);
-      const t = typeof time === "number" ? time : (scheduler.timesteps.at(PLACES[time]) ?? 0);
-      const generator = new Generator("cpu").manualSeed(0);
-      await check(entry, (modelOutput, x) => {
-        const { prevSample, ...others } = scheduler.step(modelOutput, t, x, { generator });
-        for (const other of Object.values(others) as Tensor[]) other.dispose();
-        return prevSample;
-      });
-      scheduler.reset();
-    }
-  });
+  for (const name of schedulerNames())
+    test(name, async () => {
+      for (const entry of cases.filter((other) => other[0] === name)) {
+        const [, steps, time] = entry;
+        const Class = schedulerClass(name);
+        const scheduler = Class.fromConfig(name === "DPMSolverSDEScheduler" ? { noise_sampler_seed: 0 } : {});
+        if (steps) scheduler.setTimesteps(steps);
+        if (steps && scheduler instanceof ScoreSdeVeScheduler) scheduler.setSigmas(steps);
+        const t = typeof time === "number" ? time : (scheduler.timesteps.at(PLACES[time]) ?? 0);
+        const generator = new Generator("cpu").manualSeed(0);
+        await check(entry, (modelOutput, x) => {
+          const { prevSample, ...others } = scheduler.step(modelOutput, t, x, { generator });
+          for (const other of Object.values(others) as Tensor[]) other.dispose();
+          return prevSample;
+        });
+        scheduler.reset();
+      }
+    });
 
-  test.each([...new Set(flaxCases.map(([name]) => name))])("%s", async (name) => {
-    for (const entry of flaxCases.filter((other) => other[0] === name)) {
-      const [, steps, time] = entry;
-      const scheduler = findFlaxScheduler(name)!.fromConfig({}) as FlaxDiffusionScheduler;
-      const unset = scheduler.createState();
-      let state = steps ? scheduler.setTimesteps(unset, steps) : unset;
-      const t = typeof time === "number" ? time : state.timesteps.at(PLACES[time])!;
-      // There Python's FlaxDDPM leads to t - 1, ours to the schedule's next.
-      if (name === "FlaxDDPMScheduler" && steps && state.timesteps.includes(t) && t > 0) continue;
-      await check(entry, (modelOutput, x) => {
-        const result = scheduler.step(state, modelOutput, t, x, { key: PRNGKey(0) });
-        disposeState(state, result.state);
-        state = result.state;
-        return result.prevSample;
-      });
-      disposeState(state);
-    }
-  });
+  for (const name of new Set(flaxCases.map(([name]) => name)))
+    test(name, async () => {
+      for (const entry of flaxCases.filter((other) => other[0] === name)) {
+        const [, steps, time] = entry;
+        const scheduler = findFlaxScheduler(name)!.fromConfig({}) as FlaxDiffusionScheduler;
+        const unset = scheduler.createState();
+        let state = steps ? scheduler.setTimesteps(unset, steps) : unset;
+        const t = typeof time === "number" ? time : state.timesteps.at(PLACES[time])!;
+        // There Python's FlaxDDPM leads to t - 1, ours to the schedule's next.
+        if (name === "FlaxDDPMScheduler" && steps && state.timesteps.includes(t) && t > 0) continue;
+        await check(entry, (modelOutput, x) => {
+          const result = scheduler.step(state, modelOutput, t, x, { key: PRNGKey(0) });
+          disposeState(state, result.state);
+          state = result.state;
+          return result.prevSample;
+        });
+        disposeState(state);
+      }
+    });
 
   test("noise is added at the last level by the classes that step from there", async () => {
     const [x, noise] = [await sample(), await output()];
