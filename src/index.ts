@@ -60,6 +60,7 @@ export { DDIMPipeline, type DDIMOptions } from "./pipelines/ddim.js";
 export { DDPMPipeline } from "./pipelines/ddpm.js";
 export { DiffusionPipeline } from "./pipelines/diffusion_pipeline.js";
 export type { PipelineOptions } from "./pipelines/diffusion_pipeline.js";
+export type { PipelineConfig } from "./pipelines/pipeline_config.js";
 export type { FlaxPipelineOptions } from "./pipelines/flax_loading.js";
 export { FlaxParams, replicate, ReplicatedParams } from "./pipelines/flax_params.js";
 export {

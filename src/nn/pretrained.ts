@@ -3,7 +3,8 @@ import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import type { WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
-import type { DType } from "../tensor/dtype.js";
+import { BYTES, type DType } from "../tensor/dtype.js";
+import { checkIsOn } from "./check_is_on.js";
 import { checkConfig, type ConfigSchema } from "./config.js";
 import { copyWeights } from "./copy_weights.js";
 import type { DTypeOptions } from "./dtype.js";
@@ -145,6 +146,23 @@ export abstract class PretrainedModel<C extends object> extends Module {
     let count = 0;
     for (const [, { shape }] of this.parameters()) count += shape.reduce((a, b) => a * b, 1);
     return count;
+  }
+
+  /** Bytes of the weights on the GPU. */
+  getMemoryFootprint(): number {
+    let bytes = 0;
+    for (const [, { shape, dtype = this.#dtype }] of this.parameters())
+      bytes += shape.reduce((a, b) => a * b, 1) * BYTES[dtype];
+    return bytes;
+  }
+
+  /**
+   * Models are loaded onto their device, so this only checks: "webgpu" (or "cuda", as Python code has it) is where they are.
+   * @throws Error for another device or a dtype: load the model with { device, dtype } instead
+   */
+  async to(device: Device | string): Promise<this> {
+    checkIsOn(device, this.#class.className, () => this.#device);
+    return this;
   }
 
   /**

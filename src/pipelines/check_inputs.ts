@@ -4,7 +4,7 @@ import { Tensor } from "../tensor/tensor.js";
 import { CALLBACK_TENSORS } from "./callback_tensors.js";
 import type { OptionTable, WithoutNulls } from "./call_options.js";
 import { checkGeneratorTypes } from "./initial_noise.js";
-import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
+import type { EncodePromptOptions, StableDiffusionOptions } from "./stable_diffusion_options.js";
 
 const OUTPUT_TYPES = ["image", "pil", "np", "pt", "latent"];
 
@@ -13,6 +13,11 @@ export const CALL_OPTIONS: OptionTable<Required<StableDiffusionOptions>> = {
   ...{ numImagesPerPrompt: false, eta: false, generator: true, latents: true, promptEmbeds: true },
   ...{ negativePromptEmbeds: true, outputType: false, callbackOnStepEnd: true, callbackOnStepEndTensorInputs: true },
   ...{ guidanceRescale: false, clipSkip: true, timesteps: true, sigmas: true, signal: true },
+};
+
+export const ENCODE_PROMPT_OPTIONS: OptionTable<Required<EncodePromptOptions>> = {
+  ...{ numImagesPerPrompt: false, doClassifierFreeGuidance: false, negativePrompt: true, promptEmbeds: true },
+  ...{ negativePromptEmbeds: true, clipSkip: true },
 };
 
 /** The options of a call as takeOptions() gives them. */
@@ -25,13 +30,19 @@ export function checkInputs(
   options: CallOptions,
   device: Device,
 ): void {
-  const { negativePrompt, promptEmbeds, negativePromptEmbeds } = options;
   for (const [name, value] of Object.entries({ height, width }))
     if (!Number.isSafeInteger(value) || value <= 0)
       throw new RangeError(`\`${name}\` must be a positive integer, got ${value}`);
   if (height % 8 !== 0 || width % 8 !== 0)
     throw new RangeError(`\`height\` and \`width\` have to be divisible by 8 but are ${height} and ${width}.`);
+  checkPrompts(prompt, options, device);
+  checkTensor("latents", options.latents, ["batch", "channels", "height", "width"], device);
+  checkGeneratorTypes(options.generator);
+}
 
+/** The part of it that encodePrompt() needs. */
+export function checkPrompts(prompt: unknown, options: CallOptions, device: Device): void {
+  const { negativePrompt, promptEmbeds, negativePromptEmbeds } = options;
   checkText("prompt", prompt);
   checkText("negativePrompt", negativePrompt);
   if (prompt != null && promptEmbeds)
@@ -56,13 +67,11 @@ export function checkInputs(
     );
   checkTensor("promptEmbeds", promptEmbeds, ["batch", "tokens", "width"], device);
   checkTensor("negativePromptEmbeds", negativePromptEmbeds, ["batch", "tokens", "width"], device);
-  checkTensor("latents", options.latents, ["batch", "channels", "height", "width"], device);
   if (promptEmbeds && negativePromptEmbeds && promptEmbeds.shape.join() !== negativePromptEmbeds.shape.join())
     throw new RangeError(
       "`promptEmbeds` and `negativePromptEmbeds` must have the same shape when passed directly, but got: " +
         `[${promptEmbeds.shape.join(", ")}] != [${negativePromptEmbeds.shape.join(", ")}].`,
     );
-  checkGeneratorTypes(options.generator);
   checkNumbers(options);
 }
 

@@ -1,56 +1,23 @@
 /** Pipelines: components named by model_index.json, loaded together and called like functions. */
 import { Callable } from "../loader/callable.js";
-import { readJSON } from "../loader/config.js";
-import { ConfigError } from "../loader/errors.js";
-import {
-  HUB_OPTION_NAMES,
-  hubOptions,
-  openRepository,
-  type HubOptions,
-  type RepositorySource,
-} from "../loader/repository.js";
+import type { RepositorySource } from "../loader/repository.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
-import { givenDType, type DTypeOptions } from "../nn/dtype.js";
-import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
+import { checkIsOn } from "../nn/check_is_on.js";
+import { PretrainedModel } from "../nn/pretrained.js";
 import type { SaveOptions } from "../nn/save_model.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
-import { componentLoader } from "./component_loaders.js";
-import { checkFamilies, sortOptions, warnOfClasses, type ComponentClass } from "./given_components.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { fromPipe } from "./from_pipe.js";
+import type { ComponentClass } from "./given_components.js";
 import { inTurn } from "./in_turn.js";
-import { loadComponents, type PipelineDType } from "./load_components.js";
+import { loadPipeline, type Components, type PipelineClass, type PipelineOptions } from "./load_pipeline.js";
+import { numpyToPil } from "./numpy_to_pil.js";
+import type { RawImage } from "./raw_image.js";
 import type { ProgressBarConfig } from "./progress_bar.js";
 import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./pipeline_config.js";
 import { savePipeline } from "./save_pipeline.js";
 
-/** What `fromPretrained` takes besides components. */
-export interface PipelineOptions
-  extends
-    DTypeOptions<PipelineDType>,
-    Pick<FromPretrainedOptions, "variant" | "useSafetensors" | "device" | keyof HubOptions> {}
-
-export type Components = Record<string, unknown>;
-
-/** A pipeline class: its components in the order of its constructor, and how it is made of them. */
-export interface PipelineClass<P extends DiffusionPipeline = DiffusionPipeline> {
-  new (components: Components): P;
-  readonly className: string;
-  readonly componentNames: readonly string[];
-  readonly optionalNames: readonly string[];
-  readonly componentClasses: Readonly<Record<string, ComponentClass>>;
-  readonly initArguments: Components;
-}
-
-const registry = new Map<string, PipelineClass>();
-
-/** Makes a class known to model_index.json by its name. */
-export function registerPipeline(pipeline: PipelineClass): void {
-  registry.set(pipeline.className, pipeline);
-}
-
-const OPTION_NAMES = new Set([
-  ...["dtype", "torchDtype", "torch_dtype", "variant", "useSafetensors", "device"],
-  ...HUB_OPTION_NAMES,
-]);
+export { registerPipeline, type Components, type PipelineClass, type PipelineOptions } from "./load_pipeline.js";
 
 export abstract class DiffusionPipeline extends Callable {
   static readonly className: string = "DiffusionPipeline";
@@ -89,10 +56,25 @@ export abstract class DiffusionPipeline extends Callable {
     const stop = (): void => controller.abort(options.signal?.reason);
     options.signal?.addEventListener("abort", stop, { once: true });
     try {
-      return (await load(this.className, source, options, controller)) as P & AnyCall;
+      const calledOn = this.className === DiffusionPipeline.className ? null : this.className;
+      return (await loadPipeline(calledOn, source, options, controller)) as P & AnyCall;
     } finally {
       options.signal?.removeEventListener("abort", stop);
     }
+  }
+
+  /**
+   * A pipeline of this class with the components and settings of another one, which it shares: nothing is copied, and
+   * either's dispose() frees the models of both.
+   * @param options components and constructor arguments to take instead, `{ scheduler }`
+   * @throws TypeError naming a component that the other has not, and any other option
+   */
+  static fromPipe<P extends DiffusionPipeline>(
+    this: PipelineClass<P>,
+    pipeline: DiffusionPipeline,
+    options: Components = {},
+  ): P {
+    return fromPipe(this, pipeline, options);
   }
 
   /** Takes what model_index.json says besides components. */
@@ -134,11 +116,7 @@ export abstract class DiffusionPipeline extends Callable {
    * @throws Error for another device: load the pipeline with { device } instead
    */
   async to(device: Device | string): Promise<this> {
-    const here = typeof device === "string" ? ["webgpu", "cuda", "gpu"].includes(device) : device === this.device;
-    if (!here)
-      throw new Error(
-        `to: the pipeline is on a WebGPU device already; to use another, load it with fromPretrained(source, { device })`,
-      );
+    checkIsOn(device, "the pipeline", () => this.device);
     return this;
   }
 
@@ -175,6 +153,16 @@ export abstract class DiffusionPipeline extends Callable {
     return this;
   }
 
+  /** Python code may call it, and disableAttentionSlicing(): nothing changes, as attention never holds all its scores here. */
+  enableAttentionSlicing(_sliceSize: number | "auto" | "max" | null = "auto"): void {}
+
+  disableAttentionSlicing(): void {}
+
+  /** Pictures from a call's `outputType: "np"`: see numpyToPil(). */
+  numpyToPil(images: Tensor): Promise<RawImage[]> {
+    return numpyToPil(images);
+  }
+
   /** The bar on a terminal: { disable: true } for none, { desc } for a text before it. */
   setProgressBarConfig(config: ProgressBarConfig): void {
     this.progressBarConfig = { ...this.progressBarConfig, ...config };
@@ -196,67 +184,3 @@ export abstract class DiffusionPipeline extends Callable {
 /** A pipeline whose class is known only at run time can still be called. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- the arguments and results are those of the class in the file
 export type AnyCall = (...args: any[]) => Promise<any>;
-
-async function load(
-  calledOn: string,
-  source: RepositorySource,
-  options: PipelineOptions & Components,
-  controller: AbortController,
-): Promise<DiffusionPipeline> {
-  const repository = await openRepository(source, { ...hubOptions(options), signal: controller.signal });
-  const index = await readJSON(repository, "model_index.json");
-  const Class = pipelineClass(calledOn, index._class_name);
-  const fileClass = registry.get(index._class_name as string);
-  const extra = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name)));
-  const { given, initArguments } = sortOptions(Class, extra, index, fileClass);
-  checkFamilies(Class.className, given, index);
-
-  // Every class is looked up before anything is loaded.
-  const loaders = Class.componentNames.flatMap((name) => {
-    const loader = name in given ? null : plan(name, index[name]);
-    return loader ? [[name, loader] as const] : [];
-  });
-  const device = options.device ?? (await ensureDevice());
-  const { variant, useSafetensors, progressCallback } = options;
-  const loaded = await loadComponents(Class.className, repository, loaders, {
-    ...{ variant, useSafetensors, progressCallback, device, controller },
-    dtype: givenDType(options),
-  });
-  try {
-    const parts = { ...given, ...loaded };
-    warnOfClasses(Class.componentClasses, parts);
-    const pipeline = new Class({ ...initArguments, ...parts });
-    pipeline.remember({ ...initArguments, _name_or_path: typeof source === "string" ? source : repository.name });
-    return pipeline;
-  } catch (error) {
-    for (const component of Object.values(loaded)) if (component instanceof PretrainedModel) component.dispose();
-    throw error;
-  }
-}
-
-function pipelineClass(calledOn: string, inFile: unknown): PipelineClass {
-  const name = calledOn === DiffusionPipeline.className ? inFile : calledOn;
-  const Class = typeof name === "string" ? registry.get(name) : undefined;
-  if (Class) return Class;
-  throw new ConfigError(
-    `model_index.json: _class_name is ${JSON.stringify(name)?.slice(0, 200)}, which is not a pipeline of this version. Known: ${[...registry.keys()].sort().join(", ")}.`,
-  );
-}
-
-/** The loader of one entry of model_index.json, `[library, class]`; null where there is nothing to load. */
-function plan(component: string, entry: unknown): ReturnType<typeof componentLoader> {
-  if (entry === undefined) return null;
-  if (!Array.isArray(entry) || entry.length !== 2)
-    throw new ConfigError(
-      `model_index.json: ${component} must be [library, class], got ${JSON.stringify(entry)?.slice(0, 200)}`,
-    );
-  const [library, className] = entry as unknown[];
-  if (library === null && className === null) return null;
-  if (typeof library !== "string" || typeof className !== "string" || library.length + className.length > 200)
-    throw new ConfigError(
-      `model_index.json: ${component} must be two strings (names of a library and a class) or two nulls, got ${JSON.stringify(entry).slice(0, 200)}`,
-    );
-  const load = componentLoader(component, library, className);
-  if (!load) console.warn(`${component} (${className}) is not available in this version and is left out.`);
-  return load;
-}

@@ -15,7 +15,8 @@ import { FlaxParams, ReplicatedParams } from "./flax_params.js";
 import { onDevices } from "./flax_shards.js";
 import { warnOfUnexpected } from "./given_components.js";
 import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./pipeline_config.js";
-import { RawImage } from "./raw_image.js";
+import { numpyToPil } from "./numpy_to_pil.js";
+import type { RawImage } from "./raw_image.js";
 import { patchSampleSize, unetSampleSize } from "./stable_diffusion_config.js";
 
 /** Arguments of a call; names and defaults as in diffusers. */
@@ -241,17 +242,9 @@ export class FlaxStableDiffusionPipeline extends Callable {
     return onDevices(devices, work, (jobs) => pictureNames(jobs, run.shape[0]));
   }
 
-  /**
-   * Pictures from numbers in [0, 1]: times 255, rounded half to even.
-   * @param images [batch, height, width, 3] or [height, width, 3]; of a call with `jit` the reshaped result
-   */
-  async numpyToPil(images: Tensor): Promise<RawImage[]> {
-    const { shape } = images;
-    if (shape.length !== 3 && shape.length !== 4)
-      throw new RangeError(
-        `numpyToPil: takes [batch, height, width, 3], got [${shape.join(", ")}]; reshape what jit: true returns`,
-      );
-    return RawImage.fromUnit(await images.data(), shape.length === 3 ? [1, ...shape] : shape);
+  /** Pictures from a call's images; those of a call with `jit` are reshaped before. See numpyToPil(). */
+  numpyToPil(images: Tensor): Promise<RawImage[]> {
+    return numpyToPil(images);
   }
 }
 

@@ -14,8 +14,15 @@ import { Plan } from "../tensor/plan.js";
 import { Tensor } from "../tensor/tensor.js";
 import { pick, replace, takeReturned } from "./callback_tensors.js";
 import { takeOptions } from "./call_options.js";
-import { CALL_OPTIONS, checkFinite, checkInputs, type CallOptions } from "./check_inputs.js";
-import { DiffusionPipeline, registerPipeline, type Components } from "./diffusion_pipeline.js";
+import {
+  CALL_OPTIONS,
+  checkFinite,
+  checkInputs,
+  checkPrompts,
+  ENCODE_PROMPT_OPTIONS,
+  type CallOptions,
+} from "./check_inputs.js";
+import { registerPipeline, type Components } from "./diffusion_pipeline.js";
 import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
 import { FiniteCheck } from "./finite_check.js";
 import { checkGenerators, initialNoise } from "./initial_noise.js";
@@ -24,7 +31,8 @@ import { outputImages, type ImageOutputType } from "./output_images.js";
 import { Pace } from "./pace.js";
 import { ProgressBar } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
-import type { StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
+import type { EncodePromptOptions, StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
+import { StableDiffusionMixin } from "./stable_diffusion_mixin.js";
 import { checkSafety, patchLegacyConfigs, unetSampleSize } from "./stable_diffusion_config.js";
 import { inTurn } from "./in_turn.js";
 
@@ -49,7 +57,7 @@ export interface StableDiffusionPipeline {
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
-export class StableDiffusionPipeline extends DiffusionPipeline {
+export class StableDiffusionPipeline extends StableDiffusionMixin {
   static override readonly className = "StableDiffusionPipeline";
   static override readonly componentNames = [
     ...["vae", "text_encoder", "tokenizer", "unet", "scheduler"],
@@ -64,10 +72,10 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   static override readonly initArguments = { requires_safety_checker: true };
   // A component that was given as null is null, whatever its type says; calls that need it say so.
   /** An AutoencoderTiny decodes, too. */
-  vae: AutoencoderKL;
+  override vae: AutoencoderKL;
   text_encoder: CLIPTextModel;
   tokenizer: CLIPTokenizer;
-  unet: UNet2DConditionModel;
+  override unet: UNet2DConditionModel;
   /** Any scheduler; assign another one made by fromConfig(pipeline.scheduler.config). */
   scheduler: Scheduler;
   /** There is none in this version. */
@@ -185,6 +193,26 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     }
   }
 
+  /**
+   * What texts are for the UNet: the promptEmbeds and negativePromptEmbeds of a call, to be mixed, weighted or kept.
+   * @returns both [batch * numImagesPerPrompt, tokens, width], the second null without guidance. The caller disposes them.
+   * @throws RangeError, TypeError for wrong arguments
+   * @example
+   * const [promptEmbeds, negativePromptEmbeds] = await pipeline.encodePrompt("a red circle");
+   */
+  async encodePrompt(
+    prompt: Prompt,
+    given?: EncodePromptOptions | null,
+  ): Promise<[promptEmbeds: Tensor, negativePromptEmbeds: Tensor | null]> {
+    const options = takeOptions("StableDiffusionPipeline.encodePrompt", given, ENCODE_PROMPT_OPTIONS, "refuse");
+    const { device } = this;
+    checkPrompts(prompt, options, device);
+    const { doClassifierFreeGuidance: guided = true } = options;
+    const { positive, negative } = await encodePrompt(this, prompt, { ...options, guided });
+    await device.flush();
+    return [positive, negative];
+  }
+
   /** Pixels per latent along each side; without a VAE diffusers counts on 8. */
   get #vaeScaleFactor(): number {
     return (this.vae as AutoencoderKL | null)?.scaleFactor ?? 8;
@@ -272,24 +300,6 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
       steps.dispose();
       timestepCond?.dispose();
     }
-  }
-
-  /** Large pictures are decoded in tiles, see AutoencoderKL.enableTiling(). */
-  enableVaeTiling(): void {
-    this.vae.enableTiling();
-  }
-
-  disableVaeTiling(): void {
-    this.vae.disableTiling();
-  }
-
-  /** The pictures of a batch are decoded one after another. */
-  enableVaeSlicing(): void {
-    this.vae.enableSlicing();
-  }
-
-  disableVaeSlicing(): void {
-    this.vae.disableSlicing();
   }
 
   /** The guidance scale as distilled models (LCM) take it. */

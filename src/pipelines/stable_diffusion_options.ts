@@ -55,6 +55,15 @@ export interface StableDiffusionOptions {
   signal?: AbortSignal;
 }
 
+/** Arguments of encodePrompt besides the prompt; names as in diffusers, where they follow it in this order. */
+export interface EncodePromptOptions extends Pick<
+  StableDiffusionOptions,
+  "numImagesPerPrompt" | "negativePrompt" | "promptEmbeds" | "negativePromptEmbeds" | "clipSkip"
+> {
+  /** Whether the negative prompt is encoded, too. Default true. */
+  doClassifierFreeGuidance?: boolean;
+}
+
 export interface StableDiffusionOutput<Images = RawImage[]> {
   images: Images;
   /** Always null: there is no safety checker in this version. */

@@ -1,0 +1,34 @@
+/** A pipeline made of the components of another one, diffusers' from_pipe. */
+import { PretrainedModel } from "../nn/pretrained.js";
+import type { DiffusionPipeline } from "./diffusion_pipeline.js";
+import { typeName } from "./given_components.js";
+import type { Components, PipelineClass } from "./load_pipeline.js";
+
+/** Unlike Python's, which casts both to float32, this leaves the models as they are. See DiffusionPipeline.fromPipe. */
+export function fromPipe<P extends DiffusionPipeline>(
+  Class: PipelineClass<P>,
+  source: DiffusionPipeline,
+  options: Components,
+): P {
+  const { className, componentNames, componentClasses, initArguments } = Class;
+  const names = [...componentNames, ...Object.keys(initArguments)];
+  const strange = Object.keys(options).filter((name) => !names.includes(name));
+  if (strange.length > 0)
+    throw new TypeError(`${className}.fromPipe: takes ${names.join(", ")}, got ${strange.join(", ")}`);
+  const components = Object.entries(source.components).filter(([name, component]) => {
+    const expected = componentClasses[name];
+    const fits = !expected || !(component instanceof PretrainedModel) || component instanceof (expected as never);
+    if (!fits && !(name in options))
+      console.warn(
+        `component ${name} is not switched over to new pipeline because type does not match the expected. ${name} is ` +
+          `${typeName(component)} while the new pipeline expect ${expected.className}. please pass the component of ` +
+          `the correct type to the new pipeline. \`fromPipe(..., { ${name} })\``,
+      );
+    return fits && componentNames.includes(name);
+  });
+  const settings = Object.entries(source.config).filter(([name]) => name in initArguments);
+  const pipeline = new Class({ ...Object.fromEntries([...components, ...settings]), ...options });
+  const { _name_or_path } = source.config;
+  if (_name_or_path !== undefined) pipeline.remember({ _name_or_path });
+  return pipeline;
+}

@@ -1,0 +1,117 @@
+/** From model_index.json to a pipeline: its class, its components, and what else it is made of. */
+import { readJSON } from "../loader/config.js";
+import { ConfigError } from "../loader/errors.js";
+import {
+  HUB_OPTION_NAMES,
+  hubOptions,
+  openRepository,
+  type HubOptions,
+  type RepositorySource,
+} from "../loader/repository.js";
+import { givenDType, type DTypeOptions } from "../nn/dtype.js";
+import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
+import { ensureDevice } from "../tensor/device.js";
+import { componentLoader } from "./component_loaders.js";
+import type { DiffusionPipeline } from "./diffusion_pipeline.js";
+import { checkFamilies, sortOptions, warnOfClasses, type ComponentClass } from "./given_components.js";
+import { loadComponents, type PipelineDType } from "./load_components.js";
+
+/** What `fromPretrained` takes besides components. */
+export interface PipelineOptions
+  extends
+    DTypeOptions<PipelineDType>,
+    Pick<FromPretrainedOptions, "variant" | "useSafetensors" | "device" | keyof HubOptions> {}
+
+export type Components = Record<string, unknown>;
+
+/** A pipeline class: its components in the order of its constructor, and how it is made of them. */
+export interface PipelineClass<P extends DiffusionPipeline = DiffusionPipeline> {
+  new (components: Components): P;
+  readonly className: string;
+  readonly componentNames: readonly string[];
+  readonly optionalNames: readonly string[];
+  readonly componentClasses: Readonly<Record<string, ComponentClass>>;
+  readonly initArguments: Components;
+}
+
+const registry = new Map<string, PipelineClass>();
+
+/** Makes a class known to model_index.json by its name. */
+export function registerPipeline(pipeline: PipelineClass): void {
+  registry.set(pipeline.className, pipeline);
+}
+
+const OPTION_NAMES = new Set([
+  ...["dtype", "torchDtype", "torch_dtype", "variant", "useSafetensors", "device"],
+  ...HUB_OPTION_NAMES,
+]);
+
+/**
+ * Loads a pipeline in the layout of diffusers.
+ * @param calledOn the name of the class; null for that of the file
+ * @param controller aborted by the first component that fails
+ * @throws Error naming file, key and fault; nothing stays allocated
+ */
+export async function loadPipeline(
+  calledOn: string | null,
+  source: RepositorySource,
+  options: PipelineOptions & Components,
+  controller: AbortController,
+): Promise<DiffusionPipeline> {
+  const repository = await openRepository(source, { ...hubOptions(options), signal: controller.signal });
+  const index = await readJSON(repository, "model_index.json");
+  const Class = pipelineClass(calledOn, index._class_name);
+  const fileClass = registry.get(index._class_name as string);
+  const extra = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name)));
+  const { given, initArguments } = sortOptions(Class, extra, index, fileClass);
+  checkFamilies(Class.className, given, index);
+
+  // Every class is looked up before anything is loaded.
+  const loaders = Class.componentNames.flatMap((name) => {
+    const loader = name in given ? null : plan(name, index[name]);
+    return loader ? [[name, loader] as const] : [];
+  });
+  const device = options.device ?? (await ensureDevice());
+  const { variant, useSafetensors, progressCallback } = options;
+  const loaded = await loadComponents(Class.className, repository, loaders, {
+    ...{ variant, useSafetensors, progressCallback, device, controller },
+    dtype: givenDType(options),
+  });
+  try {
+    const parts = { ...given, ...loaded };
+    warnOfClasses(Class.componentClasses, parts);
+    const pipeline = new Class({ ...initArguments, ...parts });
+    pipeline.remember({ ...initArguments, _name_or_path: typeof source === "string" ? source : repository.name });
+    return pipeline;
+  } catch (error) {
+    for (const component of Object.values(loaded)) if (component instanceof PretrainedModel) component.dispose();
+    throw error;
+  }
+}
+
+function pipelineClass(calledOn: string | null, inFile: unknown): PipelineClass {
+  const name = calledOn ?? inFile;
+  const Class = typeof name === "string" ? registry.get(name) : undefined;
+  if (Class) return Class;
+  throw new ConfigError(
+    `model_index.json: _class_name is ${JSON.stringify(name)?.slice(0, 200)}, which is not a pipeline of this version. Known: ${[...registry.keys()].sort().join(", ")}.`,
+  );
+}
+
+/** The loader of one entry of model_index.json, `[library, class]`; null where there is nothing to load. */
+function plan(component: string, entry: unknown): ReturnType<typeof componentLoader> {
+  if (entry === undefined) return null;
+  if (!Array.isArray(entry) || entry.length !== 2)
+    throw new ConfigError(
+      `model_index.json: ${component} must be [library, class], got ${JSON.stringify(entry)?.slice(0, 200)}`,
+    );
+  const [library, className] = entry as unknown[];
+  if (library === null && className === null) return null;
+  if (typeof library !== "string" || typeof className !== "string" || library.length + className.length > 200)
+    throw new ConfigError(
+      `model_index.json: ${component} must be two strings (names of a library and a class) or two nulls, got ${JSON.stringify(entry).slice(0, 200)}`,
+    );
+  const load = componentLoader(component, library, className);
+  if (!load) console.warn(`${component} (${className}) is not available in this version and is left out.`);
+  return load;
+}

@@ -1,0 +1,15 @@
+import type { Tensor } from "../tensor/tensor.js";
+import { RawImage } from "./raw_image.js";
+
+/**
+ * Pictures from numbers in [0, 1]: times 255, rounded half to even.
+ * @param images [batch, height, width, channels] or [height, width, channels]; not disposed
+ */
+export async function numpyToPil(images: Tensor): Promise<RawImage[]> {
+  const { shape } = images;
+  if (shape.length !== 3 && shape.length !== 4)
+    throw new RangeError(
+      `numpyToPil: takes [batch, height, width, 3], got [${shape.join(", ")}]; reshape what jit: true returns`,
+    );
+  return RawImage.fromUnit(await images.data(), shape.length === 3 ? [1, ...shape] : shape);
+}

@@ -1,0 +1,53 @@
+/** What the pipelines of Stable Diffusion hand on to their models, diffusers' StableDiffusionMixin. */
+import { AutoencoderKL } from "../nn/autoencoder_kl.js";
+import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
+import type { FreeUFactors } from "../nn/freeu.js";
+import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import { DiffusionPipeline } from "./diffusion_pipeline.js";
+import { needComponent } from "./needed_components.js";
+
+const VAE = { classes: [AutoencoderKL, AutoencoderTiny], purpose: "for its tiles and slices" };
+const UNET = { classes: [UNet2DConditionModel], purpose: "for using FreeU" };
+
+/** All methods throw a TypeError where the model is missing. */
+export abstract class StableDiffusionMixin extends DiffusionPipeline {
+  abstract vae: AutoencoderKL;
+  abstract unet: UNet2DConditionModel;
+
+  /** Large pictures are decoded in tiles, see AutoencoderKL.enableTiling(). */
+  enableVaeTiling(): void {
+    this.#vae.enableTiling();
+  }
+
+  disableVaeTiling(): void {
+    this.#vae.disableTiling();
+  }
+
+  /** The pictures of a batch are decoded one after another. */
+  enableVaeSlicing(): void {
+    this.#vae.enableSlicing();
+  }
+
+  disableVaeSlicing(): void {
+    this.#vae.disableSlicing();
+  }
+
+  /** FreeU, see UNet2DConditionModel.enableFreeu(). */
+  enableFreeu(factors: FreeUFactors): void {
+    this.#unet.enableFreeu(factors);
+  }
+
+  disableFreeu(): void {
+    this.#unet.disableFreeu();
+  }
+
+  get #vae(): AutoencoderKL {
+    needComponent("StableDiffusionPipeline", "vae", this.vae, VAE);
+    return this.vae;
+  }
+
+  get #unet(): UNet2DConditionModel {
+    needComponent("StableDiffusionPipeline", "unet", this.unet, UNET);
+    return this.unet;
+  }
+}
