@@ -7,8 +7,10 @@ import type { Device } from "../tensor/device.js";
  */
 export function checkIsOn(device: Device | string, what: string, here: () => Device | null): void {
   if (typeof device === "string" ? ["webgpu", "cuda", "gpu"].includes(device) : device === here()) return;
-  const asked = typeof device === "string" ? `"${device}"` : "another device";
+  const isDType = typeof device === "string" && /^(b?float|int)\d+$/.test(device);
+  if (isDType)
+    throw new Error(`to: ${what} keeps its dtype; load it with fromPretrained(source, { dtype: "${device}" })`);
   throw new Error(
-    `to: ${what} is on a WebGPU device already; to use ${asked}, load it with fromPretrained(source, { device, dtype })`,
+    `to: ${what} is on a WebGPU device already; to use another, load it with fromPretrained(source, { device })`,
   );
 }

@@ -69,6 +69,10 @@ abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
   protected async encode(ids: TokenRows, { attentionMask }: CLIPTextOptions): Promise<CLIPTextOutput> {
     const name = this.#name;
     const rows = ids instanceof Tensor ? await toRows(name, "ids", ids) : ids;
+    if (!Array.isArray(rows) || !rows.every(Array.isArray))
+      throw new TypeError(
+        `${name}: ids must be rows of numbers, [[49406, …, 49407]], or an int32 tensor [batch, tokens], got ${JSON.stringify(ids)?.slice(0, 100) ?? String(ids)}`,
+      );
     const { vocab_size, max_position_embeddings } = this.config;
     const tokens = rows[0]?.length ?? 0;
     if (tokens === 0 || tokens > max_position_embeddings || rows.some((row) => row.length !== tokens))

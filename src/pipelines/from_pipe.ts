@@ -11,6 +11,10 @@ export function fromPipe<P extends DiffusionPipeline>(
   options: Components,
 ): P {
   const { className, componentNames, componentClasses, initArguments } = Class;
+  if (componentNames.length === 0)
+    throw new TypeError(`${className}.fromPipe: call it on the class that is wanted, such as StableDiffusionPipeline`);
+  if (typeof (source as unknown) !== "function" || typeof source.remember !== "function")
+    throw new TypeError(`${className}.fromPipe: takes a pipeline, got ${String(source)}`);
   const names = [...componentNames, ...Object.keys(initArguments)];
   const strange = Object.keys(options).filter((name) => !names.includes(name));
   if (strange.length > 0)

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CLIPTokenizer, Tensor, UNet2DConditionModel, UNet2DModel } from "../../src/index.js";
+import { CLIPTextModel, CLIPTokenizer, Tensor, UNet2DConditionModel, UNet2DModel } from "../../src/index.js";
 import { fixturePath } from "../support/files.js";
 
 const SD15 = fixturePath("models/repos/sd15");
@@ -38,6 +38,13 @@ describe("wrong arguments of models", () => {
       "UNet2DModel: sample [batch, 3, height, width] must",
     );
     plain.dispose();
+  });
+
+  test("the text encoder", async () => {
+    const text = new CLIPTextModel({ num_hidden_layers: 1, hidden_size: 8, num_attention_heads: 1 });
+    const forward = text.forward.bind(text) as (ids?: unknown) => Promise<unknown>;
+    await expect(forward()).rejects.toThrow("CLIPTextModel: ids must be rows of numbers, [[49406, …, 49407]]");
+    await expect(forward([1, 2])).rejects.toThrow("or an int32 tensor [batch, tokens], got [1,2]");
   });
 
   test("the tokenizer", async () => {

@@ -4,6 +4,7 @@ import {
   DDIMPipeline,
   DDIMScheduler,
   DDPMPipeline,
+  DiffusionPipeline,
   EulerDiscreteScheduler,
   Generator,
   StableDiffusionPipeline,
@@ -97,6 +98,9 @@ describe("fromPipe", () => {
       "DDIMPipeline.fromPipe: takes unet, scheduler, got vae",
     );
     ddpm.dispose();
+    const ofAny = DiffusionPipeline.fromPipe as unknown as (this: unknown, pipeline: unknown) => unknown;
+    expect(() => ofAny.call(DiffusionPipeline, pipeline)).toThrow("call it on the class that is wanted");
+    expect(() => ofAny.call(StableDiffusionPipeline, undefined)).toThrow(".fromPipe: takes a pipeline, got undefined");
   });
 });
 
@@ -138,8 +142,11 @@ describe("models", () => {
     const { unet } = pipeline;
     expect(await unet.to("cuda")).toBe(unet);
     expect(await unet.to(pipeline.device)).toBe(unet);
+    await expect(unet.to("cpu")).rejects.toThrow(
+      "to: UNet2DConditionModel is on a WebGPU device already; to use another, load it with fromPretrained(source, { device })",
+    );
     await expect(unet.to("float16")).rejects.toThrow(
-      'to: UNet2DConditionModel is on a WebGPU device already; to use "float16", load it with fromPretrained(source, { device, dtype })',
+      'keeps its dtype; load it with fromPretrained(source, { dtype: "f',
     );
   });
 });
