@@ -21,7 +21,7 @@ export function takeOptions<T extends object>(
   if (given === null || given === undefined) return {} as WithoutNulls<T>;
   if (typeof given !== "object" || Array.isArray(given) || given instanceof Tensor)
     throw new TypeError(
-      `${className}: options must be an object such as { numInferenceSteps: 25 }, got ${JSON.stringify(given).slice(0, 100)}`,
+      `${className}: options must be an object such as { numInferenceSteps: 25 }, got ${String(JSON.stringify(given) ?? given).slice(0, 100)}`,
     );
   const entries = Object.entries(given).filter(([, value]) => value !== undefined);
   const strange = entries.filter(([name]) => !Object.hasOwn(table, name)).map(([name]) => name);
