@@ -3,15 +3,12 @@ import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import { CLIPTextModel } from "../nn/clip_text_model.js";
-import { guidanceScaleEmbedding } from "../nn/embeddings.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import { UNetSteps } from "../nn/unet_steps.js";
 import { Scheduler } from "../schedulers/index.js";
-import { linearCombination } from "../tensor/ops/elementwise.js";
 import { guide } from "../tensor/ops/guidance.js";
 import { concat } from "../tensor/ops/shape.js";
-import { Plan } from "../tensor/plan.js";
-import { Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { pick, replace, takeReturned } from "./callback_tensors.js";
 import { takeOptions } from "./call_options.js";
 import {
@@ -22,12 +19,13 @@ import {
   ENCODE_PROMPT_OPTIONS,
   type CallOptions,
 } from "./check_inputs.js";
+import { decode } from "./decode_latents.js";
 import { registerPipeline, type Components } from "./diffusion_pipeline.js";
 import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
 import { FiniteCheck } from "./finite_check.js";
-import { checkGenerators, initialNoise } from "./initial_noise.js";
 import { needComponent, type Need } from "./needed_components.js";
-import { outputImages, type ImageOutputType } from "./output_images.js";
+import type { ImageOutputType } from "./output_images.js";
+import { guidanceEmbedding, prepareLatents, prepareTimesteps } from "./prepare.js";
 import { Pace } from "./pace.js";
 import { ProgressBar } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
@@ -163,10 +161,11 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
       embeds = await encodePrompt(this, prompt, { ...options, guided: this.#guided });
 
       // 5. Prepare latent variables
-      latents = this.#prepareLatents(
+      latents = prepareLatents(
+        device,
         [batch, unet.config.in_channels, ...[height, width].map((side) => Math.floor(side / scaleFactor))],
-        scheduler,
-        options,
+        scheduler.initNoiseSigma,
+        { ...options, dtype: (this.text_encoder as CLIPTextModel | null)?.dtype ?? unet.dtype },
       );
 
       // 6. and 7. Denoising loop
@@ -183,7 +182,7 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
         latents = undefined;
         return { images, nsfwContentDetected: null };
       }
-      return { images: await this.#decode(latents, outputType, check), nsfwContentDetected: null };
+      return { images: await decode(this, latents, outputType, check), nsfwContentDetected: null };
     } finally {
       check?.dispose();
       for (const tensor of [latents, embeds?.positive, embeds?.negative]) tensor?.dispose();
@@ -223,20 +222,6 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     return this.guidanceScale > 1 && this.unet.config.time_cond_proj_dim === null;
   }
 
-  #prepareLatents(shape: readonly number[], scheduler: Scheduler, { generator, latents }: CallOptions): Tensor {
-    const { device, unet } = this;
-    if (latents && latents.shape.join() !== shape.join())
-      throw new RangeError(
-        `\`latents\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`,
-      );
-    checkGenerators(generator, shape[0]);
-    return device.scope(() => {
-      const { dtype } = (this.text_encoder as CLIPTextModel | null) ?? unet;
-      const noise = latents ?? initialNoise(device, shape, { generator, dtype });
-      return linearCombination([[scheduler.initNoiseSigma, noise]]);
-    });
-  }
-
   async #denoise(
     initial: Tensor,
     embeds: PromptEmbeds,
@@ -250,7 +235,7 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     let latents = initial;
     // For classifier free guidance both embeddings go through in one batch
     if (embeds.negative) embeds.positive = replace(embeds.positive, concat(embeds.negative, embeds.positive, 0));
-    const timestepCond = this.#guidanceEmbedding(latents, this.guidanceScale);
+    const timestepCond = guidanceEmbedding(unet, latents, this.guidanceScale);
     const bar = new ProgressBar(Math.ceil(timesteps.length / scheduler.order), this.progressBarConfig);
     const pace = new Pace(device);
     const steps = new UNetSteps(unet, device, timesteps);
@@ -302,18 +287,8 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     }
   }
 
-  /** The guidance scale as distilled models (LCM) take it. */
-  #guidanceEmbedding(latents: Tensor, guidanceScale: number): Tensor | undefined {
-    const dim = this.unet.config.time_cond_proj_dim;
-    if (dim === null) return undefined;
-    const [batch] = latents.shape;
-    const values = guidanceScaleEmbedding(new Array<number>(batch).fill(guidanceScale - 1), dim);
-    return Tensor.from(values, [batch, dim], { device: this.device });
-  }
-
   /**
-   * Pictures of latents as `outputType: "latent"` returns them. Recorded though it runs once: the largest activations are
-   * here, and planned memory is the tightest.
+   * Pictures of latents as `outputType: "latent"` returns them.
    * @param latents [batch, 4, height / 8, width / 8]; not disposed
    * @throws NumericalError where the pictures are not finite
    */
@@ -323,35 +298,10 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     needComponent("StableDiffusionPipeline", "vae", this.vae, NEEDS.vae);
     const check = new FiniteCheck(this.device, 1);
     try {
-      return await this.#decode(latents, outputType, check);
+      return await decode(this, latents, outputType, check);
     } finally {
       check.dispose();
     }
   }
-
-  async #decode(latents: Tensor, outputType: ImageOutputType, check: FiniteCheck): Promise<RawImage[] | Tensor> {
-    const { device, vae } = this;
-    // This pipeline of diffusers knows nothing of the config's shift_factor.
-    const scaled = linearCombination([[1 / vae.config.scaling_factor, latents]]);
-    let plan: Plan | null = null;
-    try {
-      plan = Plan.attempt(device, [scaled], (z) => vae.decode(z).sample, { label: "vae decode" });
-      const draw = (): Tensor => plan?.run([scaled]) ?? vae.decode(scaled).sample;
-      return await outputImages(device, draw, outputType, check, "vae");
-    } finally {
-      plan?.dispose();
-      scaled.dispose();
-    }
-  }
 }
 registerPipeline(StableDiffusionPipeline);
-
-function prepareTimesteps(
-  scheduler: Scheduler,
-  { numInferenceSteps = 50, timesteps, sigmas }: CallOptions,
-): readonly number[] {
-  if (timesteps) scheduler.setTimesteps(null, { timesteps });
-  else if (sigmas) scheduler.setTimesteps(null, { sigmas });
-  else scheduler.setTimesteps(numInferenceSteps);
-  return scheduler.timesteps;
-}

@@ -81,11 +81,11 @@ describe("an error that another call hears of", () => {
   test("a kernel that does not compile takes what is recorded after it, nothing before", async () => {
     const device = await testDevice();
     const x = Tensor.from([3], [1], { device });
-    const broken = { name: "broken", params: {}, bindings: () => ["write"] as const, source: () => "fn main( {" };
+    const broken = { name: "uncompilable", params: {}, bindings: () => ["write"] as const, source: () => "fn main( {" };
     const y = Tensor.empty(device, [1], "float32");
     device.run({ kernel: broken, variant: {}, values: {}, buffers: [y], grid: [1] });
-    await expect(device.flush()).rejects.toThrow("broken {}: the kernel does not compile");
-    await expect(y.data()).rejects.toThrow("broken {}: the kernel does not compile");
+    await expect(device.flush()).rejects.toThrow("uncompilable {}: the kernel does not compile");
+    await expect(y.data()).rejects.toThrow("uncompilable {}: the kernel does not compile");
     expect(Array.from(await take(x))).toEqual([3]);
     y.dispose();
   });

@@ -1,0 +1,33 @@
+/** The end of a call: latents through the VAE to pictures. */
+import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
+import type { Device } from "../tensor/device.js";
+import { linearCombination } from "../tensor/ops/elementwise.js";
+import { Plan } from "../tensor/plan.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { FiniteCheck } from "./finite_check.js";
+import { outputImages, type ImageOutputType } from "./output_images.js";
+import type { RawImage } from "./raw_image.js";
+
+/**
+ * Recorded though it runs once: the largest activations are here, and planned memory is the tightest.
+ * @param latents [batch, channels, height, width]; not disposed
+ * @throws NumericalError where numbers are not finite
+ */
+export async function decode(
+  { device, vae }: { device: Device; vae: AutoencoderKL },
+  latents: Tensor,
+  outputType: ImageOutputType,
+  check: FiniteCheck,
+): Promise<RawImage[] | Tensor> {
+  // This pipeline of diffusers knows nothing of the config's shift_factor.
+  const scaled = linearCombination([[1 / vae.config.scaling_factor, latents]]);
+  let plan: Plan | null = null;
+  try {
+    plan = Plan.attempt(device, [scaled], (z) => vae.decode(z).sample, { label: "vae decode" });
+    const draw = (): Tensor => plan?.run([scaled]) ?? vae.decode(scaled).sample;
+    return await outputImages(device, draw, outputType, check, "vae");
+  } finally {
+    plan?.dispose();
+    scaled.dispose();
+  }
+}
