@@ -114,6 +114,7 @@ describe("StableDiffusionPipeline", () => {
 
   test("to() knows where the pipeline is", async () => {
     expect(await pipeline.to("webgpu")).toBe(pipeline);
+    expect(await pipeline.to("cuda:0")).toBe(pipeline);
     expect(await pipeline.to(pipeline.device)).toBe(pipeline);
     await expect(pipeline.to("cpu")).rejects.toThrow("to use another");
   });
