@@ -86,8 +86,18 @@ export function isWeightFile(name: string, stem: string, variant: string | undef
   ].includes(name);
 }
 
-/** Modules that torch's classes register before a sibling that stands before them here: those of empty lists filled later. */
-const REGISTERED_BEFORE: Readonly<Record<string, string>> = { attentions: "resnets", up_blocks: "mid_block" };
+/**
+ * Modules that torch's classes register before a sibling that stands before them here: those of empty lists filled later, and those
+ * that a UNet with prompts has beside its trunk.
+ */
+const REGISTERED_BEFORE: readonly (readonly [name: string, later: string])[] = [
+  ["attentions", "resnets"],
+  ["up_blocks", "mid_block"],
+  ["add_embedding", "down_blocks"],
+  ["encoder_hid_proj", "down_blocks"],
+  ["encoder_hid_proj", "add_embedding"],
+  ["encoder_hid_proj", "class_embedding"],
+];
 
 /** Keys in the order of torch's state_dict. @param keys in the order of the fields */
 export function torchOrder(keys: readonly string[]): string[] {
@@ -103,7 +113,7 @@ function ordered(paths: readonly string[][], depth = 0): string[][] {
     else groups.set(path[depth], [path]);
   }
   const names = [...groups.keys()];
-  for (const [name, later] of Object.entries(REGISTERED_BEFORE)) {
+  for (const [name, later] of REGISTERED_BEFORE) {
     const [from, to] = [names.indexOf(name), names.indexOf(later)];
     if (to >= 0 && from > to) names.splice(to, 0, ...names.splice(from, 1));
   }

@@ -53,6 +53,12 @@ describe("layout of saved weights", () => {
     expect(torchOrder(["conv_in.w", ...ours])).toEqual([
       ...["conv_in.w", "up_blocks.0.resnets.0.w", "mid_block.attentions.0.w", "mid_block.resnets.0.w", "conv_out.w"],
     ]);
+    // What a UNet with prompts has beside its trunk, as UNet2DConditionModel(…).state_dict() has it.
+    const beside = ["encoder_hid_proj.w", "add_embedding.w"];
+    for (const classes of [[], ["class_embedding.w"]])
+      expect(torchOrder(["time_embedding.w", ...classes, "down_blocks.w", "conv_out.w", ...beside])).toEqual([
+        ...["time_embedding.w", "encoder_hid_proj.w", ...classes, "add_embedding.w", "down_blocks.w", "conv_out.w"],
+      ]);
   });
 
   test("names of older weights are known, those of other variants and files are left alone", () => {
