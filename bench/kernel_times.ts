@@ -1,11 +1,10 @@
 /** Where the time of a piece of work goes, by kernel. */
 import type { FloatType } from "../test/cases/data.js";
 import type { Timer } from "./harness.js";
-import type { PipelineTime } from "./probe.js";
+import type { DispatchTime } from "./probe.js";
 import type { WholeResult } from "./results.js";
 
-type PipelineTimes = Map<string, PipelineTime>;
-const sum = (times: PipelineTimes): number => [...times.values()].reduce((all, { ms }) => all + ms, 0);
+const sum = (times: readonly DispatchTime[]): number => times.reduce((all, { ms }) => all + ms, 0);
 
 /** Runs of which the shortest counts, and milliseconds after which one is enough. */
 const RUNS = 5;
@@ -21,30 +20,30 @@ export async function kernelTimes(
   { name, dtype }: { name: string; dtype: FloatType },
   record: () => void,
 ): Promise<WholeResult[]> {
-  const pipelines = timer.clock === "timestamps" ? await shortest(timer, record) : null;
-  if (!pipelines) return [];
-  const families: PipelineTimes = new Map();
-  for (const [label, { dispatches, ms }] of pipelines) {
+  const times = timer.clock === "timestamps" ? await shortest(timer, record) : null;
+  if (!times) return [];
+  const families = new Map<string, { dispatches: number; ms: number }>();
+  for (const { label, ms } of times) {
     const family = label.split(" {")[0];
     const before = families.get(family) ?? { dispatches: 0, ms: 0 };
-    families.set(family, { dispatches: before.dispatches + dispatches, ms: before.ms + ms });
+    families.set(family, { dispatches: before.dispatches + 1, ms: before.ms + ms });
   }
   const rows = [...families].sort(([, a], [, b]) => b.ms - a.ms);
   const result = (what: string, value: number): WholeResult => ({
     ...{ kind: "whole", name: `${name}, ${what}`, dtype, value, unit: "ms" },
   });
   return [
-    result("sum of its dispatches", sum(pipelines)),
+    result("sum of its dispatches", sum(times)),
     ...rows.map(([family, { dispatches, ms }]) => result(`${dispatches} x ${family}`, ms)),
   ];
 }
 
-async function shortest(timer: Timer, record: () => void): Promise<PipelineTimes | null> {
+async function shortest(timer: Timer, record: () => void): Promise<DispatchTime[] | null> {
   const { probe } = timer;
   if (!probe.device.isSoftware) await timer.time(record); // a GPU that idled runs at a fraction of its clock
-  let best: PipelineTimes | null = null;
+  let best: DispatchTime[] | null = null;
   for (let run = 0; run < RUNS; run++) {
-    const times = await probe.pipelineTimes(record);
+    const times = await probe.dispatchTimes(record);
     if (times && (!best || sum(times) < sum(best))) best = times;
     if (!best || sum(best) > LONG) break;
   }

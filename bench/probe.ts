@@ -8,9 +8,10 @@ import type { Block } from "../src/tensor/memory.js";
 /** Passes one measurement may hold: WebGPU allows 4096 queries per set. */
 const MAX_PASSES = 2048;
 
-/** What the GPU's clock says of one pipeline. */
-export interface PipelineTime {
-  dispatches: number;
+/** What the GPU's clock says of one dispatch. */
+export interface DispatchTime {
+  /** Of its pipeline. */
+  label: string;
   ms: number;
 }
 
@@ -83,21 +84,15 @@ export class Probe {
   }
 
   /**
-   * The same for each pipeline by its label, in order of their first dispatch. Dispatches wait for each other, and none of them
-   * shares the GPU's setup with the next: together they take longer than in one pass.
+   * The same of each dispatch, in order. They wait for each other, and none of them shares the GPU's setup with the next: together
+   * they take longer than in one pass.
    */
-  async pipelineTimes(record: () => void): Promise<Map<string, PipelineTime> | null> {
+  async dispatchTimes(record: () => void): Promise<DispatchTime[] | null> {
     const labels: string[] = [];
     this.#profiled = labels;
     try {
-      const passes = await this.#passTimes(record);
-      if (!passes) return null;
-      const times = new Map<string, PipelineTime>();
-      passes.forEach((ms, i) => {
-        const { dispatches, ms: before } = times.get(labels[i]) ?? { dispatches: 0, ms: 0 };
-        times.set(labels[i], { dispatches: dispatches + 1, ms: before + ms });
-      });
-      return times;
+      const times = await this.#passTimes(record);
+      return times && times.map((ms, i) => ({ label: labels[i], ms }));
     } finally {
       this.#profiled = undefined;
     }

@@ -3,7 +3,7 @@ import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import type { WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
-import { BYTES, type DType } from "../tensor/dtype.js";
+import { BYTES, product, type DType } from "../tensor/dtype.js";
 import { checkIsOn } from "./check_is_on.js";
 import { checkConfig, type ConfigSchema } from "./config.js";
 import { copyWeights } from "./copy_weights.js";
@@ -144,15 +144,14 @@ export abstract class PretrainedModel<C extends object> extends Module {
   /** Number of weights. */
   numParameters(): number {
     let count = 0;
-    for (const [, { shape }] of this.parameters()) count += shape.reduce((a, b) => a * b, 1);
+    for (const [, { shape }] of this.parameters()) count += product(shape);
     return count;
   }
 
   /** Bytes of the weights on the GPU. */
   getMemoryFootprint(): number {
     let bytes = 0;
-    for (const [, { shape, dtype = this.#dtype }] of this.parameters())
-      bytes += shape.reduce((a, b) => a * b, 1) * BYTES[dtype];
+    for (const [, { shape, dtype = this.#dtype }] of this.parameters()) bytes += product(shape) * BYTES[dtype];
     return bytes;
   }
 
