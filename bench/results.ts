@@ -20,6 +20,8 @@ export interface RunInfo {
   driver: string;
   software: boolean;
   features: string[];
+  /** Ops that go another way than the rules' because it was measured to be faster (`webgpu-diffusers tune`). */
+  tuned?: number;
   /** `waits`: the wall clock with the wait for the GPU in it, as all libraries are timed in bench/peers. */
   clock: Clock | "waits";
   quick: boolean;

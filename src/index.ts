@@ -27,6 +27,8 @@ export type { JAXKey, JAXOptions } from "./tensor/random_jax.js";
 export { shard } from "./tensor/shard.js";
 export { Tensor } from "./tensor/tensor.js";
 export type { TensorOptions } from "./tensor/tensor.js";
+export { forgetTunings, tune } from "./tensor/tuning/tune.js";
+export type { TunedOp, TuneOptions } from "./tensor/tuning/tune.js";
 
 export { AutoencoderKL } from "./nn/autoencoder_kl.js";
 export { AutoencoderTiny } from "./nn/autoencoder_tiny.js";

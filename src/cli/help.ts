@@ -7,6 +7,7 @@ Usage: webgpu-diffusers COMMAND [options]
 Commands:
   generate PROMPT -o FILE   draw a prompt
   compare PROMPT -o FILE    draw a prompt under several schedulers, as one labelled picture
+  tune                      measure which kernels are the fastest on this adapter, and use them from then on
   info                      the WebGPU adapter and what it can do
   bench                     how fast the adapter runs the kernels, and how close to its limits
 
@@ -16,7 +17,7 @@ Commands:
 Without --model the small model that comes with the package draws: 64x64 pictures of coloured shapes.
 
 Environment: WEBGPU_DIFFUSERS_ADAPTER=NAME picks an adapter by a part of its name ("swiftshader": the one from npm),
-DEBUG=1 shows errors with their stack.
+WEBGPU_DIFFUSERS_TUNINGS=off leaves unused what "tune" has kept, or names another folder for it, DEBUG=1 shows errors with their stack.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`;
 
 const DRAWING = `  --model DIR          folder of a Stable Diffusion model in the layout of diffusers; by default the one of the package
@@ -51,6 +52,22 @@ ${DRAWING}
   --seed N             seed of the noise (default: 8)
 
 Example: webgpu-diffusers compare "a blue square on a white background" --steps 5,10,25 -o sheet.png`,
+
+  tune: `Usage: webgpu-diffusers tune [options]
+
+Draws a prompt in one step, then measures the ways of every product, convolution and attention in it, most work first. Each way's
+numbers are checked before it is timed. What is faster than the rules' choice is kept in this user's cache and used from then on by
+every device of this adapter, at the same sizes. Ctrl-C stops after a measurement; what was found is kept. Run nothing else beside.
+
+  --model DIR          folder of a Stable Diffusion model in the layout of diffusers; by default the one of the package
+  --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
+  --dtype TYPE         float32 (default) or float16
+  --count N            number of pictures that are drawn together (default: 1)
+  --guidance X         1: without guidance, which halves the batch (default: with it)
+  --seconds N          stops after so many seconds
+  --forget             removes what was kept for this adapter
+
+Example: webgpu-diffusers tune --model stable-diffusion-v1-5 --dtype float16 --size 512x512`,
 
   info: `Usage: webgpu-diffusers info
 

@@ -23,7 +23,7 @@ export async function info(args: string[]): Promise<void> {
   await withDevice(async (device) => printDevice(device));
 }
 
-function printDevice({ adapterInfo, isSoftware, features, limits }: Device): void {
+function printDevice({ adapterInfo, isSoftware, features, limits, tunings }: Device): void {
   const { vendor, architecture, device, description } = adapterInfo;
   print("adapter", description || device || "(no description)");
   print("  vendor", vendor || "-");
@@ -31,6 +31,7 @@ function printDevice({ adapterInfo, isSoftware, features, limits }: Device): voi
   print("  device", device || "-");
   print("  software", isSoftware ? "yes: it runs on the CPU" : "no");
   print("features in use", [...features].sort().join(", ") || "none");
+  print("tuned ops", String(tunings.kept.size || "none"));
   for (const name of LIMITS) print(name, String(limits[name]) + (name.endsWith("Size") ? inUnits(limits[name]) : ""));
 }
 

@@ -9,6 +9,7 @@ type Run = (args: string[], signal: AbortSignal) => Promise<void>;
 const COMMANDS: Record<Command, () => Promise<Run>> = {
   generate: async () => (await import("./generate.js")).generate,
   compare: async () => (await import("./compare.js")).compare,
+  tune: async () => (await import("./tune.js")).tuneKernels,
   info: async () => (await import("./info.js")).info,
   bench: async () => (await import("./bench.js")).bench,
 };

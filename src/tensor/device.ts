@@ -10,6 +10,8 @@ import { Recording } from "./recording.js";
 import { Reordered } from "./reordered.js";
 import { Tensor } from "./tensor.js";
 import { TextureCache } from "./texture_cache.js";
+import { keptWays } from "./tuning/store.js";
+import { Tunings } from "./tuning/tunings.js";
 
 export interface DeviceOptions {
   powerPreference?: GPUPowerPreference;
@@ -71,7 +73,8 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
   ) as GPUFeatureName[];
   const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
   const gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits: { ...limits, ...options.limits } });
-  const device = new Device(gpu, adapter.info);
+  const kept = await keptWays({ adapterInfo: adapter.info, features: gpu.features as ReadonlySet<string> });
+  const device = new Device(gpu, adapter.info, new Tunings(kept));
   current ??= device;
   return device;
 }
@@ -130,6 +133,8 @@ export class Device {
   readonly winogradChannels: number;
   readonly flopsBudget: number;
   readonly productUnits: ProductUnits;
+  /** What was measured to be faster here than what suits such adapters. */
+  readonly tunings: Tunings;
   /** Every op by its reference kernel, which is slow: to see whether a wrong number comes from a fast one. */
   readonly plainKernels: boolean = false;
   #scopes: Set<Tensor>[] = [];
@@ -137,7 +142,7 @@ export class Device {
   #gpu: GPUDevice;
   #lossSignal: Promise<never>;
 
-  constructor(gpu: GPUDevice, info: GPUAdapterInfo) {
+  constructor(gpu: GPUDevice, info: GPUAdapterInfo, tunings = new Tunings()) {
     this.#gpu = gpu;
     this.adapterInfo = info;
     this.features = gpu.features as ReadonlySet<string>;
@@ -155,6 +160,7 @@ export class Device {
     this.winogradChannels = kind.winogradChannels;
     this.flopsBudget = kind.flopsBudget;
     this.productUnits = kind.productUnits;
+    this.tunings = tunings;
     this.memory = new Memory(gpu, (error) => this.queue.fail(error));
     this.queue = new CommandQueue(gpu, this.memory, this.flopsBudget, () => this.#textures.clear());
     this.#textures = new TextureCache(this.memory, (command) => this.queue.push(command));

@@ -34,7 +34,7 @@ describe("wrong usage ends with 2 and a sentence", () => {
   const compare = (...args: string[]) => ["compare", "a", "-o", "OUTPUT", ...args];
   const cases: [string[], RegExp][] = [
     [[], /no command given/],
-    [["paint"], /unknown command "paint".*generate, compare, info/],
+    [["paint"], /unknown command "paint".*generate, compare, tune, info/],
     [["--verbose"], /unknown option "--verbose"/],
     [["generate", "-o", "OUTPUT"], /no prompt/],
     [["generate", "a", "red", "-o", "OUTPUT"], /one prompt expected, got 2.*"a red"/],

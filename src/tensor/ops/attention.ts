@@ -43,13 +43,21 @@ export function attention(q: Operand, k: Operand, v: Operand, options: Attention
   const aligned = headSize % 4 === 0;
   const operands = attentionOperands("attention", q, k, v);
   const { device } = operands;
-  const by =
-    options.by ?? (device.plainKernels || !aligned ? "plain" : canFlash(device, headSize) ? "flash" : "scores");
+  const way =
+    (options.by ?? options.flashTile ?? options.tile)
+      ? options
+      : device.tunings.wayOf(device, () => ({
+          ...{ op: "attention", dtype: operands.tensors[0].dtype, batch, heads, queries, keys, headSize, causal },
+          finish: NOTHING,
+        }));
+  const by = way?.by ?? (device.plainKernels || !aligned ? "plain" : canFlash(device, headSize) ? "flash" : "scores");
   const shape = { batch, queries, keys, headSize, heads, causal, scale };
-  if (by === "flash") return flashAttention(operands, shape, options.flashTile);
-  if (by === "scores") return attentionByScores(operands, shape, options.tile);
+  if (by === "flash") return flashAttention(operands, shape, way?.flashTile);
+  if (by === "scores") return attentionByScores(operands, shape, way?.tile);
   return plainAttention(operands, shape);
 }
+
+const NOTHING = { bias: false, residual: false, shift: false, activation: "none" } as const;
 
 function plainAttention(
   { device, format, tensors, places }: AttentionOperands,

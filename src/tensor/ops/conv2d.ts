@@ -5,6 +5,7 @@ import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, rowPlace } from "./common.js";
 import { implicitProduct } from "./conv2d_product.js";
 import { slice } from "./copy.js";
+import type { Conv2dProblem } from "../tuning/problem.js";
 import type { Tile } from "./tiling.js";
 import { wholeQuads } from "./whole_quads.js";
 import { takesWinograd, winograd } from "./winograd.js";
@@ -111,10 +112,17 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   }
   const format = formatFor("conv2d", x, w, bias, row?.tensor, residual, ...ofShortcut, ...sources);
   const place = { stride, edges, upsample };
-  const filtered = takesWinograd(w, batch * outHeight * outWidth, place, options);
+  const problem = (): Conv2dProblem => ({
+    ...{ op: "conv2d", dtype: x.dtype, x: x.shape, w: w.shape, out: [outHeight, outWidth], ...place },
+    shortcut: sources.map((source) => source.shape.at(-1)!),
+    finish: { bias: true, residual: Boolean(residual), shift: Boolean(shift), activation },
+  });
+  const given = options.tile ?? options.phases ?? options.winograd;
+  const way = given === undefined ? (device.tunings.wayOf(device, problem) ?? {}) : options;
+  const filtered = takesWinograd(w, batch * outHeight * outWidth, place, way);
   const y = Tensor.empty(device, shape, x.dtype);
   const convolution = { x, w, bias, y, format, ...place, shift: row, residual, shortcut, activation };
-  if (filtered) winograd(convolution, options);
-  else implicitProduct(convolution, options);
+  if (filtered) winograd(convolution, way);
+  else implicitProduct(convolution, way);
   return y;
 }

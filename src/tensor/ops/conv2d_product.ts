@@ -37,8 +37,7 @@ export function implicitProduct(
     upsample &&
     !shortcut &&
     !plain &&
-    (options.phases ??
-      (2 * y.size * cin * kernelHeight * kernelWidth >= WORTH_PHASES && phaseBytes(w) <= MOST_PHASE_BYTES)) &&
+    (options.phases ?? (2 * y.size * cin * kernelHeight * kernelWidth >= WORTH_PHASES && mayKeepPhases(w))) &&
     fitsPhases(w, stride, edges);
   // In phases all numbers are those of one of them, which has as many pixels as the small image.
   const weights = phases ? phaseWeights(w) : (w ?? shortcut!.weight);
@@ -93,14 +92,23 @@ export function implicitProduct(
   }
 }
 
-const phaseBytes = (w: Tensor): number => (w.bytes / 9) * 16;
+/** Weights, or what is known of them without having them. */
+export type WeightsLike = Pick<Tensor, "shape" | "bytes" | "device">;
+
+const phaseBytes = (w: WeightsLike): number => (w.bytes / 9) * 16;
+
+/** Whether the weights of the phases may stay beside the weights. */
+export const mayKeepPhases = (w: WeightsLike): boolean => phaseBytes(w) <= MOST_PHASE_BYTES;
 
 /** Whether kernels/phase_weights.wgsl.ts has weights for it, and one binding holds them. */
-const fitsPhases = (w: Tensor, stride: number, edges: Edges): boolean =>
+export const fitsPhases = (w: WeightsLike, stride: number, edges: Edges): boolean =>
   isWhole3x3(w, stride) && keepsSize3x3(edges) && phaseBytes(w) <= w.device.limits.maxStorageBufferBindingSize;
 
 /** A 3x3 kernel of stride 1 and whole quads on both sides: what has ways of fewer multiply-adds. */
-export function isWhole3x3({ shape: [kernelHeight, kernelWidth, cin, cout] }: Tensor, stride: number): boolean {
+export function isWhole3x3(
+  { shape: [kernelHeight, kernelWidth, cin, cout] }: Pick<Tensor, "shape">,
+  stride: number,
+): boolean {
   return kernelHeight === 3 && kernelWidth === 3 && stride === 1 && cin % 4 === 0 && cout % 4 === 0;
 }
 

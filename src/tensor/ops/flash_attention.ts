@@ -119,29 +119,60 @@ const MATRIX_TILES: readonly FlashMatrixTile[] = [
 const FEW_KEYS = 128;
 const FEW_KEYS_TILES = [4, 2, 1].map((subgroups): FlashMatrixTile => ({ subgroups, blocks: 1, keys: 16 }));
 
-/** The first tile that fits into the device's workgroup memory and keeps it busy, or else the last that fits. */
-export function flashTile(
-  device: Capable,
+/** What a device can hold in its workgroups, from the tile with most arithmetic per load on: of matrices, where it has them, and of lanes. */
+function fittingTiles(
+  { limits, productUnits: { matrix, lanes } }: Capable,
   format: Format,
-  { queries, keys, headSize, slots }: Slots,
-): FlashTile | FlashMatrixTile {
-  const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: most } = device.limits;
+  { keys, headSize }: Pick<Slots, "keys" | "headSize">,
+): Record<"matrices" | "byLanes", readonly { tile: FlashTile | FlashMatrixTile; queries: number }[]> {
+  const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: most } = limits;
   type Sizes = Record<"bytes" | "threads" | "queries", number>;
-  const chosen = <T>(tiles: readonly T[], sizes: (tile: T) => Sizes): T | undefined => {
-    const fitting = tiles.filter((tile) => sizes(tile).bytes <= memory && sizes(tile).threads <= most);
-    return fitting.find((tile) => slots * Math.ceil(queries / sizes(tile).queries) >= BUSY) ?? fitting.at(-1);
+  const fitting = <T>(tiles: readonly T[], sizes: (tile: T) => Sizes): { tile: T; queries: number }[] =>
+    tiles
+      .map((tile) => ({ tile, ...sizes(tile) }))
+      .filter(({ bytes, threads }) => bytes <= memory && threads <= most)
+      .map(({ tile, queries }) => ({ tile, queries }));
+  const takesMatrices = matrix !== null && format === "f16" && lanes % matrix.m === 0;
+  return {
+    matrices: takesMatrices
+      ? fitting(keys <= FEW_KEYS ? FEW_KEYS_TILES : MATRIX_TILES, (each) =>
+          flashMatrixSizes(matrixVariant({ productUnits: { matrix, lanes } }, headSize, each)),
+        )
+      : [],
+    byLanes: fitting(
+      TILES.map((tile) => laneTile(tile, headSize)),
+      (each) => flashSizes(each, headSize),
+    ),
   };
-  const { matrix, lanes } = device.productUnits;
-  if (matrix && format === "f16" && lanes % matrix.m === 0) {
-    const tiles = keys <= FEW_KEYS ? FEW_KEYS_TILES : MATRIX_TILES;
-    const tile = chosen(tiles, (each) => flashMatrixSizes(matrixVariant(device, headSize, each)));
-    if (tile) return tile;
-  }
+}
+
+function laneTile({ threads, ...sizes }: LaneTile, headSize: number): FlashTile {
   const parts = headSize / 4;
   const columns = parts > 20 ? 4 : Math.min(parts, 2);
   const across = Math.ceil(parts / columns);
-  const tile = ({ threads, ...sizes }: LaneTile): FlashTile => {
-    return { ...sizes, columns, groups: Math.max(1, Math.floor(threads / across)) };
-  };
-  return chosen(TILES.map(tile), (each) => flashSizes(each, headSize)) ?? tile(SMALLEST);
+  return { ...sizes, columns, groups: Math.max(1, Math.floor(threads / across)) };
+}
+
+/** The first tile that fits into the device's workgroup memory and keeps it busy, or else the last that fits. */
+export function flashTile(device: Capable, format: Format, shape: Slots): FlashTile | FlashMatrixTile {
+  const { queries, headSize, slots } = shape;
+  const { matrices, byLanes } = fittingTiles(device, format, shape);
+  for (const tiles of [matrices, byLanes]) {
+    const chosen = tiles.find((each) => slots * Math.ceil(queries / each.queries) >= BUSY) ?? tiles.at(-1);
+    if (chosen) return chosen.tile;
+  }
+  return laneTile(SMALLEST, headSize);
+}
+
+/** Tiles among which the fastest on this very device should be; none where it has no flash kernel for the head. */
+export function likelyFlashTiles(device: Device, format: Format, shape: Slots): AnyFlashTile[] {
+  if (!canFlash(device, shape.headSize)) return [];
+  if (!device.isSoftware) {
+    const { matrices, byLanes } = fittingTiles(device, format, shape);
+    return [...matrices, ...byLanes].map(({ tile }) => tile);
+  }
+  const most = Math.ceil(shape.queries / device.streamLanes);
+  return [2, 4, 6]
+    .flatMap((rows) => [1, 2].map((keys) => ({ lanes: device.streamLanes, rows, keys })))
+    .filter(({ rows }) => rows <= most);
 }

@@ -49,15 +49,21 @@ export function matmul(
   if (residual) expectShape("matmul", "residual", residual, shape);
   const format = formatFor("matmul", x, w, bias, residual);
   const operandBytes = { xBytes: x.bytes, wBytes: w.bytes };
-  const { tile, slices: wanted = 1 } = options.tile
-    ? { tile: options.tile, slices: options.slices }
+  const finish = { activation, bias: Boolean(bias), residual: Boolean(residual) };
+  const way = options.tile
+    ? options
+    : device.tunings.wayOf(device, () => ({
+        ...{ op: "matmul", dtype: x.dtype, m, n, k, gated },
+        finish: { ...finish, shift: false },
+      }));
+  const { tile, slices: wanted = 1 } = way?.tile
+    ? { tile: way.tile, slices: way.slices }
     : chooseSlicedTile(device, { m, n, k, ...operandBytes, gated: pairs, format });
   if (wanted > 1 && (pairs || tile.by === "plain"))
     throw new RangeError(`matmul: slices take a tiled kernel and no gates, got ${gated} and ${JSON.stringify(tile)}`);
   const y = Tensor.empty(device, shape, x.dtype);
   const slices = wholeSlices(tile, k, wanted);
   const split = slices > 1;
-  const finish = { activation, bias: Boolean(bias), residual: Boolean(residual) };
   const terms = [bias, residual].filter((term) => term != null);
   const sums = split ? Tensor.empty(device, [slices, m, n], "float32") : y;
   const weights = weightsOf(w, tile);

@@ -5,7 +5,7 @@ import type { Format, Textures } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
 import { TextureCache } from "../texture_cache.js";
 import { foldedGrid, MOST_WORKGROUPS } from "./common.js";
-import { hardwareTile } from "./tiling_hardware.js";
+import { hardwareTile, likelyTiles } from "./tiling_hardware.js";
 
 /** A kernel's tile; `by` defaults to registers, operands to buffers. */
 export type Tile = Pick<TileVariant, "tileM" | "tileN4"> & Partial<TileVariant> & { textures?: Textures };
@@ -53,6 +53,14 @@ export function chooseTile(device: Device, shape: ProductShape): Tile {
   return swiftShaderTile(device, shape) ?? smallTile(n);
 }
 
+/** Tiles and slices among which the fastest on this very device should be (tuning/); none where only the plain kernel takes it. */
+export function likelySlicedTiles(device: Device, shape: ProductShape, sliceable: boolean): SlicedTile[] {
+  if (!hasTiles(device, shape)) return [];
+  if (!device.isSoftware) return likelyTiles(device, shape, sliceable);
+  const tiles = device.broadcastLanes > 0 ? likelyBroadcastTiles(device, shape) : likelySwapTiles(device, shape);
+  return tiles.map((tile) => ({ tile, slices: 1 }));
+}
+
 /** Whether any kernel but the plain one takes it: those load and store whole quads, or pairs of them. */
 const hasTiles = ({ plainKernels }: Device, { n, k, run = k, gated = false }: ProductShape): boolean =>
   !plainKernels && n % (gated ? 8 : 4) === 0 && run % 4 === 0;
@@ -79,6 +87,14 @@ function broadcastTile(device: Device, { m, n, k, format, times = 1 }: ProductSh
   return { by, lanes, tileM: Math.min(2, blocks), tileN4 };
 }
 
+function likelyBroadcastTiles({ broadcastLanes: lanes }: Device, { m, n }: ProductShape): Tile[] {
+  const blocks = Math.ceil(m / lanes);
+  return [4, 3, 2]
+    .filter((tileM) => tileM <= blocks)
+    .flatMap((tileM) => [8, 4, 2].map((tileN4): Tile => ({ by: "broadcast", lanes, tileM, tileN4 })))
+    .filter(({ tileN4 }) => n % (4 * tileN4) === 0);
+}
+
 /**
  * SwiftShader: big tiles, as many numbers as possible per fetched texel, where the work is worth a copy of x in a texture and half
  * a second of compiling. Its subgroups have four lanes.
@@ -99,6 +115,15 @@ function swiftShaderTile(
   if (!quadSwaps || n < 16) return null;
   const tile = { tileM: Math.min(4, Math.ceil(m / 4)), tileN4: gated ? 2 : 1 };
   return { by: "swap", lanes: 4, ...tile, step: 1, textures: fits ? "w" : "none" };
+}
+
+function likelySwapTiles(device: Device, { m, n, k, run = k, xBytes, wBytes, gated }: ProductShape): Tile[] {
+  if (!device.quadSwaps || !device.cheapTextures || !TextureCache.fits("weight", wBytes)) return [];
+  const textures = TextureCache.fits("activation", xBytes) ? "xw" : "w";
+  const tile = swapTile({ rows: m, quads: n / 4, run: run / 4, textures, gated });
+  if (!tile) return [];
+  const most = Math.ceil(m / 4);
+  return [4, 6, 8].filter((tileM) => tileM <= most).map((tileM) => ({ ...tile, tileM, panels: true }));
 }
 
 interface SwapProduct {

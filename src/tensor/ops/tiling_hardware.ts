@@ -66,10 +66,24 @@ const FEW_ROWS = 32;
 
 /** The tile and the slices with which a GPU is likely to be done first. @param sliceable whether the inner axis may be cut */
 export function hardwareTile(device: Device, shape: ProductShape, sliceable: boolean): SlicedTile {
-  const { m, n, k, run = k, cut = k, gated = false, format } = shape;
-  const units = device.productUnits;
-  const candidates = format === "f16" && units.matrix ? [...matrixTiles(units), ...WORKGROUP_TILES] : WORKGROUP_TILES;
-  let best: (SlicedTile & { score: number }) | null = null;
+  let best: RankedTile | null = null;
+  for (const ranked of rankedTiles(device, shape, sliceable)) if (!best || ranked.score > best.score) best = ranked;
+  return best ? { tile: best.tile, slices: best.slices } : registerTile(shape, sliceable);
+}
+
+/** A tile with its slices, and how fast it is likely to be. */
+interface RankedTile extends SlicedTile {
+  score: number;
+}
+
+/** Every tile and number of slices that a device can run for a product. */
+function* rankedTiles(
+  device: Device,
+  shape: ProductShape,
+  sliceable: boolean,
+  candidates = candidatesOf(device, shape),
+): Generator<RankedTile> {
+  const { m, n, k, run = k, cut = k, gated = false } = shape;
   for (const { tile, speed, full, start = 0, sliceable: tileSliceable = true } of candidates) {
     const divides = run % (4 * tile.step) === 0 && n % 32 === 0 && !(gated && tile.tileN4 % 2 !== 0);
     if (m < FEW_ROWS || !divides || !fits(device.limits, tile)) continue;
@@ -82,10 +96,49 @@ export function hardwareTile(device: Device, shape: ProductShape, sliceable: boo
       const busy = (1 + (full / (tiles * slices)) ** 4) ** (-1 / 4);
       const cost = slices > 1 ? (slices * sum) / k + dispatch / (m * n * k) : 0;
       const score = speed / ((1 + (slices * start) / k) / (used * busy) + cost);
-      if (!best || score > best.score) best = { tile, slices, score };
+      yield { tile, slices, score };
     }
   }
-  return best ? { tile: best.tile, slices: best.slices } : registerTile(shape, sliceable);
+}
+
+const candidatesOf = ({ productUnits }: Device, { format }: ProductShape): readonly Candidate[] =>
+  format === "f16" && productUnits.matrix ? [...matrixTiles(productUnits), ...WORKGROUP_TILES] : WORKGROUP_TILES;
+
+/**
+ * What may be faster on a GPU that is no H100: a guess, for those who measure (tuning/tune.ts). Fewer sums a thread leave more threads
+ * to a core, two buffers need fewer barriers, and some drivers keep short loops better than long texts.
+ */
+const otherCandidates = ({ productUnits: units }: Device, { format }: ProductShape): readonly Candidate[] =>
+  (format === "f16" && units.matrix
+    ? [
+        matrixTile(units, [32, 64, 2, 2, 8]),
+        matrixTile(units, [64, 64, 2, 2, 8]),
+        matrixTile(units, [32, 32, 4, 2, 8]),
+        matrixTile(units, [32, 32, 2, 2, 4]),
+      ]
+    : [
+        workgroup(4, 1, 16, 16),
+        workgroup(4, 2, 8, 16),
+        workgroup(8, 2, 16, 16),
+        { ...WORKGROUP_TILE, buffers: 2 as const },
+        { ...WORKGROUP_TILE, unrolled: false },
+      ]
+  ).map((tile) => ({ tile, speed: 0.95, full: 330 }));
+
+/** Tiles that are worth to be measured, and slices besides the likeliest ones of as many. */
+const MOST_TILES = 10;
+const MOST_SLICED = 3;
+
+/** Tiles and slices among which the fastest on this very device should be, the likeliest first. */
+export function likelyTiles(device: Device, shape: ProductShape, sliceable: boolean): SlicedTile[] {
+  const candidates = [...candidatesOf(device, shape), ...otherCandidates(device, shape)];
+  const ranked = [...rankedTiles(device, shape, sliceable, candidates)].sort((a, b) => b.score - a.score);
+  const first = (each: RankedTile): boolean => ranked.find(({ tile }) => tile === each.tile) === each;
+  const chosen = [
+    ...ranked.filter(first).slice(0, MOST_TILES),
+    ...ranked.filter((each) => !first(each)).slice(0, MOST_SLICED),
+  ];
+  return [...chosen.map(({ tile, slices }) => ({ tile, slices })), registerTile(shape, sliceable)];
 }
 
 /** Whether a device has the threads and the workgroup memory for a tile. */

@@ -1,0 +1,55 @@
+import { forgetTunings, tune, type TunedOp } from "../index.js";
+import { storeTunings } from "../tensor/tuning/store.js";
+import { dtypeOf, guidanceOf, parse, positive, sizeOf } from "./arguments.js";
+import { UsageError } from "./errors.js";
+import { defaultGuidance, withDevice, withPipeline } from "./session.js";
+
+/** `webgpu-diffusers tune`: measures ways of a model's ops on this adapter and keeps the fastest. */
+export async function tuneKernels(args: string[], signal: AbortSignal): Promise<void> {
+  const names = ["model", "size", "dtype", "count", "guidance", "seconds"] as const;
+  const { values, flags, positionals } = parse(args, names, ["forget"]);
+  if (positionals.length > 0) throw new UsageError(`tune takes options only, got "${positionals.join(" ")}"`);
+  if (flags.forget) return withDevice(forgetTunings);
+  const { model } = values;
+  const drawing = {
+    ...sizeOf(values.size),
+    numImagesPerPrompt: positive("count", values.count, 1),
+    guidanceScale: guidanceOf(values.guidance, defaultGuidance(model)),
+  };
+  const seconds = values.seconds === undefined ? Infinity : positive("seconds", values.seconds, 1);
+  const dtype = dtypeOf(values.dtype);
+
+  await withPipeline({ model, dtype, signal }, async (pipeline) => {
+    pipeline.setProgressBarConfig({ disable: true });
+    const { device } = pipeline;
+    const rows: TunedOp[] = [];
+    const draw = (): Promise<unknown> => pipeline("", { numInferenceSteps: 1, ...drawing, signal });
+    const progressCallback = (row: TunedOp): void => {
+      rows.push(row);
+      print(row);
+    };
+    try {
+      await tune(draw, { device, seconds, signal, progressCallback, store: false });
+    } finally {
+      if (rows.length > 0) printSum(rows, await storeTunings(device));
+    }
+  });
+}
+
+function print({ done, total, op, calls, ruleMs, ms, way, refused }: TunedOp): void {
+  const gain = ms < ruleMs ? `${milliseconds(ms)}, ${(ruleMs / ms).toFixed(2)} x as fast: ${way}` : "the fastest";
+  console.log(`${done}/${total} ${op}${calls > 1 ? ` (${calls} times)` : ""}: ${milliseconds(ruleMs)}, ${gain}`);
+  for (const each of refused) console.log(`  refused: ${each.way}: ${each.why}`);
+}
+
+function printSum(rows: readonly TunedOp[], where: string | null): void {
+  const sum = (of: (row: TunedOp) => number): number => rows.reduce((total, row) => total + row.calls * of(row), 0);
+  const [before, after] = [sum(({ ruleMs }) => ruleMs), sum(({ ms }) => ms)];
+  const tuned = rows.filter(({ ms, ruleMs }) => ms < ruleMs).length;
+  console.log(
+    `${tuned} of ${rows.length} ops are faster; all calls of them together: ${milliseconds(before)} by rule, ${milliseconds(after)} now`,
+  );
+  console.log(where === null ? "kept nowhere: WEBGPU_DIFFUSERS_TUNINGS=off, or see above" : `kept in ${where}`);
+}
+
+const milliseconds = (ms: number): string => `${ms.toFixed(ms < 10 ? 3 : 0)} ms`;

@@ -1,0 +1,285 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { requestDevice, type Device, type Run } from "../../src/tensor/device.js";
+import { attention } from "../../src/tensor/ops/attention.js";
+import { conv2d } from "../../src/tensor/ops/conv2d.js";
+import { matmul } from "../../src/tensor/ops/matmul.js";
+import { likelyWays } from "../../src/tensor/tuning/likely_ways.js";
+import { keyOf, wayText, type Problem, type Way } from "../../src/tensor/tuning/problem.js";
+import { difference } from "../../src/tensor/tuning/race.js";
+import { adapterKey, readWays, storeTunings } from "../../src/tensor/tuning/store.js";
+import { Trial } from "../../src/tensor/tuning/trial.js";
+import { forgetTunings, tune, type TunedOp, type TuneOptions } from "../../src/tensor/tuning/tune.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
+import { Random, type FloatType } from "../cases/data.js";
+import * as gpu from "../support/gpu.js";
+
+const NOTHING = { bias: false, residual: false, shift: false, activation: "none" } as const;
+const FINISH = { bias: true, residual: true, shift: false, activation: "silu" } as const;
+const MATMUL: Problem = { op: "matmul", dtype: "float32", m: 130, n: 192, k: 96, gated: "none", finish: FINISH };
+const CONV2D: Problem = {
+  ...{ op: "conv2d", dtype: "float32", x: [2, 9, 10, 64], w: [3, 3, 64, 96], out: [9, 10], stride: 1 },
+  ...{ edges: [1, 1, 1, 1], upsample: false, shortcut: [], finish: { ...FINISH, residual: false } },
+};
+const ATTENTION: Problem = {
+  ...{ op: "attention", dtype: "float32", batch: 2, heads: 3, queries: 70, keys: 77, headSize: 40, causal: false },
+  finish: NOTHING,
+};
+
+const DOUBLED: Problem = { ...CONV2D, upsample: true, out: [18, 20], finish: { ...NOTHING, shift: true } };
+const PROBLEMS: Problem[] = [
+  ...[MATMUL, ATTENTION].flatMap((problem) => gpu.DTYPES.map((dtype): Problem => ({ ...problem, dtype }))),
+  DOUBLED,
+  { ...MATMUL, n: 128, gated: "gelu", finish: NOTHING },
+  { ...CONV2D, finish: FINISH },
+  { ...CONV2D, x: [1, 9, 9, 32], w: [3, 3, 32, 64], out: [4, 4], stride: 2, edges: [0, 0, 0, 0] },
+  { ...CONV2D, shortcut: [64, 32] },
+  { ...ATTENTION, queries: 40, keys: 40, headSize: 64, causal: true },
+];
+
+const TOLERANCE = { float32: 2 ** -16, float16: 2 ** -8 };
+
+/** Ways of a problem, and the rules', against the reference kernel. */
+async function expectRight(device: Device, problem: Problem, ways: readonly Way[]): Promise<void> {
+  const trial = new Trial(device, problem);
+  try {
+    const wanted = await gpu.take(trial.runPlain());
+    expect(wanted.some((value) => value !== 0)).toBe(true);
+    for (const way of [{}, ...ways]) {
+      const got = await gpu.take(trial.run(way));
+      expect(difference(got, wanted, TOLERANCE[problem.dtype as FloatType]), wayText(way)).toBeNull();
+    }
+  } finally {
+    trial.dispose();
+  }
+}
+
+/** A product, and what computes it. */
+async function withProduct<T>(work: (x: Tensor, w: Tensor) => Promise<T>): Promise<T> {
+  return gpu.withTensors((make) => {
+    const random = new Random(1);
+    return work(make(random.normal(64 * 96), [64, 96], "float32"), make(random.normal(96 * 64), [96, 64], "float32"));
+  });
+}
+const PRODUCT: Problem = { ...MATMUL, m: 64, n: 64, finish: NOTHING };
+
+/** A way of PRODUCT that the rules do not choose, and its tile. */
+async function otherWay(device: Device): Promise<Required<Pick<Way, "tile">> & Way> {
+  const chosen = await variantsRun(device, () => withProduct((x, w) => gpu.take(matmul(x, w))));
+  const way = likelyWays(device, PRODUCT).find(({ tile }) => !chosen.some((each) => isOf(each, tile!)));
+  return way as Required<Pick<Way, "tile">> & Way;
+}
+
+type AnyRun = Run<object>;
+
+const isOf = (variant: object, tile: object): boolean =>
+  Object.entries(tile).every(([key, value]) => (variant as Record<string, unknown>)[key] === value);
+
+/** Variants of the kernels that `work` runs. */
+async function variantsRun(device: Device, work: () => Promise<unknown>): Promise<object[]> {
+  const variants: object[] = [];
+  const original = device.run.bind(device);
+  const run: Device["run"] = (call) => {
+    variants.push(call.variant as object);
+    original(call);
+  };
+  await gpu.pretending({ run }, work);
+  return variants;
+}
+
+const tuned = (work: () => unknown, options: TuneOptions = {}): Promise<TunedOp[]> =>
+  gpu.testDevice().then((device) => tune(work, { device, store: false, ...options }));
+
+describe("likely ways", () => {
+  gpu.checkLeaks();
+
+  for (const problem of PROBLEMS)
+    test(`of ${keyOf(problem)} give the reference kernel's numbers`, async () => {
+      const device = await gpu.testDevice();
+      await expectRight(device, problem, likelyWays(device, problem));
+    });
+
+  // Each tile once, in the smallest kernel, and each kind of way: a CPU adapter takes seconds to compile these.
+  const onGPUs: [of: Problem, kinds: string[]][] = [
+    [{ ...MATMUL, k: 512 }, ["1 slice", "slices"]],
+    [DOUBLED, ["1 slice", "phases", "slices", "winograd"]],
+    [ATTENTION, ["flash", "scores"]],
+  ];
+  for (const [problem, kinds] of onGPUs)
+    test(`of ${keyOf(problem)} for GPUs do, too`, async () => {
+      const device = await gpu.testDevice();
+      await gpu.asHardware(async () => {
+        const ways = likelyWays(device, problem);
+        expect([...new Set(ways.map(kindOf))].sort()).toEqual(kinds);
+        const some = problem === onGPUs[0][0] ? ways : kinds.map((kind) => ways.find((way) => kindOf(way) === kind)!);
+        await expectRight(device, problem, some);
+      });
+    });
+});
+
+const kindOf = ({ by, winograd, phases, slices = 1 }: Way): string =>
+  by ?? (winograd ? "winograd" : phases ? "phases" : slices > 1 ? "slices" : "1 slice");
+
+describe("tune", () => {
+  gpu.checkLeaks();
+  afterEach(async () => (await gpu.testDevice()).tunings.kept.clear());
+
+  test("measures each op once, most work first, and keeps what is faster", async () => {
+    const device = await gpu.testDevice();
+    const heard: TunedOp[] = [];
+    await gpu.withTensors(async (make) => {
+      const random = new Random(2);
+      const some = (...shape: number[]): Tensor => make(random.normal(shape.reduce((a, b) => a * b)), shape, "float32");
+      const [x, w, image, kernel, bias] = [some(64, 96), some(96, 64), some(1, 8, 8, 32), some(3, 3, 32, 64), some(64)];
+      const tokens = some(1, 16, 32);
+      const work = async (): Promise<void> => {
+        for (const y of [matmul(x, w), matmul(x, w), conv2d(image, kernel, bias, { padding: 1 })]) await gpu.take(y);
+        await gpu.take(attention(tokens, tokens, tokens, { heads: 2 }));
+      };
+      const rows = await tuned(work, { progressCallback: (row) => heard.push(row) });
+      expect(rows.map(({ op, calls }) => [op, calls])).toEqual([
+        ["conv2d 3x3 1x8x8x32 to 64 float32", 1],
+        ["matmul 64x64x96 float32", 2],
+        ["attention 1x2x16x16 of 16 float32", 1],
+      ]);
+      expect(heard).toEqual(rows);
+      for (const { ms, ruleMs, way, tried, refused, total } of rows) {
+        expect([refused, total]).toEqual([[], 3]);
+        expect(tried).toBeGreaterThan(2);
+        expect(ms).toBeGreaterThan(0);
+        if (way === "by rule") expect(ms).toBe(ruleMs);
+        else expect(ms).toBeLessThan(0.98 * ruleMs);
+      }
+      expect(device.tunings.kept.size).toBe(rows.filter(({ way }) => way !== "by rule").length);
+    });
+  });
+
+  test("a kept way is gone, with the same result; one that is none any more is not", async () => {
+    const device = await gpu.testDevice();
+    const way = await otherWay(device);
+    await withProduct(async (x, w) => {
+      const before = await gpu.take(matmul(x, w));
+      device.tunings.kept.set(keyOf(PRODUCT), structuredClone(way));
+      let after: Float32Array | undefined;
+      const [variant] = await variantsRun(device, async () => void (after = await gpu.take(matmul(x, w))));
+      expect(isOf(variant, way.tile)).toBe(true);
+      expect(difference(after!, before, TOLERANCE.float32)).toBeNull();
+
+      device.tunings.kept.set(keyOf(PRODUCT), { tile: { ...way.tile, tileM: 77 } });
+      const [byRule] = await variantsRun(device, () => gpu.take(matmul(x, w)));
+      expect((byRule as { tileM: number }).tileM).not.toBe(77);
+
+      // The reference path stays what it is.
+      device.tunings.kept.set(keyOf(PRODUCT), structuredClone(way));
+      const [plain] = await gpu.pretending({ plainKernels: true }, () =>
+        variantsRun(device, () => gpu.take(matmul(x, w))),
+      );
+      expect(plain).toMatchObject({ by: "plain" });
+    });
+  });
+
+  const spoiled: [what: string, spoil: (call: AnyRun) => AnyRun, why: RegExp][] = [
+    ["gives wrong numbers", (call) => ({ ...call, values: { ...call.values, row_end: 3 } }), /its result is off by/],
+    ["is no call", (call) => ({ ...call, values: { ...call.values, nonsense: 1 } }), /unknown params nonsense/],
+    [
+      "does not compile",
+      (call) => ({ ...call, kernel: { ...call.kernel, name: "spoiled matmul", source: () => "nonsense" } }),
+      /does not compile/,
+    ],
+  ];
+  for (const [what, spoil, why] of spoiled)
+    test(`a way that ${what} is refused, and not timed`, async () => {
+      const device = await gpu.testDevice();
+      const way = await otherWay(device);
+      const original = device.run.bind(device);
+      const run = (call: AnyRun): void => original(isOf(call.variant, way.tile) ? spoil(call) : call);
+      const [row] = await withProduct((x, w) =>
+        gpu.pretending({ run: run as Device["run"] }, () => tuned(() => gpu.take(matmul(x, w)))),
+      );
+      const reasons = row.refused.filter((each) => each.way === wayText(way)).map((each) => each.why);
+      expect(reasons.join()).toMatch(why);
+      expect(row.way).not.toBe(wayText(way));
+      await withProduct((x, w) => gpu.take(matmul(x, w)));
+    });
+
+  test("where the rules' own way is wrong, a right one is kept", async () => {
+    const device = await gpu.testDevice();
+    const [chosen] = await variantsRun(device, () => withProduct((x, w) => gpu.take(matmul(x, w))));
+    const original = device.run.bind(device);
+    const run = (call: AnyRun): void => {
+      const byRule = JSON.stringify(call.variant) === JSON.stringify(chosen);
+      original(byRule ? { ...call, values: { ...call.values, row_end: 3 } } : call);
+    };
+    const [row] = await withProduct((x, w) =>
+      gpu.pretending({ run: run as Device["run"] }, () => tuned(() => gpu.take(matmul(x, w)))),
+    );
+    expect(row.ruleMs).toBe(Infinity);
+    expect(row.way).not.toBe("by rule");
+    expect(row.refused.map(({ way }) => way)).toContain("by rule");
+  });
+
+  test("stops when it is told to, and after its time", async () => {
+    const device = await gpu.testDevice();
+    await withProduct(async (x, w) => {
+      const other = (): Tensor => matmul(w, x);
+      const work = async (): Promise<void> => {
+        for (const y of [matmul(x, w), other()]) await gpu.take(y);
+      };
+      const controller = new AbortController();
+      const abort = new Error("enough");
+      const rows: TunedOp[] = [];
+      const progressCallback = (row: TunedOp): void => {
+        rows.push(row);
+        controller.abort(abort);
+      };
+      await expect(tuned(work, { signal: controller.signal, progressCallback })).rejects.toBe(abort);
+      expect(rows).toHaveLength(1);
+      expect(device.tunings.kept.size).toBe(rows[0].way === "by rule" ? 0 : 1);
+      expect(await tuned(work, { seconds: 1e-9 })).toHaveLength(0);
+    });
+  });
+
+  test("says what is wrong", async () => {
+    const device = await gpu.testDevice();
+    await expect(tuned(() => undefined)).rejects.toThrow("tune: the work ran no matmul, convolution or attention");
+    await expect(tuned(() => undefined, { seconds: NaN })).rejects.toThrow("seconds must be a number of at least 0");
+    await expect(tuned(() => Promise.reject(new Error("mine")))).rejects.toThrow("mine");
+    await expect(tuned(() => tuned(() => undefined))).rejects.toThrow("another call is under way on this device");
+    await expect(gpu.pretending({ plainKernels: true }, () => tuned(() => undefined))).rejects.toThrow("plainKernels");
+    expect(device.tunings.onProblem).toBeNull();
+  });
+
+  test("is shared by the devices of an adapter, and kept where there is a place", async () => {
+    const device = await gpu.testDevice();
+    const other = await requestDevice();
+    try {
+      device.tunings.kept.set(keyOf(PRODUCT), await otherWay(device));
+      expect(other.tunings).not.toBe(device.tunings);
+      expect(other.tunings.kept).toBe(device.tunings.kept);
+      const where = await storeTunings(device);
+      // In Node tests have it off (vitest.config.ts); test/cli/tune.node.test.ts has it on.
+      const browser = typeof process === "undefined";
+      expect(where).toBe(browser ? "the browser's cache webgpu-diffusers-tunings" : null);
+      expect(await readWays(adapterKey(device))).toEqual(browser ? device.tunings.kept : new Map());
+    } finally {
+      other.destroy();
+      await forgetTunings(device);
+    }
+    expect((await readWays(adapterKey(device))).size).toBe(0);
+  });
+
+  test("is forgotten when asked to", async () => {
+    const device = await gpu.testDevice();
+    device.tunings.kept.set(keyOf(PRODUCT), await otherWay(device));
+    await forgetTunings(device);
+    expect(device.tunings.kept.size).toBe(0);
+  });
+});
+
+test("a difference is NaN too", () => {
+  const some = (...numbers: number[]): Float32Array => Float32Array.from(numbers);
+  expect(difference(some(1, 2), some(1, 2), 0)).toBeNull();
+  expect(difference(some(1, 2.5), some(1, 2), 0.25)).toBeNull();
+  expect(difference(some(1, 2.6), some(1, 2), 0.25)).toMatch("its result is off by 6.0e-1, of numbers up to 2.0e+0");
+  expect(difference(some(NaN, 2), some(1, 2), 0.25)).toMatch("off by Infinity");
+  expect(difference(some(Infinity, 2), some(1, 2), 0.25)).toMatch("off by Infinity");
+});
