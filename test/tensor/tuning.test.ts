@@ -7,51 +7,21 @@ import { likelyWays } from "../../src/tensor/tuning/likely_ways.js";
 import { keyOf, wayText, type Problem, type Way } from "../../src/tensor/tuning/problem.js";
 import { difference } from "../../src/tensor/tuning/race.js";
 import { adapterKey, readWays, storeTunings } from "../../src/tensor/tuning/store.js";
-import { Trial } from "../../src/tensor/tuning/trial.js";
 import { forgetTunings, tune, type TunedOp, type TuneOptions } from "../../src/tensor/tuning/tune.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
-import { Random, type FloatType } from "../cases/data.js";
+import { Random } from "../cases/data.js";
 import * as gpu from "../support/gpu.js";
+import { ATTENTION, CONV2D, DOUBLED, expectRight, FINISH, MATMUL, NOTHING, TOLERANCE } from "../support/tuning.js";
 
-const NOTHING = { bias: false, residual: false, shift: false, activation: "none" } as const;
-const FINISH = { bias: true, residual: true, shift: false, activation: "silu" } as const;
-const MATMUL: Problem = { op: "matmul", dtype: "float32", m: 130, n: 192, k: 96, gated: "none", finish: FINISH };
-const CONV2D: Problem = {
-  ...{ op: "conv2d", dtype: "float32", x: [2, 9, 10, 64], w: [3, 3, 64, 96], out: [9, 10], stride: 1 },
-  ...{ edges: [1, 1, 1, 1], upsample: false, shortcut: [], finish: { ...FINISH, residual: false } },
-};
-const ATTENTION: Problem = {
-  ...{ op: "attention", dtype: "float32", batch: 2, heads: 3, queries: 70, keys: 77, headSize: 40, causal: false },
-  finish: NOTHING,
-};
-
-const DOUBLED: Problem = { ...CONV2D, upsample: true, out: [18, 20], finish: { ...NOTHING, shift: true } };
 const PROBLEMS: Problem[] = [
-  ...[MATMUL, ATTENTION].flatMap((problem) => gpu.DTYPES.map((dtype): Problem => ({ ...problem, dtype }))),
+  MATMUL,
+  { ...ATTENTION, dtype: "float16" },
   DOUBLED,
   { ...MATMUL, n: 128, gated: "gelu", finish: NOTHING },
-  { ...CONV2D, finish: FINISH },
-  { ...CONV2D, x: [1, 9, 9, 32], w: [3, 3, 32, 64], out: [4, 4], stride: 2, edges: [0, 0, 0, 0] },
+  { ...CONV2D, x: [1, 9, 9, 32], w: [3, 3, 32, 64], out: [4, 4], stride: 2, edges: [0, 0, 0, 0], finish: FINISH },
   { ...CONV2D, shortcut: [64, 32] },
   { ...ATTENTION, queries: 40, keys: 40, headSize: 64, causal: true },
 ];
-
-const TOLERANCE = { float32: 2 ** -16, float16: 2 ** -8 };
-
-/** Ways of a problem, and the rules', against the reference kernel. */
-async function expectRight(device: Device, problem: Problem, ways: readonly Way[]): Promise<void> {
-  const trial = new Trial(device, problem);
-  try {
-    const wanted = await gpu.take(trial.runPlain());
-    expect(wanted.some((value) => value !== 0)).toBe(true);
-    for (const way of [{}, ...ways]) {
-      const got = await gpu.take(trial.run(way));
-      expect(difference(got, wanted, TOLERANCE[problem.dtype as FloatType]), wayText(way)).toBeNull();
-    }
-  } finally {
-    trial.dispose();
-  }
-}
 
 /** A product, and what computes it. */
 async function withProduct<T>(work: (x: Tensor, w: Tensor) => Promise<T>): Promise<T> {
@@ -97,27 +67,7 @@ describe("likely ways", () => {
       const device = await gpu.testDevice();
       await expectRight(device, problem, likelyWays(device, problem));
     });
-
-  // Each tile once, in the smallest kernel, and each kind of way: a CPU adapter takes seconds to compile these.
-  const onGPUs: [of: Problem, kinds: string[]][] = [
-    [{ ...MATMUL, k: 512 }, ["1 slice", "slices"]],
-    [DOUBLED, ["1 slice", "phases", "slices", "winograd"]],
-    [ATTENTION, ["flash", "scores"]],
-  ];
-  for (const [problem, kinds] of onGPUs)
-    test(`of ${keyOf(problem)} for GPUs do, too`, async () => {
-      const device = await gpu.testDevice();
-      await gpu.asHardware(async () => {
-        const ways = likelyWays(device, problem);
-        expect([...new Set(ways.map(kindOf))].sort()).toEqual(kinds);
-        const some = problem === onGPUs[0][0] ? ways : kinds.map((kind) => ways.find((way) => kindOf(way) === kind)!);
-        await expectRight(device, problem, some);
-      });
-    });
 });
-
-const kindOf = ({ by, winograd, phases, slices = 1 }: Way): string =>
-  by ?? (winograd ? "winograd" : phases ? "phases" : slices > 1 ? "slices" : "1 slice");
 
 describe("tune", () => {
   gpu.checkLeaks();
@@ -173,7 +123,7 @@ describe("tune", () => {
       const [plain] = await gpu.pretending({ plainKernels: true }, () =>
         variantsRun(device, () => gpu.take(matmul(x, w))),
       );
-      expect(plain).toMatchObject({ by: "plain" });
+      expect((plain as { by: string }).by).toBe("plain");
     });
   });
 

@@ -59,7 +59,7 @@ export async function tune(work: () => unknown, options: TuneOptions = {}): Prom
   try {
     for (const { problem, calls } of problems) {
       signal?.throwIfAborted();
-      if (performance.now() > end) break;
+      if (performance.now() >= end) break;
       const result = await race(device, problem, signal);
       const { way } = result;
       if (way) tunings.kept.set(keyOf(problem), way);
