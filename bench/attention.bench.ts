@@ -15,6 +15,7 @@ export function attentionBench({ B, heads, Lq, Lk, D, causal }: AttentionShape):
     flops,
     elements: 2 * B * width * (Lq + Lk),
     size: B * Lq * width,
+    tunable: true,
     // Scores off by sqrt(D) ulp of their size, exp by 4 ulp, and the walk over keys; as in test/kernels/attention.test.ts. Weights of
     // the kernel by matrices are halves, each off by 2^-12 at random: their sum by as much of the largest result at most.
     tolerance: (dtype) => ({

@@ -19,6 +19,8 @@ export interface BenchCase {
   size: number;
   /** Elements to compare; fewer where the reference is slow. */
   most?: number;
+  /** Whether `run` leaves the way to the library, which has several. */
+  tunable?: boolean;
   tolerance(dtype: FloatType): Tolerance;
   /** Uploads inputs. `run` records the op once; `reference` computes one element in float64 from the same rounded inputs. */
   prepare(make: Make, dtype: FloatType): { run: () => Tensor; reference: Reference };

@@ -29,6 +29,7 @@ export function conv2dBench(shape: Conv2dShape): BenchCase {
     flops: item.flops,
     elements: batch * height * width * cin + terms * cout + size,
     size,
+    tunable: !way,
     // Winograd's filtering rounds image and weights once more, in its basis: two roundings a pixel of the largest, at random.
     tolerance: (dtype) => ({
       ofScale: EPSILON * (Math.sqrt(terms) + 1) + (dtype === "float16" && takesBothWays(shape) ? 2 ** -10 : 0),

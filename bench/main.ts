@@ -20,13 +20,18 @@ import { runText } from "./table.js";
 export async function bench(args: string[], root: string, signal: AbortSignal): Promise<void> {
   if (args[0] === "report") return report(args.slice(1));
   const names = ["filter", "dtype", "json", "html", "where", "real-size"] as const;
-  const { values, flags, positionals } = parse(args, names, ["quick", "serve"]);
+  const { values, flags, positionals } = parse(args, names, ["quick", "tune", "serve"]);
   if (positionals.length > 0) throw new UsageError(`bench takes options only, got "${positionals.join(" ")}"`);
   if (flags.serve) return servePage(root, Number(process.env.PORT ?? 8080), signal);
   const { filter = "", dtype, json, html, where = "node", "real-size": realSize } = values;
   if (where !== "node" && where !== "chrome") throw new UsageError(`--where must be node or chrome, got "${where}"`);
   if (realSize !== undefined && where === "chrome") throw new UsageError("--real-size reads a folder: in Node only");
-  const asked = { quick: flags.quick, filter, dtype: dtype === undefined ? undefined : dtypeOf(dtype) };
+  const asked = {
+    quick: flags.quick,
+    tune: flags.tune,
+    filter,
+    dtype: dtype === undefined ? undefined : dtypeOf(dtype),
+  };
   if (realSize !== undefined && !existsSync(realSize)) {
     console.log(`writing a repository of 2.1 GB to ${realSize}`);
     await makeRepository(path.resolve(realSize), path.join(root, "models/shapes"));

@@ -13,6 +13,7 @@ export function matmulBench({ M: m, N: n, K: k, bias }: MatmulShape): BenchCase 
     flops: item.flops,
     elements: m * k + k * n + m * n,
     size: m * n,
+    tunable: true,
     // Rounding of K partial sums walks at random: sqrt(K) steps of one ulp.
     tolerance: () => ({ ofScale: EPSILON * (Math.sqrt(k) + 1) }),
     prepare(make, dtype) {

@@ -1,6 +1,7 @@
 /** One row of the suite: the result is checked first; what is wrong is not timed. */
 import { BYTES } from "../src/tensor/dtype.js";
 import { Tensor } from "../src/tensor/tensor.js";
+import { tune } from "../src/tensor/tuning/tune.js";
 import type { FloatType } from "../test/cases/data.js";
 import type { BenchCase } from "./bench_case.js";
 import { check } from "./check.js";
@@ -36,12 +37,16 @@ const labelOf = (shape: object): string =>
     .map(([key, value]) => `${key} ${String(value)}`)
     .join(", ");
 
-/** Checks and times a case on the timer's device; errors become part of the result. */
+/**
+ * Checks and times a case on the timer's device; errors become part of the result.
+ * @param options tuned: in the way that is measured to be the fastest first
+ */
 export async function measure(
   timer: Timer,
   roofline: Roofline,
   described: OpResult,
   bench: BenchCase,
+  { tuned = false } = {},
 ): Promise<OpResult> {
   const { probe } = timer;
   const { device } = probe;
@@ -55,6 +60,7 @@ export async function measure(
       return tensor;
     }, dtype);
     await device.synchronize();
+    if (tuned && bench.tunable) await tune(() => device.scope(() => void run()), { device, store: false });
     const start = performance.now();
     const y = run();
     made.push(y);

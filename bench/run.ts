@@ -16,6 +16,8 @@ import { measureWhole } from "./whole.js";
 export interface SuiteOptions {
   /** The 16 ops of the quick list, cut down on software adapters. */
   quick: boolean;
+  /** Measures the ways of each op first, for this run, and takes the fastest. */
+  tune: boolean;
   /** Only rows whose name, sizes or dtype contain this. */
   filter?: string;
   dtypes: readonly FloatType[];
@@ -42,13 +44,15 @@ const REAL_SIZE = "real size";
 
 /** Measures everything that the options name. @throws Error if the filter matches nothing */
 export async function runSuite(options: SuiteOptions): Promise<void> {
-  const { quick, filter = "", dtypes, emit, signal } = options;
+  const { quick, tune, filter = "", dtypes, emit, signal } = options;
   const rows = sd15Rows();
   // The ways of one op are measured where a filter asks for them.
   const wanted = (quick ? quickRows(rows) : rows)
     .flatMap((row) => [row, ...(filter === "" ? [] : bothWays(row))])
     .flatMap((row) => dtypes.map((dtype) => ({ row, dtype })));
   const probe = await Probe.create(await options.adapter());
+  const { kept } = probe.device.tunings;
+  const before = [...kept];
   try {
     const limits = quick && probe.device.isSoftware ? SOFTWARE_LIMITS : undefined;
     const chosen = wanted
@@ -62,9 +66,11 @@ export async function runSuite(options: SuiteOptions): Promise<void> {
     emit(roofline);
     for (const [described, bench] of chosen) {
       signal?.throwIfAborted();
-      emit(bench ? await measure(timer, roofline, described, bench) : described);
+      emit(bench ? await measure(timer, roofline, described, bench, { tuned: tune }) : described);
     }
   } finally {
+    kept.clear();
+    for (const [key, way] of before) kept.set(key, way);
     probe.device.destroy();
   }
   const heard: SuiteOptions = {

@@ -18,6 +18,7 @@ form { display: flex; flex-wrap: wrap; gap: .75em; align-items: center; } input,
 sent anywhere. Keep this tab in front: browsers slow down those behind.</p>
 <form id="form">
 <label><input type="checkbox" name="quick"> quick: 16 ops, smaller on CPU adapters</label>
+<label><input type="checkbox" name="tune"> tune each op first</label>
 <label>type <select name="dtype"><option value="">both</option><option>float32</option><option>float16</option></select></label>
 <label>only rows with <input name="filter" placeholder="e.g. conv2d 3x3"></label>
 <button id="start" disabled>Run</button><button id="stop" type="button" disabled>Stop</button>

@@ -12,8 +12,9 @@ const form = find<HTMLFormElement>("form");
 const buttons = ["start", "stop", "json", "html"] as const;
 const [start, stop, json, html] = buttons.map((id) => find<HTMLButtonElement>(id));
 const [status, results] = [find("status"), find("results")];
-const { quick, dtype, filter } = form.elements as unknown as {
+const { quick, tune, dtype, filter } = form.elements as unknown as {
   quick: HTMLInputElement;
+  tune: HTMLInputElement;
   dtype: HTMLSelectElement;
   filter: HTMLInputElement;
 };
@@ -30,7 +31,13 @@ async function run(asked: Asked): Promise<void> {
   if (!gpu) throw new Error("this browser has no WebGPU, or not on this page: it must be https:// or http://localhost");
   let info: RunInfo | undefined;
   await runSuite({
-    ...{ quick: asked.quick, filter: asked.filter, dtypes: dtypesOf(asked), signal: controller.signal },
+    ...{
+      quick: asked.quick,
+      tune: asked.tune,
+      filter: asked.filter,
+      dtypes: dtypesOf(asked),
+      signal: controller.signal,
+    },
     model: new URL("../models/shapes/", location.href).href,
     adapter: () => anAdapter(gpu),
     begin(timer) {
@@ -89,6 +96,7 @@ function save(name: string, type: string, text: string): void {
 
 const askedNow = (): Asked => ({
   quick: quick.checked,
+  tune: tune.checked,
   filter: filter.value,
   ...(dtype.value && { dtype: dtype.value as Asked["dtype"] }),
 });
@@ -108,6 +116,7 @@ html.addEventListener("click", () => save("webgpu-diffusers.html", "text/html", 
 async function open(): Promise<void> {
   const { asked, run: atOnce } = readParameters(location.search);
   quick.checked = asked.quick;
+  tune.checked = asked.tune;
   dtype.value = asked.dtype ?? "";
   filter.value = asked.filter;
   start.disabled = false;

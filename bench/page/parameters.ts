@@ -1,8 +1,9 @@
-/** What a run is asked for, as the parameters of the page's address: quick=yes|no, dtype, filter, and run to start at once. */
+/** What a run is asked for, as the parameters of the page's address: quick=yes|no, tune=yes|no, dtype, filter, and run to start at once. */
 import type { FloatType } from "../../test/cases/data.js";
 
 export interface Asked {
   quick: boolean;
+  tune: boolean;
   /** All, where there is none. */
   dtype?: FloatType;
   /** Empty for everything. */
@@ -12,8 +13,9 @@ export interface Asked {
 export const dtypesOf = ({ dtype }: Asked): readonly FloatType[] => (dtype ? [dtype] : ["float32", "float16"]);
 
 /** @param run whether the page starts without being told to */
-export function writeParameters({ quick, dtype, filter }: Asked, run: boolean): string {
+export function writeParameters({ quick, tune, dtype, filter }: Asked, run: boolean): string {
   const parameters = new URLSearchParams({ quick: quick ? "yes" : "no" });
+  if (tune) parameters.set("tune", "yes");
   if (dtype) parameters.set("dtype", dtype);
   if (filter) parameters.set("filter", filter);
   if (run) parameters.set("run", "");
@@ -29,7 +31,8 @@ export function readParameters(query: string): { asked: Asked; run: boolean } {
     throw new Error(`${name} in the address must be ${choices.filter(Boolean).join(" or ")}, got "${value}"`);
   };
   const quick = choice("quick", ["yes", "no"], "yes") === "yes";
+  const tune = choice("tune", ["yes", "no"], "no") === "yes";
   const dtype = choice("dtype", ["", "float32", "float16"], "") as FloatType | "";
-  const asked: Asked = { quick, filter: parameters.get("filter") ?? "", ...(dtype && { dtype }) };
+  const asked: Asked = { quick, tune, filter: parameters.get("filter") ?? "", ...(dtype && { dtype }) };
   return { asked, run: parameters.has("run") };
 }

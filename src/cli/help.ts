@@ -80,6 +80,7 @@ Measures the adapter's limits, then every op of Stable Diffusion 1.5 (first whet
 package's model. Ctrl-C stops after the op that is being measured. In a clone also: npm run bench -- [options]
 
   --quick              16 ops that matter most, made smaller on CPU adapters: about two minutes there
+  --tune               measures the ways of each matmul, convolution and attention first and takes the fastest, for this run
   --filter TEXT        only ops whose row contains TEXT, e.g. "layer_norm", "conv2d 3x3" or "whole model"
   --dtype TYPE         float32 or float16 only (default: both)
   --real-size FOLDER   also a model of Stable Diffusion 1.5's size with random weights, made there if it is missing (2.1 GB): a

@@ -15,7 +15,7 @@ describe("webgpu-diffusers bench", () => {
   const cases: [string[], RegExp][] = [
     [
       ["--nosuch"],
-      /unknown option '--nosuch'; there are --filter, --dtype, --json, --html, --where, --real-size, --quick, --serve/,
+      /unknown option '--nosuch'; there are --filter, --dtype, --json, --html, --where, --real-size, --quick, --tune, --serve/,
     ],
     [["all"], /bench takes options only, got "all"/],
     [["--dtype", "int8"], /--dtype must be float32 or float16, got "int8"/],
@@ -58,7 +58,17 @@ describe("webgpu-diffusers bench", () => {
   test("--help names the options", async () => {
     const { code, stdout } = await bench("--help");
     expect(code).toBe(0);
-    for (const option of ["--quick", "--filter", "--dtype", "--json", "--html", "--where", "--serve", "report"])
+    for (const option of [
+      "--quick",
+      "--tune",
+      "--filter",
+      "--dtype",
+      "--json",
+      "--html",
+      "--where",
+      "--serve",
+      "report",
+    ])
       expect(stdout).toContain(option);
   });
 });

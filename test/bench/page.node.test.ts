@@ -15,8 +15,8 @@ import { runCLI } from "../cli/run_cli.js";
 describe("the page's address", () => {
   test("says what is asked for", () => {
     const all: Asked[] = [
-      { quick: true, filter: "" },
-      { quick: false, dtype: "float16", filter: "conv2d 3x3 & more" },
+      { quick: true, tune: false, filter: "" },
+      { quick: false, tune: true, dtype: "float16", filter: "conv2d 3x3 & more" },
     ];
     for (const asked of all)
       for (const run of [true, false]) expect(readParameters(writeParameters(asked, run))).toEqual({ asked, run });
@@ -26,6 +26,7 @@ describe("the page's address", () => {
   test("is refused where it is wrong", () => {
     expect(() => readParameters("?dtype=int8")).toThrow('dtype in the address must be float32 or float16, got "int8"');
     expect(() => readParameters("?quick=1")).toThrow('quick in the address must be yes or no, got "1"');
+    expect(() => readParameters("?tune=")).toThrow('tune in the address must be yes or no, got ""');
   });
 });
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Timer } from "../../bench/harness.js";
 import { kernelTimes } from "../../bench/kernel_times.js";
 import { measure } from "../../bench/measure.js";
@@ -7,6 +7,7 @@ import { Probe } from "../../bench/probe.js";
 import { reportPage } from "../../bench/report.js";
 import { parseLines, type Line, type OpResult, type Result, type RooflineResult } from "../../bench/results.js";
 import { runSuite } from "../../bench/run.js";
+import { requestDevice } from "../../src/tensor/device.js";
 import { product } from "../../src/tensor/dtype.js";
 import { requestNodeGPU } from "../../src/tensor/gpu_node.js";
 import { matmul } from "../../src/tensor/ops/matmul.js";
@@ -14,7 +15,7 @@ import { layerNorm } from "../../src/tensor/ops/norm.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 
 const adapter = async (): Promise<GPUAdapter> => (await (await requestNodeGPU()).requestAdapter())!;
-const suite = { quick: true, dtypes: ["float32"] as const, model: "", adapter, begin: () => undefined };
+const suite = { quick: true, tune: false, dtypes: ["float32"] as const, model: "", adapter, begin: () => undefined };
 
 const emitted: Result[] = [];
 beforeAll(async () => {
@@ -61,6 +62,21 @@ describe("a quick run with a filter", () => {
       expect(row.dispatches).toBe(row.pipelines!.length);
       expect(row.pipelines!.join()).toMatch(/^layer_norm /);
     }
+  });
+
+  test("with tune it takes the fastest way, for this run only", async () => {
+    const device = await requestDevice({ adapter: await adapter() });
+    device.destroy();
+    const { kept } = device.tunings; // which all devices of the adapter share
+    const set = vi.spyOn(kept, "set");
+    const rows: OpResult[] = [];
+    const emit = (result: Result): void => void (result.kind === "op" && rows.push(result));
+    await runSuite({ ...suite, tune: true, filter: "4096x77", emit });
+    expect(rows.map(({ op, status }) => [op, status])).toEqual([["attention", "ok"]]);
+    const [, way] = set.mock.lastCall ?? [];
+    for (const [name, value] of Object.entries(way?.flashTile ?? {}))
+      expect(rows[0].pipelines!.join()).toContain(`"${name}":${value}`);
+    expect(kept.size).toBe(0);
   });
 
   test("a filter that nothing matches is an error", async () => {
