@@ -67,14 +67,24 @@ export interface TuningsPlace {
   write(key: string, text: string): Promise<string | null>;
 }
 
+/** None outside of https: and localhost; a frame without an origin may not even ask. */
+function ownCaches(): CacheStorage | undefined {
+  try {
+    return globalThis.caches;
+  } catch {
+    return undefined;
+  }
+}
+
 async function place(): Promise<TuningsPlace> {
   if (typeof process !== "undefined" && process.versions?.node) return import("./store_node.js");
-  const { caches } = globalThis;
+  const caches = ownCaches();
   if (!caches) return { read: () => Promise.resolve(null), write: () => Promise.resolve(null) };
   const address = (key: string): string => `https://${CACHE}.invalid/${encodeURIComponent(key)}`;
   return {
     async read(key) {
-      const found = await (await caches.open(CACHE)).match(address(key));
+      // Where a page may keep nothing (private windows), it is refused; nobody has tuned there.
+      const found = await caches.match(address(key), { cacheName: CACHE }).catch(() => undefined);
       return found ? found.text() : null;
     },
     async write(key, text) {
