@@ -31,25 +31,37 @@ export async function tuneKernels(args: string[], signal: AbortSignal): Promise<
     try {
       await tune(draw, { device, seconds, signal, progressCallback, store: false });
     } finally {
-      if (rows.length > 0) printSum(rows, await storeTunings(device));
+      if (rows.length > 0) console.log(sumText(rows, await storeTunings(device)));
     }
   });
 }
 
-function print({ done, total, op, calls, ruleMs, ms, way, refused }: TunedOp): void {
-  const gain = ms < ruleMs ? `${milliseconds(ms)}, ${(ruleMs / ms).toFixed(2)} x as fast: ${way}` : "the fastest";
-  console.log(`${done}/${total} ${op}${calls > 1 ? ` (${calls} times)` : ""}: ${milliseconds(ruleMs)}, ${gain}`);
-  for (const each of refused) console.log(`  refused: ${each.way}: ${each.why}`);
+function print(row: TunedOp): void {
+  console.log(rowText(row));
+  for (const each of row.refused) console.log(`  refused: ${each.way}: ${each.why}`);
 }
 
-function printSum(rows: readonly TunedOp[], where: string | null): void {
-  const sum = (of: (row: TunedOp) => number): number => rows.reduce((total, row) => total + row.calls * of(row), 0);
-  const [before, after] = [sum(({ ruleMs }) => ruleMs), sum(({ ms }) => ms)];
-  const tuned = rows.filter(({ ms, ruleMs }) => ms < ruleMs).length;
-  console.log(
-    `${tuned} of ${rows.length} ops are faster; all calls of them together: ${milliseconds(before)} by rule, ${milliseconds(after)} now`,
+export function rowText({ done, total, op, calls, ruleMs, ms, way }: TunedOp): string {
+  const times = (): string => {
+    if (ms === Infinity) return "not measured";
+    if (ruleMs === Infinity) return `wrong by rule, ${milliseconds(ms)} and right: ${way}`;
+    if (ms === ruleMs) return `${milliseconds(ruleMs)}, the fastest`;
+    return `${milliseconds(ruleMs)}, ${milliseconds(ms)}, ${(ruleMs / ms).toFixed(2)} x as fast: ${way}`;
+  };
+  return `${done}/${total} ${op}${calls > 1 ? ` (${calls} times)` : ""}: ${times()}`;
+}
+
+/** @param where they are kept */
+export function sumText(rows: readonly TunedOp[], where: string | null): string {
+  const timed = rows.filter(({ ruleMs }) => ruleMs < Infinity);
+  const sum = (of: (row: TunedOp) => number): string =>
+    milliseconds(timed.reduce((total, row) => total + row.calls * of(row), 0));
+  const faster = rows.filter(({ ms, ruleMs }) => ms < ruleMs).length;
+  return (
+    `${faster} of ${rows.length} ops are faster; all calls of them together: ` +
+    `${sum(({ ruleMs }) => ruleMs)} by rule, ${sum(({ ms }) => ms)} now\n` +
+    (where === null ? "kept nowhere: WEBGPU_DIFFUSERS_TUNINGS=off, or see above" : `kept in ${where}`)
   );
-  console.log(where === null ? "kept nowhere: WEBGPU_DIFFUSERS_TUNINGS=off, or see above" : `kept in ${where}`);
 }
 
 const milliseconds = (ms: number): string => `${ms.toFixed(ms < 10 ? 3 : 0)} ms`;

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { rowText, sumText } from "../../src/cli/tune.js";
 import { runCLI } from "./run_cli.js";
 
 let folder: string;
@@ -77,7 +78,30 @@ test("a folder that cannot be written is told of, and the command goes on", asyn
   expect(stdout).toMatch(/kept nowhere/);
 });
 
-test("off: nothing is kept", async () => {
-  const { stdout } = await runCLI(["info"], { env: { WEBGPU_DIFFUSERS_TUNINGS: "off" } });
-  expect(stdout).toMatch(/^tuned ops: +none$/m);
+test("off: what was kept is left unused", async () => {
+  const cache = path.join(folder, "cache");
+  const env = { XDG_CACHE_HOME: cache, WEBGPU_DIFFUSERS_TUNINGS: "" };
+  const tuned = async (more = {}): Promise<string> =>
+    /^tuned ops: +(.*)$/m.exec((await runCLI(["info"], { env: { ...env, ...more } })).stdout)![1];
+  expect((await runCLI(["tune", "--forget"], { env })).code).toBe(0);
+  const tunings = path.join(cache, "webgpu-diffusers", "tunings");
+  const file = path.join(tunings, (await readdir(tunings))[0]);
+  const kept = JSON.parse(await readFile(file, "utf8")) as object;
+  await writeFile(file, JSON.stringify({ ...kept, ways: [["some op", {}]] }));
+  expect([await tuned(), await tuned({ WEBGPU_DIFFUSERS_TUNINGS: "off" })]).toEqual(["1", "none"]);
+});
+
+test("ops that are wrong by rule, and those that could not be measured, have no times that are none", () => {
+  const row = { op: "matmul", calls: 2, ruleMs: 4, ms: 2, way: "a tile", tried: 3, refused: [], done: 1, total: 9 };
+  const wrong = { ...row, ruleMs: Infinity };
+  const none = { ...wrong, ms: Infinity, way: "by rule" };
+  expect([row, { ...row, ms: 4 }, wrong, none].map(rowText)).toEqual([
+    "1/9 matmul (2 times): 4.000 ms, 2.000 ms, 2.00 x as fast: a tile",
+    "1/9 matmul (2 times): 4.000 ms, the fastest",
+    "1/9 matmul (2 times): wrong by rule, 2.000 ms and right: a tile",
+    "1/9 matmul (2 times): not measured",
+  ]);
+  expect(sumText([row, wrong, none], "here")).toBe(
+    "2 of 3 ops are faster; all calls of them together: 8.000 ms by rule, 4.000 ms now\nkept in here",
+  );
 });

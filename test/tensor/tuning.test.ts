@@ -5,8 +5,9 @@ import { conv2d } from "../../src/tensor/ops/conv2d.js";
 import { matmul } from "../../src/tensor/ops/matmul.js";
 import { likelyWays } from "../../src/tensor/tuning/likely_ways.js";
 import { keyOf, wayText, type Problem, type Way } from "../../src/tensor/tuning/problem.js";
-import { difference } from "../../src/tensor/tuning/race.js";
+import { difference, measure } from "../../src/tensor/tuning/race.js";
 import { adapterKey, readWays, storeTunings } from "../../src/tensor/tuning/store.js";
+import { Trial } from "../../src/tensor/tuning/trial.js";
 import { forgetTunings, tune, type TunedOp, type TuneOptions } from "../../src/tensor/tuning/tune.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { Random } from "../cases/data.js";
@@ -67,6 +68,16 @@ describe("likely ways", () => {
       const device = await gpu.testDevice();
       await expectRight(device, problem, likelyWays(device, problem));
     });
+});
+
+test("a source of a shortcut that is too large for a texture has none", async () => {
+  await gpu.pretending({ isSoftware: true, broadcastLanes: 0, quadSwaps: true, cheapTextures: true }, async () => {
+    const texturesOf = (shortcut: number[]): unknown => {
+      const problem = { ...CONV2D, x: [1, 256, 256, 64], w: [3, 3, 64, 64], out: [256, 256], shortcut };
+      return gpu.testDevice().then((device) => likelyWays(device, problem)[0].tile!.textures);
+    };
+    expect([await texturesOf([]), await texturesOf([128])]).toEqual(["xw", "w"]);
+  });
 });
 
 describe("tune", () => {
@@ -151,6 +162,84 @@ describe("tune", () => {
       await withProduct((x, w) => gpu.take(matmul(x, w)));
     });
 
+  test("a way that fails as it is recorded, after it was right, is refused", async () => {
+    const device = await gpu.testDevice();
+    const way = await otherWay(device);
+    const original = device.run.bind(device);
+    const run = (call: AnyRun): void => {
+      if (device.queue.recording && isOf(call.variant, way.tile)) throw new RangeError("no room for a plan");
+      original(call);
+    };
+    const [row] = await withProduct((x, w) =>
+      gpu.pretending({ run: run as Device["run"] }, () => tuned(() => gpu.take(matmul(x, w)))),
+    );
+    expect(row.refused).toEqual([{ way: wayText(way), why: "no room for a plan" }]);
+    expect(row.tried).toBe(likelyWays(device, PRODUCT).length);
+    expect(row.ms).toBeLessThan(Infinity);
+  });
+
+  test("an op without memory for its numbers is told of, and the others are measured", async () => {
+    const device = await gpu.testDevice();
+    const original = device.take.bind(device);
+    let takes = NaN;
+    // The first op gets the first of its tensors.
+    const take: Device["take"] = (bytes, label) => {
+      if (++takes === 2) throw new RangeError("no memory");
+      return original(bytes, label);
+    };
+    const large = keyOf({ ...MATMUL, k: 64, n: 96, finish: NOTHING, m: 96 } as Problem);
+    device.tunings.kept.set(large, await otherWay(device));
+    await withProduct(async (x, w) => {
+      const work = async (): Promise<void> => {
+        for (const y of [matmul(x, w), matmul(w, x)]) await gpu.take(y);
+        takes = 0;
+      };
+      const [first, second] = await gpu.pretending({ take }, () => tuned(work));
+      expect(first).toMatchObject({ op: "matmul 96x96x64 float32", ruleMs: Infinity, ms: Infinity, tried: 0 });
+      expect(first).toMatchObject({ way: "by rule", refused: [{ way: "by rule", why: "no memory" }] });
+      expect(device.tunings.kept.has(large)).toBe(false);
+      expect(second.op).toBe("matmul 64x64x96 float32");
+      expect(second.ms).toBeLessThan(Infinity);
+    });
+  });
+
+  test("what the work left recorded is not lost with a way that fails", async () => {
+    const device = await gpu.testDevice();
+    const original = device.run.bind(device);
+    const run = (call: AnyRun): void => original({ ...call, grid: [1e6, 1, 1] });
+    await withProduct(async (x, w) => {
+      const wanted = await gpu.take(matmul(x, w));
+      let y: Tensor | undefined;
+      const work = (): void => {
+        y = matmul(x, w);
+        device.run = run as Device["run"];
+      };
+      const [row] = await gpu.pretending({ run: original }, () => tuned(work));
+      expect(row.refused[0].why).toMatch(/1000000/);
+      expect(await gpu.take(y!)).toEqual(wanted);
+    });
+  });
+
+  test("measures what a kernel reads through textures with its copy for each run", async () => {
+    const device = await gpu.testDevice();
+    const trial = new Trial(device, MATMUL);
+    const { queue } = device;
+    const push = queue.push.bind(queue);
+    let copies = 0;
+    queue.push = (command) => {
+      if (!queue.recording && command.kind === "texture") copies++;
+      push(command);
+    };
+    try {
+      const way: Way = { tile: { tileM: 4, tileN4: 2, textures: "xw" } };
+      await measure(device, trial, way, { plans: 1, each: 3, replay: false });
+    } finally {
+      queue.push = push;
+      trial.dispose();
+    }
+    expect(copies).toBe(1 + 3);
+  });
+
   test("where the rules' own way is wrong, a right one is kept", async () => {
     const device = await gpu.testDevice();
     const [chosen] = await variantsRun(device, () => withProduct((x, w) => gpu.take(matmul(x, w))));
@@ -185,6 +274,8 @@ describe("tune", () => {
       expect(rows).toHaveLength(1);
       expect(device.tunings.kept.size).toBe(rows[0].way === "by rule" ? 0 : 1);
       expect(await tuned(work, { seconds: 1e-9 })).toHaveLength(0);
+      const never = (): void => expect.unreachable("the work is not begun");
+      await expect(tuned(never, { signal: controller.signal })).rejects.toBe(abort);
     });
   });
 
@@ -194,8 +285,12 @@ describe("tune", () => {
     await expect(tuned(() => undefined, { seconds: NaN })).rejects.toThrow("seconds must be a number of at least 0");
     await expect(tuned(() => Promise.reject(new Error("mine")))).rejects.toThrow("mine");
     await expect(tuned(() => tuned(() => undefined))).rejects.toThrow("another call is under way on this device");
+    let second: Promise<unknown> | undefined;
+    const progressCallback = (): void => void (second = tune(() => undefined, { device }).catch(String));
+    await withProduct((x, w) => tuned(() => gpu.take(matmul(x, w)), { progressCallback }));
+    expect(await second).toMatch("another call is under way on this device");
     await expect(gpu.pretending({ plainKernels: true }, () => tuned(() => undefined))).rejects.toThrow("plainKernels");
-    expect(device.tunings.onProblem).toBeNull();
+    expect([device.tunings.onProblem, device.tunings.measuring]).toEqual([null, false]);
   });
 
   test("is shared by the devices of an adapter, and kept where there is a place", async () => {

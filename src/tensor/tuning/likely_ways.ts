@@ -38,8 +38,9 @@ function conv2dWays(device: Device, problem: Conv2dProblem): Way[] {
   const size = BYTES[dtype];
   const format = formatOf(dtype, device, "conv2d");
   const weights = { shape: w, bytes: product(w) * size, device };
-  const operands = { n: cout, format, xBytes: product(x) * size, wBytes: weights.bytes };
   const m = batch * product(out);
+  const xBytes = size * Math.max(product(x), ...shortcut.map((channels) => m * channels));
+  const operands = { n: cout, format, xBytes, wBytes: weights.bytes };
   const others = shortcut.reduce((sum, channels) => sum + channels, 0);
   const k = kernelHeight * kernelWidth * cin + others;
   const run = commonDivisor(cin, ...shortcut);

@@ -3,12 +3,12 @@ import type { Device } from "../device.js";
 import { Plan } from "../plan.js";
 import type { Tensor } from "../tensor.js";
 import { likelyWays } from "./likely_ways.js";
-import { flopsOf, labelOf, type Problem, type Way } from "./problem.js";
+import { flopsOf, type Problem, type Way } from "./problem.js";
 import { Trial } from "./trial.js";
 
 /** What became of a problem. */
 export interface RaceResult {
-  /** Milliseconds by the rules' way (infinity where that is wrong on this adapter), and by the fastest. */
+  /** Milliseconds by the rules' way (infinity where that is wrong on this adapter), and by the fastest (where none is right). */
   ruleMs: number;
   ms: number;
   /** The fastest; null where it is the rules' own, or not faster by more than the noise. */
@@ -41,31 +41,50 @@ interface Runner {
   samples: number[];
 }
 
-/** @throws the signal's reason, DeviceLostError; Error where no way is right */
+const isOfRules = ({ way }: { way: Way }): boolean => Object.keys(way).length === 0;
+
+/**
+ * What fails here ends this race alone: there may be no memory left for another copy of a problem's operands.
+ * @throws the signal's reason, DeviceLostError
+ */
 export async function race(device: Device, problem: Problem, signal?: AbortSignal): Promise<RaceResult> {
-  const trial = new Trial(device, problem);
+  const refused: RaceResult["refused"] = [];
+  let trial: Trial | undefined;
   try {
-    const { right, refused } = await examine(device, problem, trial, signal);
-    if (right.length === 0) throw new Error(`tune: no kernel is right for ${labelOf(problem)}: ${refused[0].why}`);
-    return { ...(await run(device, trial, right, signal)), tried: right.length, refused };
+    trial = new Trial(device, problem);
+    const right = await examine(device, problem, trial, refused, signal);
+    if (right.length === 0) throw new Error("no way is right");
+    const result = await run(device, trial, right, refused, signal);
+    return { ...result, tried: right.filter((way) => refused.every((each) => each.way !== way)).length, refused };
+  } catch (error) {
+    signal?.throwIfAborted();
+    const why = reasonOf(device, error);
+    if (!refused.some(isOfRules)) refused.unshift({ way: {}, why });
+    return { ruleMs: Infinity, ms: Infinity, way: null, tried: 0, refused };
   } finally {
-    trial.dispose();
+    trial?.dispose();
     device.trim();
   }
 }
 
-/** The ways whose numbers are right; that of the rules, `{}`, is the first of all. */
+/** Why something failed. @throws the error itself if the device is lost: nothing else will work */
+function reasonOf(device: Device, error: unknown): string {
+  if (device.isLost) throw error;
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The ways whose numbers are right; that of the rules, `{}`, is the first of all. The others go to `refused`. */
 async function examine(
   device: Device,
   problem: Problem,
   trial: Trial,
+  refused: RaceResult["refused"],
   signal: AbortSignal | undefined,
-): Promise<{ right: Way[]; refused: RaceResult["refused"] }> {
+): Promise<Way[]> {
   const tolerance = TOLERANCE[problem.dtype as keyof typeof TOLERANCE];
   const most = PLAIN_FLOPS[device.isSoftware ? "software" : "hardware"];
   const wanted = await numbersOf(flopsOf(problem) > most ? trial.run({}) : trial.runPlain());
   const right: Way[] = [];
-  const refused: RaceResult["refused"] = [];
   for (const way of [{}, ...likelyWays(device, problem)]) {
     signal?.throwIfAborted();
     try {
@@ -73,12 +92,11 @@ async function examine(
       if (why === null) right.push(way);
       else refused.push({ way, why });
     } catch (error) {
-      if (device.isLost) throw error;
-      refused.push({ way, why: error instanceof Error ? error.message : String(error) });
+      refused.push({ way, why: reasonOf(device, error) });
     }
     device.trim();
   }
-  return { right, refused };
+  return right;
 }
 
 async function numbersOf(y: Tensor): Promise<Float32Array> {
@@ -102,28 +120,35 @@ export function difference(got: Float32Array, wanted: Float32Array, tolerance: n
   return `its result is off by ${worst.toExponential(1)}, of numbers up to ${scale.toExponential(1)}`;
 }
 
-/** Times ways in turns, so that what slows the machine down slows down all of them. */
+/** Times ways in turns, so that what slows the machine down slows down all of them. Those that fail in it go to `refused`. */
 async function run(
   device: Device,
   trial: Trial,
   ways: readonly Way[],
+  refused: RaceResult["refused"],
   signal: AbortSignal | undefined,
 ): Promise<Pick<RaceResult, "ruleMs" | "ms" | "way">> {
   const runs = await enoughRuns(device, trial, ways[0]);
   if (!device.isSoftware)
     for (const end = performance.now() + WARM_UP; performance.now() < end;) await measure(device, trial, ways[0], runs);
-  const all = ways.map((way): Runner => ({ way, samples: [] }));
-  const ofRules = all.find(({ way }) => Object.keys(way).length === 0);
-  let left = all;
+  let left = ways.map((way): Runner => ({ way, samples: [] }));
   for (let round = 0; round < (runs.replay ? ROUNDS : LONG_ROUNDS); round++) {
-    for (const { way, samples } of left) {
+    const timed: Runner[] = [];
+    for (const each of left) {
       signal?.throwIfAborted();
-      samples.push(await measure(device, trial, way, runs));
+      try {
+        each.samples.push(await measure(device, trial, each.way, runs));
+        timed.push(each);
+      } catch (error) {
+        refused.push({ way: each.way, why: reasonOf(device, error) });
+      }
     }
-    const first = Math.min(...all.map(({ samples }) => samples[0]));
-    left = left.filter((each) => each === ofRules || each.samples[0] < HOPELESS * first);
+    const first = Math.min(...timed.map(({ samples }) => samples[0]));
+    left = timed.filter((each) => isOfRules(each) || each.samples[0] < HOPELESS * first);
     if (left.length === 1) break;
   }
+  if (left.length === 0) throw new Error("no way can be timed");
+  const ofRules = left.find(isOfRules);
   const best = left.reduce((a, b) => (timeOf(b) < timeOf(a) ? b : a));
   const ruleMs = ofRules ? timeOf(ofRules) : Infinity;
   const wins = best !== ofRules && timeOf(best) < GAIN * ruleMs;
@@ -159,10 +184,14 @@ async function enoughRuns(device: Device, trial: Trial, way: Way): Promise<Runs>
 }
 
 /** Milliseconds of one run, recorded and replayed as a step of a model is. */
-async function measure(device: Device, trial: Trial, way: Way, { plans, each, replay }: Runs): Promise<number> {
+export async function measure(device: Device, trial: Trial, way: Way, { plans, each, replay }: Runs): Promise<number> {
   const { inputs } = trial;
   const work = (...copies: Tensor[]): Tensor => {
-    for (let i = 1; i < each; i++) trial.run(way, copies).dispose();
+    for (let i = 1; i < each; i++) {
+      trial.run(way, copies).dispose();
+      // As new ones, as in a model: those that a kernel reads through textures are copied there for each run.
+      for (const { block } of copies) device.queue.faults.wrote(block);
+    }
     return trial.run(way, copies);
   };
   const plan = new Plan(device, inputs, work, { label: "tune" });

@@ -13,7 +13,7 @@ interface Kept {
   ways: [key: string, way: object][];
 }
 
-/** What tells adapters apart: name, features and limits, and in a browser its version. */
+/** What tells adapters apart: name and features, and in a browser its version. A way beyond a device's limits is none of its own. */
 export type AdapterLike = Pick<Device, "features"> & { adapterInfo: GPUAdapterInfo };
 
 export function adapterKey({ adapterInfo, features }: AdapterLike): string {

@@ -24,8 +24,13 @@ export class Trial {
     private readonly device: Device,
     private readonly problem: Problem,
   ) {
-    this.inputs = this.#shapes().map((shape) => this.#tensor(shape));
-    this.#run = this.#prepare();
+    try {
+      this.inputs = this.#shapes().map((shape) => this.#tensor(shape));
+      this.#run = this.#prepare();
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
   }
 
   /** Records the work in one way; of none (`{}`), as the rules say, whatever was kept before. */

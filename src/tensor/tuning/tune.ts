@@ -24,14 +24,14 @@ export interface TunedOp {
   op: string;
   /** How often the work computes it. */
   calls: number;
-  /** Milliseconds as the rules have it, and as it is now. */
+  /** Milliseconds as the rules have it, and as it is now. Infinity: that is wrong on this adapter, or could not be measured. */
   ruleMs: number;
   ms: number;
   /** How it is computed now; "by rule" where nothing was faster by 3 % or more. */
   way: string;
   /** Ways that were timed. */
   tried: number;
-  /** Ways that gave wrong numbers or did not run on this adapter, and why. */
+  /** Ways that gave wrong numbers or did not run on this adapter, and why; "by rule" where there was no memory to measure any. */
   refused: { way: string; why: string }[];
   /** Place of the op in all, from 1 on. */
   done: number;
@@ -43,9 +43,9 @@ export interface TunedOp {
  * reference kernel's (where that takes seconds, with those of the rules' kernel) before it is timed, and the fastest is taken from then
  * on by all devices of this adapter. Nothing is measured unless this is called. While it runs the device should do nothing else.
  *
- * Tiles sum up in different orders: pictures change within the tolerance of float32 sums.
- * @param work a call of a pipeline or a model, at the sizes that are wanted
- * @throws what `work` throws; the signal's reason
+ * Tiles sum up in different orders: pictures change within the tolerance of float32 sums, in float16 by Winograd's roundings to halves, too.
+ * @param work a call of a pipeline or a model, at the sizes that are wanted; tensors that it makes are its own to dispose
+ * @throws what `work` throws; the signal's reason; DeviceLostError
  * @example
  * await tune(() => pipeline("a red circle", { numInferenceSteps: 1 }));
  */
@@ -53,10 +53,13 @@ export async function tune(work: () => unknown, options: TuneOptions = {}): Prom
   const { device = defaultDevice(), seconds = Infinity, signal, progressCallback, store = true } = options;
   if (!(seconds >= 0)) throw new RangeError(`tune: seconds must be a number of at least 0, got ${seconds}`);
   const { tunings } = device;
-  const problems = (await problemsOf(device, work)).filter(({ problem }) => likelyWays(device, problem).length > 0);
-  const end = performance.now() + 1000 * seconds;
+  if (tunings.measuring) throw new Error("tune: another call is under way on this device");
+  signal?.throwIfAborted();
   const rows: TunedOp[] = [];
+  tunings.measuring = true;
   try {
+    const problems = (await problemsOf(device, work)).filter(({ problem }) => likelyWays(device, problem).length > 0);
+    const end = performance.now() + 1000 * seconds;
     for (const { problem, calls } of problems) {
       signal?.throwIfAborted();
       if (performance.now() >= end) break;
@@ -73,6 +76,7 @@ export async function tune(work: () => unknown, options: TuneOptions = {}): Prom
       progressCallback?.(row);
     }
   } finally {
+    tunings.measuring = false;
     if (store && rows.length > 0) await storeTunings(device);
   }
   return rows;
@@ -90,9 +94,9 @@ interface Met {
 }
 
 /** What the work computes, the most work first. */
-async function problemsOf({ tunings, plainKernels }: Device, work: () => unknown): Promise<Met[]> {
-  if (tunings.onProblem) throw new Error("tune: another call is under way on this device");
-  if (plainKernels) throw new Error("tune: the device has plainKernels on, which leaves no choice");
+async function problemsOf(device: Device, work: () => unknown): Promise<Met[]> {
+  const { tunings } = device;
+  if (device.plainKernels) throw new Error("tune: the device has plainKernels on, which leaves no choice");
   const met = new Map<string, Met>();
   tunings.onProblem = (problem) => {
     const known = met.get(keyOf(problem));
@@ -108,6 +112,8 @@ async function problemsOf({ tunings, plainKernels }: Device, work: () => unknown
     throw new Error(
       "tune: the work ran no matmul, convolution or attention on this device; give its own as { device }",
     );
+  // What it has left recorded is done before a way can fail, and take that with it.
+  await device.synchronize();
   const cost = ({ problem, calls }: Met): number => calls * flopsOf(problem);
   return [...met.values()].sort((a, b) => cost(b) - cost(a));
 }

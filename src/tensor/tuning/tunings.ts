@@ -9,6 +9,8 @@ export type KeptWays = Map<string, Way>;
 export class Tunings {
   /** Told of every problem that an op meets. */
   onProblem: ((problem: Problem) => void) | null = null;
+  /** Whether ways are being measured, which two calls at once would do wrong. */
+  measuring = false;
   /** While it is set, the rules decide. */
   ignored = false;
   /** Of kept ways, those that this device can go. */
