@@ -298,6 +298,7 @@ describe("tune", () => {
     const other = await requestDevice();
     try {
       device.tunings.kept.set(keyOf(PRODUCT), await otherWay(device));
+      device.tunings.measured.add(keyOf(PRODUCT));
       expect(other.tunings).not.toBe(device.tunings);
       expect(other.tunings.kept).toBe(device.tunings.kept);
       const where = await storeTunings(device);

@@ -46,10 +46,26 @@ export async function readWays(key: string): Promise<KeptWays> {
   }
 }
 
-/** Keeps the tunings of a device for the next one of its adapter. @returns where; null where there is no place */
+/**
+ * Keeps what was measured on a device for the next one of its adapter, beside what others keep there meanwhile: another process, another
+ * page.
+ * @returns where; null where there is no place
+ */
 export async function storeTunings(device: AdapterLike & { tunings: Tunings }): Promise<string | null> {
+  const { kept, measured } = device.tunings;
+  const ways = await readWays(adapterKey(device));
+  for (const key of measured) {
+    const way = kept.get(key);
+    if (way) ways.set(key, way);
+    else ways.delete(key);
+  }
+  return writeWays(device, ways);
+}
+
+/** Replaces what is stored for an adapter. @returns as `storeTunings` */
+export async function writeWays(device: AdapterLike, ways: KeptWays): Promise<string | null> {
   const key = adapterKey(device);
-  const kept: Kept = { format: FORMAT, adapter: key, ways: [...device.tunings.kept] };
+  const kept: Kept = { format: FORMAT, adapter: key, ways: [...ways] };
   try {
     return await (await place()).write(key, `${JSON.stringify(kept, null, 1)}\n`);
   } catch (error) {

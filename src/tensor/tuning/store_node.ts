@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 
@@ -27,9 +27,13 @@ export async function write(key: string, text: string): Promise<string | null> {
   const file = fileOf(key);
   if (file === null) return null;
   await mkdir(path.dirname(file), { recursive: true });
-  // Whole or not at all: another process may read it now.
-  const temporary = `${file}.${process.pid}`;
-  await writeFile(temporary, text);
-  await rename(temporary, file);
+  // Whole or not at all: another process may read it now, or write it.
+  const temporary = `${file}.${randomUUID()}`;
+  try {
+    await writeFile(temporary, text);
+    await rename(temporary, file);
+  } finally {
+    await rm(temporary, { force: true });
+  }
   return file;
 }

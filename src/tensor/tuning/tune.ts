@@ -3,7 +3,7 @@ import { defaultDevice, type Device } from "../device.js";
 import { likelyWays } from "./likely_ways.js";
 import { flopsOf, keyOf, labelOf, wayText, type Problem } from "./problem.js";
 import { race } from "./race.js";
-import { storeTunings } from "./store.js";
+import { storeTunings, writeWays } from "./store.js";
 
 export interface TuneOptions {
   /** The device of the work; defaults to the default device. */
@@ -65,8 +65,10 @@ export async function tune(work: () => unknown, options: TuneOptions = {}): Prom
       if (performance.now() >= end) break;
       const result = await race(device, problem, signal);
       const { way } = result;
-      if (way) tunings.kept.set(keyOf(problem), way);
-      else tunings.kept.delete(keyOf(problem));
+      const key = keyOf(problem);
+      tunings.measured.add(key);
+      if (way) tunings.kept.set(key, way);
+      else tunings.kept.delete(key);
       const row = {
         ...{ ...result, op: labelOf(problem), calls, way: wayText(way ?? {}) },
         refused: result.refused.map((each) => ({ ...each, way: wayText(each.way) })),
@@ -85,7 +87,8 @@ export async function tune(work: () => unknown, options: TuneOptions = {}): Prom
 /** Lets rules choose all kernels of a device's adapter again, and removes what is stored for it. */
 export async function forgetTunings(device: Device = defaultDevice()): Promise<void> {
   device.tunings.kept.clear();
-  await storeTunings(device);
+  device.tunings.measured.clear();
+  await writeWays(device, new Map());
 }
 
 interface Met {

@@ -13,6 +13,8 @@ export class Tunings {
   measuring = false;
   /** While it is set, the rules decide. */
   ignored = false;
+  /** Keys of what was measured here, also where no way is kept for it. */
+  readonly measured = new Set<string>();
   /** Of kept ways, those that this device can go. */
   #known = new Map<string, { kept: Way; way: Way | undefined }>();
 
