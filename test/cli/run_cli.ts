@@ -17,8 +17,9 @@ export interface RunOptions {
   env?: Record<string, string>;
   /** Send Ctrl-C so many milliseconds after the start. */
   interruptAfter?: number;
-  /** Send it when this resolves. */
+  /** Send it when this resolves, or once this is on stdout. */
   interruptWhen?: Promise<unknown>;
+  interruptAt?: RegExp;
   /** Another built command than that of this clone, and another working directory. */
   main?: string;
   cwd?: string;
@@ -27,7 +28,7 @@ export interface RunOptions {
 /** @throws Error if the package is not built */
 export async function runCLI(
   args: readonly string[],
-  { env, interruptAfter, interruptWhen, main = MAIN, cwd }: RunOptions = {},
+  { env, interruptAfter, interruptWhen, interruptAt, main = MAIN, cwd }: RunOptions = {},
 ): Promise<Outcome> {
   if (!existsSync(main)) throw new Error(`${main} is missing: run \`npm run build\` first (\`npm test\` does)`);
   const child = spawn(process.execPath, [main, ...args], {
@@ -38,7 +39,13 @@ export async function runCLI(
   const timer = interruptAfter === undefined ? undefined : setTimeout(() => child.kill("SIGINT"), interruptAfter);
   void interruptWhen?.then(() => child.kill("SIGINT"));
   let [stdout, stderr] = ["", ""];
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  let waits = interruptAt !== undefined;
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+    if (!waits || !interruptAt!.test(stdout)) return;
+    waits = false;
+    child.kill("SIGINT");
+  });
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   const code = await new Promise<number | null>((resolve, reject) => child.on("error", reject).on("close", resolve));
   clearTimeout(timer);

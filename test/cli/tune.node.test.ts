@@ -47,10 +47,14 @@ describe("webgpu-diffusers tune", () => {
   test("Ctrl-C ends it; what was found is kept", async () => {
     const { code, stdout, stderr } = await runCLI(["tune"], {
       env: { WEBGPU_DIFFUSERS_TUNINGS: folder },
-      interruptAfter: 5000,
+      interruptAt: /^2\//m,
     });
     expect([code, stderr]).toEqual([130, expect.stringContaining("interrupted")]);
-    if (stdout !== "") expect(stdout).toMatch(/kept in .*\.json$/m);
+    const [, faster, all] = /^(\d+) of (\d+) ops are faster/m.exec(stdout)!;
+    expect(Number(all)).toBeGreaterThanOrEqual(2);
+    expect(stdout).toMatch(/kept in .*\.json$/m);
+    expect(await tunedOps()).toBe(faster === "0" ? "none" : faster);
+    expect((await run("tune", "--forget")).code).toBe(0);
   });
 
   const wrong: [args: string[], message: RegExp][] = [

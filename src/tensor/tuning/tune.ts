@@ -22,7 +22,7 @@ export interface TuneOptions {
 export interface TunedOp {
   /** Its sizes, e.g. "conv2d 3x3 2x64x64x320 to 320 float16". */
   op: string;
-  /** How often the work computes it. */
+  /** How often the work computes it; a pipeline's steps, of which one is recorded, count as one. */
   calls: number;
   /** Milliseconds as the rules have it, and as it is now. Infinity: that is wrong on this adapter, or could not be measured. */
   ruleMs: number;
