@@ -9,7 +9,8 @@ import { difference, measure } from "../../src/tensor/tuning/race.js";
 import { adapterKey, readWays, storeTunings } from "../../src/tensor/tuning/store.js";
 import { Trial } from "../../src/tensor/tuning/trial.js";
 import { forgetTunings, tune, type TunedOp, type TuneOptions } from "../../src/tensor/tuning/tune.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
+import { DeviceLostError } from "../../src/tensor/errors.js";
+import { Tensor } from "../../src/tensor/tensor.js";
 import { Random } from "../cases/data.js";
 import * as gpu from "../support/gpu.js";
 import { ATTENTION, CONV2D, DOUBLED, expectRight, FINISH, MATMUL, NOTHING, TOLERANCE } from "../support/tuning.js";
@@ -280,6 +281,24 @@ describe("tune", () => {
       await expect(tuned(() => (begun = true), { signal: controller.signal })).rejects.toBe(abort);
       expect(begun).toBe(false);
     });
+  });
+
+  test("ends with the device, and what was found until then is kept", async () => {
+    const device = await requestDevice();
+    const [x, w] = [new Float32Array(64 * 96).fill(1), new Float32Array(96 * 64).fill(1)];
+    const [a, b] = [Tensor.from(x, [64, 96], { device }), Tensor.from(w, [96, 64], { device })];
+    const work = async (): Promise<void> => {
+      for (const y of [matmul(a, b), matmul(b, a)]) await gpu.take(y);
+    };
+    const rows: TunedOp[] = [];
+    const progressCallback = (row: TunedOp): void => {
+      rows.push(row);
+      setTimeout(() => device.destroy(), 10);
+    };
+    await expect(tuned(work, { device, progressCallback })).rejects.toThrow(DeviceLostError);
+    expect(rows).toHaveLength(1);
+    expect(device.tunings.kept.size).toBe(rows[0].way === "by rule" ? 0 : 1);
+    expect([device.tunings.measuring, device.queue.recording]).toEqual([false, null]);
   });
 
   test("says what is wrong", async () => {
