@@ -31,13 +31,7 @@ async function run(asked: Asked): Promise<void> {
   if (!gpu) throw new Error("this browser has no WebGPU, or not on this page: it must be https:// or http://localhost");
   let info: RunInfo | undefined;
   await runSuite({
-    ...{
-      quick: asked.quick,
-      tune: asked.tune,
-      filter: asked.filter,
-      dtypes: dtypesOf(asked),
-      signal: controller.signal,
-    },
+    ...{ ...asked, dtypes: dtypesOf(asked), signal: controller.signal },
     model: new URL("../models/shapes/", location.href).href,
     adapter: () => anAdapter(gpu),
     begin(timer) {

@@ -3,6 +3,7 @@ import type { Kernel } from "../../kernels/wgsl.js";
 import { adapterKind, SUBGROUP_MATRIX, type ProductUnits } from "./adapter_kind.js";
 import { CommandQueue } from "./command_queue.js";
 import { DeviceLostError, NoAdapterError } from "./errors.js";
+import { inNode } from "./environment.js";
 import { Memory, type Block, type MemoryUse } from "./memory.js";
 import { packParams, type Binding, type BufferRange } from "./pipeline_cache.js";
 import type { DType, HalfFormat } from "./dtype.js";
@@ -78,8 +79,6 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
   current ??= device;
   return device;
 }
-
-const inNode = (): boolean => typeof process !== "undefined" && Boolean(process.versions?.node);
 
 /** Asks for an adapter; each call gives a new one of the same hardware, as an adapter makes one device only. */
 export type AdapterSource = () => Promise<GPUAdapter | null>;

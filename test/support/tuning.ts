@@ -31,7 +31,6 @@ export const CONV2D: Conv2dProblem = {
 };
 export const ATTENTION: AttentionProblem = {
   ...{ op: "attention", dtype: "float32", batch: 2, heads: 3, queries: 70, keys: 77, headSize: 40, causal: false },
-  finish: NOTHING,
 };
 
 export const DOUBLED: Conv2dProblem = { ...CONV2D, upsample: true, out: [18, 20], finish: { ...NOTHING, shift: true } };

@@ -47,8 +47,9 @@ export function attention(q: Operand, k: Operand, v: Operand, options: Attention
     (options.by ?? options.flashTile ?? options.tile)
       ? options
       : device.tunings.wayOf(device, () => ({
-          ...{ op: "attention", dtype: operands.tensors[0].dtype, batch, heads, queries, keys, headSize, causal },
-          finish: NOTHING,
+          op: "attention",
+          dtype: operands.tensors[0].dtype,
+          ...{ batch, heads, queries, keys, headSize, causal },
         }));
   const by = way?.by ?? (device.plainKernels || !aligned ? "plain" : canFlash(device, headSize) ? "flash" : "scores");
   const shape = { batch, queries, keys, headSize, heads, causal, scale };
@@ -56,8 +57,6 @@ export function attention(q: Operand, k: Operand, v: Operand, options: Attention
   if (by === "scores") return attentionByScores(operands, shape, way?.tile);
   return plainAttention(operands, shape);
 }
-
-const NOTHING = { bias: false, residual: false, shift: false, activation: "none" } as const;
 
 function plainAttention(
   { device, format, tensors, places }: AttentionOperands,

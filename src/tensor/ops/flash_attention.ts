@@ -119,31 +119,23 @@ const MATRIX_TILES: readonly FlashMatrixTile[] = [
 const FEW_KEYS = 128;
 const FEW_KEYS_TILES = [4, 2, 1].map((subgroups): FlashMatrixTile => ({ subgroups, blocks: 1, keys: 16 }));
 
-/** What a device can hold in its workgroups, from the tile with most arithmetic per load on: of matrices, where it has them, and of lanes. */
-function fittingTiles(
-  { limits, productUnits: { matrix, lanes } }: Capable,
+/** What a device can hold in its workgroups, from the tile with most arithmetic per load on: first of matrices, where it has them. */
+function* fittingTiles(
+  { limits, productUnits }: Capable,
   format: Format,
-  { keys, headSize }: Pick<Slots, "keys" | "headSize">,
-): Record<"matrices" | "byLanes", readonly { tile: FlashTile | FlashMatrixTile; queries: number }[]> {
+  { keys, headSize }: Slots,
+): Generator<{ tile: FlashTile | FlashMatrixTile; queries: number }[]> {
   const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: most } = limits;
   type Sizes = Record<"bytes" | "threads" | "queries", number>;
-  const fitting = <T>(tiles: readonly T[], sizes: (tile: T) => Sizes): { tile: T; queries: number }[] =>
-    tiles
-      .map((tile) => ({ tile, ...sizes(tile) }))
-      .filter(({ bytes, threads }) => bytes <= memory && threads <= most)
-      .map(({ tile, queries }) => ({ tile, queries }));
-  const takesMatrices = matrix !== null && format === "f16" && lanes % matrix.m === 0;
-  return {
-    matrices: takesMatrices
-      ? fitting(keys <= FEW_KEYS ? FEW_KEYS_TILES : MATRIX_TILES, (each) =>
-          flashMatrixSizes(matrixVariant({ productUnits: { matrix, lanes } }, headSize, each)),
-        )
-      : [],
-    byLanes: fitting(
-      TILES.map((tile) => laneTile(tile, headSize)),
-      (each) => flashSizes(each, headSize),
-    ),
-  };
+  const fitting = <T>(tiles: readonly T[], sizes: (tile: T) => Sizes): ({ tile: T } & Sizes)[] =>
+    tiles.map((tile) => ({ tile, ...sizes(tile) })).filter(({ bytes, threads }) => bytes <= memory && threads <= most);
+  const { matrix, lanes } = productUnits;
+  if (matrix && format === "f16" && lanes % matrix.m === 0) {
+    const tiles = keys <= FEW_KEYS ? FEW_KEYS_TILES : MATRIX_TILES;
+    yield fitting(tiles, (each) => flashMatrixSizes(matrixVariant({ productUnits }, headSize, each)));
+  }
+  const tiles = TILES.map((tile) => laneTile(tile, headSize));
+  yield fitting(tiles, (each) => flashSizes(each, headSize));
 }
 
 function laneTile({ threads, ...sizes }: LaneTile, headSize: number): FlashTile {
@@ -156,8 +148,7 @@ function laneTile({ threads, ...sizes }: LaneTile, headSize: number): FlashTile 
 /** The first tile that fits into the device's workgroup memory and keeps it busy, or else the last that fits. */
 export function flashTile(device: Capable, format: Format, shape: Slots): FlashTile | FlashMatrixTile {
   const { queries, headSize, slots } = shape;
-  const { matrices, byLanes } = fittingTiles(device, format, shape);
-  for (const tiles of [matrices, byLanes]) {
+  for (const tiles of fittingTiles(device, format, shape)) {
     const chosen = tiles.find((each) => slots * Math.ceil(queries / each.queries) >= BUSY) ?? tiles.at(-1);
     if (chosen) return chosen.tile;
   }
@@ -167,10 +158,7 @@ export function flashTile(device: Capable, format: Format, shape: Slots): FlashT
 /** Tiles among which the fastest on this very device should be; none where it has no flash kernel for the head. */
 export function likelyFlashTiles(device: Device, format: Format, shape: Slots): AnyFlashTile[] {
   if (!canFlash(device, shape.headSize)) return [];
-  if (!device.isSoftware) {
-    const { matrices, byLanes } = fittingTiles(device, format, shape);
-    return [...matrices, ...byLanes].map(({ tile }) => tile);
-  }
+  if (!device.isSoftware) return [...fittingTiles(device, format, shape)].flat().map(({ tile }) => tile);
   const most = Math.ceil(shape.queries / device.streamLanes);
   return [2, 4, 6]
     .flatMap((rows) => [1, 2].map((keys) => ({ lanes: device.streamLanes, rows, keys })))

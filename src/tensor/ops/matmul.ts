@@ -53,8 +53,9 @@ export function matmul(
   const way = options.tile
     ? options
     : device.tunings.wayOf(device, () => ({
-        ...{ op: "matmul", dtype: x.dtype, m, n, k, gated },
-        finish: { ...finish, shift: false },
+        op: "matmul",
+        dtype: x.dtype,
+        ...{ m, n, k, gated, finish },
       }));
   const { tile, slices: wanted = 1 } = way?.tile
     ? { tile: way.tile, slices: way.slices }

@@ -15,21 +15,19 @@ export interface Finish {
   activation: Activation;
 }
 
-interface Common {
-  dtype: DType;
-  finish: Finish;
-}
-
-export interface MatmulProblem extends Common {
+export interface MatmulProblem {
   op: "matmul";
+  dtype: DType;
   m: number;
   n: number;
   k: number;
   gated: Gate;
+  finish: Omit<Finish, "shift">;
 }
 
-export interface Conv2dProblem extends Common {
+export interface Conv2dProblem {
   op: "conv2d";
+  dtype: DType;
   /** [batch, height, width, cin] */
   x: readonly number[];
   /** [kernelHeight, kernelWidth, cin, cout] */
@@ -41,10 +39,12 @@ export interface Conv2dProblem extends Common {
   upsample: boolean;
   /** Channels of the shortcut's sources. */
   shortcut: readonly number[];
+  finish: Finish;
 }
 
-export interface AttentionProblem extends Common {
+export interface AttentionProblem {
   op: "attention";
+  dtype: DType;
   batch: number;
   heads: number;
   queries: number;
@@ -66,7 +66,10 @@ export interface Way {
 }
 
 /** The same for two calls of which the same way is the fastest. */
-export const keyOf = ({ finish: _, ...problem }: Problem): string => JSON.stringify(Object.values(problem));
+export function keyOf(problem: Problem): string {
+  const { finish: _, ...rest } = { finish: undefined, ...problem };
+  return JSON.stringify(Object.values(rest));
+}
 
 /** Floating-point operations, about. */
 export function flopsOf(problem: Problem): number {

@@ -1,6 +1,7 @@
 /** Where tunings are kept between processes and pages: a file of the user's cache in Node, the Cache API in browsers. */
 import { adapterName } from "../adapter_kind.js";
 import type { Device } from "../device.js";
+import { inNode } from "../environment.js";
 import type { KeptWays, Tunings } from "./tunings.js";
 
 /** Changes when what is kept means something else. */
@@ -93,7 +94,7 @@ function ownCaches(): CacheStorage | undefined {
 }
 
 async function place(): Promise<TuningsPlace> {
-  if (typeof process !== "undefined" && process.versions?.node) return import("./store_node.js");
+  if (inNode()) return import("./store_node.js");
   const caches = ownCaches();
   if (!caches) return { read: () => Promise.resolve(null), write: () => Promise.resolve(null) };
   const address = (key: string): string => `https://${CACHE}.invalid/${encodeURIComponent(key)}`;

@@ -5,6 +5,7 @@ import { attention } from "../ops/attention.js";
 import { conv2d } from "../ops/conv2d.js";
 import { matmul } from "../ops/matmul.js";
 import { PLAIN } from "../ops/tiling.js";
+import { PRNGKey, uniform } from "../random_jax.js";
 import { Tensor } from "../tensor.js";
 import type { AttentionProblem, Conv2dProblem, MatmulProblem, Problem, Way } from "./problem.js";
 
@@ -123,11 +124,7 @@ export class Trial {
 
 /** Uniform numbers up to `scale`, of either sign. */
 function numbers(bytes: number, dtype: DType, { seed, scale }: { seed: number; scale: number }): ArrayBufferView {
-  let state = seed;
-  const some = Float32Array.from({ length: PERIOD }, () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0; // Numerical Recipes' generator; its high bits are good
-    return (scale * state) / 2 ** 31;
-  });
+  const some = uniform(PRNGKey(seed), [PERIOD]).map((value) => scale * (2 * value - 1));
   const stored = dtype === "float16" ? float32ToFloat16(some) : some;
   const period = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
   const all = new Uint8Array(bytes);
