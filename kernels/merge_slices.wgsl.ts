@@ -5,7 +5,7 @@
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { overElements, STREAM_PARAMS, type StreamVariant } from "./streams.js";
-import { enable, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
+import { enable, paramsStruct, range, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 /** What is added to the sums, in the order of the bindings. */
 export const TERMS = ["bias", "other_bias", "shift", "residual"] as const;
@@ -18,6 +18,9 @@ export interface MergeSlicesVariant extends StreamVariant {
   /** Those that there are, in the order of TERMS. */
   terms: readonly Term[];
 }
+
+/** Slices whose sums are on their way at once. */
+const AHEAD = 4;
 
 /**
  * `quads` are those of y, one per thread, `columns` those of one of its rows. An image has `rows` rows; its quads of the shift lie
@@ -42,8 +45,19 @@ fn merged(first: u32) -> vec4f {
   let quad = first >> 2u;
   let column = quad % params.columns;
   let row = quad / params.columns;
-  var sum = load4_sums(quad);
-  for (var slice = 1u; slice < params.slices; slice++) { sum += load4_sums(slice * params.quads + quad); }
+  var sum = vec4f();
+  var at = quad;
+  var slice = 0u;
+  for (; slice + ${AHEAD}u <= params.slices; slice += ${AHEAD}u) {
+${range(AHEAD)
+  .map((i) => `    let next${i} = load4_sums(at + ${i}u * params.quads);`)
+  .join("\n")}
+${range(AHEAD)
+  .map((i) => `    sum += next${i};`)
+  .join("\n")}
+    at += ${AHEAD}u * params.quads;
+  }
+  for (; slice < params.slices; slice++) { sum += load4_sums(at); at += params.quads; }
 ${terms.map((term) => `  sum += load4_${term}(${at[term]});`).join("\n")}
   return ${activate(activation, "sum")};
 }

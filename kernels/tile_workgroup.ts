@@ -14,9 +14,17 @@ const sharingOf = ({ tileM, tileN4, across, down, step, buffers }: Sizes): Shari
   ...{ padding: { left: 1, right: 0 }, type: "vec4f", buffers },
 });
 
-/** Threads of a GPU's subgroup, and how many of them lie side by side: 8 x 4 read the fewest different quads. */
+/**
+ * Threads of a GPU's subgroup, and how many of them lie side by side: 8 x 4 read the fewest different quads. NVIDIA's workgroup memory
+ * gives quads to half of a subgroup at once where threads i and i ^ 1, or i and i ^ 2, ask for the same one, else to a quarter.
+ * So the lowest bit of a thread's index tells columns apart and the next one rows: both operands are read in half of the time.
+ */
 const SUBGROUP = 32;
 const LINE = 8;
+const LANE = {
+  x: "(lane & 1u) + (lane >> 2u) % 4u * 2u",
+  y: "(lane >> 1u) % 2u + lane / 16u * 2u",
+};
 
 /** Threads of a workgroup, and bytes of its memory. */
 export const workgroupSizes = (tile: Sizes): { threads: number; bytes: number } => {
@@ -30,8 +38,9 @@ function placeOf(across: number, down: number): string {
     return `  let x = local % ${across}u;
   let y = local / ${across}u;`;
   return `  let subgroup = local / ${SUBGROUP}u;
-  let x = local % ${LINE}u + subgroup % ${across / LINE}u * ${LINE}u;
-  let y = local % ${SUBGROUP}u / ${LINE}u + subgroup / ${across / LINE}u * ${SUBGROUP / LINE}u;`;
+  let lane = local % ${SUBGROUP}u;
+  let x = ${LANE.x} + subgroup % ${across / LINE}u * ${LINE}u;
+  let y = ${LANE.y} + subgroup / ${across / LINE}u * ${SUBGROUP / LINE}u;`;
 }
 
 export function workgroupEntry(tile: TileVariant & { fma: boolean }, n4: string, product: Product): string {

@@ -11,6 +11,16 @@ export interface ProductUnits {
   lanes: number;
 }
 
+/** What Winograd's filtering costs beside its multiply-adds (ops/winograd.ts). */
+export interface WinogradCosts {
+  /** From how many channels on the multiply-adds that it spares cost more than its memory, in floats and in halves; Infinity: never. */
+  channels: Record<"floats" | "halves", number>;
+  /** What a place of the weights costs when they are made, in multiply-adds of so many tiles. */
+  tiles: number;
+  /** Bytes that image and sums in the basis take at once. */
+  bytes: number;
+}
+
 export interface AdapterKind {
   /** A CPU adapter, where workgroup memory and barriers cost more than they save. */
   isSoftware: boolean;
@@ -31,8 +41,7 @@ export interface AdapterKind {
   cheapTextures: boolean;
   /** Kernels are fastest with their turns unrolled in text, and compile fast enough (kernels/tile_workgroup.ts). */
   unrollsTurns: boolean;
-  /** From how many channels on the multiply-adds that Winograd's filtering spares cost more than its memory (ops/winograd.ts). */
-  winogradChannels: number;
+  winograd: WinogradCosts;
   /** Operations one dispatch may do, to stay near 100 ms; ops split along rows above it. */
   flopsBudget: number;
   productUnits: ProductUnits;
@@ -41,8 +50,16 @@ export interface AdapterKind {
 /** 5 GFLOP/s on SwiftShader, 20 on llvmpipe, 100 on the slowest GPU, 1000 on the slowest with matrix units, for 100 ms. */
 const FLOPS_BUDGET = { swiftShader: 5e8, llvmpipe: 2e9, hardware: 1e10, matrix: 1e11 };
 
-/** Measured, `npm run bench -- --filter "conv2d 3x3"`. GPUs have more multiply-adds for each byte of memory. */
-const WINOGRAD_CHANNELS = { llvmpipe: 55, swiftShader: 35 };
+/**
+ * Measured, `npm run bench -- --filter "conv2d 3x3"`. On CPU adapters one image of 8 x 8 pixels loses by it, two gain; on an H100 one of
+ * 16 x 16 does neither. GPUs have more multiply-adds for each byte of memory, of matrices most.
+ */
+const WINOGRAD = {
+  llvmpipe: { channels: { floats: 55, halves: 55 }, tiles: 24, bytes: 16 * 2 ** 20 },
+  swiftShader: { channels: { floats: 35, halves: 35 }, tiles: 24, bytes: 16 * 2 ** 20 },
+  hardware: { channels: { floats: 90, halves: 90 }, tiles: 80, bytes: 64 * 2 ** 20 },
+  matrix: { channels: { floats: 90, halves: 190 }, tiles: 80, bytes: 64 * 2 ** 20 },
+};
 
 /** Of a CPU adapter that does not tell: those of four floats in one register. */
 const SOFTWARE_LANES = 4;
@@ -64,6 +81,9 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
   const halfFormat = llvmpipe ? "bits16" : features.has("shader-f16") ? "f16" : "pack16";
   const productUnits = unitsOf(info, features, halfFormat);
   const lanes = fixedLanes(info, features);
+  // WARP and unknown ones count as SwiftShader, which they resemble most.
+  const ofHardware = productUnits.matrix ? "matrix" : "hardware";
+  const known = llvmpipe ? "llvmpipe" : isSoftware ? "swiftShader" : ofHardware;
   return {
     isSoftware,
     fusedMultiplyAdd: llvmpipe,
@@ -73,13 +93,9 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
     quadSwaps: swiftShader && lanes === 4,
     cheapTextures: swiftShader,
     unrollsTurns: !isSoftware,
-    winogradChannels: llvmpipe ? WINOGRAD_CHANNELS.llvmpipe : isSoftware ? WINOGRAD_CHANNELS.swiftShader : Infinity,
+    winograd: WINOGRAD[known],
     productUnits,
-    flopsBudget: llvmpipe
-      ? FLOPS_BUDGET.llvmpipe
-      : isSoftware
-        ? FLOPS_BUDGET.swiftShader
-        : FLOPS_BUDGET[productUnits.matrix ? "matrix" : "hardware"],
+    flopsBudget: FLOPS_BUDGET[known],
   };
 }
 

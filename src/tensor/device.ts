@@ -1,6 +1,6 @@
 /** A GPU device: its limits and features, its memory, its queue of recorded commands. `navigator.gpu` appears only here. */
 import type { Kernel } from "../../kernels/wgsl.js";
-import { adapterKind, SUBGROUP_MATRIX, type ProductUnits } from "./adapter_kind.js";
+import { adapterKind, SUBGROUP_MATRIX, type ProductUnits, type WinogradCosts } from "./adapter_kind.js";
 import { CommandQueue } from "./command_queue.js";
 import { DeviceLostError, NoAdapterError } from "./errors.js";
 import { inNode } from "./environment.js";
@@ -129,7 +129,7 @@ export class Device {
   readonly quadSwaps: boolean;
   readonly cheapTextures: boolean;
   readonly unrollsTurns: boolean;
-  readonly winogradChannels: number;
+  readonly winograd: WinogradCosts;
   readonly flopsBudget: number;
   readonly productUnits: ProductUnits;
   /** What was measured to be faster here than what suits such adapters. */
@@ -156,7 +156,7 @@ export class Device {
     this.quadSwaps = kind.quadSwaps;
     this.cheapTextures = kind.cheapTextures;
     this.unrollsTurns = kind.unrollsTurns;
-    this.winogradChannels = kind.winogradChannels;
+    this.winograd = kind.winograd;
     this.flopsBudget = kind.flopsBudget;
     this.productUnits = kind.productUnits;
     this.tunings = tunings;

@@ -78,9 +78,11 @@ export function releaseNodeGPU(): void {
  * Dawn's bounds checks cost a third of the time of every kernel on CPU adapters and up to 70 % on GPUs (gpuweb #1202).
  * All kernels here keep their indices inside by construction, and the browser runs the same ones with the checks on.
  * Subgroup matrices are among the APIs that Dawn calls unsafe, for being unfinished. It hides halves on NVIDIA's Vulkan driver,
- * for old versions' sake; every kernel's tests pass there with them (driver 580, H100).
+ * for old versions' sake; every kernel's tests pass there with them (driver 580, H100). Timestamps are rounded to 65 us against pages
+ * that spy on others; a process may know better.
  */
-const DEFAULT_FLAGS = "enable-dawn-features=disable_robustness,allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
+const DEFAULT_FLAGS =
+  "enable-dawn-features=disable_robustness,allow_unsafe_apis,vulkan_enable_f16_on_nvidia,disable-dawn-features=timestamp_quantization";
 
 const dawnFlags = (): string[] =>
   // A flag's own value may be a list: only a comma before a name ends it.

@@ -195,8 +195,8 @@ describe("matmul", () => {
       // Long products fill a GPU, others get smaller tiles or slices.
       expect(size(choose(16384, 512, 4608))).toEqual(["workgroup", 64, 128, 1]);
       expect(size(choose(8192, 320, 2880))).toEqual(["workgroup", 128, 160, 1]);
-      expect(size(choose(512, 1280, 5120))).toEqual(["workgroup", 128, 160, 8]);
-      expect(size(choose(4096, 512, 4608))).toEqual(["workgroup", 128, 64, 4]);
+      expect(size(choose(512, 1280, 5120))).toEqual(["workgroup", 64, 128, 8]);
+      expect(size(choose(4096, 512, 4608))).toEqual(["workgroup", 64, 128, 4]);
       // Few rows, an inner axis too short to cut, pairs of quads, and no whole quads.
       expect(choose(1, 1280, 1280)).toEqual({ tile: flat, slices: 10 });
       expect(choose(16, 1280, 1280)).toEqual({ tile: { tileM: 2, tileN4: 2, flat: false }, slices: 7 });
@@ -207,8 +207,9 @@ describe("matmul", () => {
         expect(choose(1, 1280, 1280)).toEqual({ tile: PLAIN, slices: 1 }),
       );
       await gpu.pretending({ limits: small }, async () => {
-        expect(size(choose(512, 1280, 5120)), "in 16 KiB").toEqual(["workgroup", 128, 64, 8]);
-        expect(size(choose(154, 768, 3072)), "in 16 KiB").toEqual(["workgroup", 64, 64, 16]);
+        expect(size(choose(512, 1280, 5120)), "in 16 KiB").toEqual(["workgroup", 64, 128, 8]);
+        expect(size(choose(154, 768, 3072)), "in 16 KiB").toEqual(["workgroup", 64, 128, 16]);
+        expect(size(choose(40, 192, 512)), "in 16 KiB").toEqual(["workgroup", 64, 64, 4]);
       });
     });
     const productUnits = { matrix: { m: 16, n: 16, k: 16 }, lanes: 32 };
@@ -216,7 +217,7 @@ describe("matmul", () => {
       expect(size(choose(16384, 512, 4608, { format: "f16" }))).toEqual(["matrix", 128, 128, 1]);
       expect(size(choose(8192, 320, 2880, { format: "f16" }))).toEqual(["matrix", 64, 160, 1]);
       expect(size(choose(512, 1280, 5120, { format: "f16" }))).toEqual(["matrix", 128, 160, 4]);
-      expect(size(choose(8192, 2560, 320))).toEqual(["workgroup", 128, 160, 1]);
+      expect(size(choose(8192, 2560, 320))).toEqual(["workgroup", 64, 128, 1]);
       expect(size(choose(8192, 320, 2880, { run: 16, format: "f16" })), "short runs").toEqual([
         "workgroup",
         128,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { WinogradCosts } from "../../src/tensor/adapter_kind.js";
 import { conv2d } from "../../src/tensor/ops/conv2d.js";
 import { PLAIN, type Tile } from "../../src/tensor/ops/tiling.js";
 import { SMALL_WORKGROUP_TILE } from "../../src/tensor/ops/tiling_hardware.js";
@@ -11,6 +12,9 @@ import { run, termsOf, tolerance } from "../support/conv2d.js";
 import * as gpu from "../support/gpu.js";
 
 const find = (name: string): Conv2dCase => winogradCases.find((item) => item.name.startsWith(name))!;
+const costs = (channels: number): WinogradCosts => ({
+  ...{ channels: { floats: channels, halves: channels }, tiles: 24, bytes: 2 ** 24 },
+});
 const sizeOf = ({ batch, outHeight, outWidth, cout }: Conv2dCase): number => batch * outHeight * outWidth * cout;
 
 /** float32 against the plain convolution, at its tolerance; float16 with image and weights as float16 holds them in the basis. */
@@ -116,8 +120,7 @@ describe("conv2d by Winograd's filtering", () => {
     }
   });
 
-  test("CPU adapters take it for large 3x3 convolutions of stride 1, nothing else does", async () => {
-    const device = await gpu.testDevice();
+  test("it is taken for large 3x3 convolutions of stride 1", async () => {
     const kernels = (
       [height, width, cin, cout]: readonly [number, number, number, number],
       options: Parameters<typeof conv2d>[3] = {},
@@ -132,9 +135,16 @@ describe("conv2d by Winograd's filtering", () => {
     const chosen = async (...args: Parameters<typeof kernels>): Promise<boolean> =>
       (await kernels(...args)).includes("winograd products");
     const large = [32, 32, 160, 160] as const;
-    expect(await chosen(large)).toBe(device.isSoftware);
-    await gpu.pretending({ winogradChannels: Infinity }, async () => expect(await chosen(large)).toBe(false));
-    await gpu.pretending({ winogradChannels: 35 }, async () => {
+    expect(await chosen(large)).toBe((await gpu.testDevice()).isSoftware);
+    const hardware = { channels: { floats: 90, halves: Infinity }, tiles: 80, bytes: 2 ** 26 };
+    await gpu.pretending({ winograd: hardware }, async () => {
+      expect(await chosen(large)).toBe(false);
+      expect(await chosen([32, 32, 320, 160])).toBe(true);
+      expect(await chosen([16, 16, 640, 640])).toBe(false);
+      expect(await chosen([16, 32, 640, 640])).toBe(true);
+    });
+    await gpu.pretending({ winograd: costs(Infinity) }, async () => expect(await chosen(large)).toBe(false));
+    await gpu.pretending({ winograd: costs(35) }, async () => {
       expect(await chosen(large)).toBe(true);
       expect(await chosen([16, 16, 160, 160], { upsample: true })).toBe(true);
       expect(await chosen(large, { stride: 2 })).toBe(false);

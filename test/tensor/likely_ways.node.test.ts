@@ -17,7 +17,7 @@ const OWN: Problem[] = [
   { ...ATTENTION, queries: 40, keys: 40, headSize: 64, causal: true },
 ];
 const ON_GPUS: [of: Problem, kinds: string[]][] = [
-  [{ ...MATMUL, k: 512 }, ["1 slice", "slices"]],
+  [{ ...MATMUL, k: 256 }, ["1 slice", "slices"]],
   [DOUBLED, ["1 slice", "phases", "slices", "winograd"]],
   [ATTENTION, ["flash", "scores"]],
 ];

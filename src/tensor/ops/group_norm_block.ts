@@ -35,11 +35,12 @@ export interface BlockPlan extends Pick<BlockVariant, "quads" | "threads" | "unr
 
 /** Numbers of a block which one workgroup normalises at once; more would leave the others of a GPU idle for too long. */
 const WHOLE = 20480;
+/** Of a workgroup, at most. */
 const THREADS = 256;
 const UNROLL = 4;
-/** Workgroups that fill a GPU, for statistics and for the stream behind it: 2 and 16 for each of an H100's 132 multiprocessors,
+/** Workgroups that fill a GPU, for statistics and for the stream behind it: 2 and 4 for each of an H100's 132 multiprocessors,
  *  where more of the first took longer to merge than they saved. */
-const FILLED = { statistics: 264, apply: 2112 };
+const FILLED = { statistics: 264, apply: 528 };
 /** More parts of a group than this take longer to merge, in every workgroup, than they save. */
 const SPLITS = 64;
 /** Spans that a block has at least, for neighbours in memory: 128 bytes. */
@@ -55,7 +56,7 @@ export function blockPlan(device: Device, call: GroupNormCall): BlockPlan | null
   const whole = wholePlan(device, call, 1);
   if (whole) return whole;
   for (const quads of options) {
-    const plan = splitPlan(call, quads);
+    const plan = splitPlan(device, call, quads);
     if (plan && fits(device, call, plan)) return plan;
   }
   return null;
@@ -78,19 +79,25 @@ function wholePlan(device: Device, call: GroupNormCall, quads: 1 | 2): BlockPlan
   return null;
 }
 
-function splitPlan(call: GroupNormCall, quads: 1 | 2): BlockPlan | null {
+function splitPlan({ limits }: Device, call: GroupNormCall, quads: 1 | 2): BlockPlan | null {
   const { batch, spatial, channels, groups } = call;
   const narrow = narrowest(call, quads);
   const width = narrow * Math.ceil(WIDTH / narrow);
-  const lines = Math.floor(THREADS / width);
-  if (lines === 0) return null;
+  // Of powers of two, no thread idles and none has a pixel more than others.
+  const most = Math.min(THREADS, limits.maxComputeInvocationsPerWorkgroup);
+  if (width > most) return null;
+  const lines = 2 ** Math.floor(Math.log2(most / width));
   const blocks = batch * Math.ceil(channels / 4 / quads / width);
   const perBlock = (width * 4 * quads) / (channels / groups);
-  const within = (wanted: number, most: number): number => Math.max(1, Math.ceil(Math.min(wanted, most)));
+  /** Runs of about as many pixels as `wanted` ones have, but of whole turns of each thread, up to `most`. */
+  const even = (wanted: number, most: number): number => {
+    const turns = Math.max(1, Math.round(spatial / lines / UNROLL / Math.max(1, wanted)));
+    return Math.max(1, Math.min(most, Math.ceil(spatial / lines / UNROLL / turns)));
+  };
   return {
-    ...{ quads, threads: THREADS, unroll: UNROLL, width },
-    splits: within(Math.min(SPLITS, Math.floor(PARTS / perBlock), FILLED.statistics / blocks), spatial / lines),
-    runs: within(FILLED.apply / blocks, spatial / lines / UNROLL),
+    ...{ quads, threads: lines * width, unroll: UNROLL, width },
+    splits: even(FILLED.statistics / blocks, Math.min(SPLITS, Math.floor(PARTS / perBlock))),
+    runs: even(FILLED.apply / blocks, Infinity),
   };
 }
 

@@ -17,26 +17,24 @@ interface Candidate {
   full: number;
   /** Numbers of the inner axis in whose time a workgroup begins and ends. */
   start?: number;
-  /** Whether it is as fast with slices. */
-  sliceable?: boolean;
 }
 
+/** Two buffers need half of the barriers; two quads of the inner axis in each keep the text of the loop short. */
 const workgroup = (tileM: number, tileN4: number, across: number, down: number): SharedTile => ({
-  ...{ by: "workgroup", tileM, tileN4, across, down, step: 4, buffers: 1 },
+  ...{ by: "workgroup", tileM, tileN4, across, down, step: 2, buffers: 2 },
 });
 
-/** 128 x 64 sums of 128 threads, 8 x 8 of each: it fits into 16 KiB, which every device has. */
-export const WORKGROUP_TILE = workgroup(8, 2, 8, 16);
+/** 64 x 128 sums of 128 threads, 8 x 8 of each: it fits into 16 KiB, which every device has. */
+export const WORKGROUP_TILE = workgroup(8, 2, 16, 8);
 
 /** 64 x 64 sums of 128 threads. */
 export const SMALL_WORKGROUP_TILE = workgroup(8, 1, 16, 8);
 
 const WORKGROUP_TILES: readonly Candidate[] = [
-  { tile: WORKGROUP_TILE, speed: 1, full: 330 },
-  { tile: workgroup(8, 2, 16, 8), speed: 1.02, full: 330, sliceable: false },
+  { tile: WORKGROUP_TILE, speed: 1, full: 350, start: 73 },
   // One of it keeps a core busy, and it divides the columns of Stable Diffusion's layers, 320 and multiples of it.
-  { tile: { ...workgroup(4, 5, 8, 32), buffers: 2 }, speed: 1.04, full: 90 },
-  { tile: SMALL_WORKGROUP_TILE, speed: 0.88, full: 560 },
+  { tile: { ...workgroup(4, 5, 8, 32), step: 4 }, speed: 0.9, full: 94, start: 74 },
+  { tile: SMALL_WORKGROUP_TILE, speed: 0.81, full: 325, start: 107 },
 ];
 
 /** @param sizes rows and columns of a subgroup, subgroups side by side and below each other, quads of the inner axis */
@@ -57,10 +55,12 @@ const matrixTiles = (units: ProductUnits): Candidate[] => [
 ];
 
 const SLICES = [1, 2, 4, 8, 16];
+/** The same for those who measure: workgroups may then fill all cores of a GPU, whose number no API tells, several times over. */
+const MORE_SLICES = [...SLICES, 3, 6, 12, 18, 24].sort((a, b) => a - b);
 /** What a slice keeps of the inner axis at least. */
 const SLICE = 128;
 /** Multiply-adds in the time that the sum of a slice takes to be written and read again, and in that of another dispatch. */
-const SLICE_COST = { workgroup: { sum: 62, dispatch: 1.5e8 }, matrix: { sum: 261, dispatch: 2.3e8 } };
+const SLICE_COST = { workgroup: { sum: 7, dispatch: 2.7e8 }, matrix: { sum: 261, dispatch: 2.3e8 } };
 /** Of fewer rows, a tile would fill little. */
 const FEW_ROWS = 32;
 
@@ -81,19 +81,20 @@ function* rankedTiles(
   device: Device,
   shape: ProductShape,
   sliceable: boolean,
-  candidates = candidatesOf(device, shape),
+  { candidates = candidatesOf(device, shape), counts = SLICES } = {},
 ): Generator<RankedTile> {
-  const { m, n, k, run = k, cut = k, gated = false } = shape;
-  for (const { tile, speed, full, start = 0, sliceable: tileSliceable = true } of candidates) {
+  const { m, n, k, run = k, cut = k, gated = false, times = 1 } = shape;
+  for (const { tile, speed, full, start = 0 } of candidates) {
     const divides = run % (4 * tile.step) === 0 && n % 32 === 0 && !(gated && tile.tileN4 % 2 !== 0);
     if (m < FEW_ROWS || !divides || !fits(device.limits, tile)) continue;
     const [height, width] = [tile.tileM * tile.down, 4 * tile.tileN4 * tile.across];
     const tiles = Math.ceil(m / height) * Math.ceil(n / width);
     const used = (m * n) / (tiles * height * width);
-    for (const slices of SLICES) {
-      if (slices > 1 && !(sliceable && tileSliceable && Math.min(k, 2 * cut) >= slices * SLICE)) break;
+    const groups = times * tiles;
+    for (const slices of counts) {
+      if (slices > 1 && !(sliceable && Math.min(k, 2 * cut) >= slices * SLICE)) break;
       const { sum, dispatch } = SLICE_COST[tile.matrix ? "matrix" : "workgroup"];
-      const busy = (1 + (full / (tiles * slices)) ** 4) ** (-1 / 4);
+      const busy = (1 + (full / (groups * slices)) ** 4) ** (-1 / 4);
       const cost = slices > 1 ? (slices * sum) / k + dispatch / (m * n * k) : 0;
       const score = speed / ((1 + (slices * start) / k) / (used * busy) + cost);
       yield { tile, slices, score };
@@ -119,20 +120,23 @@ const otherCandidates = ({ productUnits: units }: Device, { format }: ProductSha
     : [
         workgroup(4, 1, 16, 16),
         workgroup(4, 2, 8, 16),
+        workgroup(8, 2, 8, 16),
+        workgroup(8, 2, 8, 8),
         workgroup(8, 2, 16, 16),
-        { ...WORKGROUP_TILE, buffers: 2 as const },
+        { ...WORKGROUP_TILE, step: 4, buffers: 1 as const },
         { ...WORKGROUP_TILE, unrolled: false },
       ]
   ).map((tile) => ({ tile, speed: 0.95, full: 330 }));
 
 /** Tiles that are worth to be measured, and slices besides the likeliest ones of as many. */
 const MOST_TILES = 10;
-const MOST_SLICED = 3;
+const MOST_SLICED = 5;
 
 /** Tiles and slices among which the fastest on this very device should be, the likeliest first. */
 export function likelyTiles(device: Device, shape: ProductShape, sliceable: boolean): SlicedTile[] {
   const candidates = [...candidatesOf(device, shape), ...otherCandidates(device, shape)];
-  const ranked = [...rankedTiles(device, shape, sliceable, candidates)].sort((a, b) => b.score - a.score);
+  const all = rankedTiles(device, shape, sliceable, { candidates, counts: MORE_SLICES });
+  const ranked = [...all].sort((a, b) => b.score - a.score);
   const first = (each: RankedTile): boolean => ranked.find(({ tile }) => tile === each.tile) === each;
   const chosen = [
     ...ranked.filter(first).slice(0, MOST_TILES),

@@ -14,10 +14,9 @@ import { bytesOf, partsOf, weightsAt, type Places } from "./winograd_weights.js"
 const WORTH = 3e8;
 /** Multiply-adds of a tile that are saved for each place of its basis. */
 const SAVED = { all: 20 / 16, upsampled: 7 / 9 };
-/** What a place of the weights costs when they are made, in multiply-adds of so many tiles: one image of 8 x 8 pixels loses by it, two gain. */
-const TILES = 24;
-/** Bytes that the image and the sums in the basis take at once. */
-const RUN_BYTES = 16 * 2 ** 20;
+/** Bytes of an image, its result and what of both is in the basis, above which only the least that is worth it is there at once. */
+const MOST_BYTES = 96 * 2 ** 20;
+const LEAST_BYTES = 16 * 2 ** 20;
 
 /**
  * Whether a convolution to so many `pixels` is done by Winograd's filtering (kernels/winograd.ts).
@@ -42,7 +41,8 @@ export function takesWinograd(
   if (!fits || options.tile || options.phases !== undefined || 18 * pixels * cin * cout < WORTH) return false;
   // At each place a tile costs cin numbers of the image and cout sums, and all tiles together cin * cout weights.
   const channels = (cin * cout) / (cin + cout);
-  const cost = device.winogradChannels / channels + (4 * TILES) / pixels;
+  const costs = device.winograd;
+  const cost = costs.channels[w.itemSize < 4 ? "halves" : "floats"] / channels + (4 * costs.tiles) / pixels;
   return SAVED[upsample ? "upsampled" : "all"] >= cost;
 }
 
@@ -93,7 +93,8 @@ function runsOf(
   const { device } = x;
   const places = placesOf(upsample) ** 2;
   const [cin, cout] = [x.shape[3], y.shape[3]];
-  const fit = Math.floor(RUN_BYTES / places / (cin * x.itemSize + 4 * cout));
+  const bytes = Math.min(device.winograd.bytes, Math.max(LEAST_BYTES, MOST_BYTES - x.bytes - y.bytes));
+  const fit = Math.floor(bytes / places / (cin * x.itemSize + 4 * cout));
   const most = Math.min(tiles, fit, Math.floor(device.flopsBudget / (2 * cin * cout)));
   const shape = { m: most, n: cout, k: cin, times: places, format };
   const tile = wanted ?? chooseTile(device, { ...shape, xBytes: places * most * cin * x.itemSize, wBytes });
