@@ -5,7 +5,16 @@ import type { Conv2dOptions, Convolution, Edges } from "./conv2d.js";
 import { mergeSlices } from "./merge_slices.js";
 import { weightsOf } from "./panels.js";
 import { phaseWeights } from "./phase_weights.js";
-import { chooseSlicedTile, chooseTile, mostRows, rowUnit, tileGrid, tileVariant, wholeSlices } from "./tiling.js";
+import {
+  chooseSlicedTile,
+  chooseTile,
+  mostRows,
+  rowUnit,
+  tileGrid,
+  tileVariant,
+  wholeSlices,
+  type ProductShape,
+} from "./tiling.js";
 
 /** Work from which an upsampled convolution in phases is worth another kernel to compile, and its weights' memory. */
 const WORTH_PHASES = 1e8;
@@ -44,13 +53,11 @@ export function implicitProduct(
   const [kh, kw] = phases ? [2, 2] : [kernelHeight, kernelWidth];
   const [oh, ow] = phases ? [height, width] : [outHeight, outWidth];
   const m = batch * oh * ow;
-  const k = kh * kw * cin + cinShortcut + cinSkip;
-  const run = commonDivisor(w ? cin : 0, cinShortcut, cinSkip);
-  const operands = {
+  const product = productShape({
+    ...{ pixels: phases ? 4 * m : m, taps: kh * kw, cin, cout, others: [cinShortcut, cinSkip], format },
     xBytes: Math.max(x.bytes, ...sources.map(({ bytes }) => bytes)),
     wBytes: Math.max(weights.bytes, shortcut?.weight.bytes ?? 0),
-  };
-  const product = { m: phases ? 4 * m : m, n: cout, k, run, cut: cin, format, ...operands };
+  });
   const { tile, slices: wanted = 1 } = options.tile
     ? { tile: options.tile, slices: options.slices }
     : phases
@@ -70,7 +77,7 @@ export function implicitProduct(
   ];
   const ordered = weightsOf(weights, tile);
   const slots = phases ? 4 : slices;
-  const flopsPerRow = 2 * cout * k * (phases ? 4 : 1);
+  const flopsPerRow = 2 * cout * product.k * (phases ? 4 : 1);
   for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile), mostRows(device, tile))) {
     device.run({
       kernel,
@@ -90,6 +97,21 @@ export function implicitProduct(
     const added = { bias, other_bias: shortcut?.bias, shift, residual };
     mergeSlices(sums, y, { format, activation, terms: added, rows: oh * ow });
   }
+}
+
+/** What a convolution as one product depends on: in phases `pixels` are those of all four, and `taps` those of one. */
+export interface ConvolutionSizes extends Pick<ProductShape, "format" | "xBytes" | "wBytes"> {
+  pixels: number;
+  taps: number;
+  cin: number;
+  cout: number;
+  /** Channels of the shortcut's sources; 0 for none. */
+  others: readonly number[];
+}
+
+export function productShape({ pixels, taps, cin, cout, others, ...operands }: ConvolutionSizes): ProductShape {
+  const k = others.reduce((sum, channels) => sum + channels, taps * cin);
+  return { m: pixels, n: cout, k, run: commonDivisor(taps > 0 ? cin : 0, ...others), cut: cin, ...operands };
 }
 
 /** Weights, or what is known of them without having them. */

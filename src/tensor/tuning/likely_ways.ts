@@ -2,8 +2,7 @@
 import { placesOf } from "../../../kernels/winograd.js";
 import type { Device } from "../device.js";
 import { BYTES, formatOf, product } from "../dtype.js";
-import { commonDivisor } from "../ops/common.js";
-import { fitsPhases, isWhole3x3, keepsSize3x3, mayKeepPhases } from "../ops/conv2d_product.js";
+import { fitsPhases, isWhole3x3, keepsSize3x3, mayKeepPhases, productShape } from "../ops/conv2d_product.js";
 import { likelyFlashTiles } from "../ops/flash_attention.js";
 import { likelySlicedTiles } from "../ops/tiling.js";
 import type { AttentionProblem, Conv2dProblem, MatmulProblem, Problem, Way } from "./problem.js";
@@ -38,25 +37,24 @@ function conv2dWays(device: Device, problem: Conv2dProblem): Way[] {
   const size = BYTES[dtype];
   const format = formatOf(dtype, device, "conv2d");
   const weights = { shape: w, bytes: product(w) * size, device };
-  const m = batch * product(out);
-  const xBytes = size * Math.max(product(x), ...shortcut.map((channels) => m * channels));
-  const operands = { n: cout, format, xBytes, wBytes: weights.bytes };
-  const others = shortcut.reduce((sum, channels) => sum + channels, 0);
-  const k = kernelHeight * kernelWidth * cin + others;
-  const run = commonDivisor(cin, ...shortcut);
-  const ways: Way[] = likelySlicedTiles(device, { ...operands, m, k, run, cut: cin }, true).map((sliced) => ({
+  const pixels = batch * product(out);
+  const xBytes = size * Math.max(product(x), ...shortcut.map((channels) => pixels * channels));
+  const operands = { format, xBytes, wBytes: weights.bytes };
+  const whole = productShape({ ...operands, pixels, taps: kernelHeight * kernelWidth, cin, cout, others: shortcut });
+  const ways: Way[] = likelySlicedTiles(device, whole, true).map((sliced) => ({
     ...sliced,
     winograd: false,
     phases: false,
   }));
   if (upsample && shortcut.length === 0 && fitsPhases(weights, stride, edges) && mayKeepPhases(weights)) {
-    const shape = { ...operands, m: 4 * batch * height * width, k: 4 * cin, run };
-    for (const { tile } of likelySlicedTiles(device, shape, false)) ways.push({ tile, winograd: false, phases: true });
+    const inPhases = productShape({ ...operands, pixels: 4 * batch * height * width, taps: 4, cin, cout, others: [] });
+    for (const { tile } of likelySlicedTiles(device, inPhases, false))
+      ways.push({ tile, winograd: false, phases: true });
   }
   if (isWhole3x3(weights, stride) && (!upsample || keepsSize3x3(edges))) {
     const tiles = batch * Math.ceil(out[0] / 2) * Math.ceil(out[1] / 2);
     const places = placesOf(upsample) ** 2;
-    const shape = { ...operands, m: tiles, k: cin, times: places };
+    const shape = { ...operands, m: tiles, n: cout, k: cin, times: places };
     const likely = likelySlicedTiles(device, shape, false);
     for (const { tile } of likely.slice(0, MOST_WINOGRAD_TILES)) ways.push({ tile, winograd: true });
   }
