@@ -68,18 +68,6 @@ const bySource = ({ joined }: BlockVariant, body: (load: (pixel: string) => stri
   }`;
 };
 
-/** The first pixel that a thread has, a variable. */
-const FIRST = "workgroup.y * lines + line";
-
-const loadPixels = (
-  { unroll }: BlockVariant,
-  assign: (u: number, load: string) => string,
-  { load, pixel, from }: Record<"load" | "pixel", (p: string) => string> & { from: string },
-): string =>
-  range(unroll)
-    .map((u) => assign(u, load(pixel(`min(${from} + ${u}u * step, params.spatial - 1u)`))))
-    .join("\n      ");
-
 /** Runs `use(u)` for `unroll` pixels p + u * step at a time, which `v0`, `v1`, … hold; behind the end they are the last pixel again. */
 export const overPixels = (
   variant: BlockVariant,
@@ -91,32 +79,10 @@ export const overPixels = (
     variant,
     (load) => `
     ${before(load)}
-    for (var p = ${FIRST}; p < params.spatial; p += ${variant.unroll}u * step) {
-      ${loadPixels(variant, (u, loaded) => `let v${u} = ${loaded};`, { load, pixel, from: "p" })}
+    for (var p = workgroup.y * lines + line; p < params.spatial; p += ${variant.unroll}u * step) {
+      ${range(variant.unroll)
+        .map((u) => `let p${u} = min(p + ${u}u * step, params.spatial - 1u); let v${u} = ${load(pixel(`p${u}`))};`)
+        .join("\n      ")}
       ${range(variant.unroll).map(use).join("\n      ")}
     }`,
   );
-
-/** The same in two texts: `begin` loads the first pixels, so that they are on their way while something else is done before `rest`. */
-export function overPixelsAhead(
-  variant: BlockVariant,
-  pixel: (p: string) => string,
-  use: (u: number) => string,
-): { begin: string; rest: string } {
-  const next = (from: string): string =>
-    bySource(variant, (load) => loadPixels(variant, (u, loaded) => `v${u} = ${loaded};`, { load, pixel, from }));
-  return {
-    begin: `
-  ${range(variant.unroll)
-    .map((u) => `var v${u}: Span;`)
-    .join(" ")}
-  if (!idle) { ${next(FIRST)} }
-`,
-    rest: `
-    for (var p = ${FIRST}; p < params.spatial;) {
-      ${range(variant.unroll).map(use).join("\n      ")}
-      p += ${variant.unroll}u * step;
-      if (p < params.spatial) { ${next("p")} }
-    }`,
-  };
-}

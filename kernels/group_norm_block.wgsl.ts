@@ -41,14 +41,12 @@ export const blockApply: Kernel<StreamVariant> = {
   params: { ...blockParams, splits: "u32", lines: "u32", eps: "f32" },
   bindings: (variant) => ["read", "read", "read", "read", "write", ...behind(variant)],
   source(variant) {
-    const { begin, rest } = blockStream(variant);
     return wgsl`${paramsStruct(this.params)}${blockSources(variant, 6)}${streamTensors(variant, 3)}
 @group(0) @binding(2) var<storage, read> parts: array<vec2f>;
 var<workgroup> near: array<vec2f, ${PARTS}>;
 ${blockEntry(
   variant,
   `  let image = grid.z - 1u - workgroup.z;
-${begin}
   let all = params.channels / params.per_group;
   for (var i = local; i < groups * params.splits; i += ${variant.threads}u) {
     near[i] = parts[(image * params.splits + i / groups) * all + first_channel / params.per_group + i % groups];
@@ -71,7 +69,7 @@ ${begin}
     moments[local] = vec2f(origin + mean, root);
   }
   workgroupBarrier();
-${rest}`,
+${blockStream(variant)}`,
 )}`;
   },
 };
@@ -82,8 +80,6 @@ export const blockNorm: Kernel<StreamVariant> = {
   params: { ...blockParams, eps: "f32" },
   bindings: (variant) => ["read", "read", "read", "write", ...behind(variant)],
   source(variant) {
-    // Its pixels may be more than a thread's registers hold, and caches have what the moments have read.
-    const { begin, rest } = blockStream(variant);
     return wgsl`${paramsStruct(this.params)}${blockSources(variant, 5)}${streamTensors(variant, 2)}${momentsMemory(variant)}
 ${blockEntry(
   variant,
@@ -93,7 +89,7 @@ ${blockMoments(variant)}
     moments[local] = vec2f(group.x, inverseSqrt(group.y / (n * f32(params.per_group)) + params.eps));
   }
   workgroupBarrier();
-${begin}${rest}`,
+${blockStream(variant)}`,
 )}`;
   },
 };

@@ -56,7 +56,7 @@ export function blockPlan(device: Device, call: GroupNormCall): BlockPlan | null
   const whole = wholePlan(device, call, 1);
   if (whole) return whole;
   for (const quads of options) {
-    const plan = splitPlan(device, call, quads);
+    const plan = splitPlan(call, quads);
     if (plan && fits(device, call, plan)) return plan;
   }
   return null;
@@ -79,17 +79,16 @@ function wholePlan(device: Device, call: GroupNormCall, quads: 1 | 2): BlockPlan
   return null;
 }
 
-function splitPlan({ limits }: Device, call: GroupNormCall, quads: 1 | 2): BlockPlan | null {
+function splitPlan(call: GroupNormCall, quads: 1 | 2): BlockPlan | null {
   const { batch, spatial, channels, groups } = call;
   const narrow = narrowest(call, quads);
   const width = narrow * Math.ceil(WIDTH / narrow);
-  // Of powers of two, no thread idles and none has a pixel more than others.
-  const most = Math.min(THREADS, limits.maxComputeInvocationsPerWorkgroup);
-  if (width > most) return null;
-  const lines = 2 ** Math.floor(Math.log2(most / width));
+  if (width > THREADS) return null;
+  // A power of two, as pixels mostly are: none idles, and none has a pixel more than others.
+  const lines = 2 ** Math.floor(Math.log2(THREADS / width));
   const blocks = batch * Math.ceil(channels / 4 / quads / width);
   const perBlock = (width * 4 * quads) / (channels / groups);
-  /** Runs of about as many pixels as `wanted` ones have, but of whole turns of each thread, up to `most`. */
+  /** About as many runs as `wanted`, up to `most`, of whole turns of each thread. */
   const even = (wanted: number, most: number): number => {
     const turns = Math.max(1, Math.round(spatial / lines / UNROLL / Math.max(1, wanted)));
     return Math.max(1, Math.min(most, Math.ceil(spatial / lines / UNROLL / turns)));
