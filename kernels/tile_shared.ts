@@ -17,6 +17,8 @@ export interface Sharing {
   padding: { left: number; right: number };
   /** Turns that lie there at a time. */
   buffers: 1 | 2;
+  /** Two turns are two texts, with places that are known; else one text, in half of the time to compile. */
+  unrolled: boolean;
   /** Of a quad. */
   type: "vec4f" | "vec4<f16>";
 }
@@ -27,14 +29,14 @@ export const pitches = ({ step, width, padding }: Sharing): { left: number; righ
   right: width + padding.right,
 });
 
-/** Where a turn begins in `shared_a` and `shared_w`, in quads. */
+/** Where a turn begins in `shared_a` and `shared_w`, in quads: text. */
 export interface Place {
-  left: number;
-  right: number;
+  left: string;
+  right: string;
 }
 
 /** Quads of a turn in each. */
-const quadsOfTurn = (sharing: Sharing): Place => ({
+const quadsOfTurn = (sharing: Sharing): { left: number; right: number } => ({
   left: sharing.height * pitches(sharing).left,
   right: 4 * sharing.step * pitches(sharing).right,
 });
@@ -55,7 +57,7 @@ export const sharedBytes = (sharing: Sharing): number => {
  * columns; `addUp` multiplies and adds the turn that lies at a place in workgroup memory.
  */
 export function sharedTurns(product: Product, sharing: Sharing, addUp: (place: Place) => string): string {
-  const { threads, height, width, step, type, buffers } = sharing;
+  const { threads, height, width, step, type, buffers, unrolled } = sharing;
   const pitch = pitches(sharing);
   const size = quadsOfTurn(sharing);
   const left = range(Math.ceil((height * step) / threads));
@@ -79,36 +81,37 @@ export function sharedTurns(product: Product, sharing: Sharing, addUp: (place: P
   const share = (place: Place): string =>
     lines([
       ...left.map((i) => {
-        const at = `${place.left}u + (${rowOf(i)}) * ${pitch.left}u + local % ${step}u`;
+        const at = `${place.left} + (${rowOf(i)}) * ${pitch.left}u + local % ${step}u`;
         return guarded(height * step, i, `shared_a[${at}] = left${i};`);
       }),
       ...right.map((i) => {
-        const at = `${place.right}u + ${quadOf(i)} / ${width}u * ${pitch.right}u + ${quadOf(i)} % ${width}u`;
+        const at = `${place.right} + ${quadOf(i)} / ${width}u * ${pitch.right}u + ${quadOf(i)} % ${width}u`;
         return guarded(4 * step * width, i, `shared_w[${at}] = right${i};`);
       }),
     ]);
-  const places = range(buffers).map((i): Place => ({ left: i * size.left, right: i * size.right }));
+  const placeOf = (buffer: string): Place => ({
+    left: `${buffer} * ${size.left}u`,
+    right: `${buffer} * ${size.right}u`,
+  });
+  const [first, second] = [placeOf("0u"), placeOf("1u")];
   const barrier = "workgroupBarrier();";
   const walks = product.walks(left.map(String), step).map(({ begin, turns, next, each = "", others }) => {
     const loaded = `{ ${each}\n${load({ ...product, ...others })} }`;
-    const turn = (place: Place, other?: Place): string =>
-      lines(
-        other
-          ? [barrier, next, loaded, addUp(place), share(other)]
-          : [share(place), barrier, next, loaded, addUp(place), barrier],
-      );
-    const loop =
-      buffers === 1
-        ? turn(places[0])
-        : `${turn(places[0], places[1])}
+    const turn = (place: Place, other: Place): string => lines([barrier, next, loaded, addUp(place), share(other)]);
+    const inTurns = unrolled
+      ? `${turn(first, second)}
 turns--;
 if (turns == 0u) { break; }
-${turn(places[1], places[0])}`;
+${turn(second, first)}`
+      : `${turn(placeOf("buffer"), placeOf("(1u - buffer)"))}
+buffer = 1u - buffer;`;
+    const loop = buffers === 1 ? lines([share(first), barrier, next, loaded, addUp(first), barrier]) : inTurns;
     return `{
 ${begin}
 ${lines([...left.map((i) => `var left${i} = ${type}();`), ...right.map((i) => `var right${i} = ${type}();`)])}
 ${loaded}
-${buffers > 1 ? share(places[0]) : ""}
+${buffers > 1 ? share(first) : ""}
+${buffers > 1 && !unrolled ? "var buffer = 0u;" : ""}
 for (var turns = ${turns}; turns > 0u; turns--) {
 ${loop}
 }

@@ -7,11 +7,11 @@ import { declareRows, finish, lines, sums, type TileVariant } from "./tile_parts
 import { declareShared, pitches, sharedBytes, sharedTurns, type Place, type Sharing } from "./tile_shared.js";
 import { multiplyAdd, range } from "./wgsl.js";
 
-type Sizes = Pick<TileVariant, "tileM" | "tileN4" | "across" | "down" | "step" | "buffers">;
+type Sizes = Pick<TileVariant, "tileM" | "tileN4" | "across" | "down" | "step" | "buffers" | "unrolled">;
 
-const sharingOf = ({ tileM, tileN4, across, down, step, buffers }: Sizes): Sharing => ({
+const sharingOf = ({ tileM, tileN4, across, down, step, buffers, unrolled }: Sizes): Sharing => ({
   ...{ threads: across * down, height: tileM * down, width: tileN4 * across, step },
-  ...{ padding: { left: 1, right: 0 }, type: "vec4f", buffers },
+  ...{ padding: { left: 1, right: 0 }, type: "vec4f", buffers, unrolled },
 });
 
 /**
@@ -55,10 +55,10 @@ export function workgroupEntry(tile: TileVariant & { fma: boolean }, n4: string,
   const columnOf = (j: number): string => (product.storePair ? `x * ${tileN4}u + ${j}u` : `x + ${across * j}u`);
   const addQuad = (q: string, { left, right }: Place): string => {
     const quad = (r: number, j: number): string =>
-      `shared_w[${right}u + (4u * ${q} + ${r}u) * ${pitch.right}u + ${columnOf(j)}]`;
+      `shared_w[${right} + (4u * ${q} + ${r}u) * ${pitch.right}u + ${columnOf(j)}]`;
     return `${declareRows(product, columns, quad)}${lines(
       rows.map(
-        (i) => `  { let a = shared_a[${left}u + (y + ${down * i}u) * ${pitch.left}u + ${q}];
+        (i) => `  { let a = shared_a[${left} + (y + ${down * i}u) * ${pitch.left}u + ${q}];
 ${lines(range(4).flatMap((r) => columns.map((j) => `  sum${i}_${j} = ${mad(`vec4f(a[${r}])`, `w${r}_${j}`, `sum${i}_${j}`)};`)))} }`,
       ),
     )}`;
