@@ -125,11 +125,12 @@ describe("conv2d by Winograd's filtering", () => {
       [height, width, cin, cout]: readonly [number, number, number, number],
       options: Parameters<typeof conv2d>[3] = {},
       kernel = 3,
+      dtype: FloatType = "float32",
     ): Promise<string[]> =>
       gpu.withTensors((make) => {
-        const x = make(new Float32Array(height * width * cin), [1, height, width, cin], "float32");
-        const w = make(new Float32Array(kernel * kernel * cin * cout), [kernel, kernel, cin, cout], "float32");
-        const bias = make(new Float32Array(cout), [cout], "float32");
+        const x = make(new Float32Array(height * width * cin), [1, height, width, cin], dtype);
+        const w = make(new Float32Array(kernel * kernel * cin * cout), [kernel, kernel, cin, cout], dtype);
+        const bias = make(new Float32Array(cout), [cout], dtype);
         return gpu.kernelsRun(() => conv2d(x, w, bias, { padding: kernel >> 1, ...options }).dispose());
       });
     const chosen = async (...args: Parameters<typeof kernels>): Promise<boolean> =>
@@ -140,6 +141,7 @@ describe("conv2d by Winograd's filtering", () => {
     await gpu.pretending({ winograd: hardware }, async () => {
       expect(await chosen(large)).toBe(false);
       expect(await chosen([32, 32, 320, 160])).toBe(true);
+      expect(await chosen([32, 32, 320, 160], {}, 3, "float16")).toBe(false);
       expect(await chosen([16, 16, 640, 640])).toBe(false);
       expect(await chosen([16, 32, 640, 640])).toBe(true);
     });
