@@ -17,8 +17,6 @@ export interface Sharing {
   padding: { left: number; right: number };
   /** Turns that lie there at a time. */
   buffers: 1 | 2;
-  /** Two turns are two texts, with places that are known; else one text, in half of the time to compile. */
-  unrolled: boolean;
   /** Of a quad. */
   type: "vec4f" | "vec4<f16>";
 }
@@ -54,10 +52,16 @@ export const sharedBytes = (sharing: Sharing): number => {
 
 /**
  * All turns. The text around it declares `local`, the thread's index, `row`, the first row, and `first`, the first quad of
- * columns; `addUp` multiplies and adds the turn that lies at a place in workgroup memory.
+ * columns; `addUp` multiplies and adds the turn that lies at a place in workgroup memory. `unrolled`: the turns of two buffers are
+ * two texts, with places that are known; else one text, in half of the time to compile.
  */
-export function sharedTurns(product: Product, sharing: Sharing, addUp: (place: Place) => string): string {
-  const { threads, height, width, step, type, buffers, unrolled } = sharing;
+export function sharedTurns(
+  product: Product,
+  sharing: Sharing,
+  addUp: (place: Place) => string,
+  unrolled = true,
+): string {
+  const { threads, height, width, step, type, buffers } = sharing;
   const pitch = pitches(sharing);
   const size = quadsOfTurn(sharing);
   const left = range(Math.ceil((height * step) / threads));

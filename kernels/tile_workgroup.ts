@@ -7,11 +7,11 @@ import { declareRows, finish, lines, sums, type TileVariant } from "./tile_parts
 import { declareShared, pitches, sharedBytes, sharedTurns, type Place, type Sharing } from "./tile_shared.js";
 import { multiplyAdd, range } from "./wgsl.js";
 
-type Sizes = Pick<TileVariant, "tileM" | "tileN4" | "across" | "down" | "step" | "buffers" | "unrolled">;
+type Sizes = Pick<TileVariant, "tileM" | "tileN4" | "across" | "down" | "step" | "buffers">;
 
-const sharingOf = ({ tileM, tileN4, across, down, step, buffers, unrolled }: Sizes): Sharing => ({
+const sharingOf = ({ tileM, tileN4, across, down, step, buffers }: Sizes): Sharing => ({
   ...{ threads: across * down, height: tileM * down, width: tileN4 * across, step },
-  ...{ padding: { left: 1, right: 0 }, type: "vec4f", buffers, unrolled },
+  ...{ padding: { left: 1, right: 0 }, type: "vec4f", buffers },
 });
 
 /**
@@ -76,7 +76,7 @@ ${placeOf(across, down)}
   let row = params.row_start + workgroup.y * ${height}u;
   let first = workgroup.x * ${width}u;
 ${sums(rows, columns)}
-${sharedTurns(product, sharing, addUp)}
+${sharedTurns(product, sharing, addUp, unrolled)}
 ${finish(
   rows,
   columns,

@@ -147,9 +147,7 @@ export function likelyTiles(device: Device, shape: ProductShape, sliceable: bool
 
 /** Whether a device has the threads and the workgroup memory for a tile. */
 function fits(limits: GPUSupportedLimits, tile: SharedTile): boolean {
-  const { threads, bytes } = tile.matrix
-    ? matrixSizes({ lanes: 0, ...tile }, tile.matrix)
-    : workgroupSizes({ unrolled: true, ...tile });
+  const { threads, bytes } = tile.matrix ? matrixSizes({ lanes: 0, ...tile }, tile.matrix) : workgroupSizes(tile);
   return threads <= limits.maxComputeInvocationsPerWorkgroup && bytes <= limits.maxComputeWorkgroupStorageSize;
 }
 
