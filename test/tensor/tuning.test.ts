@@ -223,21 +223,27 @@ describe("tune", () => {
     expect(copies).toBe(1 + 3);
   });
 
-  test("where the rules' own way is wrong, a right one is kept", async () => {
-    const device = await gpu.testDevice();
-    const [chosen] = await variantsRun(device, () => withProduct((x, w) => gpu.take(matmul(x, w))));
-    const original = device.run.bind(device);
-    const run = (call: AnyRun): void => {
-      const byRule = JSON.stringify(call.variant) === JSON.stringify(chosen);
-      original(byRule ? { ...call, values: { ...call.values, row_end: 3 } } : call);
-    };
-    const [row] = await withProduct((x, w) =>
-      gpu.pretending({ run: run as Device["run"] }, () => tuned(() => gpu.take(matmul(x, w)))),
-    );
-    expect(row.ruleMs).toBe(Infinity);
-    expect(row.way).not.toBe("by rule");
-    expect(row.refused.map(({ way }) => way)).toContain("by rule");
-  });
+  const adapters: [on: string, as: (work: () => Promise<void>) => Promise<void>][] = [
+    ["this adapter", (work) => work()],
+    ["GPUs", (work) => gpu.asHardware(work)],
+  ];
+  for (const [on, as] of adapters)
+    test(`where the rules' own way is wrong, a right one is kept: on ${on}`, () =>
+      as(async () => {
+        const device = await gpu.testDevice();
+        const [chosen] = await variantsRun(device, () => withProduct((x, w) => gpu.take(matmul(x, w))));
+        const original = device.run.bind(device);
+        const run = (call: AnyRun): void => {
+          const byRule = JSON.stringify(call.variant) === JSON.stringify(chosen);
+          original(byRule ? { ...call, values: { ...call.values, row_end: 3 } } : call);
+        };
+        const [row] = await withProduct((x, w) =>
+          gpu.pretending({ run: run as Device["run"] }, () => tuned(() => gpu.take(matmul(x, w)))),
+        );
+        expect(row.ruleMs).toBe(Infinity);
+        expect(row.way).not.toBe("by rule");
+        expect(row.refused.map(({ way }) => way)).toContain("by rule");
+      }));
 
   test("stops when it is told to, and after its time", async () => {
     const device = await gpu.testDevice();

@@ -87,6 +87,8 @@ async function examine(
   const right: Way[] = [];
   for (const way of [{}, ...likelyWays(device, problem)]) {
     signal?.throwIfAborted();
+    // Not into memory that has the numbers already: a way that writes nothing would be right.
+    device.trim();
     try {
       const why = difference(await numbersOf(trial.run(way)), wanted, tolerance);
       if (why === null) right.push(way);
@@ -94,7 +96,6 @@ async function examine(
     } catch (error) {
       refused.push({ way, why: reasonOf(device, error) });
     }
-    device.trim();
   }
   return right;
 }
