@@ -84,11 +84,11 @@ async function examine(
   const tolerance = TOLERANCE[problem.dtype as keyof typeof TOLERANCE];
   const most = PLAIN_FLOPS[device.isSoftware ? "software" : "hardware"];
   const wanted = await numbersOf(flopsOf(problem) > most ? trial.run({}) : trial.runPlain());
+  // Each way gets memory of its own: in that of these numbers, one that writes nothing would be right.
+  device.trim();
   const right: Way[] = [];
   for (const way of [{}, ...likelyWays(device, problem)]) {
     signal?.throwIfAborted();
-    // Not into memory that has the numbers already: a way that writes nothing would be right.
-    device.trim();
     try {
       const why = difference(await numbersOf(trial.run(way)), wanted, tolerance);
       if (why === null) right.push(way);
@@ -96,6 +96,7 @@ async function examine(
     } catch (error) {
       refused.push({ way, why: reasonOf(device, error) });
     }
+    device.trim();
   }
   return right;
 }
