@@ -49,7 +49,7 @@ export async function withPipeline<T>(
     );
   return withDevice(async (device) => {
     const options = { device, dtype, signal };
-    return work(await StableDiffusionPipeline.fromPretrained<StableDiffusionPipeline>(repository, options));
+    return work(await StableDiffusionPipeline.fromPretrained(repository, options));
   });
 }
 

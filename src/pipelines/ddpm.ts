@@ -24,7 +24,7 @@ export class DDPMPipeline extends UnconditionalPipeline {
    * @returns images: RawImage[] by default, a Tensor for "np" and "pt" (the caller disposes it)
    * @throws RangeError for wrong arguments; the signal's reason when aborted
    * @example
-   * const pipeline = await DDPMPipeline.fromPretrained<DDPMPipeline>("google/ddpm-cifar10-32");
+   * const pipeline = await DDPMPipeline.fromPretrained("google/ddpm-cifar10-32");
    * const { images } = await pipeline({ batchSize: 4, generator: new Generator("cpu").manualSeed(0) });
    */
   override async call(given?: UnconditionalOptions | null): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {

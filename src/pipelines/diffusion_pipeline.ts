@@ -5,6 +5,7 @@ import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import { checkIsOn } from "../nn/check_is_on.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import type { SaveOptions } from "../nn/save_model.js";
+import type { Scheduler } from "../schedulers/scheduler.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { fromPipe } from "./from_pipe.js";
@@ -36,8 +37,9 @@ export abstract class DiffusionPipeline extends Callable {
 
   /**
    * Loads a pipeline in the layout of diffusers: model_index.json names the class of each component and its folder.
-   * Called on DiffusionPipeline, the class in the file is used. Components given in the options are used as they are and
-   * their files are not read; null leaves one out.
+   * Called on DiffusionPipeline, the class in the file is used: TypeScript knows what it takes and gives only where it is
+   * named, `StableDiffusionPipeline.fromPretrained(…)` or `DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(…)`.
+   * Components given in the options are used as they are and their files are not read; null leaves one out.
    *
    * @param source a local folder (Node), an id on the hub ("owner/name"), a base URL, or EMBEDDED_MODEL
    * @throws Error naming file, key and fault; nothing stays allocated
@@ -45,11 +47,21 @@ export abstract class DiffusionPipeline extends Callable {
    * const pipeline = await DiffusionPipeline.fromPretrained(folder, { dtype: "float16" });
    * const { images } = await pipeline("a red circle on a white background");
    */
-  static async fromPretrained<P extends DiffusionPipeline = DiffusionPipeline>(
+  static fromPretrained<P extends DiffusionPipeline>(
+    this: PipelineClass<P>,
+    source: RepositorySource,
+    options?: PipelineOptions & Components,
+  ): Promise<P>;
+  static fromPretrained<P extends DiffusionPipeline = AnyPipeline>(
+    this: { readonly className: string },
+    source: RepositorySource,
+    options?: PipelineOptions & Components,
+  ): Promise<P>;
+  static async fromPretrained(
     this: { readonly className: string },
     source: RepositorySource,
     options: PipelineOptions & Components = {},
-  ): Promise<P & AnyCall> {
+  ): Promise<DiffusionPipeline> {
     options.signal?.throwIfAborted();
     // One component that fails stops the others, as the caller's signal does.
     const controller = new AbortController();
@@ -57,7 +69,7 @@ export abstract class DiffusionPipeline extends Callable {
     options.signal?.addEventListener("abort", stop, { once: true });
     try {
       const calledOn = this.className === DiffusionPipeline.className ? null : this.className;
-      return (await loadPipeline(calledOn, source, options, controller)) as P & AnyCall;
+      return await loadPipeline(calledOn, source, options, controller);
     } finally {
       options.signal?.removeEventListener("abort", stop);
     }
@@ -181,6 +193,7 @@ export abstract class DiffusionPipeline extends Callable {
   abstract override call(...args: never[]): Promise<unknown>;
 }
 
-/** A pipeline whose class is known only at run time can still be called. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the arguments and results are those of the class in the file
-export type AnyCall = (...args: any[]) => Promise<any>;
+/** A pipeline whose class is known only at run time: it can be called, and has a scheduler as all of them. */
+export type AnyPipeline = DiffusionPipeline & { scheduler: Scheduler } &
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- the arguments and results are those of the class in the file
+  ((...args: any[]) => Promise<any>);

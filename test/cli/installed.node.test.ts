@@ -1,6 +1,6 @@
 // What npm publishes, unpacked in a folder of its own: no sources, no tests, no scripts beside it.
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -54,6 +54,40 @@ describe("the installed package", () => {
     const { code, stdout, stderr } = await runCLI(["bench", "--serve"], options);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(/^Open http:\/\/localhost:\d+\/bench\/ in a browser/);
+  });
+
+  test("README's programs compile, and calls with wrong options do not", async () => {
+    const readme = await readFile(path.join(ROOT, "README.md"), "utf8");
+    const programs = [...readme.matchAll(/^```ts\n(import [^]*?)^```/gm)].map(([, text]) => text);
+    expect(programs).toHaveLength(2);
+    const wrong = ["numInferenceStep: 3", 'outputType: "jpg"', "generator: 8", "signal: new AbortController()"];
+    const files: Record<string, string> = {
+      "package.json": '{ "type": "module" }',
+      "tsconfig.json": JSON.stringify({
+        compilerOptions: {
+          target: "ES2022",
+          module: "NodeNext",
+          strict: true,
+          noEmit: true,
+          skipLibCheck: true,
+          types: [],
+        },
+      }),
+      ...Object.fromEntries(programs.map((text, i) => [`readme${i}.ts`, text])),
+      "calls.ts": `import { StableDiffusionPipeline } from "webgpu-diffusers";
+const pipeline = await StableDiffusionPipeline.fromPretrained("folder");
+await pipeline(["a", "b"], { outputType: "np", callbackOnStepEnd: (_, step, t) => void (step + t) }).then((y) => y.images.data());
+${wrong.map((option) => `// @ts-expect-error\nawait pipeline("a", { ${option} });`).join("\n")}
+// @ts-expect-error
+await pipeline({ prompt: "a" });
+`,
+    };
+    const source = path.join(folder, "program");
+    await mkdir(source);
+    for (const [name, text] of Object.entries(files)) await writeFile(path.join(source, name), text);
+    const tsc = path.join(ROOT, "node_modules", "typescript", "bin", "tsc");
+    const output = await run(process.execPath, [tsc, "-p", source]).catch((error: { stdout: string }) => error);
+    expect(output.stdout).toBe("");
   });
 
   test("has no TypeScript sources and no tests of its own", async () => {

@@ -117,7 +117,7 @@ describe("the options of other pipelines", () => {
   const source = fixturePath("models/repos/ddpm-cifar");
 
   test("what is no option is refused, or warned of where Python's call swallows it", async () => {
-    const ddpm = await DDPMPipeline.fromPretrained<DDPMPipeline>(source);
+    const ddpm = await DDPMPipeline.fromPretrained(source);
     await expect(ddpm("a cat" as unknown as UnconditionalOptions)).rejects.toThrow(
       "DDPMPipeline: options must be an object such as { n",
     );
@@ -126,7 +126,7 @@ describe("the options of other pipelines", () => {
     );
     await expect(ddpm({ generator: 5 } as unknown as UnconditionalOptions)).rejects.toThrow("`generator` must be a");
     ddpm.dispose();
-    const pndm = await PNDMPipeline.fromPretrained<PNDMPipeline>(source);
+    const pndm = await PNDMPipeline.fromPretrained(source);
     pndm.setProgressBarConfig({ disable: true });
     const seen = await warnings(() => pndm({ numInferenceSteps: 4, eta: 1 } as UnconditionalOptions));
     expect(seen.join()).toMatch(/^PNDMPipeline: options that a call does not have are ignored: `eta` \(there are /);

@@ -86,7 +86,7 @@ describe("fromPipe", () => {
   });
 
   test("of another class, with the models that it takes", async () => {
-    const ddpm = await DDPMPipeline.fromPretrained<DDPMPipeline>(fixturePath("models/repos/ddpm-cifar"));
+    const ddpm = await DDPMPipeline.fromPretrained(fixturePath("models/repos/ddpm-cifar"));
     const ddim = DDIMPipeline.fromPipe(ddpm);
     expect([ddim.unet, ddim.scheduler.className]).toEqual([ddpm.unet, "DDIMScheduler"]);
     const seen = await warnings(() => {

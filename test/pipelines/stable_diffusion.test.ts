@@ -73,7 +73,7 @@ describe("arguments beyond the fixtures", () => {
   };
   const loadChanged = async (changes: Changes): Promise<StableDiffusionPipeline> => {
     const source = await changed(fixturePath("models/repos/sd15"), changes);
-    const pipeline = await StableDiffusionPipeline.fromPretrained<StableDiffusionPipeline>(source);
+    const pipeline = await StableDiffusionPipeline.fromPretrained(source);
     pipeline.setProgressBarConfig({ disable: true });
     return pipeline;
   };

@@ -175,7 +175,7 @@ describe("pipelines without a prompt", () => {
   });
 
   test("half precision draws nearly the same", async () => {
-    const half = await DDPMPipeline.fromPretrained<DDPMPipeline>(fixturePath(REPO), { dtype: "float16" });
+    const half = await DDPMPipeline.fromPretrained(fixturePath(REPO), { dtype: "float16" });
     half.setProgressBarConfig({ disable: true });
     const draw = async (pipeline: DDPMPipeline): Promise<ArrayLike<number>> => {
       const steps = recordSteps(pipeline);
@@ -233,7 +233,7 @@ describe("repositories of one model", () => {
 
   test("a component that is given is used", async () => {
     const unet = await UNet2DModel.fromPretrained(fixturePath(REPO), { config: { sample_size: [8, 16] } });
-    const pipeline = await DDPMPipeline.fromPretrained<DDPMPipeline>(fixturePath(REPO), { unet });
+    const pipeline = await DDPMPipeline.fromPretrained(fixturePath(REPO), { unet });
     pipeline.setProgressBarConfig({ disable: true });
     expect(pipeline.unet).toBe(unet);
     const { images } = await pipeline({ numInferenceSteps: 1 });
