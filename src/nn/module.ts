@@ -14,6 +14,7 @@ export type Packing = "none" | "linear" | "conv" | "gated";
 
 export class Parameter {
   #value: Tensor | null = null;
+  #disposed = false;
   #place: { whole: Parameter; start: number } | null = null;
 
   constructor(
@@ -52,24 +53,29 @@ export class Parameter {
       throw new Error(
         `A parameter of shape [${this.shape.join(", ")}] has no tensor of its own: it lies in that of a LinearStack.`,
       );
-    if (!this.#value)
-      throw new Error(
-        `A parameter of shape [${this.shape.join(", ")}] has no value: load the model with fromPretrained().`,
-      );
-    return this.#value;
+    if (this.#value) return this.#value;
+    const why = this.#disposed ? "was used after dispose()" : "has no value: load the model with fromPretrained()";
+    throw new Error(`A parameter of shape [${this.shape.join(", ")}] ${why}.`);
   }
 
   get loaded(): boolean {
     return this.holder.#value !== null;
   }
 
+  /** Whether it had a value that dispose() has freed. */
+  get disposed(): boolean {
+    return this.holder.#disposed;
+  }
+
   assign(value: Tensor): void {
     this.#value?.dispose();
     this.#value = value;
+    this.#disposed = false;
   }
 
   dispose(): void {
     const { holder } = this;
+    holder.#disposed ||= holder.loaded;
     holder.#value?.dispose();
     holder.#value = null;
   }

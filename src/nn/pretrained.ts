@@ -182,6 +182,12 @@ export abstract class PretrainedModel<C extends object> extends Module {
     return copies;
   }
 
+  /** Whether its weights were freed: it cannot be used any more. */
+  get isDisposed(): boolean {
+    for (const [, { disposed }] of this.parameters()) return disposed;
+    return false;
+  }
+
   /** Frees the weights. */
   dispose(): void {
     for (const [, parameter] of this.parameters()) parameter.dispose();

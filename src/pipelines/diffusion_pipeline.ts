@@ -7,6 +7,7 @@ import { PretrainedModel } from "../nn/pretrained.js";
 import type { SaveOptions } from "../nn/save_model.js";
 import type { Scheduler } from "../schedulers/scheduler.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
+import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { fromPipe } from "./from_pipe.js";
 import type { ComponentClass } from "./given_components.js";
@@ -116,10 +117,27 @@ export abstract class DiffusionPipeline extends Callable {
     return this.toString();
   }
 
+  get #models(): [name: string, model: PretrainedModel<object>][] {
+    return Object.entries(this.components).filter(
+      (entry): entry is [string, PretrainedModel<object>] => entry[1] instanceof PretrainedModel,
+    );
+  }
+
+  /** The dtype of the first model, as in Python: components may differ. */
+  get dtype(): DType {
+    return this.#models[0]?.[1].dtype ?? "float32";
+  }
+
+  /** @throws Error naming a model that dispose() has freed, before or during a call */
+  protected expectModels(): void {
+    const { className } = this.constructor as unknown as PipelineClass;
+    for (const [name, { isDisposed }] of this.#models)
+      if (isDisposed) throw new Error(`${className}: the component \`${name}\` was used after dispose()`);
+  }
+
   /** The device of the models. */
   get device(): Device {
-    for (const component of Object.values(this.components))
-      if (component instanceof PretrainedModel && component.device) return component.device;
+    for (const [, { device }] of this.#models) if (device) return device;
     throw new Error(`${(this.constructor as unknown as PipelineClass).className}: no model is loaded`);
   }
 
@@ -158,9 +176,7 @@ export abstract class DiffusionPipeline extends Callable {
   async recover({ device, signal }: Pick<PipelineOptions, "device" | "signal"> = {}): Promise<this> {
     await inTurn([this], signal, async () => {
       const target = device ?? (await ensureDevice());
-      for (const component of Object.values(this.components))
-        if (component instanceof PretrainedModel && component.device?.isLost)
-          await component.recover({ device: target, signal });
+      for (const [, model] of this.#models) if (model.device?.isLost) await model.recover({ device: target, signal });
     });
     return this;
   }
@@ -182,8 +198,7 @@ export abstract class DiffusionPipeline extends Callable {
 
   /** Frees the weights of all models. */
   dispose(): void {
-    for (const component of Object.values(this.components))
-      if (component instanceof PretrainedModel) component.dispose();
+    for (const [, model] of this.#models) model.dispose();
   }
 
   [Symbol.dispose](): void {

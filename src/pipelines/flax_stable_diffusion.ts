@@ -28,7 +28,7 @@ export interface FlaxCallOptions {
   /** Pixels, multiples of 8; by default the size that the model was trained for. */
   height?: number | null;
   width?: number | null;
-  /** Initial noise instead of that of the key, shaped [batch, channels, height / 8, width / 8] ([devices, batch, …]). */
+  /** Initial noise instead of that of the key, shaped [batch, channels, height / 8, width / 8] (the VAE's factor for 8; [devices, batch, …]). */
   latents?: Tensor | null;
   /** From `prepareInputs`, shaped as the prompts' ids; by default empty texts. */
   negPromptIds?: Tensor | null;

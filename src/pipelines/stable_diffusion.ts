@@ -84,6 +84,9 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
   /** Of the call that runs; a callback may change both, and a scale up to 1 ends the guidance. */
   guidanceScale = 7.5;
   guidanceRescale = 0;
+  /** Of the call that runs or ran last: for callbacks. */
+  numTimesteps = 0;
+  clipSkip: number | null = null;
 
   /** @param components the parts by their names in model_index.json */
   constructor(components: Components) {
@@ -121,7 +124,8 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
         needComponent("StableDiffusionPipeline", name, this[name], NEEDS[name]);
     const { scheduler } = this;
     // 0. Default height and width to unet
-    const scaleFactor = this.#vaeScaleFactor;
+    this.expectModels();
+    const scaleFactor = this.vaeScaleFactor;
     const [defaultHeight, defaultWidth] = unetSampleSize(this.unet).map((n) => n * scaleFactor);
     const { height = defaultHeight, width = defaultWidth } = options;
 
@@ -142,13 +146,13 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     const { device, unet } = this;
     const { height, width, guidanceScale = 7.5, guidanceRescale = 0, numImagesPerPrompt = 1 } = options;
     const { outputType = "image" } = options;
-    const scaleFactor = this.#vaeScaleFactor;
+    const scaleFactor = this.vaeScaleFactor;
     this.interrupt = false;
 
     // 2. Define call parameters
     const batch =
       (typeof prompt === "string" ? 1 : (prompt?.length ?? options.promptEmbeds?.shape[0] ?? 1)) * numImagesPerPrompt;
-    Object.assign(this, { guidanceScale, guidanceRescale });
+    Object.assign(this, { guidanceScale, guidanceRescale, clipSkip: options.clipSkip ?? null });
 
     let embeds: PromptEmbeds | undefined;
     let latents: Tensor | undefined;
@@ -156,9 +160,10 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     try {
       // 4. Prepare timesteps: before step 3, so that a schedule that cannot be is refused at once
       const timesteps = prepareTimesteps(scheduler, options);
+      this.numTimesteps = timesteps.length;
 
       // 3. Encode input prompt
-      embeds = await encodePrompt(this, prompt, { ...options, guided: this.#guided });
+      embeds = await encodePrompt(this, prompt, { ...options, guided: this.doClassifierFreeGuidance });
 
       // 5. Prepare latent variables
       latents = prepareLatents(
@@ -176,6 +181,7 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
       check.look(latents, { module: "scheduler" });
 
       // 8. Decode
+      this.expectModels();
       if (outputType === "latent") {
         await check.expectFinite();
         const images = latents;
@@ -204,6 +210,7 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     given?: EncodePromptOptions | null,
   ): Promise<[promptEmbeds: Tensor, negativePromptEmbeds: Tensor | null]> {
     const options = takeOptions("StableDiffusionPipeline.encodePrompt", given, ENCODE_PROMPT_OPTIONS, "refuse");
+    this.expectModels();
     const { device } = this;
     checkPrompts(prompt, options, device);
     const { doClassifierFreeGuidance: guided = true } = options;
@@ -213,12 +220,12 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
   }
 
   /** Pixels per latent along each side; without a VAE diffusers counts on 8. */
-  get #vaeScaleFactor(): number {
+  get vaeScaleFactor(): number {
     return (this.vae as AutoencoderKL | null)?.scaleFactor ?? 8;
   }
 
   /** Classifier-free guidance: not for distilled models, which take the scale as an input. */
-  get #guided(): boolean {
+  get doClassifierFreeGuidance(): boolean {
     return this.guidanceScale > 1 && this.unet.config.time_cond_proj_dim === null;
   }
 
@@ -242,9 +249,10 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     try {
       for (const [i, t] of timesteps.entries()) {
         signal?.throwIfAborted();
+        this.expectModels();
         if (this.interrupt) break;
         const current = latents;
-        const guided = this.#guided;
+        const guided = this.doClassifierFreeGuidance;
         latents = device.scope(() => {
           // expand the latents if we are doing classifier free guidance
           const input = scheduler.scaleModelInput(guided ? concat(current, current, 0) : current, t);
@@ -289,13 +297,14 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
 
   /**
    * Pictures of latents as `outputType: "latent"` returns them.
-   * @param latents [batch, 4, height / 8, width / 8]; not disposed
+   * @param latents [batch, channels, height / vaeScaleFactor, width / vaeScaleFactor]; not disposed
    * @throws NumericalError where the pictures are not finite
    */
   async decodeLatents(latents: Tensor, outputType: "np" | "pt"): Promise<Tensor>;
   async decodeLatents(latents: Tensor, outputType?: ImageOutputType): Promise<RawImage[] | Tensor>;
   async decodeLatents(latents: Tensor, outputType: ImageOutputType = "image"): Promise<RawImage[] | Tensor> {
     needComponent("StableDiffusionPipeline", "vae", this.vae, NEEDS.vae);
+    this.expectModels();
     const check = new FiniteCheck(this.device, 1);
     try {
       return await decode(this, latents, outputType, check);

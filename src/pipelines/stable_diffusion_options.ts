@@ -34,7 +34,7 @@ export interface StableDiffusionOptions {
   eta?: number;
   /** The seed's random numbers; a list has one generator per picture. By default unrepeatable noise. */
   generator?: StepOptions["generator"];
-  /** Initial noise [batch, channels, height / 8, width / 8] instead of drawn noise. Not disposed. */
+  /** Initial noise [batch, channels, height / vaeScaleFactor, width / vaeScaleFactor] instead of drawn noise. Not disposed. */
   latents?: Tensor | null;
   /** Encoded prompts [batch, tokens, width] instead of texts. Not disposed. */
   promptEmbeds?: Tensor | null;

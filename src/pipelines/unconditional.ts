@@ -72,6 +72,7 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
   ): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
     const { className } = this.constructor as unknown as { className: string };
     for (const name of ["unet", "scheduler"] as const) needComponent(className, name, this[name], NEEDS[name]);
+    this.expectModels();
     const { scheduler } = this;
     const { batchSize = 1, numInferenceSteps, outputType = "image", signal } = options;
     checkGeneratorTypes(options.generator);
@@ -131,6 +132,7 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
     try {
       for (const [step, t] of scheduler.timesteps.entries()) {
         signal?.throwIfAborted();
+        this.expectModels();
         if (this.interrupt) break;
         const current = image;
         // 1. predict noise model_output  2. compute previous image: x_t -> x_t-1

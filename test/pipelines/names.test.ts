@@ -104,6 +104,19 @@ describe("fromPipe", () => {
   });
 });
 
+describe("what diffusers' pipelines have", () => {
+  test("the dtype, the VAE's factor, and what callbacks ask for", async () => {
+    expect([pipeline.dtype, pipeline.vaeScaleFactor]).toEqual(["float32", 8]);
+    const seen: unknown[] = [];
+    const callbackOnStepEnd = (): void =>
+      void seen.push([pipeline.numTimesteps, pipeline.doClassifierFreeGuidance, pipeline.clipSkip]);
+    await draw({ numInferenceSteps: 2, clipSkip: 1, callbackOnStepEnd });
+    expect(seen).toEqual([2, 2].map((steps) => [steps, true, 1]));
+    await draw({});
+    expect([pipeline.numTimesteps, pipeline.clipSkip]).toEqual([3, null]);
+  });
+});
+
 describe("what pipelines hand on", () => {
   // diffusers 0.42.1: pipe.enable_freeu(s1=0.9, s2=0.2, b1=1.2, b2=1.4)
   test("FreeU", async () => {
