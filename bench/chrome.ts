@@ -1,7 +1,7 @@
 /** A page of a static server in headless Chrome, on SwiftShader, that tells Node what it finds. */
 import type { Page } from "puppeteer";
 import { startStaticServer, type StaticServerOptions } from "../scripts/static_server.mjs";
-import { launchChrome } from "../test/chrome/chromium.js";
+import { launchChrome } from "../test/browser/chromium.js";
 import type { PageEnd } from "./page/messages.js";
 
 export interface ChromeOptions<M> {

@@ -9,7 +9,7 @@ import { readParameters, writeParameters, type Asked } from "../../bench/page/pa
 import { PAGE, pageServer } from "../../bench/page/serve.js";
 import { parseLines } from "../../bench/results.js";
 import { startStaticServer } from "../../scripts/static_server.mjs";
-import { launchChrome } from "../chrome/chromium.js";
+import { launchChrome } from "../browser/chromium.js";
 import { runCLI } from "../cli/run_cli.js";
 
 describe("the page's address", () => {

@@ -6,7 +6,7 @@ import { build } from "esbuild";
 import type { Browser } from "puppeteer";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startStaticServer } from "../../scripts/static_server.mjs";
-import { launchChrome } from "../chrome/chromium.js";
+import { launchChrome } from "../browser/chromium.js";
 import { oneCommit, startFakeHub, type FakeHub } from "../support/fake_hub_node.js";
 import { ID, sha256, WEIGHT } from "../support/hub_sandbox_node.js";
 

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "puppeteer";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startStaticServer } from "../../scripts/static_server.mjs";
-import { launchChrome } from "../chrome/chromium.js";
+import { launchChrome } from "../browser/chromium.js";
 import { floats, readGolden } from "../support/goldens.js";
 import { differences } from "../support/pipelines.js";
 

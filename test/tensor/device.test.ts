@@ -42,7 +42,7 @@ describe("Device.run", () => {
     );
     expect(error).toBeInstanceOf(GPUValidationError);
     expect(error?.message).toContain("broken {}: the kernel does not compile");
-    expect(error?.message).toMatch(/line 3:\d+ error: .*\n\s+fn main\( \{/);
+    expect(error?.message).toMatch(/line 3:\d+ error: [^]*\n\s+fn main\( \{/);
     run(device, "after an error", { a: 3, b: 1, n: 0 }, x, y);
     expect((await y.data())[0]).toBe(4);
     x.dispose();

@@ -1,8 +1,8 @@
-// Runs every shared test in headless Chrome and collects the results.
+// Runs shared tests in a headless browser and collects the results.
 import { fileURLToPath } from "node:url";
 import { startStaticServer } from "../../scripts/static_server.mjs";
 import { bundleTests, sharedTests } from "./bundle.js";
-import { launchChrome } from "./chromium.js";
+import type { Browser } from "puppeteer";
 import type { PageMessage } from "./main.js";
 import type { Result } from "./vitest_stub.js";
 
@@ -10,18 +10,19 @@ import type { Result } from "./vitest_stub.js";
 const SILENCE_LIMIT = 1_500_000;
 
 /**
- * The results of all tests in Chrome, in order. What goes wrong after Chrome has started, such as a crash or a hanging
- * page, is one more failed result.
- * @throws Error when the bundle cannot be built or Chrome does not start.
+ * The results of tests in a browser, in order. What goes wrong after it has started, such as a crash or a hanging page, is one
+ * more failed result.
+ * @param tests paths in the repository; all shared ones by default
+ * @throws Error when the bundle cannot be built or the browser does not start
  */
-export async function runInChrome(): Promise<Result[]> {
+export async function runInBrowser(launch: () => Promise<Browser>, tests?: string[]): Promise<Result[]> {
   const root = fileURLToPath(new URL("../..", import.meta.url));
-  const virtual = await bundleTests(root, sharedTests(root));
+  const virtual = await bundleTests(root, tests ?? sharedTests(root));
   const server = await startStaticServer({ root, virtual });
   try {
-    const browser = await launchChrome();
+    const browser = await launch();
     try {
-      return await collect(browser, `${server.origin}/test/chrome/index.html`);
+      return await collect(browser, `${server.origin}/test/browser/index.html`);
     } finally {
       await browser.close().catch(() => undefined);
     }
@@ -30,12 +31,13 @@ export async function runInChrome(): Promise<Result[]> {
   }
 }
 
-async function collect(browser: Awaited<ReturnType<typeof launchChrome>>, url: string): Promise<Result[]> {
+async function collect(browser: Browser, url: string): Promise<Result[]> {
   const results: Result[] = [];
+  const version = await browser.version();
   let running = "the page's start";
   const fail = (text: string): void => {
-    console.error(`[chrome] ${running}: ${text}`);
-    results.push({ name: `Chrome, during ${running}`, state: "failed", text, milliseconds: 0 });
+    console.error(`[${version}] ${running}: ${text}`);
+    results.push({ name: `${version}, during ${running}`, state: "failed", text, milliseconds: 0 });
   };
   const page = await browser.newPage();
   await new Promise<void>((resolve) => {
@@ -54,14 +56,14 @@ async function collect(browser: Awaited<ReturnType<typeof launchChrome>>, url: s
     };
     const receive = (message: PageMessage): void => {
       alive();
-      if (message.type === "adapter") console.log(`[chrome] adapter: ${message.text}`);
+      if (message.type === "adapter") console.log(`[${version}] adapter: ${message.text}`);
       else if (message.type === "start") running = message.name;
       else if (message.type === "result") {
         results.push(message.result);
-        if (message.result.state === "failed") console.error(`[chrome] failed: ${message.result.name}`);
+        if (message.result.state === "failed") console.error(`[${version}] failed: ${message.result.name}`);
       } else end(message.type === "broken" ? message.text : undefined);
     };
-    browser.on("disconnected", () => end("Chrome has exited"));
+    browser.on("disconnected", () => end("the browser has exited"));
     page.on("error", (error) => end(`the page has crashed: ${error.message}`));
     page.on("pageerror", (error) =>
       fail(`error outside a test: ${error instanceof Error ? error.stack : String(error)}`),
@@ -69,7 +71,7 @@ async function collect(browser: Awaited<ReturnType<typeof launchChrome>>, url: s
     page.on("console", (message) => {
       // A test may ask for a file that is not there; a missing script fails its import.
       const expected = message.text().startsWith("Failed to load resource");
-      if (message.type() === "error" && !expected) console.error(`[chrome] ${running}: ${message.text()}`);
+      if (message.type() === "error" && !expected) console.error(`[${version}] ${running}: ${message.text()}`);
     });
     alive();
     page

@@ -1,4 +1,4 @@
-// The page's entry: runs every shared test file one after another and reports to test/chrome/run_page.ts.
+// The page's entry: runs every shared test file one after another and reports to test/browser/run_page.ts.
 import { files } from "shared-tests";
 import { runFile, type Result } from "./vitest_stub.js";
 
@@ -17,7 +17,7 @@ export type PageMessage =
 async function main(): Promise<void> {
   if (!isSecureContext) throw new Error("the page is no secure context, so it has no WebGPU");
   const adapter = await navigator.gpu?.requestAdapter();
-  if (!adapter) throw new Error("navigator.gpu gives no adapter in this Chrome");
+  if (!adapter) throw new Error("navigator.gpu gives no adapter in this browser");
   const { vendor, architecture, description } = adapter.info;
   await reportToNode({ type: "adapter", text: `${vendor} ${architecture} ${description}`.trim() });
   for (const [file, load] of files)

@@ -1,4 +1,4 @@
-// Bundles the shared tests with esbuild for the page in Chrome, in memory.
+// Bundles the shared tests with esbuild for the page in a browser, in memory.
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { build, type Plugin } from "esbuild";
@@ -7,9 +7,9 @@ const FOLDERS = ["tensor", "kernels", "nn", "schedulers", "pipelines", "loader"]
 
 // src/loader/embedded.ts finds models/ from its own URL: "/dist/src/" in it means that the package is three folders up.
 // Every file of the bundle is served from here, so that the rule holds for the bundle too.
-const SERVED_FROM = "/dist/src/chrome/";
+const SERVED_FROM = "/dist/src/browser/";
 
-/** The test files that run both in Node and in Chrome, as paths in the repository. */
+/** The test files that run in Node and in browsers, as paths in the repository. */
 export function sharedTests(root: string): string[] {
   const tests: string[] = [];
   for (const folder of FOLDERS) {
@@ -40,7 +40,7 @@ export async function bundleTests(root: string, tests: string[]): Promise<Map<st
   };
   const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: { main: "test/chrome/main.ts" },
+    entryPoints: { main: "test/browser/main.ts" },
     outdir: "/bundle",
     bundle: true,
     format: "esm",
@@ -49,7 +49,7 @@ export async function bundleTests(root: string, tests: string[]): Promise<Map<st
     splitting: true, // keeps every *_node.ts, reached by import() only, in a chunk that the page never fetches
     external: ["node:*", "webgpu", "@sparticuz/chromium"],
     alias: {
-      vitest: path.join(root, "test/chrome/vitest_stub.ts"),
+      vitest: path.join(root, "test/browser/vitest_stub.ts"),
       // Its exports have no "browser" condition, so esbuild would take the build for Node.
       "@huggingface/hub": path.join(root, "node_modules/@huggingface/hub/dist/browser/index.mjs"),
     },

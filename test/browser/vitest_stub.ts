@@ -1,4 +1,4 @@
-// What the shared tests use of vitest, for the page in Chrome. An unknown matcher is "not a function", so a test that
+// What the shared tests use of vitest, for the page in a browser. An unknown matcher is "not a function", so a test that
 // needs more than this fails loudly instead of passing by accident.
 import { equals, show } from "./equals.js";
 
@@ -113,7 +113,9 @@ async function runTest(name: string, body: Body, timeout: number, suites: Suite[
     } catch (error) {
       if (error instanceof Skip && result.state === "passed")
         Object.assign(result, { state: "skipped", text: error.message });
-      else if (!(error instanceof Skip)) Object.assign(result, { state: "failed", text: describeError(error) });
+      // What fails after the test itself has failed, such as a check for leaks, follows from that.
+      else if (!(error instanceof Skip) && result.state !== "failed")
+        Object.assign(result, { state: "failed", text: describeError(error) });
     }
   };
   const skip = (reason = ""): never => {

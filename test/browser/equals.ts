@@ -1,4 +1,4 @@
-// Deep equality and printing as vitest has them, for the stand-in in Chrome.
+// Deep equality and printing as vitest has them, for the stand-in in browsers.
 
 /**
  * vitest's toEqual, or toStrictEqual when `strict`: strict also compares classes and sees undefined properties.
