@@ -40,6 +40,15 @@ describe("likely ways give the reference kernel's numbers", () => {
   for (const problem of OWN)
     test(keyOf(problem), async () => void (await expectWaysRight(await gpu.testDevice(), problem)));
 
+  test("without subgroups, on CPU adapters", async () => {
+    const device = await gpu.testDevice();
+    const kind = { isSoftware: true, broadcastLanes: 0, quadSwaps: false };
+    await gpu.pretending(kind, async () => {
+      await expectWaysRight(device, { ...MATMUL, n: 48 });
+      expect(likelyWays(device, { ...MATMUL, n: 40, gated: "gelu" }).map(({ tile }) => tile!.tileN4)).toEqual([2, 2]);
+    });
+  });
+
   for (const [problem, kinds] of ON_GPUS)
     test(`on GPUs, ${keyOf(problem)}`, async () => {
       const device = await gpu.testDevice();

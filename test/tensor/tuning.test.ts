@@ -84,9 +84,10 @@ describe("tune", () => {
         ["attention 1x2x16x16 of 16 float32", 1],
       ]);
       expect(heard).toEqual(rows);
-      for (const { ms, ruleMs, way, tried, refused, total } of rows) {
+      for (const { op, ms, ruleMs, way, tried, refused, total } of rows) {
         expect([refused, total]).toEqual([[], 3]);
-        expect(tried).toBeGreaterThan(2);
+        // CPU adapters without subgroups, as in Firefox, have no flash attention.
+        expect(tried).toBeGreaterThan(op.startsWith("attention") ? 1 : 2);
         expect(ms).toBeGreaterThan(0);
         if (way === "by rule") expect(ms).toBe(ruleMs);
         else expect(ms).toBeLessThan(0.98 * ruleMs);

@@ -57,8 +57,9 @@ export function chooseTile(device: Device, shape: ProductShape): Tile {
 export function likelySlicedTiles(device: Device, shape: ProductShape, sliceable: boolean): SlicedTile[] {
   if (!hasTiles(device, shape)) return [];
   if (!device.isSoftware) return likelyTiles(device, shape, sliceable);
-  const tiles = device.broadcastLanes > 0 ? likelyBroadcastTiles(device, shape) : likelySwapTiles(device, shape);
-  return tiles.map((tile) => ({ tile, slices: 1 }));
+  const { broadcastLanes, quadSwaps } = device;
+  const likely = broadcastLanes > 0 ? likelyBroadcastTiles : quadSwaps ? likelySwapTiles : likelyRegisterTiles;
+  return likely(device, shape).map((tile) => ({ tile, slices: 1 }));
 }
 
 /** Whether any kernel but the plain one takes it: those load and store whole quads, or pairs of them. */
@@ -118,12 +119,20 @@ function swiftShaderTile(
 }
 
 function likelySwapTiles(device: Device, { m, n, k, run = k, xBytes, wBytes, gated }: ProductShape): Tile[] {
-  if (!device.quadSwaps || !device.cheapTextures || !TextureCache.fits("weight", wBytes)) return [];
+  if (!device.cheapTextures || !TextureCache.fits("weight", wBytes)) return [];
   const textures = TextureCache.fits("activation", xBytes) ? "xw" : "w";
   const tile = swapTile({ rows: m, quads: n / 4, run: run / 4, textures, gated });
   if (!tile) return [];
   const most = Math.ceil(m / 4);
   return [4, 6, 8].filter((tileM) => tileM <= most).map((tileM) => ({ ...tile, tileM, panels: true }));
+}
+
+/** CPU adapters without subgroups, as in Firefox. */
+function likelyRegisterTiles(_: Device, { m, n, gated }: ProductShape): Tile[] {
+  const widths = [4, 2, 1].filter((tileN4) => n % (4 * tileN4) === 0 && !(gated && tileN4 % 2 === 1));
+  return [4, 8]
+    .filter((tileM) => tileM <= Math.max(4, m))
+    .flatMap((tileM) => widths.map((tileN4): Tile => ({ tileM, tileN4 })));
 }
 
 interface SwapProduct {
