@@ -1,5 +1,7 @@
 /** Model configs: diffusers' constructor defaults, and a named error for every value that no code here computes. */
 
+import { checkConfigObject } from "../loader/config_object.js";
+
 export type ModelConfig = Readonly<Record<string, unknown>>;
 
 /** What a key must be; anything else is refused by name. */
@@ -45,6 +47,7 @@ const MAX_WEIGHTS = 2 ** 38;
  * @throws TypeError naming class, key and value
  */
 export function checkConfig(schema: ConfigSchema, given: Readonly<Record<string, unknown>>): ModelConfig {
+  checkConfigObject(schema.name, given);
   const { _class_name: className = schema.name } = given;
   if (className !== schema.name)
     throw new TypeError(`${schema.name}: the config is that of another class, _class_name = ${shown(className)}`);

@@ -1,4 +1,5 @@
 /** A model with a config and weights that fromPretrained() reads, as diffusers' ModelMixin. */
+import { checkConfigObject, type ConfigObject } from "../loader/config_object.js";
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import type { WeightStem } from "../loader/weight_files.js";
@@ -67,9 +68,10 @@ export abstract class PretrainedModel<C extends object> extends Module {
    */
   static fromConfig<M extends PretrainedModel<object>>(
     this: ModelClass<M>,
-    config: object,
+    config: ConfigObject,
     overrides: Partial<M["config"]> = {},
   ): M {
+    checkConfigObject(`${this.className}.fromConfig`, config);
     return new this({ ...config, ...configKeys(this, overrides) });
   }
 

@@ -1,4 +1,5 @@
 /** The config machinery of diffusers' configuration_utils.py: a scheduler's constructor defaults are its schema. */
+import { checkConfigObject } from "../loader/config_object.js";
 import { pythonRepr } from "../loader/config_json.js";
 import { floatsOfFile } from "./number_types.js";
 
@@ -19,10 +20,12 @@ const DEFAULTED = "_use_default_values";
  * The config of a new object: every argument with its value, private keys kept, and under `_use_default_values` the names
  * that were not given.
  *
- * @throws TypeError for a key that the class does not have, or a value of another type than its default
+ * @throws TypeError for anything but a plain object, a key that the class does not have, a value of another type than its
+ *   default
  */
 export function registerConfig(schema: Schema, given: Config): Config {
   const { className, defaults, deprecatedKeys } = schema;
+  checkConfigObject(className, given);
   const config: Record<string, unknown> = { _class_name: className };
   const options: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(given)) {
@@ -60,10 +63,6 @@ export function extractInit(
   find: (className: string) => Schema | undefined,
 ): Extracted {
   const { className, defaults, deprecatedKeys } = schema;
-  if (typeof given !== "object" || given === null || Array.isArray(given))
-    throw new TypeError(
-      `${className}.fromConfig: needs a config object, got ${String(given)}; for a folder use fromPretrained`,
-    );
   const defaulted = new Set(Array.isArray(given[DEFAULTED]) ? (given[DEFAULTED] as unknown[]) : []);
   const config = Object.fromEntries(Object.entries(given).filter(([key]) => !defaulted.has(key) && key !== DEFAULTED));
 

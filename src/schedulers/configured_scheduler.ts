@@ -1,4 +1,5 @@
 /** Schedulers as objects with a config: made from configs and files, saved, printed, and swapped for compatible classes. */
+import { checkConfigObject, type ConfigObject } from "../loader/config_object.js";
 import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { inFolder, saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
@@ -79,19 +80,20 @@ export abstract class ConfiguredScheduler<C extends object = object> {
    */
   static fromConfig<S extends ConfiguredScheduler>(
     this: ConfiguredClass<S>,
-    config: object,
+    config: ConfigObject,
     overrides: Overrides<S> & Returning<true>,
   ): [scheduler: S, unused: Config];
   static fromConfig<S extends ConfiguredScheduler>(
     this: ConfiguredClass<S>,
-    config: object,
+    config: ConfigObject,
     overrides?: Overrides<S> & Partial<Returning<false>>,
   ): S;
   static fromConfig<S extends ConfiguredScheduler>(
     this: ConfiguredClass<S>,
-    config: object,
+    config: ConfigObject,
     { returnUnusedKwargs, ...overrides }: Config = {},
   ): S | [S, Config] {
+    checkConfigObject(`${this.className}.fromConfig`, config);
     refuseFlow(this, { ...config, ...overrides });
     const compatible = this.compatibleNames.flatMap((name) => findConfigured(name) ?? []);
     const found = extractInit(this, config as Config, overrides, [this, ...compatible], findConfigured);

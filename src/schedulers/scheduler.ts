@@ -1,4 +1,5 @@
 /** What all stateful schedulers share: the surface that pipelines call. */
+import type { ConfigObject } from "../loader/config_object.js";
 import type { RepositorySource } from "../loader/repository.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Config } from "./config.js";
@@ -60,8 +61,8 @@ export interface StepResult {
 /** The class side of a scheduler. */
 export interface SchedulerClass<S extends Scheduler = Scheduler> extends ConfiguredClass<S> {
   readonly customSchedules: readonly CustomSchedule[];
-  fromConfig(config: object, overrides: Returning<true> & Config): [scheduler: S, unused: Config];
-  fromConfig(config: object, overrides?: object): S;
+  fromConfig(config: ConfigObject, overrides: Returning<true> & Config): [scheduler: S, unused: Config];
+  fromConfig(config: ConfigObject, overrides?: object): S;
   fromPretrained(
     source: RepositorySource,
     options: LoadOptions & Returning<true> & Config,

@@ -38,6 +38,11 @@ describe("config keys among the options", () => {
     expect(unet).toBeInstanceOf(UNet2DConditionModel);
     expect([unet.config.sample_size, unet.config.in_channels]).toEqual([24, 4]);
     expect(() => UNet2DModel.fromConfig(unet.config)).toThrow("the config is that of another class");
+    // @ts-expect-error a model is no config
+    expect(() => UNet2DConditionModel.fromConfig(unet)).toThrow(
+      "UNet2DConditionModel.fromConfig: needs a config object, got UNet2DConditionModel; pass its .config",
+    );
+    expect(() => new UNet2DModel(5 as never)).toThrow("UNet2DModel: needs a config object, got 5");
   });
 });
 

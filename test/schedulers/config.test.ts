@@ -3,6 +3,7 @@ import {
   DDIMScheduler,
   DDPMScheduler,
   EulerDiscreteScheduler,
+  FlaxDDIMScheduler,
   FlowMatchEulerDiscreteScheduler,
   LMSDiscreteScheduler,
   PNDMScheduler,
@@ -169,7 +170,41 @@ describe("config", () => {
     expect(() => new DDIMScheduler({ timestep_spacing: "even" }).setTimesteps(4)).toThrow(/timestep_spacing.*"even"/);
     expect(() => new EulerDiscreteScheduler({ use_karras_sigmas: true, use_beta_sigmas: true })).toThrow(/only one of/);
     expect(() => DDIMScheduler.fromConfig({ _class_name: 3 })).toThrow(/_class_name must be a string, got 3/);
-    expect(() => DDIMScheduler.fromConfig("folder" as unknown as object)).toThrow(/fromPretrained/);
+  });
+
+  test("what is no config is refused, with what to give instead; frozen ones and those of other realms are taken", () => {
+    const pndm = new PNDMScheduler();
+    warnings.length = 0;
+    // @ts-expect-error a scheduler is no config
+    expect(() => EulerDiscreteScheduler.fromConfig(pndm)).toThrow(
+      /^EulerDiscreteScheduler\.fromConfig: needs a config object, got PNDMScheduler; pass its \.config$/,
+    );
+    // @ts-expect-error the same of a stateless class
+    expect(() => FlaxDDIMScheduler.fromConfig(pndm)).toThrow(/got PNDMScheduler; pass its \.config$/);
+    const wrong: [given: unknown, message: string][] = [
+      ["folder", 'got "folder"; for a folder use fromPretrained'],
+      [PNDMScheduler, "got PNDMScheduler"],
+      [new Map(), "got Map"],
+      [[], "got Array"],
+      [null, "got null"],
+      [undefined, "got undefined"],
+      [5, "got 5"],
+    ];
+    for (const [given, message] of wrong)
+      expect(() => DDIMScheduler.fromConfig(given as object)).toThrow(
+        `DDIMScheduler.fromConfig: needs a config object, ${message}`,
+      );
+    expect(warnings).toEqual([]);
+    expect(() => new EulerDiscreteScheduler(500 as never)).toThrow(
+      /^EulerDiscreteScheduler: needs a config object, got 500$/,
+    );
+    expect(() => new EulerDiscreteScheduler(null as never)).toThrow(/got null$/);
+    // @ts-expect-error a scheduler is no config
+    expect(() => new EulerDiscreteScheduler(pndm)).toThrow(/got PNDMScheduler; pass its \.config$/);
+    const config = Object.assign(Object.create(null) as object, { beta_end: 0.5 });
+    for (const plain of [config, Object.create(Object.create(null) as object, {}) as object, Object.freeze({})])
+      expect(DDIMScheduler.fromConfig(plain)).toBeInstanceOf(DDIMScheduler);
+    expect(DDIMScheduler.fromConfig(config).config.beta_end).toBe(0.5);
   });
 
   test("a flow-matching config is refused by classes that cannot run it", () => {

@@ -1,4 +1,5 @@
 /** Stateless schedulers as diffusers' Flax classes: what they know is a config, what changes is a state that they return. */
+import type { ConfigObject } from "../../loader/config_object.js";
 import type { RepositorySource } from "../../loader/repository.js";
 import type { Config } from "../config.js";
 import { ConfiguredScheduler, type ConfiguredClass, type Overrides } from "../configured_scheduler.js";
@@ -13,8 +14,8 @@ export interface FlaxState {
 
 /** The class side of a stateless scheduler. */
 export interface FlaxSchedulerClass<F extends FlaxScheduler = FlaxScheduler> extends ConfiguredClass<F> {
-  fromConfig(config: object, overrides: Returning<true> & Config): [scheduler: F, unused: Config];
-  fromConfig(config: object, overrides?: object): F;
+  fromConfig(config: ConfigObject, overrides: Returning<true> & Config): [scheduler: F, unused: Config];
+  fromConfig(config: ConfigObject, overrides?: object): F;
   fromPretrained(
     source: RepositorySource,
     options: LoadOptions & Returning<true> & Config,
