@@ -10,6 +10,7 @@ import {
   type RepositoryFile,
   type RepositorySource,
 } from "../loader/repository.js";
+import { refuseRespelt } from "../loader/spelling.js";
 import { Turns } from "../loader/turns.js";
 import { exists, openWeightFiles, type WeightFilesOptions, type WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
@@ -26,14 +27,18 @@ export type ModelClass<M> = (new (config: Readonly<Record<string, unknown>>) => 
   readonly weightStem: WeightStem;
 };
 
-/** Those of some options that are keys of a class's config, and were given. */
-export const configKeys = (
-  { defaults }: { readonly defaults: Readonly<Record<string, unknown>> },
+/**
+ * Those of some options that are keys of a class's config, and were given.
+ * @throws TypeError for such a key in camelCase
+ */
+export function configKeys(
+  { className, defaults }: Pick<ModelClass<unknown>, "className" | "defaults">,
   options: object,
-): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(options).filter(([key, value]) => Object.hasOwn(defaults, key) && value !== undefined),
-  ) as Record<string, unknown>;
+): Record<string, unknown> {
+  refuseRespelt(className, options, Object.keys(defaults));
+  const own = Object.entries(options).filter(([key, value]) => Object.hasOwn(defaults, key) && value !== undefined);
+  return Object.fromEntries(own) as Record<string, unknown>;
+}
 
 /** How a pipeline's models are loaded otherwise than one that is loaded alone, and the other way round. */
 export interface LoadHooks {
@@ -62,6 +67,7 @@ export async function loadModel<M extends PretrainedModel<object>>(
   const dtype = checkDType(className, "dtype", givenDType(options));
   if (!useSafetensors)
     throw new TypeError(`${className}: useSafetensors: false asks for pickles (.bin), which are never read`);
+  const overrides = { ...options.config, ...configKeys(Class, { ...options.config, ...options }) };
   signal?.throwIfAborted();
   const repository = await openRepository(source, hubOptions(options));
   const alsoAtRoot = hooks.alsoAtRoot === true && repository.isLocal === true && stem === "diffusion_pytorch_model";
@@ -69,7 +75,6 @@ export async function loadModel<M extends PretrainedModel<object>>(
   if (repository.isLocal) await requireModelFiles(repository, weights, hooks);
   const configPath = await findConfig(repository, weights);
   const config = { ...(await readJSON(repository, configPath)), _name_or_path: nameOf(source, subfolder) };
-  const overrides = { ...options.config, ...configKeys(Class, options) };
   const model = build(Class, { ...config, ...overrides }, `${configPath} of ${repository.name}`);
   const device = options.device ?? (await ensureDevice());
   model.placeOn(device, dtype);

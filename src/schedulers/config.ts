@@ -1,6 +1,7 @@
 /** The config machinery of diffusers' configuration_utils.py: a scheduler's constructor defaults are its schema. */
 import { checkConfigObject } from "../loader/config_object.js";
 import { pythonRepr } from "../loader/config_json.js";
+import { refuseRespelt } from "../loader/spelling.js";
 import { floatsOfFile } from "./number_types.js";
 
 export type Config = Readonly<Record<string, unknown>>;
@@ -26,6 +27,7 @@ const DEFAULTED = "_use_default_values";
 export function registerConfig(schema: Schema, given: Config): Config {
   const { className, defaults, deprecatedKeys } = schema;
   checkConfigObject(className, given);
+  refuseRespelt(className, given, configKeys(schema));
   const config: Record<string, unknown> = { _class_name: className };
   const options: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(given)) {
@@ -41,6 +43,12 @@ export function registerConfig(schema: Schema, given: Config): Config {
   return freeze(config);
 }
 
+/** All names that a class's options have or had. */
+const configKeys = ({ defaults, deprecatedKeys }: Schema): string[] => [
+  ...Object.keys(defaults),
+  ...Object.keys(deprecatedKeys),
+];
+
 /** What `fromConfig` gives the constructor, the keys that it keeps hidden for other classes, the overrides left over. */
 export interface Extracted {
   init: Config;
@@ -52,6 +60,7 @@ export interface Extracted {
  * Sorts the keys of a config (ConfigMixin.extract_init_dict): those of `_use_default_values` are dropped, the class takes
  * its own, overrides win, the rest is hidden. Warns of keys that neither a compatible class nor the config's own class has.
  *
+ * @throws TypeError for an override that is a key of the class in camelCase
  * @param compatible the classes whose keys may be there
  * @param find looks up the config's own class by its `_class_name`
  */
@@ -80,6 +89,7 @@ export function extractInit(
     if (Object.hasOwn(defaults, key) || Object.hasOwn(deprecatedKeys, key)) init[key] = value;
     else if (!private_ && !known(key)) unexpected[key] = value;
   }
+  refuseRespelt(className, overrides, configKeys(schema));
   for (const [key, value] of Object.entries(overrides))
     if (Object.hasOwn(defaults, key) || Object.hasOwn(deprecatedKeys, key)) init[key] = value;
   if (Object.keys(unexpected).length > 0)

@@ -8,8 +8,10 @@ import { CONFIG_NAME, readConfig, type LoadOptions, type Returning } from "./loa
 import { floatKeys, keepNumberTypes } from "./number_types.js";
 import { findConfigured } from "./registry.js";
 
-/** Values that win over those of a config. */
-export type Overrides<S extends ConfiguredScheduler> = Partial<S["config"]> & Config;
+/** Values that win over those of a config: keys of the class, without the index signature that hides wrong ones. */
+export type Overrides<S extends ConfiguredScheduler> = {
+  [K in keyof S["config"] as string extends K ? never : K]?: S["config"][K];
+};
 
 /** The class side of what has a config. */
 export interface ConfiguredClass<S extends ConfiguredScheduler = ConfiguredScheduler> extends Schema {
@@ -75,13 +77,14 @@ export abstract class ConfiguredScheduler<C extends object = object> {
 
   /**
    * Makes a scheduler from another one's config (or from the content of a file).
-   * @param overrides win over the config; names that the class does not have are ignored
+   * @param overrides win over the config; names that the class does not have are ignored, but for its own in camelCase
+   * @throws TypeError for anything but a config, and for `useKarrasSigmas` where the class has `use_karras_sigmas`
    * @returns the scheduler; with `returnUnusedKwargs` also those names, and the keys that are hidden in its config
    */
   static fromConfig<S extends ConfiguredScheduler>(
     this: ConfiguredClass<S>,
     config: ConfigObject,
-    overrides: Overrides<S> & Returning<true>,
+    overrides: Overrides<S> & Returning<true> & Config,
   ): [scheduler: S, unused: Config];
   static fromConfig<S extends ConfiguredScheduler>(
     this: ConfiguredClass<S>,
@@ -91,7 +94,7 @@ export abstract class ConfiguredScheduler<C extends object = object> {
   static fromConfig<S extends ConfiguredScheduler>(
     this: ConfiguredClass<S>,
     config: ConfigObject,
-    { returnUnusedKwargs, ...overrides }: Config = {},
+    { returnUnusedKwargs, ...overrides }: Partial<Returning<boolean>> = {},
   ): S | [S, Config] {
     checkConfigObject(`${this.className}.fromConfig`, config);
     refuseFlow(this, { ...config, ...overrides });

@@ -30,7 +30,7 @@ export interface Returning<B extends boolean> {
 export async function readConfig(
   caller: string,
   source: RepositorySource,
-  { subfolder = "", returnUnusedKwargs: _, ...options }: LoadOptions & Partial<Returning<boolean>> & Config,
+  { subfolder = "", returnUnusedKwargs: _, ...options }: LoadOptions & Partial<Returning<boolean>>,
 ): Promise<[config: Config, others: Config]> {
   const repository = await openRepository(source, hubOptions(options));
   const others = Object.fromEntries(Object.entries(options).filter(([key]) => !HUB_OPTION_NAMES.includes(key)));

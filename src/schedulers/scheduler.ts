@@ -98,19 +98,19 @@ export abstract class Scheduler<C extends object = object> extends ConfiguredSch
    * @throws RepositoryError, ConfigError
    */
   static fromPretrained<S extends Scheduler>(
-    this: SchedulerClass<S>,
+    this: ConfiguredClass<S>,
     source: RepositorySource,
-    options: LoadOptions & Overrides<S> & Returning<true>,
+    options: LoadOptions & Overrides<S> & Returning<true> & Config,
   ): Promise<[scheduler: S, unused: Config]>;
   static fromPretrained<S extends Scheduler>(
-    this: SchedulerClass<S>,
+    this: ConfiguredClass<S>,
     source: RepositorySource,
     options?: LoadOptions & Overrides<S> & Partial<Returning<false>>,
   ): Promise<S>;
   static async fromPretrained<S extends Scheduler>(
     this: SchedulerClass<S>,
     source: RepositorySource,
-    options: LoadOptions & Partial<Returning<boolean>> & Config = {},
+    options: LoadOptions & Partial<Returning<boolean>> = {},
   ): Promise<S | [S, Config]> {
     const [config, overrides] = await readConfig(`${this.className}.fromPretrained`, source, options);
     const made = this.fromConfig(config, { ...overrides, returnUnusedKwargs: true });

@@ -31,6 +31,14 @@ describe("config keys among the options", () => {
     vae.dispose();
   });
 
+  test("but for its own keys in camelCase, which are refused", async () => {
+    const message = "UNet2DConditionModel: has no option sampleSize (it is sample_size)";
+    const options = { subfolder: "unet", sampleSize: 24 };
+    await expect(UNet2DConditionModel.fromPretrained(SD15, options)).rejects.toThrow(message);
+    await expect(UNet2DConditionModel.fromPretrained(SD15, { config: options })).rejects.toThrow(message);
+    expect(() => UNet2DConditionModel.fromConfig({}, { sampleSize: 24 } as object)).toThrow(message);
+  });
+
   test("fromConfig takes them, too", () => {
     const config = { block_out_channels: [32, 32], sample_size: 8, _class_name: "UNet2DConditionModel" };
     const types = { down_block_types: ["DownBlock2D", "DownBlock2D"], up_block_types: ["UpBlock2D", "UpBlock2D"] };

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   DDIMScheduler,
   DDPMScheduler,
+  DPMSolverMultistepScheduler,
   EulerDiscreteScheduler,
   FlaxDDIMScheduler,
   FlowMatchEulerDiscreteScheduler,
@@ -133,9 +134,32 @@ describe("swapping", () => {
   });
 
   test("overrides win, and unknown ones are ignored", () => {
-    const scheduler = DDIMScheduler.fromConfig(SD15, { beta_end: 0.02, no_such_option: 1 });
+    const overrides = { beta_end: 0.02, no_such_option: 1 };
+    const scheduler = DDIMScheduler.fromConfig(SD15, overrides);
     expect(scheduler.config.beta_end).toBe(0.02);
     expect("no_such_option" in scheduler.config).toBe(false);
+  });
+
+  test("keys of the class in camelCase are refused, wherever they are given", async () => {
+    const message = "DPMSolverMultistepScheduler: has no option useKarrasSigmas (it is use_karras_sigmas)";
+    const [config, file] = [new PNDMScheduler().config, new PNDMScheduler().toJSONString()];
+    const repository = repositoryOf(new Map([["scheduler_config.json", file]]));
+    // @ts-expect-error TypeScript knows the keys
+    expect(() => DPMSolverMultistepScheduler.fromConfig(config, { useKarrasSigmas: true })).toThrow(message);
+    // @ts-expect-error the same
+    expect(() => new DPMSolverMultistepScheduler({ useKarrasSigmas: true })).toThrow(message);
+    await expect(
+      // @ts-expect-error the same
+      DPMSolverMultistepScheduler.fromPretrained(repository, { useKarrasSigmas: true }),
+    ).rejects.toThrow(message);
+    await expect(
+      // @ts-expect-error the same
+      FlaxDDIMScheduler.fromPretrained(repository, { betaEnd: 0.1 }),
+    ).rejects.toThrow("FlaxDDIMScheduler: has no option betaEnd (it is beta_end)");
+    // Those of other classes are unknown like any other name.
+    expect(new PNDMScheduler().config).toEqual(
+      PNDMScheduler.fromConfig({}, { useKarrasSigmas: true } as object).config,
+    );
   });
 
   test("compatibles has a fixed order and itself", () => {

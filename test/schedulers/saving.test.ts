@@ -80,6 +80,6 @@ describe("the other names of diffusers' ConfigMixin", () => {
     expect([flax.config.beta_start, state.timesteps.length]).toEqual([0.2, 1000]);
     expect(rest).toEqual({ ...ofFile, _class_name: "FlaxDDIMScheduler", timestep_spacing: "leading" });
     expect(await FlaxDDIMScheduler.fromPretrained(saved, at)).toHaveLength(2);
-    expect(DDIMScheduler.fromConfig(pndm.config, { foo: 3 })).toBeInstanceOf(DDIMScheduler);
+    expect(DDIMScheduler.fromConfig(pndm.config, { foo: 3 } as object)).toBeInstanceOf(DDIMScheduler);
   });
 });

@@ -49,7 +49,7 @@ export abstract class FlaxScheduler<
   static fromPretrained<F extends FlaxScheduler>(
     this: ConfiguredClass<F>,
     source: RepositorySource,
-    options: LoadOptions & Overrides<F> & Returning<true>,
+    options: LoadOptions & Overrides<F> & Returning<true> & Config,
   ): Promise<[scheduler: F, state: StateOf<F>, unused: Config]>;
   static fromPretrained<F extends FlaxScheduler>(
     this: ConfiguredClass<F>,
@@ -59,7 +59,7 @@ export abstract class FlaxScheduler<
   static async fromPretrained<F extends FlaxScheduler>(
     this: FlaxSchedulerClass<F>,
     source: RepositorySource,
-    options: LoadOptions & Partial<Returning<boolean>> & Config = {},
+    options: LoadOptions & Partial<Returning<boolean>> = {},
   ): Promise<[F, StateOf<F>] | [F, StateOf<F>, Config]> {
     const [config, overrides] = await readConfig(`${this.className}.fromPretrained`, source, options);
     const [scheduler, unused] = this.fromConfig(config, { ...overrides, returnUnusedKwargs: true });

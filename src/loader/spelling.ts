@@ -1,0 +1,20 @@
+/** The two spellings of names: what is read from files has snake_case, every other option camelCase; Python has the first only. */
+
+const camelCase = (name: string): string => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** The one of `known` that `name` would be in the other spelling. */
+export const respelt = (name: string, known: readonly string[]): string | undefined =>
+  known.includes(name) ? undefined : [camelCase(name), snakeCase(name)].find((other) => known.includes(other));
+
+/**
+ * Unknown options are ignored, as in Python. But one that lacks nothing except its spelling was meant, and nobody would
+ * see that it does nothing.
+ * @throws TypeError naming it and what it is called
+ */
+export function refuseRespelt(className: string, options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options)) {
+    const meant = respelt(name, known);
+    if (meant) throw new TypeError(`${className}: has no option ${name} (it is ${meant})`);
+  }
+}
