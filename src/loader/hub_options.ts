@@ -1,5 +1,6 @@
 import { quote, RepositoryError } from "./errors.js";
 import { checkPath } from "./paths.js";
+import { refuseRespelt } from "./spelling.js";
 
 /** What loading reports, in the shape of transformers.js' `progress_callback`. */
 export interface LoadProgress {
@@ -40,14 +41,22 @@ export const DEFAULT_REVISION = "main";
 const COMMIT = /^[0-9a-f]{40}$/;
 const BLOB = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 
-/** Those of `options` that openRepository takes, so that they can be handed on without the others. */
-export function hubOptions(options: HubOptions): HubOptions {
+function pick(options: HubOptions): HubOptions {
   const { revision, token, endpoint, fetch, cacheDir, localFilesOnly, signal, progressCallback } = options;
   return { revision, token, endpoint, fetch, cacheDir, localFilesOnly, signal, progressCallback };
 }
 
 /** Names of all HubOptions. */
-export const HUB_OPTION_NAMES: readonly string[] = Object.keys(hubOptions({}));
+export const HUB_OPTION_NAMES: readonly string[] = Object.keys(pick({}));
+
+/**
+ * Those of `options` that openRepository takes, so that they can be handed on without the others.
+ * @throws TypeError for such an option in Python's spelling: who writes local_files_only must not get the network
+ */
+export function hubOptions(options: HubOptions): HubOptions {
+  refuseRespelt("repository", options, HUB_OPTION_NAMES);
+  return pick(options);
+}
 
 /** As the hub's ids look (huggingface_hub's validate_repo_id): "name" or "owner/name". */
 export function isHubId(text: string): boolean {

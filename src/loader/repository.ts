@@ -1,6 +1,6 @@
 import { quote, RepositoryError } from "./errors.js";
 import { HandleRepository, isDirectoryHandle } from "./handle_repository.js";
-import { isHubId, type HubOptions } from "./hub_options.js";
+import { hubOptions, isHubId, type HubOptions } from "./hub_options.js";
 import { withSignal } from "./signals.js";
 import { URLRepository } from "./url_repository.js";
 
@@ -51,12 +51,13 @@ const isNode = (): boolean => typeof process !== "undefined" && Boolean(process.
  * Files of the hub are kept: in Node in the cache that Python's huggingface_hub uses, in a browser in its Cache API.
  *
  * @param options `signal` also ends what is asked of the repository later; one that is opened already is given back under it
- * @throws RepositoryError naming the repository, the fault and the cure; the signal's reason
+ * @throws RepositoryError naming the repository, the fault and the cure; TypeError for an option in Python's spelling; the
+ *   signal's reason
  */
 export async function openRepository(source: RepositorySource, options: HubOptions = {}): Promise<Repository> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const repository = await openSource(source, options);
+  const repository = await openSource(source, hubOptions(options));
   return signal ? withSignal(repository, signal) : repository;
 }
 

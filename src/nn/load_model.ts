@@ -67,6 +67,7 @@ export async function loadModel<M extends PretrainedModel<object>>(
   const dtype = checkDType(className, "dtype", givenDType(options));
   if (!useSafetensors)
     throw new TypeError(`${className}: useSafetensors: false asks for pickles (.bin), which are never read`);
+  refuseRespelt(className, options, ["useSafetensors"]);
   const overrides = { ...options.config, ...configKeys(Class, { ...options.config, ...options }) };
   signal?.throwIfAborted();
   const repository = await openRepository(source, hubOptions(options));

@@ -37,5 +37,7 @@ export async function readConfig(
   const path = subfolder === "" ? CONFIG_NAME : `${subfolder.replace(/\/+$/, "")}/${CONFIG_NAME}`;
   for (const candidate of new Set([path, CONFIG_NAME]))
     if (await repository.open(candidate)) return [await readJSON(repository, candidate), others];
-  throw new RepositoryError(`${caller}: ${repository.name} has neither ${path} nor ${CONFIG_NAME}`);
+  const missing =
+    path === CONFIG_NAME ? `no ${CONFIG_NAME}; does it lie in a subfolder?` : `neither ${path} nor ${CONFIG_NAME}`;
+  throw new RepositoryError(`${caller}: ${repository.name} has ${missing}`);
 }

@@ -2,7 +2,15 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
-import { CLIPTokenizer, DDIMScheduler, DiffusionPipeline, UNet2DConditionModel } from "../../src/index.js";
+import {
+  CLIPTextModel,
+  CLIPTokenizer,
+  DDIMScheduler,
+  DiffusionPipeline,
+  FlaxDDIMScheduler,
+  FlaxStableDiffusionPipeline,
+  UNet2DConditionModel,
+} from "../../src/index.js";
 import { openRepository } from "../../src/loader/repository.js";
 import { ensureDevice } from "../../src/tensor/device.js";
 import { folderFiles, oneCommit, type Files, type Seen } from "../support/fake_hub_node.js";
@@ -35,6 +43,24 @@ describe("fromPretrained", () => {
     );
     expect(downloaded).toBeGreaterThan(1_000_000);
     expect(at.hub.bytes()).toBe(0);
+  });
+
+  test("options in Python's spelling are refused before the first request: local_files_only forbids the network", async () => {
+    at.hub.repositories.set("org/sd", oneCommit(folderFiles(fixturePath("models/repos/sd15"))));
+    const options = { endpoint: at.hub.url, cacheDir: at.cache, local_files_only: true } as never;
+    const classes: { fromPretrained(source: string, options: never): Promise<unknown> }[] = [
+      ...[DiffusionPipeline, FlaxStableDiffusionPipeline, UNet2DConditionModel, CLIPTextModel, CLIPTokenizer],
+      ...[DDIMScheduler, FlaxDDIMScheduler],
+    ];
+    for (const Class of classes)
+      await expect(Class.fromPretrained("org/sd", options)).rejects.toThrow(
+        "repository: has no option local_files_only (it is localFilesOnly)",
+      );
+    await expect(openRepository("org/sd", { cache_dir: at.cache } as object)).rejects.toThrow("(it is cacheDir)");
+    await expect(UNet2DConditionModel.fromPretrained("org/sd", { use_safetensors: true } as object)).rejects.toThrow(
+      "UNet2DConditionModel: has no option use_safetensors (it is useSafetensors)",
+    );
+    expect(at.hub.seen).toEqual([]);
   });
 
   test("offline, all files that are missing are named at once, and nothing is put on the GPU", async () => {

@@ -38,9 +38,7 @@ test("the config is looked for in the subfolder, then at the root; other options
 test("faults of files are named", async () => {
   const broken = join(folder, "broken");
   await mkdir(broken);
-  await expect(DDIMScheduler.fromPretrained(broken)).rejects.toThrow(
-    /neither.*scheduler_config\.json|has no scheduler_config/,
-  );
+  await expect(DDIMScheduler.fromPretrained(broken)).rejects.toThrow(/has no scheduler_config\.json; does it lie/);
   await writeFile(join(broken, "scheduler_config.json"), '{"beta_start": 0.1,}');
   await expect(DDIMScheduler.fromPretrained(broken)).rejects.toThrow(/scheduler_config\.json.*line 1/);
   await writeFile(join(broken, "file"), "");

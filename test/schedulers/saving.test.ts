@@ -59,7 +59,10 @@ describe("the other names of diffusers' ConfigMixin", () => {
     expect(config).toEqual(content);
     expect(unused).toEqual({ foo: 3, beta_start: 0.2 });
     await expect(DDIMScheduler.loadConfig(repositoryOf(new Map()))).rejects.toThrow(
-      /DDIMScheduler\.loadConfig: kept files has neither scheduler_config\.json/,
+      /^DDIMScheduler\.loadConfig: kept files has no scheduler_config\.json; does it lie in a subfolder\?$/,
+    );
+    await expect(DDIMScheduler.fromPretrained(repositoryOf(new Map()), at)).rejects.toThrow(
+      /has neither scheduler\/scheduler_config\.json nor scheduler_config\.json$/,
     );
   });
 
