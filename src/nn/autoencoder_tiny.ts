@@ -44,6 +44,7 @@ const schema: ConfigSchema = {
     scaling_factor: isNumber,
     shift_factor: isNumber,
   },
+  added: ["block_out_channels"],
 };
 
 export interface TinyConfig {

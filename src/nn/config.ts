@@ -1,6 +1,8 @@
 /** Model configs: diffusers' constructor defaults, and a named error for every value that no code here computes. */
 
+import { pythonRepr } from "../loader/config_json.js";
 import { checkConfigObject } from "../loader/config_object.js";
+import { writtenAsFloat } from "../loader/json.js";
 
 export type ModelConfig = Readonly<Record<string, unknown>>;
 
@@ -14,6 +16,8 @@ export interface ConfigSchema {
   readonly defaults: Readonly<Record<string, unknown>>;
   /** Rules by key. A key of `defaults` without a rule must equal its default: no flag without a checkpoint that uses it. */
   readonly rules: Readonly<Record<string, Rule>>;
+  /** Keys that Python's constructor adds to what it was given: a file has them, and they say nothing new. */
+  readonly added?: readonly string[];
 }
 
 export const isCount: Rule = (value) =>
@@ -62,7 +66,23 @@ export function checkConfig(schema: ConfigSchema, given: Readonly<Record<string,
   }
   checkLevels(schema.name, config);
   checkSize(schema.name, config);
+  checked.add(config);
   return Object.freeze(config);
+}
+
+/** Configs of models that stand: what they are made of again, for another device, was told of. */
+const checked = new WeakSet<object>();
+
+/** Warns of keys that the class does not have, as diffusers does; what begins with "_" is a note. */
+export function warnOfUnexpected(schema: ConfigSchema, given: Readonly<Record<string, unknown>>): void {
+  const { name, defaults, added = [] } = schema;
+  const known = new Set([...Object.keys(defaults), ...added, "quantization_config"]);
+  const unexpected = Object.entries(given).filter(([key]) => !known.has(key) && !key.startsWith("_"));
+  if (checked.has(given) || unexpected.length === 0) return;
+  console.warn(
+    `The config attributes ${pythonRepr(Object.fromEntries(unexpected), writtenAsFloat(given))} were passed to ${name}, but are ` +
+      "not expected and will be ignored. Please verify your config.json configuration file.",
+  );
 }
 
 /**

@@ -75,8 +75,10 @@ export async function loadModel<M extends PretrainedModel<object>>(
   const weights = { subfolder, stem, variant, alsoAtRoot };
   if (repository.isLocal) await requireModelFiles(repository, weights, hooks);
   const configPath = await findConfig(repository, weights);
-  const config = { ...(await readJSON(repository, configPath)), _name_or_path: nameOf(source, subfolder) };
-  const model = build(Class, { ...config, ...overrides }, `${configPath} of ${repository.name}`);
+  const file = await readJSON(repository, configPath);
+  // Into the file's own object, of which it is known how its numbers were written.
+  const config = Object.assign(file, { _name_or_path: nameOf(source, subfolder) }, overrides);
+  const model = build(Class, config, `${configPath} of ${repository.name}`);
   const device = options.device ?? (await ensureDevice());
   model.placeOn(device, dtype);
   hooks.onBuilt?.(model, device);

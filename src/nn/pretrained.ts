@@ -6,7 +6,7 @@ import type { WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import { BYTES, product, type DType } from "../tensor/dtype.js";
 import { checkIsOn } from "./check_is_on.js";
-import { checkConfig, type ConfigSchema } from "./config.js";
+import { checkConfig, warnOfUnexpected, type ConfigSchema } from "./config.js";
 import { copyWeights } from "./copy_weights.js";
 import type { DTypeOptions } from "./dtype.js";
 import { configKeys, loadModel, type ModelClass, type ReadWeights } from "./load_model.js";
@@ -37,6 +37,8 @@ export abstract class PretrainedModel<C extends object> extends Module {
   constructor(schema: ConfigSchema, given: Readonly<Record<string, unknown>>) {
     super();
     this.config = checkConfig(schema, given) as unknown as Readonly<C>;
+    // transformers' configs have keys of many kinds, and it says nothing of those that are not the class's own.
+    if (this.library === "diffusers") warnOfUnexpected(schema, given);
   }
 
   /** The dtype of weights and activations. */

@@ -15,6 +15,7 @@ const ROOT = fixturePath("models/repos");
 const STEMS = /^(diffusion_pytorch_model|model)(\.(?!safetensors)[\w-]+?)?(-\d{5}-of-\d{5})?\.safetensors$/;
 
 interface ModelClass {
+  new (config: object): PretrainedModel<object>;
   fromPretrained(source: string, options?: FromPretrainedOptions): Promise<PretrainedModel<object>>;
 }
 
@@ -71,6 +72,22 @@ describe("every model of the fixtures", () => {
     ])
       expect(names).toContain(name);
     expect(models.length).toBeGreaterThan(25);
+  });
+
+  test("no config has a key that would be warned of", async () => {
+    const warnings: string[] = [];
+    const { warn } = console;
+    console.warn = (text: string) => void warnings.push(text);
+    try {
+      for (const folder of await foldersWith("config.json")) {
+        const { Class } = await classOf(folder);
+        const config = JSON.parse(await readFile(join(folder, "config.json"), "utf8")) as object;
+        expect(new Class(config)).toBeInstanceOf(Class);
+      }
+    } finally {
+      console.warn = warn;
+    }
+    expect(warnings).toEqual([]);
   });
 
   for (const { folder, variant, files } of models) {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { AutoencoderKL, CLIPTextModel, UNet2DConditionModel, UNet2DModel, type Repository } from "../../src/index.js";
 import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
 import { changed, type Changes } from "../support/repositories.js";
@@ -51,6 +51,35 @@ describe("config keys among the options", () => {
       "UNet2DConditionModel.fromConfig: needs a config object, got UNet2DConditionModel; pass its .config",
     );
     expect(() => new UNet2DModel(5 as never)).toThrow("UNet2DModel: needs a config object, got 5");
+  });
+});
+
+describe("keys of a config.json that the class does not have", () => {
+  const warnings: string[] = [];
+  const { warn } = console;
+  beforeEach(() => {
+    warnings.length = 0;
+    console.warn = (text: string) => void warnings.push(text);
+  });
+  afterEach(() => void (console.warn = warn));
+
+  test("are warned of once, as Python does, and kept", async () => {
+    const text = new TextDecoder().decode(await readFixture(`${CIFAR}/config.json`));
+    const notes = '"_note": 1, "quantization_config": {}, "foo": 1, "bar": [1.0], "it\'s": null';
+    const repository = await changed(fixturePath(CIFAR), {
+      "config.json": new TextEncoder().encode(text.replace("{", `{ ${notes}, `)),
+    });
+    const unet = await UNet2DModel.fromPretrained(repository);
+    const [copy] = await unet.copyTo([unet.device!]);
+    // What diffusers 0.42.1 says.
+    expect(warnings).toEqual([
+      `The config attributes {'foo': 1, 'bar': [1.0], "it's": None} were passed to UNet2DModel, but are not expected and ` +
+        "will be ignored. Please verify your config.json configuration file.",
+    ]);
+    for (const model of [unet, copy]) {
+      expect((model.config as unknown as Record<string, unknown>).foo).toBe(1);
+      model.dispose();
+    }
   });
 });
 
