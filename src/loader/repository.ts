@@ -1,7 +1,7 @@
 import { quote, RepositoryError } from "./errors.js";
 import { HandleRepository, isDirectoryHandle } from "./handle_repository.js";
 import { hubOptions, isHubId, type HubOptions } from "./hub_options.js";
-import { withSignal } from "./signals.js";
+import { throwIfAborted, withSignal } from "./signals.js";
 import { URLRepository } from "./url_repository.js";
 
 export { readJSON } from "./config.js";
@@ -51,12 +51,14 @@ const isNode = (): boolean => typeof process !== "undefined" && Boolean(process.
  * Files of the hub are kept: in Node in the cache that Python's huggingface_hub uses, in a browser in its Cache API.
  *
  * @param options `signal` also ends what is asked of the repository later; one that is opened already is given back under it
- * @throws RepositoryError naming the repository, the fault and the cure; TypeError for an option in Python's spelling; the
- *   signal's reason
+ * @throws RepositoryError naming the repository, the fault and the cure; TypeError for wrong options, and those in Python's spelling;
+ *   the signal's reason
  */
 export async function openRepository(source: RepositorySource, options: HubOptions = {}): Promise<Repository> {
-  const { signal } = options;
-  signal?.throwIfAborted();
+  const { signal, progressCallback } = options;
+  throwIfAborted(signal);
+  if (progressCallback != null && typeof progressCallback !== "function")
+    throw new TypeError(`progressCallback must be a function, got ${typeof progressCallback}`);
   const repository = await openSource(source, hubOptions(options));
   return signal ? withSignal(repository, signal) : repository;
 }

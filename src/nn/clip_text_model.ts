@@ -1,6 +1,7 @@
 /** CLIP's text encoders (Radford et al. 2021), transformers' CLIPTextModel and CLIPTextModelWithProjection. */
 import { slice } from "../tensor/ops/copy.js";
 import { concat, embedding } from "../tensor/ops/shape.js";
+import { noTensor, shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 import { CLIPTextTransformer, type CLIPTextConfig } from "./clip_text_transformer.js";
 import { anything, isCount, isNumber, nullOr, oneOf, type ConfigSchema } from "./config.js";
@@ -71,7 +72,7 @@ abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
     const rows = ids instanceof Tensor ? await toRows(name, "ids", ids) : ids;
     if (!Array.isArray(rows) || !rows.every(Array.isArray))
       throw new TypeError(
-        `${name}: ids must be rows of numbers, [[49406, …, 49407]], or an int32 tensor [batch, tokens], got ${JSON.stringify(ids)?.slice(0, 100) ?? String(ids)}`,
+        `${name}: ids must be rows of numbers, [[49406, …, 49407]], or an int32 tensor [batch, tokens], got ${shown(ids)}`,
       );
     const { vocab_size, max_position_embeddings } = this.config;
     const tokens = rows[0]?.length ?? 0;
@@ -161,7 +162,7 @@ export class CLIPTextModelWithProjection extends CLIPTextEncoder {
 
 async function toRows(name: string, what: string, ids: Tensor): Promise<number[][]> {
   if (ids.dtype !== "int32" || ids.shape.length !== 2)
-    throw new TypeError(`${name}: ${what} must be an int32 tensor [batch, tokens], got ${String(ids)}`);
+    throw new TypeError(`${name}: ${what} must be an int32 tensor [batch, tokens], got ${noTensor(ids)}`);
   const data = await ids.data();
   const [batch, tokens] = ids.shape;
   return Array.from({ length: batch }, (_, i) => Array.from(data.subarray(i * tokens, (i + 1) * tokens)));

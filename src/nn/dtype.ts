@@ -1,5 +1,6 @@
 /** The dtypes that models may have. */
 import type { DType } from "../tensor/dtype.js";
+import { shown } from "../tensor/shown.js";
 
 /** Storage of weights and activations; sums are always in float32. */
 export type ModelDType = "float32" | "float16";
@@ -26,6 +27,6 @@ export function checkDType(className: string, option: string, dtype: unknown = "
   if (dtype === "float32" || dtype === "float16") return dtype;
   const reason = typeof dtype === "string" ? REASONS[dtype.replace(/^torch\./, "")] : undefined;
   throw new TypeError(
-    `${className}: ${option} must be "float32" or "float16", got ${JSON.stringify(dtype) ?? String(dtype)}${reason ? ` (${reason})` : ""}`,
+    `${className}: ${option} must be "float32" or "float16", got ${shown(dtype)}${reason ? ` (${reason})` : ""}`,
   );
 }

@@ -2,6 +2,7 @@
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { mixTokens } from "../tensor/ops/mix_tokens.js";
 import { modulate } from "../tensor/ops/modulate.js";
+import { shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 
 /** Factors of the two coarsest up blocks: `b` for what comes from below, `s` for the skip connections. */
@@ -10,6 +11,15 @@ export interface FreeUFactors {
   s2: number;
   b1: number;
   b2: number;
+}
+
+/** @throws TypeError naming the factor that is no number, or what there is instead of factors */
+export function checkFactors(where: string, factors: FreeUFactors | null | undefined): void {
+  if (typeof factors !== "object" || factors === null)
+    throw new TypeError(`${where}: takes { s1, s2, b1, b2 }, got ${shown(factors)}`);
+  for (const name of ["s1", "s2", "b1", "b2"] as const)
+    if (!Number.isFinite(factors[name]))
+      throw new TypeError(`${where}: ${name} must be a number, got ${shown(factors[name])}`);
 }
 
 export interface FreeUStage {

@@ -63,13 +63,12 @@ export async function loadModel<M extends PretrainedModel<object>>(
   hooks: LoadHooks = {},
 ): Promise<M> {
   const { className, weightStem: stem } = Class;
-  const { subfolder, variant, useSafetensors = true, signal } = options;
+  const { subfolder, variant, useSafetensors = true } = options;
   const dtype = checkDType(className, "dtype", givenDType(options));
   if (!useSafetensors)
     throw new TypeError(`${className}: useSafetensors: false asks for pickles (.bin), which are never read`);
   refuseRespelt(className, options, ["useSafetensors"]);
   const overrides = { ...options.config, ...configKeys(Class, { ...options.config, ...options }) };
-  signal?.throwIfAborted();
   const repository = await openRepository(source, hubOptions(options));
   const alsoAtRoot = hooks.alsoAtRoot === true && repository.isLocal === true && stem === "diffusion_pytorch_model";
   const weights = { subfolder, stem, variant, alsoAtRoot };

@@ -2,6 +2,7 @@
 import { checkConfigObject, type ConfigObject } from "../loader/config_object.js";
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
+import { throwIfAborted } from "../loader/signals.js";
 import type { WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import { BYTES, product, type DType } from "../tensor/dtype.js";
@@ -96,7 +97,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
   async recover({ device, signal }: Pick<FromPretrainedOptions, "device" | "signal"> = {}): Promise<void> {
     if (!this.#read)
       throw new Error(`${this.#class.className}.recover: only what fromPretrained() has loaded can be loaded again`);
-    signal?.throwIfAborted();
+    throwIfAborted(signal);
     const target = device ?? (await ensureDevice());
     this.dispose();
     this.placeOn(target, this.#dtype);

@@ -9,7 +9,7 @@ import { activate, activationOf } from "./activations.js";
 import { addedEmbedding, type AddedCondKwargs, type AddedEmbedding } from "./added_embedding.js";
 import { checkTensor } from "./check_tensor.js";
 import { embedClasses, type ClassLabels } from "./class_embedding.js";
-import type { FreeUFactors } from "./freeu.js";
+import { checkFactors, type FreeUFactors } from "./freeu.js";
 import { Linear } from "./layers.js";
 import { UpBlock2D } from "./unet_2d_blocks.js";
 import { unet2DConditionSchema, type UNet2DConditionConfig } from "./unet_2d_condition_config.js";
@@ -153,10 +153,9 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
    * FreeU (arXiv 2309.11497): from now on the two coarsest up blocks amplify what comes from below by `b1` and `b2`, and
    * scale the low frequencies of their skip connections by `s1` and `s2`. A factor of 0 turns it off, as in diffusers.
    */
-  enableFreeu({ s1, s2, b1, b2 }: FreeUFactors): void {
-    for (const [name, factor] of Object.entries({ s1, s2, b1, b2 }))
-      if (!Number.isFinite(factor))
-        throw new TypeError(`UNet2DConditionModel.enableFreeu: ${name} must be a number, got ${String(factor)}`);
+  enableFreeu(factors: FreeUFactors): void {
+    checkFactors("UNet2DConditionModel.enableFreeu", factors);
+    const { s1, s2, b1, b2 } = factors;
     const stages = [
       { b: b1, s: s1 },
       { b: b2, s: s2 },

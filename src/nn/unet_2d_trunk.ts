@@ -2,6 +2,7 @@
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import { add, linearCombination } from "../tensor/ops/elementwise.js";
 import type { Device } from "../tensor/device.js";
+import { shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 import { normalized, type Activation } from "./activations.js";
 import { checkTensor } from "./check_tensor.js";
@@ -188,10 +189,10 @@ export function timestepsFor(model: string, timestep: number | readonly number[]
   const timesteps = typeof timestep === "number" ? new Array<number>(batch).fill(timestep) : timestep;
   if (!Array.isArray(timesteps) && !ArrayBuffer.isView(timesteps)) {
     const cure = (timestep as unknown) instanceof Tensor ? "; read it first: Array.from(await timestep.data())" : "";
-    throw new TypeError(`${model}: timestep must be a number or a list of numbers, got ${String(timestep)}${cure}`);
+    throw new TypeError(`${model}: timestep must be a number or a list of numbers, got ${shown(timestep)}${cure}`);
   }
   const wrong = timesteps.find((t) => !Number.isFinite(t));
-  if (wrong !== undefined) throw new RangeError(`${model}: timestep must be finite, got ${String(wrong)}`);
+  if (wrong !== undefined) throw new RangeError(`${model}: timestep must be finite, got ${shown(wrong)}`);
   if (timesteps.length === batch) return timesteps;
   throw new RangeError(`${model}: takes one timestep or one per image (${batch}), got ${timesteps.length}`);
 }

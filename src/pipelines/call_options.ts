@@ -1,4 +1,5 @@
 /** The options of a call: which there are, and which may be null, before their values are looked at. */
+import { shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 
 /** The names of all options; true where null is as good as nothing: where Python's default is None. */
@@ -21,7 +22,7 @@ export function takeOptions<T extends object>(
   if (given === null || given === undefined) return {} as WithoutNulls<T>;
   if (typeof given !== "object" || Array.isArray(given) || given instanceof Tensor)
     throw new TypeError(
-      `${className}: options must be an object such as { numInferenceSteps: 25 }, got ${String(JSON.stringify(given) ?? given).slice(0, 100)}`,
+      `${className}: options must be an object, got ${shown(given)} (there are ${Object.keys(table).join(", ")})`,
     );
   const entries = Object.entries(given).filter(([, value]) => value !== undefined);
   const strange = entries.filter(([name]) => !Object.hasOwn(table, name)).map(([name]) => name);

@@ -1,4 +1,5 @@
 /** What callbackOnStepEnd gets and gives back. */
+import { noTensor, shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { CallbackTensors } from "./stable_diffusion_options.js";
 
@@ -14,14 +15,21 @@ export const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTe
  */
 export function takeReturned(returned: unknown, latents: Tensor): CallbackTensors {
   if (returned === undefined || returned === null) return {};
-  if (typeof returned !== "object")
-    throw new TypeError(`callbackOnStepEnd: must return an object of tensors or nothing, got ${String(returned)}`);
+  if (
+    typeof returned !== "object" ||
+    returned instanceof Tensor ||
+    Array.isArray(returned) ||
+    ArrayBuffer.isView(returned)
+  )
+    throw new TypeError(
+      `callbackOnStepEnd: must return an object of tensors such as { latents } or nothing, got ${shown(returned)}`,
+    );
   const taken: CallbackTensors = {};
   for (const name of CALLBACK_TENSORS) {
     const value = (returned as Record<string, unknown>)[name];
     if (value === undefined || value === null) continue;
     if (!(value instanceof Tensor))
-      throw new TypeError(`callbackOnStepEnd: the returned ${name} must be a Tensor, got ${String(value)}`);
+      throw new TypeError(`callbackOnStepEnd: the returned ${name} must be a Tensor, got ${noTensor(value)}`);
     if (value.device !== latents.device)
       throw new TypeError(
         `callbackOnStepEnd: the returned ${name} must be on the pipeline's device, but is on another`,

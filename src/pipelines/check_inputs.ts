@@ -1,5 +1,6 @@
 /** Arguments of a Stable Diffusion call, checked before anything is allocated; wording after diffusers' check_inputs. */
 import type { Device } from "../tensor/device.js";
+import { noTensor, shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 import { CALLBACK_TENSORS } from "./callback_tensors.js";
 import type { OptionTable, WithoutNulls } from "./call_options.js";
@@ -32,7 +33,7 @@ export function checkInputs(
 ): void {
   for (const [name, value] of Object.entries({ height, width }))
     if (!Number.isSafeInteger(value) || value <= 0)
-      throw new RangeError(`\`${name}\` must be a positive integer, got ${value}`);
+      throw new RangeError(`\`${name}\` must be a positive integer, got ${shown(value)}`);
   if (height % 8 !== 0 || width % 8 !== 0)
     throw new RangeError(`\`height\` and \`width\` have to be divisible by 8 but are ${height} and ${width}.`);
   checkPrompts(prompt, options, device);
@@ -78,16 +79,14 @@ export function checkPrompts(prompt: unknown, options: CallOptions, device: Devi
 /** A number that is infinite in float32 makes every picture black. @throws RangeError naming the argument */
 export function checkFinite(name: string, value: unknown): void {
   if (typeof value === "number" && Number.isFinite(Math.fround(value))) return;
-  const got = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
   const why = Number.isFinite(value) ? ", which is infinite in float32" : "";
-  throw new RangeError(`\`${name}\` must be a finite number, got ${got}${why}`);
+  throw new RangeError(`\`${name}\` must be a finite number, got ${shown(value)}${why}`);
 }
 
 function checkTensor(name: string, tensor: unknown, axes: readonly string[], device: Device): void {
   if (tensor === undefined) return;
   const wanted = `\`${name}\` must be a Tensor [${axes.join(", ")}] of floats on the pipeline's device`;
-  if (!(tensor instanceof Tensor))
-    throw new TypeError(`${wanted}, got ${JSON.stringify(tensor)?.slice(0, 100) ?? String(tensor)}`);
+  if (!(tensor instanceof Tensor)) throw new TypeError(`${wanted}, got ${noTensor(tensor)}`);
   if (tensor.shape.length !== axes.length || tensor.dtype === "int32")
     throw new RangeError(`${wanted}, got ${String(tensor)}`);
   if (tensor.device !== device) throw new TypeError(`${wanted}, but it is on another device`);
@@ -96,7 +95,7 @@ function checkTensor(name: string, tensor: unknown, axes: readonly string[], dev
 function checkNumbers(options: CallOptions): void {
   const { numInferenceSteps: steps, numImagesPerPrompt: count, clipSkip, outputType } = options;
   const refuse = (name: string, rule: string, value: unknown): never => {
-    throw new RangeError(`\`${name}\` must be ${rule}, got ${JSON.stringify(value) ?? String(value)}`);
+    throw new RangeError(`\`${name}\` must be ${rule}, got ${shown(value)}`);
   };
   if (steps !== undefined && (!Number.isSafeInteger(steps) || steps < 1))
     refuse("numInferenceSteps", "a positive integer", steps);
@@ -108,7 +107,11 @@ function checkNumbers(options: CallOptions): void {
     if (options[name] !== undefined) checkFinite(name, options[name]);
   if (outputType !== undefined && !OUTPUT_TYPES.includes(outputType))
     refuse("outputType", `one of ${OUTPUT_TYPES.join(", ")}`, outputType);
-  for (const name of options.callbackOnStepEndTensorInputs ?? [])
+  const { callbackOnStepEnd: callback, callbackOnStepEndTensorInputs: names = [] } = options;
+  if (callback !== undefined && typeof callback !== "function")
+    throw new TypeError(`\`callbackOnStepEnd\` must be a function, got ${shown(callback)}`);
+  if (!Array.isArray(names)) refuse("callbackOnStepEndTensorInputs", "a list of names", names);
+  for (const name of names)
     if (!CALLBACK_TENSORS.includes(name))
       refuse("callbackOnStepEndTensorInputs", `of ${CALLBACK_TENSORS.join(", ")}`, name);
   if (options.timesteps && options.sigmas)
@@ -120,7 +123,5 @@ const kind = (value: unknown): string => (Array.isArray(value) ? "a list" : `a $
 function checkText(name: string, value: unknown): void {
   if (value == null || typeof value === "string") return;
   if (Array.isArray(value) && value.length > 0 && value.every((text) => typeof text === "string")) return;
-  throw new TypeError(
-    `\`${name}\` has to be a string or a list of strings but is ${JSON.stringify(value)?.slice(0, 100) ?? String(value)}`,
-  );
+  throw new TypeError(`\`${name}\` has to be a string or a list of strings but is ${shown(value)}`);
 }

@@ -1,6 +1,7 @@
 /** The same prompt and the same noise under several schedulers, as one labelled picture. */
 import { schedulerClass, type Scheduler, type SchedulerClass } from "../schedulers/index.js";
 import { Generator } from "../tensor/random.js";
+import { shown } from "../tensor/shown.js";
 import { contactSheet } from "./contact_sheet.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
@@ -59,14 +60,14 @@ export async function compareSchedulers(
 ): Promise<CompareResult> {
   const { schedulers = GUIDE_SCHEDULERS, steps = 25, seed, generator, onCell, ...call } = options;
   if (typeof prompt !== "string")
-    throw new TypeError(`compareSchedulers: prompt must be one text, got ${typeof prompt}`);
+    throw new TypeError(`compareSchedulers: prompt must be one text, got ${shown(prompt)}`);
   const rows = checkSteps(typeof steps === "number" ? [steps] : steps);
   const original = pipeline.scheduler;
   const columns = instances(schedulers, original);
   const start = startOf(seed, generator);
   const noise = (): Generator => new Generator(start.device).setState(start.getState());
 
-  const shown = pipeline["progressBarConfig"];
+  const bar = pipeline["progressBarConfig"];
   const cells: CompareCell[] = [];
   try {
     // One step that is not timed: otherwise the first picture alone would pay for compiling the shaders.
@@ -81,7 +82,7 @@ export async function compareSchedulers(
     for (const numInferenceSteps of rows)
       for (const scheduler of columns) {
         const { className } = scheduler;
-        pipeline.setProgressBarConfig({ disable: shown.disable, desc: className });
+        pipeline.setProgressBarConfig({ disable: bar.disable, desc: className });
         pipeline.scheduler = scheduler;
         const started = performance.now();
         const { images } = await pipeline.call(prompt, { ...call, numInferenceSteps, generator: noise() });
@@ -92,7 +93,7 @@ export async function compareSchedulers(
       }
   } finally {
     pipeline.scheduler = original;
-    pipeline.setProgressBarConfig({ disable: shown.disable, desc: shown.desc });
+    pipeline.setProgressBarConfig({ disable: bar.disable, desc: bar.desc });
   }
   const labelled = cells.map(({ scheduler, steps: n, seconds, image }) => ({
     image,
@@ -104,9 +105,7 @@ export async function compareSchedulers(
 
 function checkSteps(steps: readonly number[]): readonly number[] {
   if (!Array.isArray(steps) || steps.length === 0 || steps.some((n) => !Number.isSafeInteger(n) || n < 1))
-    throw new RangeError(
-      `compareSchedulers: steps must be a positive integer or a list of them, got ${JSON.stringify(steps)}`,
-    );
+    throw new RangeError(`compareSchedulers: steps must be a positive integer or a list of them, got ${shown(steps)}`);
   return steps;
 }
 

@@ -2,6 +2,7 @@
 import { Callable } from "../loader/callable.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
+import { throwIfAborted } from "../loader/signals.js";
 import { checkIsOn } from "../nn/check_is_on.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import type { SaveOptions } from "../nn/save_model.js";
@@ -63,7 +64,7 @@ export abstract class DiffusionPipeline extends Callable {
     source: RepositorySource,
     options: PipelineOptions & Components = {},
   ): Promise<DiffusionPipeline> {
-    options.signal?.throwIfAborted();
+    throwIfAborted(options.signal);
     // One component that fails stops the others, as the caller's signal does.
     const controller = new AbortController();
     const stop = (): void => controller.abort(options.signal?.reason);

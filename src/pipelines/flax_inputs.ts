@@ -1,6 +1,7 @@
 /** The arguments of a call of FlaxStableDiffusionPipeline, cut into what each device gets. */
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import type { JAXKey } from "../tensor/random_jax.js";
+import { noTensor, shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { FlaxShard } from "./flax_draw.js";
 
@@ -60,14 +61,14 @@ export async function makeShards(
 
 function check(name: string, tensor: unknown, layout: string): readonly number[] {
   if (tensor instanceof Tensor) return tensor.shape;
-  throw new TypeError(`\`${name}\` must be a Tensor ${layout}, got ${String(tensor)}`);
+  throw new TypeError(`\`${name}\` must be a Tensor ${layout}, got ${noTensor(tensor)}`);
 }
 
 function checkKeys(seed: JAXKey | readonly JAXKey[], jit: boolean, devices: number): readonly JAXKey[] {
   const isKey = (key: unknown): key is JAXKey => key instanceof Uint32Array && key.length === 2;
   if (!jit && isKey(seed)) return [seed];
   if (jit && Array.isArray(seed) && seed.length === devices && seed.every(isKey)) return seed;
-  const got = isKey(seed) ? "one key" : Array.isArray(seed) ? `${seed.length} keys` : String(seed);
+  const got = isKey(seed) ? "one key" : Array.isArray(seed) ? `${seed.length} keys` : shown(seed);
   throw new TypeError(
     jit
       ? `\`prngSeed\` must have a key per device with jit: true, split(PRNGKey(0), ${devices}); got ${got}`

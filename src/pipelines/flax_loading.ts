@@ -13,6 +13,7 @@ import type { FromPretrainedOptions, PretrainedModel } from "../nn/pretrained.js
 import type { FlaxDiffusionScheduler } from "../schedulers/index.js";
 import { FLAX_KARRAS_SCHEDULERS, findFlaxScheduler, type FlaxDiffusionState } from "../schedulers/index.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
+import { shown } from "../tensor/shown.js";
 import { warmUp } from "./first_pass.js";
 import { FlaxParams } from "./flax_params.js";
 
@@ -136,5 +137,3 @@ async function loadScheduler(
   const [scheduler, state] = await Class.fromPretrained(repository, { subfolder: "scheduler" });
   return [scheduler as FlaxDiffusionScheduler, state as FlaxDiffusionState];
 }
-
-const shown = (value: unknown): string => (JSON.stringify(value) ?? String(value)).slice(0, 200);

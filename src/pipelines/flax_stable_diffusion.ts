@@ -2,9 +2,11 @@
 import { Callable } from "../loader/callable.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { HUB_OPTION_NAMES, hubOptions, openRepository, type RepositorySource } from "../loader/repository.js";
+import { throwIfAborted } from "../loader/signals.js";
 import { FLAX_KARRAS_SCHEDULERS, FlaxDiffusionScheduler, type FlaxDiffusionState } from "../schedulers/index.js";
 import type { Device } from "../tensor/device.js";
 import type { JAXKey } from "../tensor/random_jax.js";
+import { shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 import { takeOptions, type OptionTable, type WithoutNulls } from "./call_options.js";
 import { checkFinite } from "./check_inputs.js";
@@ -88,18 +90,15 @@ export class FlaxStableDiffusionPipeline extends Callable {
     source: RepositorySource,
     options: FlaxPipelineOptions & Record<string, unknown> = {},
   ): Promise<[pipeline: FlaxStableDiffusionPipeline, params: FlaxParams]> {
-    const { dtype = "float32", scheduler, signal } = options;
+    const { dtype = "float32", scheduler } = options;
     if (!["float32", "float16", "bfloat16"].includes(dtype))
-      throw new TypeError(
-        `${this.className}: dtype must be "float32", "float16" or "bfloat16", got ${JSON.stringify(dtype)}`,
-      );
+      throw new TypeError(`${this.className}: dtype must be "float32", "float16" or "bfloat16", got ${shown(dtype)}`);
     if (scheduler !== undefined && !(scheduler instanceof FlaxDiffusionScheduler))
       throw new TypeError(
         `${this.className}: the scheduler must be one of ${FLAX_KARRAS_SCHEDULERS.join(", ")}, without its state`,
       );
     const unexpected = Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name));
     if (unexpected.length > 0) warnOfUnexpected(this.className, Object.fromEntries(unexpected));
-    signal?.throwIfAborted();
     const parts = await loadFlaxParts(await openRepository(source, hubOptions(options)), options);
     patchSampleSize(parts.params.unet);
     return [new this(parts.tokenizer, parts.scheduler, parts.params.device), parts.params];
@@ -135,9 +134,7 @@ export class FlaxStableDiffusionPipeline extends Callable {
   prepareInputs(prompt: string | readonly string[]): Tensor {
     const texts = typeof prompt === "string" ? [prompt] : prompt;
     if (!Array.isArray(texts) || texts.length === 0 || !texts.every((text) => typeof text === "string"))
-      throw new TypeError(
-        `\`prompt\` has to be a string or a list of strings but is ${JSON.stringify(prompt)?.slice(0, 100) ?? String(prompt)}`,
-      );
+      throw new TypeError(`\`prompt\` has to be a string or a list of strings but is ${shown(prompt)}`);
     const { inputIds } = this.tokenizer(texts as string[], { padding: "max_length", truncation: true });
     return Tensor.from(Int32Array.from(inputIds.flat()), [inputIds.length, inputIds[0].length], {
       device: this.device,
@@ -168,7 +165,7 @@ export class FlaxStableDiffusionPipeline extends Callable {
     };
     const weights = await params;
     if (!Number.isSafeInteger(numInferenceSteps) || numInferenceSteps < 1)
-      throw new RangeError(`\`numInferenceSteps\` must be a positive integer, got ${String(numInferenceSteps)}`);
+      throw new RangeError(`\`numInferenceSteps\` must be a positive integer, got ${shown(numInferenceSteps)}`);
     const replicas = replicasOf(weights, inputs.jit);
     const run = this.#prepareRun(weights, replicas[0], numInferenceSteps, options);
     const { shards, shape } = await makeShards(inputs, replicas.length, run.shape, this.tokenizer);
@@ -200,11 +197,11 @@ export class FlaxStableDiffusionPipeline extends Callable {
     } = options;
     for (const [name, value] of Object.entries({ height, width }))
       if (!Number.isSafeInteger(value) || value <= 0)
-        throw new RangeError(`\`${name}\` must be a positive integer, got ${value}`);
+        throw new RangeError(`\`${name}\` must be a positive integer, got ${shown(value)}`);
     if (height % 8 !== 0 || width % 8 !== 0)
       throw new RangeError(`\`height\` and \`width\` have to be divisible by 8 but are ${height} and ${width}.`);
     checkFinite("guidanceScale", guidanceScale);
-    signal?.throwIfAborted();
+    throwIfAborted(signal);
     const { scheduler } = this;
     const created = this.#state(params);
     // Set here, before anything is allocated, so that a schedule that cannot be is refused at once.

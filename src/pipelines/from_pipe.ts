@@ -1,5 +1,6 @@
 /** A pipeline made of the components of another one, diffusers' from_pipe. */
 import { PretrainedModel } from "../nn/pretrained.js";
+import { shown } from "../tensor/shown.js";
 import type { DiffusionPipeline } from "./diffusion_pipeline.js";
 import { typeName } from "./given_components.js";
 import type { Components, PipelineClass } from "./load_pipeline.js";
@@ -14,7 +15,7 @@ export function fromPipe<P extends DiffusionPipeline>(
   if (componentNames.length === 0)
     throw new TypeError(`${className}.fromPipe: call it on the class that is wanted, such as StableDiffusionPipeline`);
   if (typeof (source as unknown) !== "function" || typeof source.remember !== "function")
-    throw new TypeError(`${className}.fromPipe: takes a pipeline, got ${String(source)}`);
+    throw new TypeError(`${className}.fromPipe: takes a pipeline, got ${shown(source)}`);
   const names = [...componentNames, ...Object.keys(initArguments)];
   const strange = Object.keys(options).filter((name) => !names.includes(name));
   if (strange.length > 0)

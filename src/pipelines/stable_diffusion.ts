@@ -1,5 +1,6 @@
 /** Text to picture, diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion.py. */
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import { throwIfAborted } from "../loader/signals.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import { CLIPTextModel } from "../nn/clip_text_model.js";
@@ -91,7 +92,7 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
   /** @param components the parts by their names in model_index.json */
   constructor(components: Components) {
     super();
-    const missing = StableDiffusionPipeline.componentNames.slice(0, 5).filter((name) => components[name] === undefined);
+    const missing = StableDiffusionPipeline.componentNames.slice(0, 5).filter((key) => components?.[key] === undefined);
     if (missing.length > 0)
       throw new TypeError(`StableDiffusionPipeline: components ${missing.join(", ")} are missing`);
     checkSafety(components);
@@ -131,7 +132,7 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
 
     // 1. Check inputs
     checkInputs(prompt, { height, width }, options, this.device);
-    options.signal?.throwIfAborted();
+    throwIfAborted(options.signal);
     return inTurn([this, scheduler], options.signal, () =>
       this.#draw(prompt, scheduler, { ...options, height, width }),
     );

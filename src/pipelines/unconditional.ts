@@ -1,6 +1,8 @@
 /** What the pipelines without a prompt have in common: a UNet, a scheduler, and a loop from noise to pictures. */
+import { throwIfAborted } from "../loader/signals.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { Scheduler, type StepOptions } from "../schedulers/index.js";
+import { shown } from "../tensor/shown.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { DiffusionPipeline, type Components } from "./diffusion_pipeline.js";
 import type { OptionTable } from "./call_options.js";
@@ -51,8 +53,9 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
   scheduler: Scheduler;
 
   /** @param components the parts by their names in model_index.json */
-  constructor({ unet, scheduler }: Components) {
+  constructor(components: Components) {
     super();
+    const { unet, scheduler } = (components as Components | undefined) ?? {};
     const { className } = new.target as unknown as { className: string };
     if (unet !== null && !(unet instanceof UNet2DModel))
       throw new TypeError(`${className}: the component \`unet\` is no UNet2DModel`);
@@ -79,11 +82,9 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
     checkCount("batchSize", batchSize);
     checkCount("numInferenceSteps", numInferenceSteps);
     if (!OUTPUT_TYPES.includes(outputType))
-      throw new RangeError(
-        `\`outputType\` must be one of ${OUTPUT_TYPES.join(", ")}, got ${JSON.stringify(outputType)}`,
-      );
+      throw new RangeError(`\`outputType\` must be one of ${OUTPUT_TYPES.join(", ")}, got ${shown(outputType)}`);
     const shape = [batchSize, this.unet.config.in_channels, ...sampleSize(this.unet)];
-    signal?.throwIfAborted();
+    throwIfAborted(signal);
     const images = await inTurn([this, scheduler], signal, () =>
       this.#images(shape, scheduler, { ...options, outputType }, stepOptions),
     );
@@ -157,7 +158,7 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
 
 function checkCount(name: string, value: unknown): void {
   if (!Number.isSafeInteger(value) || (value as number) < 1)
-    throw new RangeError(`\`${name}\` must be a positive integer, got ${JSON.stringify(value) ?? String(value)}`);
+    throw new RangeError(`\`${name}\` must be a positive integer, got ${shown(value)}`);
 }
 
 function sampleSize({ config }: UNet2DModel): number[] {

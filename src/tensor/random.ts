@@ -2,6 +2,7 @@ import type { RandomDtype } from "./random/round.js";
 import type { RandomStream, Values } from "./random/stream.js";
 import { TorchCPU } from "./random/torch_cpu.js";
 import { TorchCUDA } from "./random/torch_cuda.js";
+import { shown } from "./shown.js";
 
 export type { RandomDtype } from "./random/round.js";
 
@@ -39,7 +40,7 @@ export class Generator {
   /** @param device whose numbers to give; nothing runs there. Throws RangeError for other names. */
   constructor(device: string = "cpu") {
     if (device !== "cpu" && !/^cuda(:\d+)?$/.test(device)) {
-      throw new RangeError(`Generator: the device must be "cpu" or "cuda", got ${JSON.stringify(device)}`);
+      throw new RangeError(`Generator: the device must be "cpu" or "cuda", got ${shown(device)}`);
     }
     this.device = device === "cpu" ? "cpu" : "cuda";
     this.#stream = this.device === "cpu" ? new TorchCPU() : new TorchCUDA();
@@ -49,7 +50,7 @@ export class Generator {
   /** Starts the stream of a seed from -2^63 to 2^64-1. The CPU's depends on the low 32 bits only, as in torch. */
   manualSeed(seed: number | bigint): this {
     if (typeof seed !== "bigint" && !Number.isInteger(seed)) {
-      throw new RangeError(`Generator.manualSeed: the seed must be a whole number, got ${String(seed)}`);
+      throw new RangeError(`Generator.manualSeed: the seed must be a whole number, got ${shown(seed)}`);
     }
     const value = BigInt(seed);
     if (value < -(1n << 63n) || value >= 1n << 64n) {
@@ -114,9 +115,7 @@ const typed = <D extends RandomDtype>(values: Values): RandomArray<D> => values 
 
 function checkDtype(op: string, dtype: RandomDtype = "float32"): RandomDtype {
   if (["float32", "float16", "bfloat16", "float64"].includes(dtype)) return dtype;
-  throw new RangeError(
-    `Generator.${op}: dtype must be float32, float16, bfloat16 or float64, got ${JSON.stringify(dtype)}`,
-  );
+  throw new RangeError(`Generator.${op}: dtype must be float32, float16, bfloat16 or float64, got ${shown(dtype)}`);
 }
 
 function elements(op: string, shape: readonly number[]): number {

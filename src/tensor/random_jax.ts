@@ -1,5 +1,7 @@
 // jax.random with its default generator, Threefry 2x32-20 (Salmon et al. 2011; jax/_src/prng.py, jax/_src/random.py), x64 off.
 
+import { shown } from "./shown.js";
+
 const { fround } = Math;
 
 /** A key: two words, as `jax.random.PRNGKey` shows them. */
@@ -41,14 +43,14 @@ const iota = (count: number, start = 0): Uint32Array<ArrayBuffer> =>
 /** jax.random.PRNGKey(seed): [0, low 32 bits of the seed]. Throws RangeError unless the seed is a whole number. */
 export function PRNGKey(seed: number | bigint): JAXKey {
   if (typeof seed !== "bigint" && !Number.isInteger(seed)) {
-    throw new RangeError(`PRNGKey: the seed must be a whole number, got ${String(seed)}`);
+    throw new RangeError(`PRNGKey: the seed must be a whole number, got ${shown(seed)}`);
   }
   return Uint32Array.of(0, Number(BigInt.asUintN(32, BigInt(seed))));
 }
 
 function checkKey(op: string, key: JAXKey): void {
   if (!(key instanceof Uint32Array) || key.length !== 2) {
-    throw new RangeError(`${op}: expected a key of 2 words (PRNGKey, split), got ${String(key)}`);
+    throw new RangeError(`${op}: expected a key of 2 words (PRNGKey, split), got ${shown(key)}`);
   }
 }
 

@@ -2,6 +2,7 @@
 import { defaultDevice, type Device } from "./device.js";
 import { BYTES, float16ToFloat32, float32ToFloat16, paddedBytes, product, type DType } from "./dtype.js";
 import type { Block } from "./memory.js";
+import { shown } from "./shown.js";
 
 /** GPU memory shared by a tensor and its reshaped views; given back when the last of them is disposed. */
 interface Storage {
@@ -19,14 +20,12 @@ function checkSizes(shape: readonly number[]): void {
 function checkNumbers(data: unknown): void {
   if (ArrayBuffer.isView(data)) return;
   if (typeof (data as ArrayLike<unknown> | null)?.length !== "number" || typeof data === "string")
-    throw new TypeError(`Tensor.from: data must be a list of numbers, got ${JSON.stringify(data) ?? String(data)}`);
+    throw new TypeError(`Tensor.from: data must be a list of numbers, got ${shown(data)}`);
   const wrong = Array.prototype.findIndex.call(data, (value) => typeof value !== "number");
   if (wrong < 0) return;
   const value = (data as ArrayLike<unknown>)[wrong];
   const cure = Array.isArray(value) ? "; flatten nested lists: data.flat(Infinity)" : "";
-  throw new TypeError(
-    `Tensor.from: data must be numbers, got ${JSON.stringify(value)?.slice(0, 100) ?? String(value)} at ${wrong}${cure}`,
-  );
+  throw new TypeError(`Tensor.from: data must be numbers, got ${shown(value)} at ${wrong}${cure}`);
 }
 
 export interface TensorOptions {
@@ -82,9 +81,7 @@ export class Tensor {
     checkNumbers(data);
     if (dtype !== undefined && !Object.hasOwn(BYTES, dtype)) {
       const why = String(dtype) === "bfloat16" ? " (WebGPU has no bfloat16)" : "";
-      throw new TypeError(
-        `Tensor.from: dtype must be ${Object.keys(BYTES).join(", ")}, got ${JSON.stringify(dtype)}${why}`,
-      );
+      throw new TypeError(`Tensor.from: dtype must be ${Object.keys(BYTES).join(", ")}, got ${shown(dtype)}${why}`);
     }
     const size = product(shape);
     if (data.length !== size)

@@ -134,6 +134,14 @@ describe("openRepository", () => {
     await expect(openRepository("https://host/x?token=1")).rejects.toThrow(/no "\?"/);
     await expect(openRepository(5 as unknown as string)).rejects.toThrow(/got 5/);
   });
+
+  test("refuses a signal that is none, and a callback that is none", async () => {
+    const open = (options: object): Promise<Repository> => openRepository(EMBEDDED_MODEL, options);
+    await expect(open({ signal: new AbortController() })).rejects.toThrow(
+      "signal must be an AbortSignal, of an AbortController its .signal, got [object AbortController]",
+    );
+    await expect(open({ progressCallback: 5 })).rejects.toThrow("progressCallback must be a function, got number");
+  });
 });
 
 test("a signal that is aborted already ends every kind of load, local ones too", async () => {

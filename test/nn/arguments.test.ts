@@ -18,6 +18,10 @@ describe("wrong arguments of models", () => {
   const WRONG: [args: () => unknown[], message: string][] = [
     [() => [], "UNet2DConditionModel: sample [batch, 4, height, width] must be a Tensor, got undefined"],
     [() => [sample, 1], "UNet2DConditionModel: encoderHiddenStates [1, tokens, 32] must be a Tensor, got undefined"],
+    [
+      () => [sample, 1, new Float32Array(9)],
+      "must be a Tensor, got Float32Array(9); wrap it: Tensor.from(data, shape)",
+    ],
     [() => [sample, undefined, context], "timestep must be a number or a list of numbers, got undefined"],
     [() => [sample, NaN, context], "UNet2DConditionModel: timestep must be finite, got NaN"],
     [() => [sample, [Infinity], context], "UNet2DConditionModel: timestep must be finite, got Infinity"],
@@ -44,7 +48,7 @@ describe("wrong arguments of models", () => {
     const text = new CLIPTextModel({ num_hidden_layers: 1, hidden_size: 8, num_attention_heads: 1 });
     const forward = text.forward.bind(text) as (ids?: unknown) => Promise<unknown>;
     await expect(forward()).rejects.toThrow("CLIPTextModel: ids must be rows of numbers, [[49406, …, 49407]]");
-    await expect(forward([1, 2])).rejects.toThrow("or an int32 tensor [batch, tokens], got [1,2]");
+    await expect(forward([1, 2])).rejects.toThrow("or an int32 tensor [batch, tokens], got [1, 2]");
   });
 
   test("the tokenizer", async () => {
@@ -59,7 +63,9 @@ describe("wrong arguments of models", () => {
 describe("Tensor.from", () => {
   test("refuses what is no list of numbers, and other dtypes", () => {
     const from = Tensor.from.bind(Tensor) as (...args: unknown[]) => unknown;
-    expect(() => from([[1, 2]], [1])).toThrow("data must be numbers, got [1,2] at 0; flatten nested lists: data.flat(");
+    expect(() => from([[1, 2]], [1])).toThrow(
+      "data must be numbers, got [1, 2] at 0; flatten nested lists: data.flat(",
+    );
     expect(() => from([1, "2"], [2])).toThrow('Tensor.from: data must be numbers, got "2" at 1');
     expect(() => from(null, [1])).toThrow("Tensor.from: data must be a list of numbers, got null");
     expect(() => from([1], [1], { dtype: "bfloat16" })).toThrow(

@@ -152,6 +152,10 @@ describe("UNet2DConditionModel", () => {
     model.enableFreeu({ ...factors, s1: 0 });
     expect(await draw()).toEqual(plain);
     expect(() => model.enableFreeu({ ...factors, b2: NaN })).toThrow("b2 must be a number, got NaN");
+    for (const wrong of [undefined, 0.9])
+      expect(() => model.enableFreeu(wrong as unknown as typeof factors)).toThrow(
+        `UNet2DConditionModel.enableFreeu: takes { s1, s2, b1, b2 }, got ${String(wrong)}`,
+      );
     for (const tensor of [...inputs, model]) tensor.dispose();
   });
 

@@ -63,8 +63,15 @@ describe("the options of a call", () => {
     );
     for (const wrong of ["fast", 5, [1]])
       await expect(pipeline("a cat", wrong as object)).rejects.toThrow(
-        `StableDiffusionPipeline: options must be an object such as { numInferenceSteps: 25 }, got ${JSON.stringify(wrong)}`,
+        `StableDiffusionPipeline: options must be an object, got ${JSON.stringify(wrong)} (there are negativePrompt, `,
       );
+  });
+
+  test("encodePrompt takes no device, and names its own options", async () => {
+    const encode = pipeline.encodePrompt.bind(pipeline) as (...args: unknown[]) => Promise<unknown>;
+    await expect(encode("a cat", "cpu", 1, true)).rejects.toThrow(
+      'encodePrompt: options must be an object, got "cpu" (there are numImagesPerPrompt, doClassifierFreeGuidance, ',
+    );
   });
 
   const WRONG: [name: string, options: () => object, message: string][] = [
@@ -76,9 +83,25 @@ describe("the options of a call", () => {
       () => ({ latents: [1] }),
       "`latents` must be a Tensor [batch, channels, height, width]",
     ],
+    [
+      "latents that are numbers",
+      () => ({ latents: new Float32Array(16) }),
+      "on the pipeline's device, got Float32Array(16); wrap it: Tensor.from(data, shape)",
+    ],
     ["latents elsewhere", () => ({ latents: zeros([1, 4, 8, 8], other) }), "device, but it is on another device"],
     ["guidance beyond float32", () => ({ guidanceScale: 1e39 }), "got 1e+39, which is infinite in float32"],
     ["rescaling beyond float32", () => ({ guidanceRescale: -1e39 }), "`guidanceRescale` must be a finite number"],
+    ["a callback that is none", () => ({ callbackOnStepEnd: 5 }), "`callbackOnStepEnd` must be a function, got 5"],
+    [
+      "one name for a list",
+      () => ({ callbackOnStepEndTensorInputs: "latents" }),
+      '`callbackOnStepEndTensorInputs` must be a list of names, got "latents"',
+    ],
+    [
+      "a controller as signal",
+      () => ({ signal: new AbortController() }),
+      "signal must be an AbortSignal, of an AbortController its .signal, got [object AbortController]",
+    ],
     ["infinite eta", () => ({ eta: Infinity }), "`eta` must be a finite number, got Infinity"],
   ];
   for (const [name, options, message] of WRONG)
@@ -101,8 +124,13 @@ describe("the options of a call", () => {
 
   const RETURNED: [returned: () => unknown, message: string][] = [
     [() => ({ latents: 5 }), "callbackOnStepEnd: the returned latents must be a Tensor, got 5"],
-    [() => ({ prompt_embeds: [1] }), "the returned prompt_embeds must be a Tensor, got 1"],
-    [() => 5, "must return an object of tensors or nothing, got 5"],
+    [() => ({ prompt_embeds: [1] }), "the returned prompt_embeds must be a Tensor, got [1]"],
+    [
+      () => ({ latents: new Float32Array(16) }),
+      "must be a Tensor, got Float32Array(16); wrap it: Tensor.from(data, shape)",
+    ],
+    [() => new Float32Array(16), "such as { latents } or nothing, got Float32Array(16)"],
+    [() => 5, "must return an object of tensors such as { latents } or nothing, got 5"],
     [() => ({ latents: zeros([1, 4, 4, 4]) }), "the returned latents must be [1, 4, 2, 2], got [1, 4, 4, 4]"],
     [() => ({ latents: zeros([1, 4, 8, 8], other) }), "the returned latents must be on the pipeline's device"],
     [() => void (pipeline.guidanceScale = NaN), "`guidanceScale` must be a finite number, got NaN"],
@@ -119,7 +147,7 @@ describe("the options of other pipelines", () => {
   test("what is no option is refused, or warned of where Python's call swallows it", async () => {
     const ddpm = await DDPMPipeline.fromPretrained(source);
     await expect(ddpm("a cat" as unknown as UnconditionalOptions)).rejects.toThrow(
-      "DDPMPipeline: options must be an object such as { n",
+      'DDPMPipeline: options must be an object, got "a cat" (there are batchSize, ',
     );
     await expect(ddpm({ num_inference_steps: 1 } as object)).rejects.toThrow(
       "DDPMPipeline: got options that a call does not have: `num_inference_steps` (it is `numInferenceSteps`)",

@@ -4,7 +4,7 @@ import {
   AutoencoderTiny,
   DiffusionPipeline,
   Generator,
-  type StableDiffusionPipeline,
+  StableDiffusionPipeline,
 } from "../../src/index.js";
 import { fixturePath } from "../support/files.js";
 import { differences, runGolden, type PipelineRun } from "../support/pipelines.js";
@@ -29,6 +29,13 @@ const TAESD: PipelineRun = {
 };
 
 describe("components", () => {
+  test("that are missing are named, also where there are none at all", () => {
+    for (const none of [undefined, null, {}])
+      expect(() => new StableDiffusionPipeline(none as never)).toThrow(
+        "StableDiffusionPipeline: components vae, text_encoder, tokenizer, unet, scheduler are missing",
+      );
+  });
+
   test("an AutoencoderTiny decodes what diffusers decodes", async () => {
     const vae = await AutoencoderTiny.fromPretrained(repo("taesd"));
     const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(repo("sd15"), { vae });

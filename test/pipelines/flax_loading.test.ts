@@ -87,7 +87,7 @@ describe("repositories without the variant or without safetensors", () => {
         { variant: "bf16" },
       );
     await expect(load({ scheduler: ["diffusers", "UniPCMultistepScheduler"] })).rejects.toThrow(
-      /scheduler is \["diffusers","UniPCMultistepScheduler"\].*no stateless twin.*FlaxDDIMScheduler/,
+      /scheduler is \["diffusers", "UniPCMultistepScheduler"\].*no stateless twin.*FlaxDDIMScheduler/,
     );
     await expect(load({ unet: ["diffusers", "UNet2DModel"] })).rejects.toThrow(
       /unet is .*UNet2DModel.*takes UNet2DCond/,

@@ -113,6 +113,13 @@ describe("DiffusionPipeline.fromPretrained", () => {
       await expect(index(change).then((changes) => load(changes))).rejects.toThrow(message);
     });
 
+  test("refuses a signal and a callback that are none", async () => {
+    const signal = new AbortController() as unknown as AbortSignal;
+    await expect(load({}, { signal })).rejects.toThrow("signal must be an AbortSignal");
+    const progressCallback = 5 as unknown as () => void;
+    await expect(load({}, { progressCallback })).rejects.toThrow("progressCallback must be a function, got number");
+  });
+
   test("a variant that some models lack is mixed with the default, with a warning; one that none has is refused", async () => {
     const weights = "vae/diffusion_pytorch_model.safetensors";
     const vae = await readFixture(`${REPO}/${weights}`);

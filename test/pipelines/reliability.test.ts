@@ -134,6 +134,8 @@ describe("StableDiffusionPipeline", () => {
     ["height 0", PROMPT, { height: 0 }, "`height` must be a positive integer, got 0"],
     ["height NaN", PROMPT, { height: NaN }, "`height` must be a positive integer, got NaN"],
     ["0 steps", PROMPT, { numInferenceSteps: 0 }, "`numInferenceSteps` must be a positive integer, got 0"],
+    ["NaN steps", PROMPT, { numInferenceSteps: NaN }, "`numInferenceSteps` must be a positive integer, got NaN"],
+    ["a text as height", PROMPT, { height: "64" }, '`height` must be a positive integer, got "64"'],
     ["1.5 steps", PROMPT, { numInferenceSteps: 1.5 }, "`numInferenceSteps` must be a positive integer, got 1.5"],
     [
       "ten million steps",

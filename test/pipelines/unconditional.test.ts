@@ -197,6 +197,12 @@ describe("pipelines without a prompt", () => {
       { numInferenceSteps: 1001 },
       "numInferenceSteps must be a whole number from 1 to num_train_timesteps, 1000, got 1001",
     ],
+    [{ numInferenceSteps: Infinity }, "`numInferenceSteps` must be a positive integer, got Infinity"],
+    [{ batchSize: "2" as unknown as number }, '`batchSize` must be a positive integer, got "2"'],
+    [
+      { signal: new AbortController() as unknown as AbortSignal },
+      "must be an AbortSignal, of an AbortController its .s",
+    ],
     [{ outputType: "latent" as "np" }, '`outputType` must be one of image, pil, np, pt, got "latent"'],
     [{ eta: NaN }, "`eta` must be a finite number, got NaN"],
   ];
@@ -239,6 +245,7 @@ describe("repositories of one model", () => {
     const { images } = await pipeline({ numInferenceSteps: 1 });
     expect([images[0].height, images[0].width]).toEqual([8, 16]);
     pipeline.dispose();
+    expect(() => new DDPMPipeline(undefined as never)).toThrow("the component `unet` is no UNet2DModel");
     expect(() => new DDPMPipeline({ scheduler: pipeline.scheduler })).toThrow("the component `unet` is no UNet2DModel");
     expect(() => new DDIMPipeline({ unet })).toThrow("DDIMPipeline: the component `scheduler` is not a scheduler");
     const unsized = await UNet2DModel.fromPretrained(fixturePath(REPO), { config: { sample_size: null } });

@@ -192,7 +192,7 @@ describe("Generator", () => {
       expect(() => new Generator().manualSeed(seed)).toThrow(/^Generator\.manualSeed: /);
     }
     expect(() => new Generator("mps")).toThrow(/must be "cpu" or "cuda", got "mps"/);
-    expect(() => new Generator().manualSeed("8" as unknown as number)).toThrow(/whole number, got 8/);
+    expect(() => new Generator().manualSeed("8" as unknown as number)).toThrow(/whole number, got "8"/);
   });
 
   test("seed() gives the seed it chose", () => {

@@ -290,6 +290,9 @@ describe("tune", () => {
 
   test("says what is wrong", async () => {
     const device = await gpu.testDevice();
+    await expect(tuned(5 as unknown as () => void)).rejects.toThrow(
+      'tune: takes a function such as () => pipeline("a red circle"), got 5',
+    );
     await expect(tuned(() => undefined)).rejects.toThrow("tune: the work ran no matmul, convolution or attention");
     await expect(tuned(() => undefined, { seconds: NaN })).rejects.toThrow("seconds must be a number of at least 0");
     await expect(tuned(() => Promise.reject(new Error("mine")))).rejects.toThrow("mine");

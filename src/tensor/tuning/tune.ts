@@ -1,5 +1,6 @@
 /** Choosing kernels by measurement: the fastest way of everything that some work computes, kept for the adapter. */
 import { defaultDevice, type Device } from "../device.js";
+import { shown } from "../shown.js";
 import { likelyWays } from "./likely_ways.js";
 import { flopsOf, keyOf, labelOf, wayText, type Problem } from "./problem.js";
 import { race } from "./race.js";
@@ -51,7 +52,9 @@ export interface TunedOp {
  */
 export async function tune(work: () => unknown, options: TuneOptions = {}): Promise<TunedOp[]> {
   const { device = defaultDevice(), seconds = Infinity, signal, progressCallback, store = true } = options;
-  if (!(seconds >= 0)) throw new RangeError(`tune: seconds must be a number of at least 0, got ${seconds}`);
+  if (typeof work !== "function")
+    throw new TypeError(`tune: takes a function such as () => pipeline("a red circle"), got ${shown(work)}`);
+  if (!(seconds >= 0)) throw new RangeError(`tune: seconds must be a number of at least 0, got ${shown(seconds)}`);
   const { tunings } = device;
   if (tunings.measuring) throw new Error("tune: another call is under way on this device");
   signal?.throwIfAborted();
