@@ -78,7 +78,7 @@ export async function loadModel<M extends PretrainedModel<object>>(
   // Into the file's own object, of which it is known how its numbers were written.
   const config = Object.assign(file, { _name_or_path: nameOf(source, subfolder) }, overrides);
   const model = build(Class, config, `${configPath} of ${repository.name}`);
-  const device = options.device ?? (await ensureDevice());
+  const device = await ensureDevice(options.device);
   model.placeOn(device, dtype);
   hooks.onBuilt?.(model, device);
   const read: ReadWeights = async (device, options) => {

@@ -4,7 +4,7 @@ import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import { throwIfAborted } from "../loader/signals.js";
 import type { WeightStem } from "../loader/weight_files.js";
-import { ensureDevice, type Device } from "../tensor/device.js";
+import { checkDevice, ensureDevice, type Device } from "../tensor/device.js";
 import { BYTES, product, type DType } from "../tensor/dtype.js";
 import { checkIsOn } from "./check_is_on.js";
 import { checkConfig, warnOfUnexpected, type ConfigSchema } from "./config.js";
@@ -98,7 +98,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
     if (!this.#read)
       throw new Error(`${this.#class.className}.recover: only what fromPretrained() has loaded can be loaded again`);
     throwIfAborted(signal);
-    const target = device ?? (await ensureDevice());
+    const target = await ensureDevice(device);
     this.dispose();
     this.placeOn(target, this.#dtype);
     await this.#read(target, { signal });
@@ -176,7 +176,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
    */
   async copyTo(devices: readonly Device[]): Promise<this[]> {
     const Class = this.constructor as unknown as ModelClass<this>;
-    const copies = devices.map(() => new Class(this.config as Readonly<Record<string, unknown>>));
+    const copies = devices.map(checkDevice).map(() => new Class(this.config as Readonly<Record<string, unknown>>));
     try {
       await copyWeights(this, copies, devices);
     } catch (error) {

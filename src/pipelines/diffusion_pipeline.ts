@@ -176,7 +176,7 @@ export abstract class DiffusionPipeline extends Callable {
    */
   async recover({ device, signal }: Pick<PipelineOptions, "device" | "signal"> = {}): Promise<this> {
     await inTurn([this], signal, async () => {
-      const target = device ?? (await ensureDevice());
+      const target = await ensureDevice(device);
       for (const [, model] of this.#models) if (model.device?.isLost) await model.recover({ device: target, signal });
     });
     return this;

@@ -64,7 +64,7 @@ export async function loadFlaxParts(
   const options: FromPretrainedOptions = {
     ...{ progressCallback, signal, variant },
     dtype: dtype === "bfloat16" ? "float16" : dtype,
-    device: device ?? (await ensureDevice()),
+    device: await ensureDevice(device),
   };
   const loaded: { dispose(): void }[] = [];
   const without: string[] = [];

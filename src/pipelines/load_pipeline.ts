@@ -71,7 +71,7 @@ export async function loadPipeline(
     const loader = name in given ? null : plan(name, index[name]);
     return loader ? [[name, loader] as const] : [];
   });
-  const device = options.device ?? (await ensureDevice());
+  const device = await ensureDevice(options.device);
   const { variant, useSafetensors, progressCallback } = options;
   const loaded = await loadComponents(Class.className, repository, loaders, {
     ...{ variant, useSafetensors, progressCallback, device, controller },

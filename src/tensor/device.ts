@@ -9,6 +9,7 @@ import { packParams, type Binding, type BufferRange } from "./pipeline_cache.js"
 import type { DType, HalfFormat } from "./dtype.js";
 import { Recording } from "./recording.js";
 import { Reordered } from "./reordered.js";
+import { shown } from "./shown.js";
 import { Tensor } from "./tensor.js";
 import { TextureCache } from "./texture_cache.js";
 import { keptWays } from "./tuning/store.js";
@@ -56,9 +57,16 @@ export function defaultDevice(): Device {
   return current;
 }
 
-/** The default device, made on first use. Loaders call this when they are given no device. */
-export function ensureDevice(): Promise<Device> {
-  if (current) return Promise.resolve(current);
+/** @throws TypeError for anything else than a device, such as Python's "cuda" */
+export function checkDevice(device: unknown): Device {
+  if (device instanceof Device) return device;
+  throw new TypeError(`device must be a Device from requestDevice() or devices(), got ${shown(device)}`);
+}
+
+/** The device that a loader was given; without one the default device, made on first use. */
+export async function ensureDevice(given?: Device | null): Promise<Device> {
+  if (given != null) return checkDevice(given);
+  if (current) return current;
   pendingDefault ??= requestDevice().finally(() => (pendingDefault = undefined));
   return pendingDefault;
 }

@@ -1,5 +1,5 @@
 /** A tensor: a shape, a dtype and GPU memory. Data only; the maths are the free functions in ops/. */
-import { defaultDevice, type Device } from "./device.js";
+import { checkDevice, defaultDevice, type Device } from "./device.js";
 import { BYTES, float16ToFloat32, float32ToFloat16, paddedBytes, product, type DType } from "./dtype.js";
 import type { Block } from "./memory.js";
 import { shown } from "./shown.js";
@@ -70,7 +70,7 @@ export class Tensor {
   /**
    * Copies numbers to the GPU.
    * @param data as many numbers as `shape` holds, in row-major order
-   * @throws RangeError if the counts differ; TypeError for another dtype, and for what is no list of numbers, such as nested lists
+   * @throws RangeError if the counts differ; TypeError for another dtype, for what is no device, and for what is no list of numbers, such as nested lists
    */
   static from(
     data: ArrayLike<number>,
@@ -87,7 +87,7 @@ export class Tensor {
     if (data.length !== size)
       throw new RangeError(`Tensor.from: shape [${shape.join(", ")}] holds ${size} numbers, got ${data.length}`);
     const type = dtype ?? (data instanceof Int32Array ? "int32" : "float32");
-    const tensor = Tensor.empty(device, shape, type);
+    const tensor = Tensor.empty(checkDevice(device), shape, type);
     const bytes = new Uint8Array(paddedBytes(size, type));
     const target = bytes.buffer;
     if (type === "int32") new Int32Array(target).set(data);

@@ -1,11 +1,28 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { AutoencoderKL, CLIPTextModel, UNet2DConditionModel, UNet2DModel, type Repository } from "../../src/index.js";
+import {
+  AutoencoderKL,
+  CLIPTextModel,
+  UNet2DConditionModel,
+  UNet2DModel,
+  type Device,
+  type Repository,
+} from "../../src/index.js";
 import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
 import { changed, type Changes } from "../support/repositories.js";
 
 const SD15 = fixturePath("models/repos/sd15");
 const CIFAR = "models/repos/ddpm-cifar";
 const WEIGHTS = "diffusion_pytorch_model.safetensors";
+
+test("a device must be one", async () => {
+  const device = "cuda" as unknown as Device;
+  const refused = 'device must be a Device from requestDevice() or devices(), got "cuda"';
+  await expect(AutoencoderKL.fromPretrained(SD15, { subfolder: "vae", device })).rejects.toThrow(refused);
+  const vae = await AutoencoderKL.fromPretrained(SD15, { subfolder: "vae" });
+  await expect(vae.recover({ device })).rejects.toThrow(refused);
+  await expect(vae.copyTo([device])).rejects.toThrow(refused);
+  vae.dispose();
+});
 
 describe("config keys among the options", () => {
   test("override the file's", async () => {

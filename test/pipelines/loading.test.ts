@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { AutoencoderKL, DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline } from "../../src/index.js";
+import {
+  AutoencoderKL,
+  DDIMScheduler,
+  DiffusionPipeline,
+  FlaxStableDiffusionPipeline,
+  StableDiffusionPipeline,
+} from "../../src/index.js";
 import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
 import { changed, parseSafetensors, writeSafetensors, type Changes } from "../support/repositories.js";
 import { warnings } from "../support/warnings.js";
@@ -112,6 +118,13 @@ describe("DiffusionPipeline.fromPretrained", () => {
     test(`refuses ${name}`, async () => {
       await expect(index(change).then((changes) => load(changes))).rejects.toThrow(message);
     });
+
+  test("refuses what is no device", async () => {
+    const refused = 'device must be a Device from requestDevice() or devices(), got "cuda"';
+    await expect(load({}, { device: "cuda" })).rejects.toThrow(refused);
+    const flax = FlaxStableDiffusionPipeline.fromPretrained(fixturePath(REPO), { device: "cuda" as never });
+    await expect(flax).rejects.toThrow(refused);
+  });
 
   test("refuses a signal and a callback that are none", async () => {
     const signal = new AbortController() as unknown as AbortSignal;

@@ -27,6 +27,9 @@ test("a pipeline whose device was lost loads again, and draws the same picture",
   const wanted = await draw();
   expect(await pipeline.recover()).toBe(pipeline); // nothing is lost: nothing is loaded
   expect(pipeline.device).toBe(device);
+  await expect(pipeline.recover({ device: "cuda" as never })).rejects.toThrow(
+    "must be a Device from requestDevice() or",
+  );
 
   await expect(draw(() => device.destroy())).rejects.toThrow(DeviceLostError);
   await expect(draw()).rejects.toThrow("await pipeline.recover()");

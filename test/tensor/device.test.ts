@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import type { Kernel } from "../../kernels/wgsl.js";
-import { requestDevice, type Device } from "../../src/tensor/device.js";
+import { ensureDevice, requestDevice, type Device } from "../../src/tensor/device.js";
 import { DeviceLostError, GPUValidationError } from "../../src/tensor/errors.js";
 import { linearCombination } from "../../src/tensor/ops/elementwise.js";
 import { MOST_BIND_GROUPS } from "../../src/tensor/pipeline_cache.js";
 import { Tensor } from "../../src/tensor/tensor.js";
+import { forgetTunings, tune } from "../../src/tensor/tuning/tune.js";
 import { checkLeaks, testDevice } from "../support/gpu.js";
 
 /** y[0] = a x[0] + b, with the params given. */
@@ -163,6 +164,22 @@ describe("requestDevice", () => {
     const device = await testDevice();
     expect(typeof device.adapterInfo.description).toBe("string");
     expect(device.limits.maxStorageBufferBindingSize).toBeGreaterThanOrEqual(2 ** 27);
+  });
+});
+
+describe("what is no device", () => {
+  const REFUSED = 'device must be a Device from requestDevice() or devices(), got "cuda"';
+  const device = "cuda" as unknown as Device;
+
+  test("is refused wherever one is taken", async () => {
+    expect(() => Tensor.from([1], [1], { device })).toThrow(REFUSED);
+    await expect(ensureDevice(device)).rejects.toThrow(REFUSED);
+    await expect(tune(() => undefined, { device })).rejects.toThrow(REFUSED);
+    await expect(forgetTunings(device)).rejects.toThrow(REFUSED);
+  });
+
+  test("null is as nothing to loaders", async () => {
+    expect(await ensureDevice(null)).toBe(await ensureDevice());
   });
 });
 

@@ -1,5 +1,5 @@
 /** Choosing kernels by measurement: the fastest way of everything that some work computes, kept for the adapter. */
-import { defaultDevice, type Device } from "../device.js";
+import { checkDevice, defaultDevice, type Device } from "../device.js";
 import { shown } from "../shown.js";
 import { likelyWays } from "./likely_ways.js";
 import { flopsOf, keyOf, labelOf, wayText, type Problem } from "./problem.js";
@@ -55,7 +55,7 @@ export async function tune(work: () => unknown, options: TuneOptions = {}): Prom
   if (typeof work !== "function")
     throw new TypeError(`tune: takes a function such as () => pipeline("a red circle"), got ${shown(work)}`);
   if (!(seconds >= 0)) throw new RangeError(`tune: seconds must be a number of at least 0, got ${shown(seconds)}`);
-  const { tunings } = device;
+  const { tunings } = checkDevice(device);
   if (tunings.measuring) throw new Error("tune: another call is under way on this device");
   signal?.throwIfAborted();
   const rows: TunedOp[] = [];
@@ -89,7 +89,7 @@ export async function tune(work: () => unknown, options: TuneOptions = {}): Prom
 
 /** Lets rules choose all kernels of a device's adapter again, and removes what is stored for it. */
 export async function forgetTunings(device: Device = defaultDevice()): Promise<void> {
-  device.tunings.kept.clear();
+  checkDevice(device).tunings.kept.clear();
   device.tunings.measured.clear();
   await writeWays(device, new Map());
 }
