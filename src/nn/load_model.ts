@@ -155,5 +155,5 @@ function build<M>(Class: ModelClass<M>, config: Readonly<Record<string, unknown>
 function nameOf(source: RepositorySource, subfolder: string | undefined): string {
   if (typeof source === "string") return source;
   if (source instanceof URL) return source.href;
-  return subfolder ? `${source.name}/${subfolder}` : source.name;
+  return subfolder ? `${source.name.replace(/\/+$/, "")}/${subfolder}` : source.name;
 }

@@ -68,6 +68,10 @@ const SOFTWARE_LANES = 4;
 export const adapterName = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
   `${vendor} ${architecture} ${device} ${description}`;
 
+/** The part of it that says most to people: browsers leave out what would tell users apart. */
+export const adapterTitle = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
+  description || device || [vendor, architecture].filter(Boolean).join(" ") || "an adapter without a name";
+
 /** True for CPU adapters: SwiftShader, llvmpipe, WARP. */
 export const isSoftwareAdapter = (info: GPUAdapterInfo): boolean =>
   /swiftshader|llvmpipe|lavapipe|warp|basic render|microsoft/i.test(adapterName(info)) ||

@@ -1,6 +1,6 @@
 /** A GPU device: its limits and features, its memory, its queue of recorded commands. `navigator.gpu` appears only here. */
 import type { Kernel } from "../../kernels/wgsl.js";
-import { adapterKind, SUBGROUP_MATRIX, type ProductUnits, type WinogradCosts } from "./adapter_kind.js";
+import { adapterKind, adapterTitle, SUBGROUP_MATRIX, type ProductUnits, type WinogradCosts } from "./adapter_kind.js";
 import { CommandQueue } from "./command_queue.js";
 import { DeviceLostError, NoAdapterError } from "./errors.js";
 import { inNode } from "./environment.js";
@@ -352,6 +352,14 @@ export class Device {
     } finally {
       this.memory.destroy(staging);
     }
+  }
+
+  toString(): string {
+    return `Device(${adapterTitle(this.adapterInfo)}${this.isLost ? ", lost" : ""})`;
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
   }
 
   /** Frees everything and ends the device. In Node the process can then exit. */

@@ -173,6 +173,11 @@ export class Tensor {
     return `Tensor(${this.dtype} [${this.shape.join(", ")}])`;
   }
 
+  /** Node would print the device with all that it holds. */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
+  }
+
   /** Bytes of one element. */
   get itemSize(): number {
     return BYTES[this.dtype];

@@ -8,6 +8,7 @@ import {
 } from "../../src/index.js";
 import { fixturePath } from "../support/files.js";
 import { FLAX_REPO } from "../support/flax.js";
+import { inspected } from "../support/inspected.js";
 import { loadRepo } from "../support/pipelines.js";
 
 const SD15 = fixturePath("models/repos/sd15");
@@ -18,10 +19,6 @@ const printed = (className: string, entries: object): string => {
   const sorted = Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1));
   return `${className} ${JSON.stringify(Object.fromEntries(sorted), null, 2)}\n`;
 };
-
-/** What console.log of Node prints. */
-const inspected = (value: object): string =>
-  (value as Record<symbol, () => string>)[Symbol.for("nodejs.util.inspect.custom")]();
 
 describe("a pipeline's config", () => {
   let pipeline: StableDiffusionPipeline;

@@ -47,6 +47,12 @@ describe("the embedded model", () => {
         images.dispose();
       });
 
+  test("is named with its folders, though its address ends in a slash", async () => {
+    const { unet } = await load();
+    const { _name_or_path: name } = unet.config as unknown as { _name_or_path: string };
+    expect(name).toMatch(/[^/]\/models\/shapes\/unet$/);
+  });
+
   test("float16 draws the float32 picture", async () => {
     const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(EMBEDDED_MODEL, {
       dtype: "float16",

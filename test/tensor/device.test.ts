@@ -7,6 +7,7 @@ import { MOST_BIND_GROUPS } from "../../src/tensor/pipeline_cache.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { forgetTunings, tune } from "../../src/tensor/tuning/tune.js";
 import { checkLeaks, testDevice } from "../support/gpu.js";
+import { inspected } from "../support/inspected.js";
 
 /** y[0] = a x[0] + b, with the params given. */
 const affine: Kernel<{ variant: string }> = {
@@ -164,6 +165,16 @@ describe("requestDevice", () => {
     const device = await testDevice();
     expect(typeof device.adapterInfo.description).toBe("string");
     expect(device.limits.maxStorageBufferBindingSize).toBeGreaterThanOrEqual(2 ** 27);
+  });
+
+  test("prints the adapter's name, not its own insides", async () => {
+    const device = await requestDevice();
+    const { description, device: name, vendor, architecture } = device.adapterInfo;
+    const title = description || name || `${vendor} ${architecture}`;
+    expect(`${device}`).toBe(`Device(${title})`);
+    expect(inspected(device)).toBe(`Device(${title})`);
+    device.destroy();
+    expect(String(device)).toBe(`Device(${title}, lost)`);
   });
 });
 

@@ -6,6 +6,7 @@ import { groupNorm } from "../../src/tensor/ops/norm.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { Random } from "../cases/data.js";
 import { checkLeaks, testDevice } from "../support/gpu.js";
+import { inspected } from "../support/inspected.js";
 
 const double = (x: Tensor): Tensor => linearCombination([[2, x]]);
 
@@ -107,6 +108,14 @@ describe("Tensor", () => {
       /needs a buffer of \d+ bytes, got an adapter whose largest/,
     );
     expect(() => Tensor.empty(device, [2 ** 31, 2 ** 31], "float16")).toThrow(/needs a buffer|non-negative/);
+  });
+
+  test("prints dtype and shape, also in Node's console", async () => {
+    const x = Tensor.from([1, 2], [1, 2], { device: await testDevice() });
+    expect(String(x)).toBe("Tensor(float32 [1, 2])");
+    expect(inspected(x)).toBe("Tensor(float32 [1, 2])");
+    x.dispose();
+    expect(inspected(x)).toBe("Tensor(float32 [1, 2])");
   });
 
   test("three runs give identical bytes", async () => {
