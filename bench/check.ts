@@ -10,8 +10,8 @@ export interface Tolerance {
 
 export interface Checked {
   passed: boolean;
-  /** Largest difference, relative to the largest wanted number. */
-  error: number;
+  /** Largest difference, relative to the largest wanted number; absent where one is no number, which JSON could not hold. */
+  error?: number;
   elements: number;
   /** The worst element and how many are wrong; only where the check failed. */
   message?: string;
@@ -32,8 +32,7 @@ export function check(
   dtype: FloatType,
   { ofScale, absolute = 0 }: Tolerance,
 ): Checked {
-  if (got.length !== size)
-    return { passed: false, error: Infinity, elements: 0, message: `${got.length} elements, want ${size}` };
+  if (got.length !== size) return { passed: false, elements: 0, message: `${got.length} elements, want ${size}` };
   const positions = sample(size, most);
   const wanted = positions.map(reference);
   const scale = wanted.reduce((top, value) => Math.max(top, Math.abs(value)), 1e-30);
@@ -50,5 +49,5 @@ export function check(
   if (wrong === 0) return { passed: true, error, elements: positions.length };
   const at = positions[worst];
   const message = `${wrong} of ${positions.length} elements are wrong; the worst, at ${at}: got ${got[at]}, want ${wanted[worst]}`;
-  return { passed: false, error, elements: positions.length, message };
+  return { passed: false, error: Number.isFinite(error) ? error : undefined, elements: positions.length, message };
 }

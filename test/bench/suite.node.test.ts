@@ -107,6 +107,16 @@ describe("on a device of its own", () => {
     expect(probe.device.memoryUse.buffers).toBeLessThanOrEqual(before + 1); // the timestamps' buffer stays
   });
 
+  test("a result that is no number goes through JSON into the report", async () => {
+    const nan: typeof item = {
+      ...item,
+      prepare: (make, dtype) => ({ ...item.prepare(make, dtype), reference: () => NaN }),
+    };
+    const text = JSON.stringify({ ...(await measured(nan)), run });
+    expect(text).not.toContain("null");
+    expect(reportPage(parseLines(text, "file"))).toContain("wrong: ");
+  });
+
   test("what is wrong is not timed", async () => {
     const wrong: typeof item = {
       ...item,
