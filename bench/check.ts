@@ -1,4 +1,4 @@
-/** Compares a result with its float64 reference at some elements, as the tests of the kernels do. */
+/** Compares a result with its float64 reference at some elements, as the tests of the kernels do; all must be finite, as it is. */
 import { sample, type FloatType, type Reference } from "../test/cases/data.js";
 
 export interface Tolerance {
@@ -33,6 +33,11 @@ export function check(
   { ofScale, absolute = 0 }: Tolerance,
 ): Checked {
   if (got.length !== size) return { passed: false, elements: 0, message: `${got.length} elements, want ${size}` };
+  const unfinished = firstNotFinite(got, reference);
+  if (unfinished >= 0) {
+    const message = `not all elements are finite; the first, at ${unfinished}: got ${got[unfinished]}, want ${reference(unfinished)}`;
+    return { passed: false, elements: size, message };
+  }
   const positions = sample(size, most);
   const wanted = positions.map(reference);
   const scale = wanted.reduce((top, value) => Math.max(top, Math.abs(value)), 1e-30);
@@ -50,4 +55,10 @@ export function check(
   const at = positions[worst];
   const message = `${wrong} of ${positions.length} elements are wrong; the worst, at ${at}: got ${got[at]}, want ${wanted[worst]}`;
   return { passed: false, error: Number.isFinite(error) ? error : undefined, elements: positions.length, message };
+}
+
+/** Where the reference is finite; -1 if there is none. The whole result was read back, so that looking at all of it costs little. */
+function firstNotFinite(got: ArrayLike<number>, reference: Reference): number {
+  for (let i = 0; i < got.length; i++) if (!Number.isFinite(got[i]) && Number.isFinite(reference(i))) return i;
+  return -1;
 }

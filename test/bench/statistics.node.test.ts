@@ -32,11 +32,31 @@ describe("check", () => {
   test("names the worst element", () => {
     const wrong = Float32Array.from(got);
     wrong[2] = 7;
-    wrong[5] = NaN;
+    wrong[5] = 0;
     const { passed, message, error } = check(wrong, reference, { size: 9 }, "float32", { ofScale: 1e-6 });
     expect(passed).toBe(false);
-    expect(error).toBeUndefined();
-    expect(message).toBe("2 of 9 elements are wrong; the worst, at 5: got NaN, want 1");
+    expect(error).toBe(9 / 4);
+    expect(message).toBe("2 of 9 elements are wrong; the worst, at 2: got 7, want -2");
+  });
+
+  test("finds a number that is not finite wherever it is", () => {
+    const size = 100_000;
+    for (const value of [NaN, Infinity, -Infinity]) {
+      const result = new Float32Array(size);
+      result[54_321] = value;
+      const { passed, error, message } = check(result, () => 0, { size, most: 16 }, "float32", { ofScale: 1 });
+      expect({ passed, error }).toEqual({ passed: false, error: undefined });
+      expect(message).toBe(`not all elements are finite; the first, at 54321: got ${value}, want 0`);
+    }
+  });
+
+  test("looks at elements of all parts of a large result", () => {
+    const seen = new Set<number>();
+    const size = 100_000;
+    check(new Float32Array(size), (i) => seen.add(Math.floor((100 * i) / size)) && 0, { size }, "float32", {
+      ofScale: 1,
+    });
+    expect(seen.size).toBe(100);
   });
 
   test("a result of another size is wrong", () => {

@@ -52,12 +52,13 @@ export function rounded(values: Float32Array, dtype: FloatType): Float32Array {
 /** Computes one element of a result, in float64. */
 export type Reference = (index: number) => number;
 
-/** All indices below `size`, or about `most` of them: the first, the last, and random ones between. */
+/** All indices below `size`, or `most` of them: the first, the last, and a random one of each of as many equal parts, so of all rows. */
 export function sample(size: number, most: number): number[] {
   if (size <= most) return Array.from({ length: size }, (_, i) => i);
   const random = new Random(size);
   const ends = [0, 1, 2, 3, size - 4, size - 3, size - 2, size - 1];
-  return [...ends, ...Array.from({ length: most - ends.length }, () => random.integer(size))];
+  const parts = most - ends.length;
+  return [...ends, ...Array.from({ length: parts }, (_, i) => Math.floor(((i + random.next()) / parts) * size))];
 }
 
 /** Activations as torch defines them, in float64; erf by its Taylor series and, far out, its continued fraction. */
