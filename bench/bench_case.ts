@@ -13,6 +13,8 @@ export interface BenchCase {
   label: string;
   /** 2 per multiply-add; 0 for ops that only move and normalise. */
   flops: number;
+  /** The same of the kernels that ran, for ops that some kernels do with other multiply-adds. @param pipelines their labels */
+  doneFlops?(pipelines: readonly string[]): number;
   /** Elements read and written, each tensor counted once. */
   elements: number;
   /** Elements of the result. */

@@ -1,3 +1,5 @@
+import { placesOf } from "../kernels/winograd.js";
+import { winogradProducts } from "../kernels/winograd_products.wgsl.js";
 import { conv2d } from "../src/tensor/ops/conv2d.js";
 import { matmul } from "../src/tensor/ops/matmul.js";
 import { conv2dData, conv2dReference, type Conv2dCase } from "../test/cases/conv2d.js";
@@ -27,6 +29,7 @@ export function conv2dBench(shape: Conv2dShape): BenchCase {
     op: `conv2d ${k}x${k}${stride > 1 ? ` /${stride}` : ""}${way ? ` ${way}` : ""}`,
     label: `${times(batch, height, width, cin)} to ${cout}`,
     flops: item.flops,
+    doneFlops: (pipelines) => doneFlops(item, pipelines),
     elements: batch * height * width * cin + terms * cout + size,
     size,
     tunable: !way,
@@ -48,6 +51,12 @@ export function conv2dBench(shape: Conv2dShape): BenchCase {
       return { run: () => conv2d(x, w, bias, { stride, padding, winograd }), reference };
     },
   };
+}
+
+/** Winograd's filtering takes a product at each place of its basis for four pixels (kernels/winograd.ts). */
+function doneFlops({ batch, outHeight, outWidth, cin, cout, flops }: Conv2dCase, pipelines: readonly string[]): number {
+  if (!pipelines.some((label) => label.startsWith(winogradProducts.name))) return flops;
+  return 2 * batch * Math.ceil(outHeight / 2) * Math.ceil(outWidth / 2) * placesOf(false) ** 2 * cin * cout;
 }
 
 /** Whether it can be done by Winograd's filtering as well as by one product. */

@@ -75,12 +75,14 @@ export async function measure(
     const record = (): void => device.scope(() => void run());
     const { dispatches, pipelines } = await probe.watch(record);
     const { median: ms, p10, p90, samples, runs } = await timer.time(record);
+    const done = bench.doneFlops?.(pipelines) ?? flops;
     return {
       ...result,
+      ...(done === flops ? {} : { doneFlops: done }),
       ...{ ms, p10, p90, batches: samples.length, runs, dispatches, pipelines },
       gflops: flops / ms / 1e6,
       gbs: bytes / ms / 1e6,
-      percent: (100 * idealMs(roofline, { flops, bytes, dtype })) / ms,
+      percent: (100 * idealMs(roofline, { flops: done, bytes, dtype })) / ms,
     };
   } catch (error) {
     if (device.queue.isLost) throw error;

@@ -1,6 +1,6 @@
 /** A run as it goes on, in the terminal. */
 import type { OpResult, Result } from "./results.js";
-import { rooflineText, stageSums, tableHead, tableRow, wholeText } from "./table.js";
+import { DIRECT, rooflineText, stageSums, tableHead, tableRow, wholeText } from "./table.js";
 
 let section = "";
 
@@ -21,6 +21,7 @@ export function print(result: Result): void {
  */
 export function printSummary(results: readonly OpResult[], complete: boolean): void {
   if (results.some(({ cutFrom }) => cutFrom)) console.log("\n* smaller than in Stable Diffusion 1.5, for this adapter");
+  if (results.some(({ doneFlops }) => doneFlops !== undefined)) console.log(`\n${DIRECT}`);
   for (const dtype of complete ? new Set(results.map((result) => result.dtype)) : [])
     for (const line of stageSums(results.filter((result) => result.dtype === dtype))) console.log(`${line}, ${dtype}`);
   const wrong = results.filter(({ status }) => status === "wrong" || status === "failed");

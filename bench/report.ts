@@ -3,7 +3,7 @@ import { librariesOf, ratioOf } from "./peers/ratios.js";
 import { complaints, meanLines, peerCell } from "./peers/peer_table.js";
 import type { Line, OpResult, PeerResult, RunInfo } from "./results.js";
 import { barChart, colorOf, escape, type Bar } from "./svg.js";
-import { digits, rooflineText, runText, variantText } from "./table.js";
+import { digits, DIRECT, rooflineText, runText, timeCells, variantText } from "./table.js";
 
 /** The lines of one run. */
 interface Run {
@@ -94,6 +94,7 @@ function runSection({ info, lines }: Run): string {
 <pre>${escape([...runText(info), ...(roofline ? rooflineText(roofline) : [])].join("\n"))}</pre>
 ${peers.length > 0 ? peerSection(info, peers) : ""}
 ${table(["op", "shape", "dtype", "ms", "p10", "p90", "GFLOP/s", "GB/s", "% limit", "error", "variant"], ops.map(opCells))}
+${ops.some(({ doneFlops }) => doneFlops !== undefined) ? `<p>${DIRECT}</p>` : ""}
 ${table(
   ["measurement", "dtype", "unit", "value", "p10", "p90"],
   whole.map((w) => [w.name, w.dtype, w.unit, ...[w.value, w.p10, w.p90].map(digits)].map(escape)),
@@ -115,16 +116,15 @@ ${table(["op, ms", "shape", "dtype", ...libraries, "best peer / ours", ""], rows
 }
 
 function opCells(result: OpResult): string[] {
-  const { op, label, cutFrom, dtype, status, message = "", ms, p10, p90, flops, gflops, gbs, percent, error } = result;
+  const { op, label, cutFrom, dtype, status, message = "", error } = result;
   const head = [op, cutFrom ? `${label} (of ${cutFrom})` : label, dtype].map(escape);
-  const numbers = [ms, p10, p90, flops > 0 ? gflops : undefined, gbs, percent].map(digits);
   const last =
     status === "ok"
       ? escape((result.pipelines ?? []).map(variantText).join(" + "))
       : status === "fused"
         ? "fused into another op"
         : `<span class="bad">${status}: ${escape(message)}</span>`;
-  return [...head, ...numbers, error === undefined ? "-" : error.toExponential(1), last];
+  return [...head, ...timeCells(result), error === undefined ? "-" : error.toExponential(1), last];
 }
 
 /** Cells are HTML already. */

@@ -58,7 +58,10 @@ export interface OpResult extends Measured {
   cutFrom?: string;
   /** Calls per stage of Stable Diffusion 1.5. */
   counts: Record<string, number>;
+  /** Of the op as it is defined; `gflops` are of these, so that they compare between kernels. */
   flops: number;
+  /** Of the kernels that ran, where they are others; `percent` is of these. */
+  doneFlops?: number;
   bytes: number;
   gflops?: number;
   gbs?: number;

@@ -40,7 +40,8 @@ export interface Roofline {
 const DISPATCHES = 100;
 
 /**
- * The time an op cannot beat, in milliseconds.
+ * The time that the limits allow an op, in milliseconds; only what stays in caches takes less.
+ * @param flops that its kernels do
  * @param bytes with each tensor touched once
  * @param dtype of the operands: halves may go through matrix units
  */

@@ -5,6 +5,10 @@ const COLUMNS = ["op", "shape", "dtype", "ms", "p10", "p90", "GFLOP/s", "GB/s", 
 const WIDTHS = [15, 38, 7, 9, 9, 9, 8, 7, 7, 8, 0];
 const LEFT = 3;
 
+/** What the mark at a number of GFLOP/s means. */
+export const DIRECT =
+  "† as of the direct convolution; Winograd's filtering does fewer multiply-adds, and % limit is of those";
+
 const line = (cells: readonly string[]): string =>
   cells
     .map((cell, i) => (i < LEFT || i === WIDTHS.length - 1 ? cell.padEnd(WIDTHS[i]) : cell.padStart(WIDTHS[i])))
@@ -20,9 +24,14 @@ export function tableRow(result: OpResult): string {
     const why = status === "fused" ? "not an op of its own: fused into another" : `${status.toUpperCase()}: ${message}`;
     return `${line([...head, ...WIDTHS.slice(LEFT).map(() => "")])}  ${why}`;
   }
-  const { ms, p10, p90, gflops, gbs, percent, error = 0, flops } = result;
-  const numbers = [ms, p10, p90, flops > 0 ? gflops : undefined, gbs, percent];
-  return line([...head, ...numbers.map(digits), error.toExponential(1), pipelines.map(variantText).join(" + ")]);
+  const { error = 0 } = result;
+  return line([...head, ...timeCells(result), error.toExponential(1), pipelines.map(variantText).join(" + ")]);
+}
+
+/** The cells from "ms" to "% limit". */
+export function timeCells({ ms, p10, p90, flops, doneFlops, gflops, gbs, percent }: OpResult): string[] {
+  const rate = flops > 0 ? digits(gflops) : "-";
+  return [...[ms, p10, p90].map(digits), doneFlops === undefined ? rate : `${rate}†`, ...[gbs, percent].map(digits)];
 }
 
 /** Three significant digits, but all before the point. */

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Timer } from "../../bench/harness.js";
 import { kernelTimes } from "../../bench/kernel_times.js";
-import { measure } from "../../bench/measure.js";
+import { describe as describeRow, measure } from "../../bench/measure.js";
 import { benchOf } from "../../bench/ops.js";
 import { Probe } from "../../bench/probe.js";
 import { reportPage } from "../../bench/report.js";
 import { parseLines, type Line, type OpResult, type Result, type RooflineResult } from "../../bench/results.js";
 import { runSuite } from "../../bench/run.js";
+import type { Conv2dShape } from "../../bench/shapes.js";
+import { tableRow } from "../../bench/table.js";
 import { requestDevice } from "../../src/tensor/device.js";
 import { product } from "../../src/tensor/dtype.js";
 import { requestNodeGPU } from "../../src/tensor/gpu_node.js";
@@ -125,6 +127,37 @@ describe("on a device of its own", () => {
     const { status, ms, message } = await measured(wrong);
     expect({ status, ms }).toEqual({ status: "wrong", ms: undefined });
     expect(message).toMatch(/elements are wrong; the worst, at \d+: got .*, want 1/);
+  });
+
+  test("Winograd's filtering is judged by the multiply-adds that it does", async () => {
+    const shape: Conv2dShape = {
+      op: "conv2d",
+      N: 1,
+      Cin: 8,
+      H: 12,
+      W: 10,
+      Cout: 8,
+      k: 3,
+      stride: 1,
+      pad: 1,
+      OH: 12,
+      OW: 10,
+    };
+    const roofline = { ...(emitted[0] as RooflineResult), peakGflops: 1, bandwidthGBs: Infinity };
+    for (const [way, share] of [
+      ["product", 1],
+      ["winograd", 4 / 9],
+    ] as const) {
+      const [row, bench] = describeRow({ shape: { ...shape, way }, counts: {} }, "float32");
+      const result = await measure(timer, roofline, row, bench!);
+      expect(result.status).toBe("ok");
+      expect(result.doneFlops).toBe(way === "product" ? undefined : share * row.flops);
+      expect(result.gflops).toBeCloseTo(row.flops / result.ms! / 1e6, 9);
+      expect(result.percent).toBeCloseTo(100 * share * result.gflops!, 6);
+      const marked = way === "winograd";
+      expect(tableRow(result).includes("†")).toBe(marked);
+      expect(reportPage([{ ...result, run }]).includes("direct convolution")).toBe(marked);
+    }
   });
 
   test("an op that throws fails alone", async () => {
