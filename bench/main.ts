@@ -9,7 +9,7 @@ import { servePage } from "./page/serve.js";
 import { inChrome, inNode } from "./places.js";
 import { print, printSummary } from "./print.js";
 import { reportPage } from "./report.js";
-import { parseLines, type Line, type OpResult, type RunInfo } from "./results.js";
+import { parseLines, type Line, type RunInfo } from "./results.js";
 import { runText } from "./table.js";
 
 /**
@@ -53,10 +53,7 @@ export async function bench(args: string[], root: string, signal: AbortSignal): 
         print(result);
       },
     });
-    printSummary(
-      lines.filter((line): line is OpResult & Line => line.kind === "op"),
-      !asked.quick && filter === "",
-    );
+    printSummary(lines);
   } finally {
     // Also of a run that broke off: what was measured was measured.
     if (json !== undefined) await appendFile(json, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));

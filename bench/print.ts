@@ -1,6 +1,7 @@
 /** A run as it goes on, in the terminal. */
-import type { OpResult, Result } from "./results.js";
-import { DIRECT, rooflineText, stageSums, tableHead, tableRow, wholeText } from "./table.js";
+import type { Line, Result } from "./results.js";
+import { stageSums } from "./stage_sums.js";
+import { DIRECT, rooflineText, tableHead, tableRow, wholeText } from "./table.js";
 
 let section = "";
 
@@ -15,15 +16,12 @@ export function print(result: Result): void {
   else console.log(rooflineText(result).join("\n"));
 }
 
-/**
- * @param complete whether all ops of every stage were asked for, so that their sum means something
- * @throws Error if an op is wrong or failed
- */
-export function printSummary(results: readonly OpResult[], complete: boolean): void {
+/** @throws Error if an op is wrong or failed */
+export function printSummary(lines: readonly Line[]): void {
+  const results = lines.filter((line) => line.kind === "op");
   if (results.some(({ cutFrom }) => cutFrom)) console.log("\n* smaller than in Stable Diffusion 1.5, for this adapter");
   if (results.some(({ doneFlops }) => doneFlops !== undefined)) console.log(`\n${DIRECT}`);
-  for (const dtype of complete ? new Set(results.map((result) => result.dtype)) : [])
-    for (const line of stageSums(results.filter((result) => result.dtype === dtype))) console.log(`${line}, ${dtype}`);
+  for (const sum of stageSums(lines)) console.log(sum);
   const wrong = results.filter(({ status }) => status === "wrong" || status === "failed");
   if (wrong.length > 0) throw new Error(`${wrong.length} of ${results.length} ops are wrong or failed`);
 }

@@ -10,6 +10,7 @@ import { Timer } from "./harness.js";
 import { kernelTimes } from "./kernel_times.js";
 import type { Probe } from "./probe.js";
 import type { WholeResult } from "./results.js";
+import { REAL_DECODE, REAL_SIZE, REAL_STEP } from "./sections.js";
 import { summarize } from "./statistics.js";
 
 const PROMPT = "a red circle on a white background";
@@ -25,7 +26,7 @@ export async function* measureRealSize(
   const { device } = probe;
   const count = STEPS[device.isSoftware ? "software" : "hardware"];
   const result = (name: string, value: number, unit: WholeResult["unit"] = "ms"): WholeResult => {
-    return { kind: "whole", name: `real size, ${name}`, dtype, value, unit };
+    return { kind: "whole", name: `${REAL_SIZE}, ${name}`, dtype, value, unit };
   };
   let start = performance.now();
   const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(model, { device, dtype });
@@ -50,7 +51,7 @@ export async function* measureRealSize(
   const steps = stepEnds.slice(1).map((end, i) => end - stepEnds[i]);
   yield result("first guided step at 512x512, prompt and compiling included", steps[0]);
   const { median, p10, p90 } = summarize(steps.slice(1));
-  yield { ...result("next guided step at 512x512", median), p10, p90 };
+  yield { ...result(REAL_STEP, median), p10, p90 };
   yield result("peak above the weights, steps", (device.memoryUse.peakBytes - weights) / 2 ** 20, "MiB");
 
   const decode = async (): Promise<Tensor> => {
@@ -63,7 +64,7 @@ export async function* measureRealSize(
   yield result("VAE decode to 512x512, compiling included", performance.now() - start);
   if (!device.isSoftware) {
     (await decode()).dispose();
-    yield result("next VAE decode to 512x512", performance.now() - start);
+    yield result(REAL_DECODE, performance.now() - start);
   }
   yield result("peak above the weights, with the VAE", (device.memoryUse.peakBytes - weights) / 2 ** 20, "MiB");
   const values = await picture.data();
@@ -85,7 +86,7 @@ async function stepByKernel(probe: Probe, { unet }: StableDiffusionPipeline, dty
   const record = (): void => device.scope(() => void steps.predict(sample, 500, context));
   try {
     record(); // what depends on the prompt or the schedule alone
-    return await kernelTimes(timer, { name: "real size, a guided step", dtype }, record);
+    return await kernelTimes(timer, { name: `${REAL_SIZE}, a guided step`, dtype }, record);
   } finally {
     steps.dispose();
     for (const tensor of [sample, context]) tensor.dispose();

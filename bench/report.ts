@@ -2,6 +2,7 @@
 import { librariesOf, ratioOf } from "./peers/ratios.js";
 import { complaints, meanLines, peerCell } from "./peers/peer_table.js";
 import type { Line, OpResult, PeerResult, RunInfo } from "./results.js";
+import { stageSums } from "./stage_sums.js";
 import { barChart, colorOf, escape, type Bar } from "./svg.js";
 import { digits, DIRECT, rooflineText, runText, timeCells, variantText } from "./table.js";
 
@@ -90,11 +91,12 @@ function runSection({ info, lines }: Run): string {
   const whole = lines.filter((line) => line.kind === "whole");
   const peers = lines.filter((line) => line.kind === "peers");
   const roofline = lines.find((line) => line.kind === "roofline");
+  const notes = [...(ops.some(({ doneFlops }) => doneFlops !== undefined) ? [DIRECT] : []), ...stageSums(lines)];
   return `<h2>${escape(info.adapter)}, ${escape(info.date)}</h2>
 <pre>${escape([...runText(info), ...(roofline ? rooflineText(roofline) : [])].join("\n"))}</pre>
 ${peers.length > 0 ? peerSection(info, peers) : ""}
 ${table(["op", "shape", "dtype", "ms", "p10", "p90", "GFLOP/s", "GB/s", "% limit", "error", "variant"], ops.map(opCells))}
-${ops.some(({ doneFlops }) => doneFlops !== undefined) ? `<p>${DIRECT}</p>` : ""}
+${notes.length > 0 ? `<pre>${escape(notes.join("\n"))}</pre>` : ""}
 ${table(
   ["measurement", "dtype", "unit", "value", "p10", "p90"],
   whole.map((w) => [w.name, w.dtype, w.unit, ...[w.value, w.p10, w.p90].map(digits)].map(escape)),

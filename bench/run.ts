@@ -10,6 +10,7 @@ import type { Result, RooflineResult } from "./results.js";
 import { measureRealSize } from "./real_size.js";
 import { measureRoofline } from "./roofline.js";
 import { sd15Rows } from "./sd15.js";
+import { MANY_DEVICES, REAL_SIZE } from "./sections.js";
 import { quickRows } from "./shapes.js";
 import { measureWhole } from "./whole.js";
 
@@ -39,8 +40,6 @@ const SOFTWARE_LIMITS: Limits = { flops: 2e9, elements: 2 ** 23 };
 const STEPS = { quick: 10, full: 25 };
 /** What --filter must be part of to run the models. */
 const WHOLE = "whole model";
-const MANY_DEVICES = "many devices";
-const REAL_SIZE = "real size";
 
 /** Measures everything that the options name. @throws Error if the filter matches nothing */
 export async function runSuite(options: SuiteOptions): Promise<void> {

@@ -87,16 +87,3 @@ export const rooflineText = (r: RooflineResult): string[] => [
 export const wholeText = ({ name, dtype, value, unit, p10, p90 }: WholeResult): string =>
   `${name.padEnd(48)} ${dtype} ${digits(value).padStart(9)} ${unit}` +
   (p10 === undefined || p90 === undefined ? "" : ` (p10 ${digits(p10)}, p90 ${digits(p90)})`);
-
-/** Median times calls, summed over the ops of each stage. */
-export function stageSums(results: readonly OpResult[]): string[] {
-  const stages = new Set(results.flatMap(({ counts }) => Object.keys(counts)));
-  return [...stages].flatMap((stage) => {
-    const all = results.filter(({ counts, status }) => counts[stage] && status !== "fused");
-    const timed = all.filter(({ ms, cutFrom }) => ms !== undefined && !cutFrom);
-    if (timed.length === 0) return [];
-    const sum = timed.reduce((total, { ms = 0, counts }) => total + ms * counts[stage], 0);
-    const missing = all.length - timed.length;
-    return [`sum of ops  ${stage}: ${digits(sum)} ms${missing ? ` without ${missing} ops that have no time` : ""}`];
-  });
-}
