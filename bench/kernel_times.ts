@@ -6,7 +6,7 @@ import type { WholeResult } from "./results.js";
 
 const sum = (times: readonly DispatchTime[]): number => times.reduce((all, { ms }) => all + ms, 0);
 
-/** Runs of which the shortest counts, and milliseconds after which one is enough. */
+/** Runs of which the one with the median sum counts, as of other times, and milliseconds after which one is enough. */
 const RUNS = 5;
 const LONG = 1000;
 
@@ -20,7 +20,7 @@ export async function kernelTimes(
   { name, dtype }: { name: string; dtype: FloatType },
   record: () => void,
 ): Promise<WholeResult[]> {
-  const times = timer.clock === "timestamps" ? await shortest(timer, record) : null;
+  const times = timer.clock === "timestamps" ? await medianRun(timer, record) : null;
   if (!times) return [];
   const families = new Map<string, { dispatches: number; ms: number }>();
   for (const { label, ms } of times) {
@@ -38,14 +38,15 @@ export async function kernelTimes(
   ];
 }
 
-async function shortest(timer: Timer, record: () => void): Promise<DispatchTime[] | null> {
+async function medianRun(timer: Timer, record: () => void): Promise<DispatchTime[] | null> {
   const { probe } = timer;
   if (!probe.device.isSoftware) await timer.time(record); // a GPU that idled runs at a fraction of its clock
-  let best: DispatchTime[] | null = null;
-  for (let run = 0; run < RUNS; run++) {
+  const runs: DispatchTime[][] = [];
+  while (runs.length < RUNS) {
     const times = await probe.dispatchTimes(record);
-    if (times && (!best || sum(times) < sum(best))) best = times;
-    if (!best || sum(best) > LONG) break;
+    if (!times) return null;
+    runs.push(times);
+    if (sum(times) > LONG) break;
   }
-  return best;
+  return runs.sort((a, b) => sum(a) - sum(b))[runs.length >> 1];
 }

@@ -63,7 +63,7 @@ export async function* measureWhole(probe: Probe, { model, dtype, steps }: Whole
       const context = noise(batch + 2, [batch, inputIds[0].length, [cross_attention_dim].flat()[0]]);
       const step = (): void => device.scope(() => void unet.forward(latents, 500, context));
       step();
-      yield timing(`UNet step, batch ${batch}`, await timer.time(step));
+      yield timing(`UNet step, batch ${batch} (op by op)`, await timer.time(step));
       if (batch === 1) continue;
       const steps = new UNetSteps(unet, device);
       const replay = (): void => device.scope(() => void steps.predict(latents, 500, context));
@@ -76,9 +76,10 @@ export async function* measureWhole(probe: Probe, { model, dtype, steps }: Whole
         for (let i = 0; i < REPEATS; i++) cpu.push(await cpuTime(timer, run));
         yield timing(`CPU per UNet step, batch 2 (${name})`, summarize(cpu));
       }
-      yield result("dispatches per UNet step", (await probe.watch(replay)).dispatches, "dispatches");
+      yield timing("UNet step, batch 2 (replay)", await timer.time(replay));
+      yield result("dispatches per UNet step (replay)", (await probe.watch(replay)).dispatches, "dispatches");
       yield result("planned memory of the UNet step", steps.plannedBytes / 2 ** 20, "MiB");
-      yield* await kernelTimes(timer, { name: "UNet step, batch 2", dtype }, replay);
+      yield* await kernelTimes(timer, { name: "UNet step, batch 2 (replay)", dtype }, replay);
       steps.dispose();
     }
     const z = noise(9, [1, vae.config.latent_channels, size, size]);

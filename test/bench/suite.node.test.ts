@@ -3,7 +3,7 @@ import { Timer } from "../../bench/harness.js";
 import { kernelTimes } from "../../bench/kernel_times.js";
 import { describe as describeRow, measure } from "../../bench/measure.js";
 import { benchOf } from "../../bench/ops.js";
-import { Probe } from "../../bench/probe.js";
+import { Probe, type DispatchTime } from "../../bench/probe.js";
 import { reportPage } from "../../bench/report.js";
 import { parseLines, type Line, type OpResult, type Result, type RooflineResult } from "../../bench/results.js";
 import { runSuite } from "../../bench/run.js";
@@ -201,6 +201,21 @@ test("the time of a piece of work by kernel: every dispatch counts once", async 
     for (const tensor of [x, w, scale]) tensor.dispose();
     device.destroy();
   }
+});
+
+test("of several runs by kernel the one with the median sum counts", async () => {
+  const sums = [5, 1, 4, 2, 3];
+  const dispatchTimes = async (): Promise<DispatchTime[]> => [{ label: "add {}", ms: sums.pop()! }];
+  const probe = { device: { isSoftware: true }, dispatchTimes };
+  const rows = await kernelTimes(
+    { clock: "timestamps", probe } as unknown as Timer,
+    { name: "work", dtype: "float32" },
+    () => {},
+  );
+  expect(rows.map(({ name, value }) => [name, value])).toEqual([
+    ["work, sum of its dispatches", 3],
+    ["work, 1 x add", 3],
+  ]);
 });
 
 describe("the report", () => {
