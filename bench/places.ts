@@ -38,7 +38,7 @@ export const inNode: Place = async ({ root, version, begin, ...options }) => {
       dtypes: dtypesOf(options),
       model: pathToFileURL(path.join(root, "models/shapes/")).href,
       adapter: async () => (await gpu.requestAdapter({ powerPreference: "high-performance" }))!,
-      begin: (timer) => begin({ ...here, quick: options.quick, ...deviceInfo(timer) }),
+      begin: (timer) => begin({ ...here, ...deviceInfo(timer, options) }),
     });
   } finally {
     releaseNodeGPU();

@@ -25,6 +25,8 @@ export interface RunInfo {
   /** `waits`: the wall clock with the wait for the GPU in it, as all libraries are timed in bench/peers. */
   clock: Clock | "waits";
   quick: boolean;
+  /** Whether the ways of each op were measured first (`--tune`); absent of older files and of bench/peers, which has no such option. */
+  tune?: boolean;
   /** Where it ran in a browser. */
   browser?: string;
   /** Versions of the libraries beside ours, in bench/peers. */

@@ -71,6 +71,7 @@ export const runText = (run: RunInfo): string[] => [
   `${[run.adapter, run.driver].filter(Boolean).join(", ")}${run.software ? " (software)" : ""}; webgpu-diffusers ${run.version}, ${run.browser ?? `Node ${run.node}`}, ${run.platform}, ${run.cpu}`,
   `times by ${CLOCKS[run.clock]}` +
     (run.loadAverage === undefined ? "" : `; load average ${run.loadAverage.toFixed(1)}`) +
+    (run.tune ? "; each op tuned first" : "") +
     (run.tuned ? `; ${run.tuned} tuned ops` : "") +
     (run.software ? "; software adapters compare versions of this library, and do not predict GPUs" : ""),
 ];

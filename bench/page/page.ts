@@ -35,7 +35,7 @@ async function run(asked: Asked): Promise<void> {
     model: new URL("../models/shapes/", location.href).href,
     adapter: () => anAdapter(gpu),
     begin(timer) {
-      info = runInfo(timer, version, asked.quick);
+      info = runInfo(timer, version, asked);
       tell({ type: "begin", run: info });
     },
     emit(result) {
@@ -54,10 +54,10 @@ async function anAdapter(gpu: GPU): Promise<GPUAdapter> {
   return adapter;
 }
 
-const runInfo = (timer: Timer, version: string, quick: boolean): RunInfo => ({
-  ...{ date: new Date().toISOString(), version, quick, browser: browserName(navigator.userAgent) },
+const runInfo = (timer: Timer, version: string, asked: Asked): RunInfo => ({
+  ...{ date: new Date().toISOString(), version, browser: browserName(navigator.userAgent) },
   ...{ platform: navigator.platform, cpu: `${navigator.hardwareConcurrency} logical processors` },
-  ...deviceInfo(timer),
+  ...deviceInfo(timer, asked),
 });
 
 const browserName = (agent: string): string =>

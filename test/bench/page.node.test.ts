@@ -94,7 +94,11 @@ describe("in a browser, by hand", () => {
     );
     const lines = parseLines(saved, "saved");
     expect(lines.map(({ kind }) => kind)).toEqual(["roofline", "op"]);
-    expect(lines[1]).toMatchObject({ status: "ok", dtype: "float32", run: { quick: true, software: true } });
+    expect(lines[1]).toMatchObject({
+      status: "ok",
+      dtype: "float32",
+      run: { quick: true, tune: false, software: true },
+    });
   });
 
   test("what matches nothing is said", async () => {

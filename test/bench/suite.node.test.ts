@@ -6,9 +6,10 @@ import { benchOf } from "../../bench/ops.js";
 import { Probe, type DispatchTime } from "../../bench/probe.js";
 import { reportPage } from "../../bench/report.js";
 import { parseLines, type Line, type OpResult, type Result, type RooflineResult } from "../../bench/results.js";
+import { deviceInfo } from "../../bench/run_info.js";
 import { runSuite } from "../../bench/run.js";
 import type { Conv2dShape } from "../../bench/shapes.js";
-import { tableRow } from "../../bench/table.js";
+import { runText, tableRow } from "../../bench/table.js";
 import { requestDevice } from "../../src/tensor/device.js";
 import { product } from "../../src/tensor/dtype.js";
 import { requestNodeGPU } from "../../src/tensor/gpu_node.js";
@@ -107,6 +108,14 @@ describe("on a device of its own", () => {
     const before = probe.device.memoryUse.buffers;
     expect((await measured(item)).status).toBe("ok");
     expect(probe.device.memoryUse.buffers).toBeLessThanOrEqual(before + 1); // the timestamps' buffer stays
+  });
+
+  test("what is known of a run says whether its ops were tuned first", () => {
+    for (const tune of [true, false]) {
+      const info = { ...run, ...deviceInfo(timer, { quick: true, tune }) };
+      expect(info).toMatchObject({ quick: true, tune });
+      expect(runText(info).join().includes("each op tuned first")).toBe(tune);
+    }
   });
 
   test("a result that is no number goes through JSON into the report", async () => {
