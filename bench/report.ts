@@ -125,13 +125,13 @@ function opCells(result: OpResult): string[] {
       ? escape((result.pipelines ?? []).map(variantText).join(" + "))
       : status === "fused"
         ? "fused into another op"
-        : `<span class="bad">${status}: ${escape(message)}</span>`;
+        : `<span class="bad">${escape(`${status}: ${message}`)}</span>`;
   return [...head, ...timeCells(result), error === undefined ? "-" : error.toExponential(1), last];
 }
 
-/** Cells are HTML already. */
+/** Cells are HTML already, columns are not. */
 function table(columns: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
   const body = rows.map((cells) => `<tr>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`);
-  return `<table><tr>${columns.map((name) => `<th>${name}</th>`).join("")}</tr>\n${body.join("\n")}</table>`;
+  return `<table><tr>${columns.map((name) => `<th>${escape(name)}</th>`).join("")}</tr>\n${body.join("\n")}</table>`;
 }

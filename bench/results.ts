@@ -1,6 +1,7 @@
 /** What a run of the suite finds, as it is written to JSON lines: one object a line, each with the run it belongs to. */
 import type { FloatType } from "../test/cases/data.js";
 import type { Clock } from "./harness.js";
+import { firstWrong } from "./line_checks.js";
 import type { Roofline } from "./roofline.js";
 
 /** Where and when. */
@@ -106,18 +107,22 @@ export type Result = OpResult | RooflineResult | WholeResult;
 /** A line of a results file. */
 export type Line = (Result | PeerResult) & { run: RunInfo };
 
-const KINDS: readonly string[] = ["op", "roofline", "whole", "peers"] satisfies Line["kind"][];
-
-/** @throws Error naming the line that is no result */
+/** @throws Error naming the line that is no result, and the field that is wrong in it */
 export function parseLines(text: string, name: string): Line[] {
   return text.split("\n").flatMap((line, i) => {
     if (line.trim() === "") return [];
-    try {
-      const value = JSON.parse(line) as Line;
-      if (typeof value.run?.date !== "string" || !KINDS.includes(value.kind)) throw new Error();
-      return [value];
-    } catch {
-      throw new Error(`${name}: line ${i + 1} is no result of the benchmark, got ${line.slice(0, 60)}`);
-    }
+    const value = parseJSON(line);
+    const wrong = firstWrong(value);
+    if (wrong === undefined) return [value as Line];
+    throw new Error(`${name}: line ${i + 1} is no result of the benchmark: wrong ${wrong}, got ${line.slice(0, 60)}`);
   });
+}
+
+/** Undefined for what is no JSON. Nulls are left out: earlier versions wrote them for an error that is no number. */
+function parseJSON(line: string): unknown {
+  try {
+    return JSON.parse(line, (_key, value: unknown) => value ?? undefined);
+  } catch {
+    return undefined;
+  }
 }

@@ -61,7 +61,7 @@ const wordsOf = (variant: object): string[] =>
     return [typeof value === "string" ? value : `${key}=${String(value)}`];
   });
 
-const CLOCKS: Record<RunInfo["clock"], string> = {
+export const CLOCKS: Record<RunInfo["clock"], string> = {
   timestamps: "the GPU's timestamps",
   wall: "the wall clock, less an empty submit and wait",
   waits: "the wall clock, the wait for the GPU included",

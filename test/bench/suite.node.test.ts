@@ -248,9 +248,39 @@ describe("the report", () => {
     expect(page).not.toMatch(/<script|https?:|<adapter>/);
   });
 
+  test("has all texts escaped, of lines that nobody has checked too", () => {
+    const bad = "<b>";
+    const ways = [{ library: bad, way: bad, status: "wrong" as const, message: bad }];
+    const op = { ...wrong, op: bad, label: bad, dtype: bad as "float32", cutFrom: bad };
+    const whole = { kind: "whole" as const, name: bad, dtype: bad as "float32", value: 1, unit: bad as "ms" };
+    const page = reportPage([
+      { ...op, status: bad as "wrong", message: bad, run },
+      { ...op, status: "ok", pipelines: [bad], run },
+      { ...op, kind: "peers", ways, run: { ...run, peers: { [bad]: bad } } },
+      { ...whole, run },
+    ]);
+    expect(page).not.toContain(bad);
+  });
+
   test("says which line is no result", () => {
     expect(() => parseLines('{"kind":"op"}\n', "results.jsonl")).toThrow("results.jsonl: line 1 is no result");
     expect(() => parseLines("\n{", "results.jsonl")).toThrow("results.jsonl: line 2");
+    const line = { ...wrong, run };
+    const broken: [object, string][] = [
+      [{ kind: "op", run: { date: "x" } }, "run.adapter"],
+      [{ ...line, run: { ...run, clock: "sun" } }, "run.clock"],
+      [{ ...line, status: "<b>" }, "status"],
+      [{ ...line, pipelines: ["matmul {"] }, "pipelines"],
+      [{ ...line, ms: "1" }, "ms"],
+      [{ kind: "whole", name: "load", dtype: "float32", unit: "ms", run }, "value"],
+      [{ kind: "roofline", peakForm: "fma", run }, "bandwidthForm"],
+      [{ ...line, kind: "peers", ways: [{}] }, "ways"],
+    ];
+    for (const [value, field] of broken)
+      expect(() => parseLines(JSON.stringify(value), "f")).toThrow(
+        `f: line 1 is no result of the benchmark: wrong ${field}, got {`,
+      );
+    expect(parseLines(JSON.stringify({ ...line, error: null }), "f")).toEqual([line]);
     expect(() => reportPage([])).toThrow("report: the files hold no results");
   });
 });
