@@ -1,15 +1,16 @@
 /** A run as it goes on, in the terminal. */
 import type { Line, Result } from "./results.js";
+import { headingOf } from "./sections.js";
 import { stageSums } from "./stage_sums.js";
 import { DIRECT, rooflineText, tableHead, tableRow, wholeText } from "./table.js";
 
 let section = "";
 
 export function print(result: Result): void {
-  if (result.kind !== section) {
-    section = result.kind;
-    if (section === "op") console.log(`\n${tableHead()}`);
-    else if (section === "whole") console.log("\nthe package's model, a new device");
+  const next = result.kind === "op" ? tableHead() : result.kind === "whole" ? headingOf(result.name) : "";
+  if (next !== section) {
+    section = next;
+    if (section !== "") console.log(`\n${section}`);
   }
   if (result.kind === "op") console.log(tableRow(result));
   else if (result.kind === "whole") console.log(wholeText(result));

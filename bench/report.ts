@@ -1,7 +1,8 @@
 /** Results of one run or several as a page that needs nothing else: charts, and every number in tables. */
 import { librariesOf, ratioOf } from "./peers/ratios.js";
 import { complaints, meanLines, peerCell } from "./peers/peer_table.js";
-import type { Line, OpResult, PeerResult, RunInfo } from "./results.js";
+import type { Line, OpResult, PeerResult, RunInfo, WholeResult } from "./results.js";
+import { HEADINGS, headingOf } from "./sections.js";
 import { stageSums } from "./stage_sums.js";
 import { barChart, colorOf, escape, type Bar } from "./svg.js";
 import { digits, DIRECT, rooflineText, runText, timeCells, variantText } from "./table.js";
@@ -45,8 +46,14 @@ export function reportBody(lines: readonly Line[]): string {
   return `<p>${legend.join("")}</p>
 ${chart("Ops: percent of what the measured roofline of the adapter allows", opBars(runs, "percent"), (v) => `${digits(v)} %`, { mark: 100 })}
 ${chart("Ops: milliseconds, median (logarithmic)", opBars(runs, "ms"), milliseconds, { logarithmic: true })}
-${chart("The package's model: milliseconds (logarithmic)", wholeBars(runs, "ms"), milliseconds, { logarithmic: true })}
-${chart("The package's model: peak GPU memory", wholeBars(runs, "MiB"), (v) => `${digits(v)} MiB`)}
+${HEADINGS.map(
+  (heading) =>
+    chart(`${heading}: milliseconds (logarithmic)`, wholeBars(runs, heading, "ms"), milliseconds, {
+      logarithmic: true,
+    }) +
+    chart(`${heading}: GPU memory`, wholeBars(runs, heading, "MiB"), (v) => `${digits(v)} MiB`) +
+    chart(`${heading}: pictures per second`, wholeBars(runs, heading, "pictures/s"), digits),
+).join("")}
 ${runs.map(runSection).join("\n")}`;
 }
 
@@ -81,9 +88,11 @@ const opName = ({ op, label, dtype }: OpResult): string => `${op} ${label} ${dty
 const opBars = (runs: readonly Run[], key: "percent" | "ms"): Bar[] =>
   bars(runs, (line) => (line.kind === "op" ? [opName(line), line[key]] : null));
 
-const wholeBars = (runs: readonly Run[], unit: string): Bar[] =>
+const wholeBars = (runs: readonly Run[], heading: string, unit: WholeResult["unit"]): Bar[] =>
   bars(runs, (line) =>
-    line.kind === "whole" && line.unit === unit ? [`${line.name} ${line.dtype}`, line.value] : null,
+    line.kind === "whole" && headingOf(line.name) === heading && line.unit === unit
+      ? [`${line.name} ${line.dtype}`, line.value]
+      : null,
   );
 
 function runSection({ info, lines }: Run): string {

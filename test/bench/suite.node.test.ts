@@ -3,9 +3,17 @@ import { Timer } from "../../bench/harness.js";
 import { kernelTimes } from "../../bench/kernel_times.js";
 import { describe as describeRow, measure } from "../../bench/measure.js";
 import { benchOf } from "../../bench/ops.js";
+import { print } from "../../bench/print.js";
 import { Probe, type DispatchTime } from "../../bench/probe.js";
 import { reportPage } from "../../bench/report.js";
-import { parseLines, type Line, type OpResult, type Result, type RooflineResult } from "../../bench/results.js";
+import {
+  parseLines,
+  type Line,
+  type OpResult,
+  type Result,
+  type RooflineResult,
+  type WholeResult,
+} from "../../bench/results.js";
 import { deviceInfo } from "../../bench/run_info.js";
 import { runSuite } from "../../bench/run.js";
 import type { Conv2dShape } from "../../bench/shapes.js";
@@ -260,6 +268,40 @@ describe("the report", () => {
       { ...whole, run },
     ]);
     expect(page).not.toContain(bad);
+  });
+
+  test("and the terminal have the models of other sizes under headings of their own", () => {
+    const whole = (name: string, unit: WholeResult["unit"]): WholeResult => {
+      return { kind: "whole", name, dtype: "float16", value: 1, unit };
+    };
+    const results = [
+      ...[whole("load", "ms"), whole("planned memory of the UNet step", "MiB")],
+      whole("many devices: 1", "pictures/s"),
+      ...[whole("real size, load", "ms"), whole("real size, weights", "MiB")],
+    ];
+    const charts = reportPage(results.map((result) => ({ ...result, run })))
+      .split("<figure>")
+      .slice(1);
+    const shown = charts.map((chart) => [
+      /<figcaption>(.*?)</.exec(chart)![1],
+      results.map(({ name }) => name).find((name) => chart.includes(`>${name} `)),
+    ]);
+    expect(shown).toEqual([
+      ["The package&#39;s model: milliseconds (logarithmic)", "load"],
+      ["The package&#39;s model: GPU memory", "planned memory of the UNet step"],
+      ["Many devices: pictures per second", "many devices: 1"],
+      ["A model of Stable Diffusion 1.5&#39;s size: milliseconds (logarithmic)", "real size, load"],
+      ["A model of Stable Diffusion 1.5&#39;s size: GPU memory", "real size, weights"],
+    ]);
+    const log = vi.spyOn(console, "log").mockImplementation(() => undefined);
+    for (const result of results) print(result);
+    const printed = log.mock.calls.flat().map((text: string) => text.trim().split(/ {2,}/)[0]);
+    log.mockRestore();
+    expect(printed).toEqual([
+      ...["The package's model", "load", "planned memory of the UNet step"],
+      ...["Many devices", "many devices: 1"],
+      ...["A model of Stable Diffusion 1.5's size", "real size, load", "real size, weights"],
+    ]);
   });
 
   test("says which line is no result", () => {
