@@ -7,7 +7,7 @@ import { sd15Rows } from "../sd15.js";
 import { quickRows, type Row } from "../shapes.js";
 import type { Library, Source, Way } from "./library.js";
 import { problemOf, type Problem } from "./problem.js";
-import { synchronize, timeSideBySide, type Runner } from "./side_by_side.js";
+import { synchronize, timeSideBySide, type Runner, type WayTiming } from "./side_by_side.js";
 
 export interface CompareOptions {
   /** Smaller ops on software adapters, fewer rounds. */
@@ -124,18 +124,30 @@ async function measure(
     const runners = right.map(({ runner }) => runner);
     const times = await timeSideBySide(runners, options);
     const complaints = new Map(libraries.map((library, i) => [library, listeners[i]()]));
-    times.forEach(({ median: ms, p10, p90, batches, runs }, i) => {
+    times.forEach((time, i) => {
       const { runner, result } = right[i];
-      const message = complaints.get(runner.library);
+      const complaint = complaints.get(runner.library);
+      if ("error" in time) Object.assign(result, { status: "failed", message: complaint ?? textOf(time.error) });
       // Work that WebGPU refused takes no time, so it has none here.
-      Object.assign(result, message === undefined ? { ms, p10, p90, batches, runs } : { status: "failed", message });
+      else if (complaint !== undefined) Object.assign(result, { status: "failed", message: complaint });
+      else Object.assign(result, timesOf(time));
     });
     return results;
   } finally {
-    for (const way of made) await way.dispose();
-    for (const library of libraries) await synchronize(library);
+    // A library that cannot even let go says so when it is asked for the next op.
+    for (const way of made) await settled(() => way.dispose());
+    for (const library of libraries) await settled(() => synchronize(library));
   }
 }
+
+const settled = (work: () => void | Promise<void>): Promise<void> =>
+  Promise.resolve()
+    .then(work)
+    .catch(() => undefined);
+
+const timesOf = ({ median: ms, p10, p90, batches, runs }: WayTiming): Partial<PeerWay> => {
+  return { ms, p10, p90, batches, runs };
+};
 
 /** Runs it once and checks the result. @param slack factor of the tolerance */
 async function tryOut(library: Library, way: Way, { bench, reference }: Problem, slack: number): Promise<PeerWay> {

@@ -7,7 +7,7 @@ import { oneOpModels } from "../../bench/peers/onnx_models.js";
 import { complaints, meanLines, peerHead, peerRow } from "../../bench/peers/peer_table.js";
 import { permute, problemOf } from "../../bench/peers/problem.js";
 import { fastest, geometricMean, means, ratioOf } from "../../bench/peers/ratios.js";
-import { timeSideBySide } from "../../bench/peers/side_by_side.js";
+import { timeSideBySide, type WayTiming } from "../../bench/peers/side_by_side.js";
 import { cut } from "../../bench/cut.js";
 import { reportPage } from "../../bench/report.js";
 import { parseLines, type PeerResult, type PeerWay } from "../../bench/results.js";
@@ -181,13 +181,28 @@ describe("timing side by side", () => {
   test("takes turns, and fills batches of the least length", async () => {
     const log: string[] = [];
     const runners = [library("slow", 15, log), library("quick", 3, log)];
-    const [slow, quick] = await timeSideBySide(runners, { budget: 0, batch: 10 });
+    const [slow, quick] = (await timeSideBySide(runners, { budget: 0, batch: 10 })) as WayTiming[];
     expect(slow).toMatchObject({ batches: 3, runs: 1 });
     expect(quick.batches).toBe(3);
     expect(quick.runs).toBeGreaterThan(1);
     expect(slow.median).toBeGreaterThan(quick.median);
     const turns = log.filter((name, i) => name !== log[i - 1]);
     expect(turns.slice(-6)).toEqual(["slow", "quick", "slow", "quick", "slow", "quick"]);
+  });
+
+  test("goes on without those that throw, at first or later", async () => {
+    const log: string[] = [];
+    const runners = ["at once", "later", "good"].map((name) => library(name, 10, log));
+    const failAfter = (turns: number, { way }: (typeof runners)[0]): void => {
+      const { run } = way;
+      way.run = () => (turns-- > 0 ? run() : Promise.reject(new Error(way.name)));
+    };
+    failAfter(0, runners[0]);
+    failAfter(3, runners[1]);
+    const times = await timeSideBySide(runners, { budget: 0, batch: 10 });
+    expect(times.slice(0, 2)).toEqual([{ error: new Error("at once") }, { error: new Error("later") }]);
+    expect(times[2]).toMatchObject({ batches: 3 });
+    expect(log.filter((name) => name === "later").length).toBe(3);
   });
 });
 

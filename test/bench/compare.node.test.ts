@@ -1,0 +1,59 @@
+// The comparison with libraries that break while they are timed.
+import { expect, test } from "vitest";
+import { comparePeers } from "../../bench/peers/compare.js";
+import type { Library, Source } from "../../bench/peers/library.js";
+import type { Problem } from "../../bench/peers/problem.js";
+import type { PeerResult } from "../../bench/results.js";
+
+/** A library whose results are the reference's. @param run after the first, which is checked */
+function source(name: string, run: () => void): Source & { closed: boolean } {
+  const adapterInfo = { vendor: "v", architecture: "a", device: "", description: "", isFallbackAdapter: true };
+  const queue = { onSubmittedWorkDone: () => Promise.resolve() };
+  const nothing = (): void => undefined;
+  const device = {
+    adapterInfo,
+    queue,
+    addEventListener: nothing,
+    removeEventListener: nothing,
+  } as unknown as GPUDevice;
+  const ways = async ({ bench, reference }: Problem): Promise<Awaited<ReturnType<Library["ways"]>>> => {
+    // Computed where it is looked at.
+    const result = new Proxy(
+      { length: bench.size },
+      { get: (it, key) => (key === "length" ? it.length : reference(Number(key))) },
+    );
+    return [{ name: "f", result: async () => result as unknown as ArrayLike<number>, run, dispose: run }];
+  };
+  const made = {
+    ...{ name, closed: false },
+    open: async (): Promise<Library> => {
+      return { ...{ name, version: "", device, ways, flush: nothing }, close: () => void (made.closed = true) };
+    },
+  };
+  return made;
+}
+
+test("what fails while it is timed, and when it lets go, has no time; the rest goes on", async () => {
+  const broken = (): void => {
+    throw new Error("the device is lost\nand more");
+  };
+  const sources = [source("ours", () => undefined), source("broken", broken), source("good", () => undefined)];
+  const rows: PeerResult[] = [];
+  const options = {
+    quick: true,
+    filter: "norm",
+    begin: () => undefined,
+    emit: (row: PeerResult) => void rows.push(row),
+  };
+  await comparePeers(sources, options);
+  expect(rows.length).toBeGreaterThan(1);
+  for (const { ways } of rows) {
+    const told = ways.map(({ library, status, ms, message }) => [library, status, ms === undefined, message]);
+    expect(told).toEqual([
+      ["ours", "ok", false, undefined],
+      ["broken", "failed", true, "the device is lost"],
+      ["good", "ok", false, undefined],
+    ]);
+  }
+  expect(sources.every(({ closed }) => closed)).toBe(true);
+});
