@@ -1,5 +1,5 @@
 // The suite in a page: as `bench --where chrome` runs it, and as a person does who opens what `bench --serve` serves.
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -51,6 +51,28 @@ test("--where chrome prints and writes what it measured there, checked", async (
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+test("Ctrl-C with --where chrome is heard here, and leaves no profile of Chrome", async () => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), "webgpu-diffusers-page-"));
+  try {
+    const args = ["bench", "--where", "chrome", "--quick", "--filter", "norm"];
+    const env = { PUPPETEER_TMP_DIR: folder };
+    const { code, stderr } = await runCLI(args, { env, interruptAt: /Chrome\// });
+    expect({ code, stderr }).toEqual({ code: 130, stderr: "webgpu-diffusers: interrupted" });
+    expect(await readdir(folder)).toEqual([]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("a Chrome that does not start is an error, not a wait", async () => {
+  const env = { CHROME_PATH: "/nosuch", PUPPETEER_EXECUTABLE_PATH: "" };
+  const { code, stderr } = await runCLI(["bench", "--where", "chrome"], { env });
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringMatching(/Browser was not found.*\/nosuch/) as string,
+  });
 });
 
 describe("in a browser, by hand", () => {
