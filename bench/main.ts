@@ -1,5 +1,5 @@
 /** The command `webgpu-diffusers bench`: arguments and files. */
-import { existsSync } from "node:fs";
+import { appendFileSync, existsSync } from "node:fs";
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { dtypeOf, parse } from "../src/cli/arguments.js";
@@ -49,14 +49,16 @@ export async function bench(args: string[], root: string, signal: AbortSignal): 
         console.log(runText(run).join("\n"));
       },
       emit(result) {
-        lines.push({ ...result, run: run! });
+        const line = { ...result, run: run! };
+        lines.push(line);
+        // At once: what was measured was measured, however the run ends.
+        if (json !== undefined) appendFileSync(json, `${JSON.stringify(line)}\n`);
         print(result);
       },
     });
     printSummary(lines);
   } finally {
-    // Also of a run that broke off: what was measured was measured.
-    if (json !== undefined) await appendFile(json, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    // Also of a run that broke off.
     if (html !== undefined && lines.length > 0) await writeFile(html, reportPage(lines));
   }
 }
