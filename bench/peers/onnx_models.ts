@@ -1,6 +1,6 @@
 /** The ops as ONNX models, with weights as initializers, as an exporter writes them. Pictures are NCHW. */
 import type { OnnxModel, OnnxNode, OnnxTensor, OnnxValue } from "./onnx.js";
-import { inputsOf, permute, type Problem } from "./problem.js";
+import { backFrom, inputsOf, permute, shapedInputs, type Problem } from "./problem.js";
 
 /** The result is called "y". */
 export interface OneOp {
@@ -74,7 +74,7 @@ export function oneOpModels({ shape, inputs }: Problem): OneOp[] {
         node("Add", ["scaled", "bias"], last),
         ...(silu ? [node("Sigmoid", ["normed"], "s"), node("Mul", ["normed", "s"], "y")] : []),
       ];
-      const back = (y: Float32Array): Float32Array => permute(y, [N, C, HW], [0, 2, 1]);
+      const back = (y: Float32Array): Float32Array => backFrom.groupnorm(shape, y);
       return [{ name: "InstanceNormalization", model: model(nodes, feeds, weights, [N, C, HW]), feeds, back }];
     }
     case "layernorm": {
@@ -97,36 +97,36 @@ function matmul(x: OnnxTensor, w: OnnxTensor, bias?: OnnxTensor): OneOp {
 
 /** The fused operator, and the same as single ops: the fused one is wrong on some adapters. */
 function attention(shape: Extract<Problem["shape"], { op: "attention" }>, inputs: Float32Array[]): OneOp[] {
-  const { B, heads, Lq, Lk, D, causal } = shape;
-  if (causal) throw new Error("ONNX: causal attention is not compared");
-  const { q, k, v } = inputsOf.attention(inputs);
-  const tokens = (name: string, length: number, values: Float32Array): OnnxTensor =>
-    tensor(name, [B, length, heads * D], values);
-  const feeds = [tokens("q", Lq, q), tokens("k", Lk, k), tokens("v", Lk, v)];
+  const { B, heads, Lq, Lk, D } = shape;
+  const y = [B, Lq, heads * D];
+  const tokens = shapedInputs
+    .attention(shape, inputs)
+    .map(([values, [, length]], i) => tensor("qkv"[i], [B, length, heads * D], values));
   const fused = {
     ...node("MultiHeadAttention", ["q", "k", "v"], "y", { num_heads: heads }),
     domain: "com.microsoft",
   };
-  const split = (name: string, perm: number[]): OnnxNode[] => [
-    node("Reshape", [name, "split"], `${name}4`),
-    node("Transpose", [`${name}4`], `${name}t`, { perm }),
+  // MatMul takes keys as columns only; that is prepared, as the other libraries' layouts are.
+  const [q, k, v] = shapedInputs.attentionByHeads(shape, inputs);
+  const byHeads = [
+    tensor("q", q[1], q[0]),
+    tensor("kt", [B, heads, D, Lk], permute(k[0], k[1], [0, 1, 3, 2])),
+    tensor("v", v[1], v[0]),
   ];
   const nodes = [
-    ...[...split("q", [0, 2, 1, 3]), ...split("k", [0, 2, 3, 1]), ...split("v", [0, 2, 1, 3])],
-    node("Mul", ["qt", "scale"], "qs"),
+    node("Mul", ["q", "scale"], "qs"),
     node("MatMul", ["qs", "kt"], "scores"),
     node("Softmax", ["scores"], "weights", { axis: 3 }),
-    node("MatMul", ["weights", "vt"], "heads"),
-    node("Transpose", ["heads"], "ht", { perm: [0, 2, 1, 3] }),
-    node("Reshape", ["ht", "joined"], "y"),
+    node("MatMul", ["weights", "v"], "y"),
   ];
-  const weights = [
-    ...[sizes("split", [0, 0, heads, D]), sizes("joined", [0, 0, heads * D])],
-    scalar("scale", 1 / Math.sqrt(D)),
-  ];
-  const y = [B, Lq, heads * D];
+  const scale = scalar("scale", 1 / Math.sqrt(D));
   return [
-    { name: fused.op, model: model([fused], feeds, [], y), feeds },
-    { name: "MatMul, Softmax, MatMul", model: model(nodes, feeds, weights, y), feeds },
+    { name: fused.op, model: model([fused], tokens, [], y), feeds: tokens },
+    {
+      name: "MatMul, Softmax, MatMul",
+      model: model(nodes, byHeads, [scale], [B, heads, Lq, D]),
+      feeds: byHeads,
+      back: (result) => backFrom.attentionByHeads(shape, result),
+    },
   ];
 }

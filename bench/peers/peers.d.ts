@@ -5,7 +5,7 @@ declare module "@jax-js/jax" {
   export interface Array {
     readonly ref: this;
     add(other: Array): Array;
-    mul(other: Array): Array;
+    mul(other: Array | number): Array;
     reshape(shape: readonly number[]): Array;
     data(): Promise<ArrayBufferView>;
     gpuBufferSync(): GPUBuffer;
@@ -18,11 +18,13 @@ declare module "@jax-js/jax" {
   export const numpy: {
     array(values: Float32Array, options: { shape: number[] }): Array;
     matmul(a: Array, b: Array): Array;
+    matrixTranspose(x: Array): Array;
   };
   export const nn: {
     silu(x: Array): Array;
+    softmax(x: Array, axis: number): Array;
     standardize(x: Array, axis: number, options: { epsilon: number }): Array;
-    dotProductAttention(q: Array, k: Array, v: Array, options: { isCausal: boolean }): Array;
+    dotProductAttention(q: Array, k: Array, v: Array): Array;
   };
   export const lax: {
     convGeneralDilated(x: Array, w: Array, strides: number[], padding: [number, number][]): Array;
@@ -48,7 +50,6 @@ declare module "@tensorflow/tfjs-core" {
   export function tensor(values: Float32Array, shape: number[], dtype: "float32"): Tensor;
   export function tidy(f: () => Tensor): Tensor;
   export function reshape(x: Tensor, shape: number[]): Tensor;
-  export function transpose(x: Tensor, order: number[]): Tensor;
   export function matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
   export function softmax(x: Tensor): Tensor;
   export function sigmoid(x: Tensor): Tensor;

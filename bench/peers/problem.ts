@@ -26,6 +26,7 @@ export function problemOf(shape: Shape): Problem {
   if (!bench || !PEER_OPS.includes(shape.op)) throw new Error(`peers: ${shape.op} is not compared`);
   if (shape.op === "conv2d" && (shape.stride !== 1 || 2 * shape.pad !== shape.k - 1))
     throw new Error(`peers: only convolutions that keep the size are compared, got ${bench.op} with pad ${shape.pad}`);
+  if (shape.op === "attention" && shape.causal) throw new Error("peers: causal attention is not compared");
   const inputs: Float32Array[] = [];
   const { reference } = bench.prepare((values) => {
     inputs.push(values as Float32Array);
@@ -45,7 +46,16 @@ export const inputsOf = {
 /** Numbers of an input and their shape. */
 export type Shaped = [values: Float32Array, shape: number[]];
 
-/** A problem's inputs in the order and the layout in which several libraries take them. */
+/** One way to compute an op from arrays of a library. */
+export interface Formula<A> {
+  name: string;
+  inputs: Shaped[];
+  f: (...inputs: A[]) => A;
+  /** From its layout to ours. */
+  back?: (y: Float32Array) => Float32Array;
+}
+
+/** A problem's inputs in the order and the layouts in which several libraries take them. */
 export const shapedInputs = {
   matmul({ M, N, K }: MatmulShape, inputs: Float32Array[]): Shaped[] {
     const { x, w, bias } = inputsOf.matmul(inputs);
@@ -63,6 +73,21 @@ export const shapedInputs = {
       [v, [B, Lk, heads, D]],
     ];
   },
+  /** Heads before tokens, which products of matrices want. */
+  attentionByHeads(shape: AttentionShape, inputs: Float32Array[]): Shaped[] {
+    return shapedInputs.attention(shape, inputs).map(([values, [B, L, heads, D]]) => {
+      return [permute(values, [B, L, heads, D], [0, 2, 1, 3]), [B, heads, L, D]];
+    });
+  },
+  /** NCHW, a group as one row. */
+  groupnorm({ N, C, HW, groups }: GroupNormShape, inputs: Float32Array[]): Shaped[] {
+    const { x, weight, bias } = inputsOf.norm(inputs);
+    return [
+      [permute(x, [N, HW, C], [0, 2, 1]), [N, groups, (C / groups) * HW]],
+      [weight, [C, 1]],
+      [bias, [C, 1]],
+    ];
+  },
   layernorm({ rows, C }: LayerNormShape, inputs: Float32Array[]): Shaped[] {
     const { x, weight, bias } = inputsOf.norm(inputs);
     return [
@@ -71,6 +96,13 @@ export const shapedInputs = {
       [bias, [C]],
     ];
   },
+};
+
+/** Results in those layouts, in ours again. */
+export const backFrom = {
+  attentionByHeads: ({ B, heads, Lq, D }: AttentionShape, y: Float32Array) =>
+    permute(y, [B, heads, Lq, D], [0, 2, 1, 3]),
+  groupnorm: ({ N, C, HW }: GroupNormShape, y: Float32Array) => permute(y, [N, C, HW], [0, 2, 1]),
 };
 
 /** A copy of a row-major array with its axes in another order, as numpy.transpose: axis i of the result is `order[i]` of x. */

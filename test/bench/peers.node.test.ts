@@ -94,6 +94,8 @@ describe("the quick list", () => {
     expect(() => problemOf({ op: "silu", elems: 8 })).toThrow("peers: silu is not compared");
     const strided = { N: 1, Cin: 4, H: 8, W: 8, Cout: 4, k: 3, stride: 2, pad: 1, OH: 4, OW: 4 };
     expect(() => problemOf({ op: "conv2d", ...strided })).toThrow(/only convolutions that keep the size/);
+    const causal = { B: 1, heads: 1, Lq: 8, Lk: 8, D: 8, causal: true };
+    expect(() => problemOf({ op: "attention", ...causal })).toThrow("peers: causal attention is not compared");
   });
 });
 
