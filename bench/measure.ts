@@ -31,6 +31,10 @@ export function describe({ shape, counts }: Row, dtype: FloatType, limits?: Limi
   return [result, bench];
 }
 
+/** Whether a filter names the row: by its sizes as they run, or as they were traced. */
+export const isNamed = ({ op, label, cutFrom = label, dtype }: OpResult, filter: string): boolean =>
+  [label, cutFrom].some((sizes) => `${op} ${sizes} ${dtype}`.includes(filter));
+
 const labelOf = (shape: object): string =>
   Object.entries(shape)
     .filter(([key]) => key !== "op")

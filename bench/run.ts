@@ -4,7 +4,7 @@ import { bothWays } from "./conv2d.bench.js";
 import type { Limits } from "./cut.js";
 import { measureDevices } from "./devices.js";
 import { Timer } from "./harness.js";
-import { describe, measure } from "./measure.js";
+import { describe, isNamed, measure } from "./measure.js";
 import { Probe } from "./probe.js";
 import type { Result, RooflineResult } from "./results.js";
 import { measureRealSize } from "./real_size.js";
@@ -56,7 +56,7 @@ export async function runSuite(options: SuiteOptions): Promise<void> {
     const limits = quick && probe.device.isSoftware ? SOFTWARE_LIMITS : undefined;
     const chosen = wanted
       .map(({ row, dtype }) => describe(row, dtype, limits))
-      .filter(([{ op, label, cutFrom = "", dtype }]) => `${op} ${label} ${cutFrom} ${dtype}`.includes(filter));
+      .filter(([described]) => isNamed(described, filter));
     if (chosen.length === 0 && ![WHOLE, MANY_DEVICES, REAL_SIZE].some((name) => name.includes(filter)))
       throw new Error(`--filter: no op contains "${filter}"`);
     const timer = await Timer.create(probe, quick ? { budget: 300 } : { budget: 1000 });

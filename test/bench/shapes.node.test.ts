@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { benchOf } from "../../bench/ops.js";
 import { cut } from "../../bench/cut.js";
+import { describe as describeRow, isNamed } from "../../bench/measure.js";
 import { SD15, sd15Rows } from "../../bench/sd15.js";
 import { quickRows } from "../../bench/shapes.js";
 
@@ -51,6 +52,15 @@ describe("the quick list", () => {
       if (shape.op === "conv2d" && small.op === "conv2d") expect(small.Cin).toBe(shape.Cin);
       if (shape.op === "attention" && small.op === "attention")
         expect([small.Lk, small.D]).toEqual([shape.Lk, shape.D]);
+    }
+  });
+
+  test("finds ops that are cut by the name they were traced with, too", () => {
+    for (const row of quickRows(rows)) {
+      const [result] = describeRow(row, "float16", limits);
+      const { op, label, cutFrom = label } = result;
+      for (const sizes of [label, cutFrom]) expect(isNamed(result, `${op} ${sizes} float16`)).toBe(true);
+      expect(isNamed(result, `${op} ${label} float32`)).toBe(false);
     }
   });
 
