@@ -43,7 +43,7 @@ const DISPATCHES = 100;
  * The time that the limits allow an op, in milliseconds; only what stays in caches takes less.
  * @param flops that its kernels do
  * @param bytes with each tensor touched once
- * @param dtype of the operands: halves may go through matrix units
+ * @param dtype of the operands: halves may go through matrix units; elsewhere kernels load them into float32, whose peak binds them
  */
 export function idealMs(
   { peakGflops, matrixGflops = 0, bandwidthGBs }: Roofline,

@@ -77,8 +77,11 @@ export const runText = (run: RunInfo): string[] => [
 ];
 
 export const rooflineText = (r: RooflineResult): string[] => [
-  `peak        ${digits(r.peakGflops)} GFLOP/s f32 (${r.peakForm})`,
-  ...(r.matrixGflops ? [`matrices    ${digits(r.matrixGflops)} GFLOP/s of halves, sums in f32`] : []),
+  `FMA peak    ${digits(r.peakGflops)} GFLOP/s of float32 (${r.peakForm})` +
+    (r.matrixGflops ? "" : ", the limit of halves too, which are multiplied and added as float32"),
+  ...(r.matrixGflops
+    ? [`matrices    ${digits(r.matrixGflops)} GFLOP/s of halves, sums in float32: float16's limit`]
+    : []),
   `bandwidth   ${digits(r.bandwidthGBs)} GB/s read + written by a shader (${r.bandwidthForm})`,
   `dispatch    ${digits(r.dispatchMicroseconds)} µs each of 100 empty ones, ${digits(r.recordMicroseconds)} µs of CPU to record and submit one`,
   `submit      ${digits(r.submitAndWaitMs)} ms until one empty dispatch is known to be done`,

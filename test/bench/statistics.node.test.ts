@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { check } from "../../bench/check.js";
+import { idealMs } from "../../bench/roofline.js";
 import { quantile, summarize } from "../../bench/statistics.js";
-import { digits, variantText } from "../../bench/table.js";
+import { digits, rooflineText, variantText } from "../../bench/table.js";
 
 describe("statistics", () => {
   test("quantiles lie between values as numpy's do", () => {
@@ -63,6 +64,19 @@ describe("check", () => {
     const { passed, error, message } = check(got, reference, { size: 8 }, "float32", { ofScale: 1 });
     expect({ passed, error, message }).toEqual({ passed: false, message: "9 elements, want 8" });
   });
+});
+
+test("the limit of each type is named", () => {
+  const roofline = {
+    ...{ kind: "roofline" as const, peakGflops: 100, peakForm: "fma", bandwidthGBs: 10, bandwidthForm: "f32" },
+    ...{ dispatchMicroseconds: 1, recordMicroseconds: 1, submitAndWaitMs: 1, readbackMs: 1 },
+  };
+  expect(rooflineText(roofline)[0]).toMatch(/^FMA peak +100 GFLOP\/s of float32 .*halves too/);
+  const work = { flops: 1e9, bytes: 0, dtype: "float16" as const };
+  expect(idealMs(roofline, work)).toBe(idealMs(roofline, { ...work, dtype: "float32" }));
+  const withMatrices = { ...roofline, matrixGflops: 800 };
+  expect(rooflineText(withMatrices)[1]).toMatch(/^matrices +800 GFLOP\/s of halves.*float16's limit/);
+  expect(idealMs(withMatrices, work)).toBeCloseTo(1000 / 800, 9);
 });
 
 test("tables are short", () => {
