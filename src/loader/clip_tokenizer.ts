@@ -3,6 +3,7 @@ import { Callable } from "./callable.js";
 import { AddedTokens, normalize, splitWords, strip } from "./clip_text.js";
 import { readTokenizerFiles, type CLIPTokenizerFiles } from "./clip_tokenizer_files.js";
 import { openRepository, type HubOptions, type RepositorySource } from "./repository.js";
+import { checkSaveOptions } from "./save_options.js";
 import { saveInto, type SaveTarget } from "./save_target.js";
 import { saveTokenizer } from "./save_tokenizer.js";
 
@@ -92,8 +93,10 @@ export class CLIPTokenizer extends Callable {
   /**
    * Writes the files that the tokenizer was loaded from, such that transformers 4 and 5 both load them.
    * @param destination a folder (Node), which is made if need be, or an object that takes the files
+   * @param options there are none; what is given is warned of
    */
-  async savePretrained(destination: string | SaveTarget): Promise<void> {
+  async savePretrained(destination: string | SaveTarget, options: Readonly<Record<string, never>> = {}): Promise<void> {
+    checkSaveOptions(CLIPTokenizer.className, options);
     await saveInto(destination, "CLIPTokenizer.savePretrained", (target) => this.saveTo(target, ""));
   }
 

@@ -1,6 +1,7 @@
 /** A model with a config and weights that fromPretrained() reads, as diffusers' ModelMixin. */
 import { checkConfigObject, type ConfigObject } from "../loader/config_object.js";
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
+import { checkSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import { throwIfAborted } from "../loader/signals.js";
 import type { WeightStem } from "../loader/weight_files.js";
@@ -12,7 +13,14 @@ import { copyWeights } from "./copy_weights.js";
 import type { DTypeOptions } from "./dtype.js";
 import { configKeys, loadModel, type ModelClass, type ReadWeights } from "./load_model.js";
 import { Module } from "./module.js";
-import { configText, saveModel, type SaveDType, type SavedModel, type SaveOptions } from "./save_model.js";
+import {
+  configText,
+  SAVE_OPTION_NAMES,
+  saveModel,
+  type SaveDType,
+  type SavedModel,
+  type SaveOptions,
+} from "./save_model.js";
 
 export interface FromPretrainedOptions extends HubOptions, DTypeOptions {
   /** Folder of the model inside the repository, e.g. "unet"; by default the repository's root. */
@@ -113,6 +121,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
    */
   async savePretrained(destination: string | SaveTarget, options: SaveOptions = {}): Promise<void> {
     const { className } = this.#class;
+    checkSaveOptions(className, options, SAVE_OPTION_NAMES);
     await saveInto(destination, `${className}.savePretrained`, (target) => this.saveTo(target, "", options));
   }
 

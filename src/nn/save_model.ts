@@ -18,6 +18,9 @@ export interface SaveOptions {
   dtype?: SaveDType;
 }
 
+/** Names of all SaveOptions. */
+export const SAVE_OPTION_NAMES: readonly (keyof SaveOptions)[] = ["variant", "maxShardSize", "dtype"];
+
 /** What of a model is saved. */
 export interface SavedModel {
   readonly className: string;

@@ -1,11 +1,12 @@
 /** Pipelines: components named by model_index.json, loaded together and called like functions. */
 import { Callable } from "../loader/callable.js";
 import type { RepositorySource } from "../loader/repository.js";
+import { checkSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import { throwIfAborted } from "../loader/signals.js";
 import { checkIsOn } from "../nn/check_is_on.js";
 import { PretrainedModel } from "../nn/pretrained.js";
-import type { SaveOptions } from "../nn/save_model.js";
+import { SAVE_OPTION_NAMES, type SaveOptions } from "../nn/save_model.js";
 import type { Scheduler } from "../schedulers/scheduler.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
@@ -162,6 +163,7 @@ export abstract class DiffusionPipeline extends Callable {
   async savePretrained(destination: string | SaveTarget, options: SaveOptions = {}): Promise<void> {
     const { className } = this.constructor as unknown as PipelineClass;
     const { components, config } = this;
+    checkSaveOptions(className, options, SAVE_OPTION_NAMES);
     await saveInto(destination, `${className}.savePretrained`, (target) =>
       savePipeline(target, { components, config }, options),
     );

@@ -2,6 +2,7 @@
 import { checkConfigObject, type ConfigObject } from "../loader/config_object.js";
 import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
 import type { RepositorySource } from "../loader/repository.js";
+import { checkSaveOptions } from "../loader/save_options.js";
 import { inFolder, saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
 import { extractInit, freeze, registerConfig, type Config, type Schema } from "./config.js";
 import { CONFIG_NAME, readConfig, type LoadOptions, type Returning } from "./load_config.js";
@@ -109,15 +110,17 @@ export abstract class ConfiguredScheduler<C extends object = object> {
   /**
    * Writes `scheduler_config.json`; Python's diffusers reads it.
    * @param destination a folder (Node), which is made if need be, or an object that takes the files
+   * @param options there are none; what is given is warned of
    * @throws RepositoryError naming the file that cannot be written
    */
-  async savePretrained(destination: string | SaveTarget): Promise<void> {
+  async savePretrained(destination: string | SaveTarget, options: Readonly<Record<string, never>> = {}): Promise<void> {
+    checkSaveOptions(this.className, options);
     await saveInto(destination, `${this.className}.savePretrained`, (target) => this.saveTo(target, ""));
   }
 
   /** The same as savePretrained(): a scheduler has nothing but a config. */
-  saveConfig(destination: string | SaveTarget): Promise<void> {
-    return this.savePretrained(destination);
+  saveConfig(destination: string | SaveTarget, options?: Readonly<Record<string, never>>): Promise<void> {
+    return this.savePretrained(destination, options);
   }
 
   /** Writes the file of savePretrained() into a folder of `target`. */

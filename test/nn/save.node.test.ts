@@ -143,6 +143,27 @@ describe("savePretrained", () => {
     expect(sha256OfText(text.replace(/ *"transformers_version".*\n/, ""))).toBe(PYTHON.text_encoder.config);
   });
 
+  test("unknown options are warned of, with what they are called, and pickles are refused", async () => {
+    const text = new CLIPTextModel({ num_hidden_layers: 1, hidden_size: 8, num_attention_heads: 1 });
+    const warnings: string[] = [];
+    const { warn } = console;
+    console.warn = (message: string) => void warnings.push(message);
+    try {
+      const save = (options: object): Promise<void> => text.savePretrained(newFolder(), options);
+      await expect(save({ max_shard_size: "2MB", nosuch: 1, safeSerialization: true })).rejects.toThrow("has no value");
+      for (const name of ["safeSerialization", "safe_serialization"])
+        await expect(save({ [name]: false })).rejects.toThrow(
+          `CLIPTextModel.savePretrained: ${name}: false asks for pickles (.bin), which are never written; leave it out`,
+        );
+    } finally {
+      console.warn = warn;
+    }
+    expect(warnings).toEqual([
+      "CLIPTextModel.savePretrained: options that it does not have are ignored: `max_shard_size` (it is `maxShardSize`), " +
+        "`nosuch` (there are variant, maxShardSize, dtype)",
+    ]);
+  });
+
   test("a float16 model is saved in float16, and exactly so in float32", async () => {
     const options = { subfolder: "vae", dtype: "float16" } as const;
     const model = await AutoencoderKL.fromPretrained(fixturePath(REPO), options);

@@ -50,6 +50,23 @@ describe("DiffusionPipeline.savePretrained", () => {
   beforeAll(async () => void (pipeline = await load(fixturePath(REPO))));
   afterAll(() => pipeline.dispose());
 
+  test("refuses pickles and warns of options that it does not have, once", async () => {
+    const warnings: string[] = [];
+    const { warn } = console;
+    console.warn = (message: string) => void warnings.push(message);
+    try {
+      await pipeline.savePretrained(newFolder(), { max_shard_size: "2MB" } as object);
+    } finally {
+      console.warn = warn;
+    }
+    expect(warnings).toEqual([
+      "StableDiffusionPipeline.savePretrained: options that it does not have are ignored: `max_shard_size` (it is `maxShardSize`)",
+    ]);
+    await expect(pipeline.savePretrained(newFolder(), { safeSerialization: false } as object)).rejects.toThrow(
+      "StableDiffusionPipeline.savePretrained: safeSerialization: false asks for pickles",
+    );
+  });
+
   test("the saved folder draws the same picture", async () => {
     const folder = newFolder();
     await pipeline.savePretrained(folder);

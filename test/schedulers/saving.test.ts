@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { CLIPTokenizer } from "../../src/loader/clip_tokenizer.js";
+import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import {
   DDIMScheduler,
   findFlaxScheduler,
@@ -35,6 +37,28 @@ describe("savePretrained", () => {
     await expect(scheduler.savePretrained({ name: "x" } as never)).rejects.toThrow(/got \{"name":"x"\}/);
     await expect(scheduler.savePretrained(undefined as never)).rejects.toThrow(/got undefined/);
   });
+});
+
+test("savePretrained of schedulers and tokenizers has no options, and says so", async () => {
+  const tokenizer = await CLIPTokenizer.fromPretrained(EMBEDDED_MODEL, { subfolder: "tokenizer" });
+  const warnings: string[] = [];
+  const { warn } = console;
+  console.warn = (message: string) => void warnings.push(message);
+  try {
+    for (const saved of [new DDIMScheduler(), tokenizer]) {
+      await saved.savePretrained(keptFiles(), { variant: "fp16" } as never);
+      await expect(saved.savePretrained(keptFiles(), { safeSerialization: false } as never)).rejects.toThrow(
+        /savePretrained: safeSerialization: false asks for pickles/,
+      );
+    }
+  } finally {
+    console.warn = warn;
+  }
+  expect(warnings).toEqual(
+    ["DDIMScheduler", "CLIPTokenizer"].map(
+      (name) => `${name}.savePretrained: options that it does not have are ignored: \`variant\` (there are none)`,
+    ),
+  );
 });
 
 describe("the other names of diffusers' ConfigMixin", () => {
