@@ -1,5 +1,6 @@
 /** Checks whose errors name the method, the fault and the values. */
-import type { Tensor } from "../tensor/tensor.js";
+import { shown } from "../loader/shown.js";
+import { Tensor } from "../tensor/tensor.js";
 import type { ConfiguredScheduler } from "./configured_scheduler.js";
 import type { CustomSchedule, ScheduleOptions } from "./scheduler.js";
 
@@ -20,7 +21,7 @@ export function checkSteps({ className, length }: Stepped, n: number | null | un
   if (typeof n === "number" && Number.isInteger(n) && n >= 1 && n <= bound) return n;
   const range = most === undefined ? bound : `num_train_timesteps, ${bound}`;
   throw new RangeError(
-    `${className}.setTimesteps: numInferenceSteps must be a whole number from 1 to ${range}, got ${n}`,
+    `${className}.setTimesteps: numInferenceSteps must be a whole number from 1 to ${range}, got ${shown(n)}`,
   );
 }
 
@@ -73,21 +74,62 @@ export function checkEnds(className: string, { sigma_min: min, sigma_max: max }:
   throw new TypeError(`${className}: sigma_min and sigma_max must be numbers, got ${String(min)} and ${String(max)}`);
 }
 
-/** @throws RangeError if an option is given that the class does not take */
-export function checkScheduleOptions(
-  className: string,
-  known: readonly CustomSchedule[],
-  options: ScheduleOptions,
-): void {
-  const other = Object.entries(options).find(([key, value]) => given(value) && !known.includes(key as CustomSchedule));
-  if (!other) return;
-  throw new RangeError(
-    `${className}.setTimesteps: does not take ${other[0]}` + (known.length > 0 ? `, only ${known.join(", ")}` : ""),
+/**
+ * The options of a `setTimesteps`; null is as good as nothing.
+ * @throws TypeError for anything but an object: diffusers' second argument, a device, is none that is needed here
+ */
+export function optionsObject<T extends ScheduleOptions>(className: string, options: T | null): Partial<T> {
+  if (options === null) return {};
+  if (typeof options === "object" && !Array.isArray(options)) return options;
+  throw new TypeError(
+    `${className}.setTimesteps: options must be an object such as { timesteps: [999, 499] }, got ${shown(options)}; there ` +
+      "is no device to give",
   );
 }
 
-/** @throws RangeError if the shapes of model output and sample differ */
+/**
+ * The options of a `setTimesteps`, as optionsObject() gives them.
+ * @throws RangeError if an option is given that the class does not take, or a list has something else than finite numbers
+ */
+export function checkScheduleOptions(
+  className: string,
+  known: readonly CustomSchedule[],
+  options: ScheduleOptions | null,
+): ScheduleOptions {
+  const method = `${className}.setTimesteps`;
+  options = optionsObject(className, options);
+  const other = Object.entries(options).find(([key, value]) => given(value) && !known.includes(key as CustomSchedule));
+  if (other)
+    throw new RangeError(
+      `${method}: does not take ${other[0]}` + (known.length > 0 ? `, only ${known.join(", ")}` : ""),
+    );
+  const lists = (["timesteps", "sigmas"] as const).filter((key) => given(options[key]));
+  const numbers = lists.map((key) => [key, numbersOf(`${method}: ${key} must be`, options[key])] as const);
+  return { ...options, ...Object.fromEntries(numbers) };
+}
+
+/** A list or a typed array as a list. */
+function numbersOf(wanted: string, list: unknown): number[] {
+  if (!Array.isArray(list) && !ArrayBuffer.isView(list))
+    throw new TypeError(`${wanted} a list of numbers, got ${shown(list)}`);
+  const numbers = Array.from(list as ArrayLike<number>);
+  const wrong = numbers.findIndex((value) => !Number.isFinite(value));
+  if (wrong < 0) return numbers;
+  throw new RangeError(`${wanted} finite numbers, got ${shown(numbers[wrong])} at ${wrong}`);
+}
+
+/** @throws TypeError unless what a step is to work on are tensors */
+export function checkTensors(className: string, modelOutput: Tensor, sample: Tensor): void {
+  for (const [name, value] of Object.entries({ "model output": modelOutput, sample }))
+    if (!((value as unknown) instanceof Tensor))
+      throw new TypeError(
+        `${className}.step: ${name} must be a Tensor, got ${shown(value)}; make one with Tensor.from(data, shape)`,
+      );
+}
+
+/** @throws TypeError unless both are tensors; RangeError if the shapes of model output and sample differ */
 export function checkShapes(className: string, modelOutput: Tensor, sample: Tensor): void {
+  checkTensors(className, modelOutput, sample);
   const [a, b] = [modelOutput.shape, sample.shape];
   if (a.length === b.length && a.every((n, i) => n === b[i])) return;
   throw new RangeError(

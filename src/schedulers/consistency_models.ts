@@ -43,7 +43,7 @@ export class CMStochasticIterativeScheduler extends SigmasScheduler<CMStochastic
   /** @param options `timesteps`: indices into the `num_train_timesteps` levels, descending */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className, config } = this;
-    checkScheduleOptions(className, CMStochasticIterativeScheduler.customSchedules, options);
+    options = checkScheduleOptions(className, CMStochasticIterativeScheduler.customSchedules, options);
     const { timesteps } = options;
     const train = config.num_train_timesteps;
     const n = countSteps(this, numInferenceSteps, timesteps, train);

@@ -1,7 +1,7 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
 import { BETA_DEFAULTS } from "./betas.js";
-import { checkDescending, checkScheduleOptions, countSteps, offSchedule } from "./checks.js";
+import { checkDescending, checkScheduleOptions, countSteps, offSchedule, checkTensors } from "./checks.js";
 import { ddpmUpdate } from "./ddpm_formulas.js";
 import { drawNoise } from "./noise.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
@@ -36,7 +36,7 @@ export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
   /** @param options `timesteps` of your own, descending */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className, config } = this;
-    checkScheduleOptions(className, DDPMScheduler.customSchedules, options);
+    options = checkScheduleOptions(className, DDPMScheduler.customSchedules, options);
     const { timesteps } = options;
     const n = countSteps(this, numInferenceSteps, timesteps, config.num_train_timesteps);
     if (timesteps) checkDescending(className, timesteps, config.num_train_timesteps);
@@ -60,6 +60,7 @@ export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
     { generator, varianceNoise }: StepOptions = {},
   ): StepResult {
     const { className, config } = this;
+    checkTensors(className, modelOutput, sample);
     const previous = this.previousTimestep(timestep);
     const update = {
       alpha: this.alphaAt(timestep),

@@ -68,7 +68,7 @@ export class DEISMultistepScheduler extends SolverScheduler<DEISMultistepConfig>
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className, config } = this;
-    checkScheduleOptions(className, DEISMultistepScheduler.customSchedules, options);
+    options = checkScheduleOptions(className, DEISMultistepScheduler.customSchedules, options);
     const n = checkSteps(this, numInferenceSteps);
     const { times, levels } = this.#schedule(n, this.shiftFor(options.mu));
     const plain = !this.shaped(n) && !config.use_flow_sigmas;

@@ -1,6 +1,6 @@
 /** The multistep solver that DPM-Solver's forward and inverse schedulers run. */
 import type { Tensor } from "../tensor/tensor.js";
-import { checkShapes } from "./checks.js";
+import { checkShapes, checkTensors } from "./checks.js";
 import { multistepOrder, multistepUpdate, type MultistepConfig } from "./dpm_formulas.js";
 import { DPMScheduler, type DPMConfig } from "./dpm_scheduler.js";
 import { History } from "./history.js";
@@ -22,6 +22,7 @@ export abstract class DPMMultistep<C extends DPMMultistepConfig = DPMMultistepCo
 
   step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
     const { algorithm, solver, className, endsAtZero } = this;
+    checkTensors(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const remembered = this.#outputs.length;
     const order = multistepOrder(this.config, { index, steps: this.timesteps.length, remembered, endsAtZero });

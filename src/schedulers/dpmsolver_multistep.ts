@@ -35,7 +35,7 @@ export class DPMSolverMultistepScheduler extends DPMMultistep<DPMSolverMultistep
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className } = this;
-    checkScheduleOptions(className, DPMSolverMultistepScheduler.customSchedules, options);
+    options = checkScheduleOptions(className, DPMSolverMultistepScheduler.customSchedules, options);
     const { timesteps, mu } = options;
     const n = countSteps(this, numInferenceSteps, timesteps);
     const shift = this.shiftFor(mu);

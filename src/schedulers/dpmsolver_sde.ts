@@ -49,7 +49,7 @@ export class DPMSolverSDEScheduler extends DiscreteScheduler<DPMSolverSDEConfig>
 
   /** n steps run the model 2n - 1 times. */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
-    checkScheduleOptions(this.className, DPMSolverSDEScheduler.customSchedules, options);
+    options = checkScheduleOptions(this.className, DPMSolverSDEScheduler.customSchedules, options);
     const n = this.countSteps(numInferenceSteps, options);
     const { times, levels } = this.spaced(n, undefined, { exact: true, bounded: false });
     const middles = levels.slice(1).map((sigma, i) => {

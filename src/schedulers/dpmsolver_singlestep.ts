@@ -1,5 +1,5 @@
 import type { Tensor } from "../tensor/tensor.js";
-import { checkScheduleOptions, checkShapes, countSteps } from "./checks.js";
+import { checkScheduleOptions, checkShapes, countSteps, checkTensors } from "./checks.js";
 import { dpmUpdate } from "./dpm_formulas.js";
 import { DPM_DEFAULTS, DPMScheduler } from "./dpm_scheduler.js";
 import { History, Slot } from "./history.js";
@@ -53,7 +53,7 @@ export class DPMSolverSinglestepScheduler extends DPMScheduler<DPMSolverSinglest
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className, config } = this;
-    checkScheduleOptions(className, DPMSolverSinglestepScheduler.customSchedules, options);
+    options = checkScheduleOptions(className, DPMSolverSinglestepScheduler.customSchedules, options);
     const { timesteps, mu } = options;
     const n = countSteps(this, numInferenceSteps, timesteps);
     const shape = sigmaShape(className, config);
@@ -99,6 +99,7 @@ export class DPMSolverSinglestepScheduler extends DPMScheduler<DPMSolverSinglest
   }
 
   step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
+    checkTensors(this.className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const result = sample.device.scope(() => {
       const mean = this.meanOf(modelOutput, sample);

@@ -27,7 +27,7 @@ export class EDMEulerScheduler extends EDMScheduler {
 
   /** @param options `sigmas`: not levels, but a ramp from 0 (the largest level) to 1 (the smallest), as in diffusers */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
-    checkScheduleOptions(this.className, EDMEulerScheduler.customSchedules, options);
+    options = checkScheduleOptions(this.className, EDMEulerScheduler.customSchedules, options);
     const ramp = options.sigmas ?? linspace64(0, 1, checkSteps(this, numInferenceSteps));
     const levels = this.levelsOf(ramp, exact);
     this.numInferenceSteps = checkSteps(this, levels.length);

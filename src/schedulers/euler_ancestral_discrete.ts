@@ -40,7 +40,7 @@ export class EulerAncestralDiscreteScheduler extends DiscreteScheduler<EulerAnce
   }
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
-    checkScheduleOptions(this.className, EulerAncestralDiscreteScheduler.customSchedules, options);
+    options = checkScheduleOptions(this.className, EulerAncestralDiscreteScheduler.customSchedules, options);
     const n = this.countSteps(numInferenceSteps, options);
     // The class has no sigma shapes, also where another class's hidden keys ask for one.
     const times = spacedTimesteps(this.className, this.config, n, { rounded: false });

@@ -51,7 +51,7 @@ export class EulerDiscreteScheduler extends DiscreteScheduler<EulerDiscreteConfi
    */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className, config } = this;
-    checkScheduleOptions(className, EulerDiscreteScheduler.customSchedules, options);
+    options = checkScheduleOptions(className, EulerDiscreteScheduler.customSchedules, options);
     const { timesteps, sigmas } = options;
     if (sigmas && (timesteps || given(numInferenceSteps)))
       throw new RangeError(

@@ -18,7 +18,7 @@ export class FlowMatchEulerDiscreteScheduler extends ShiftedFlowScheduler<FlowMa
   }
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
-    checkScheduleOptions(this.className, FlowMatchEulerDiscreteScheduler.customSchedules, options);
+    options = checkScheduleOptions(this.className, FlowMatchEulerDiscreteScheduler.customSchedules, options);
     if (options.timesteps && !options.sigmas)
       console.warn(
         "`timesteps` were passed without `sigmas`. The timesteps are used as given, while the sigmas derived from them go " +

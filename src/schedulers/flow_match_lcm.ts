@@ -23,7 +23,7 @@ export class FlowMatchLCMScheduler extends ShiftedFlowScheduler<FlowMatchLCMConf
   }
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
-    checkScheduleOptions(this.className, FlowMatchLCMScheduler.customSchedules, options);
+    options = checkScheduleOptions(this.className, FlowMatchLCMScheduler.customSchedules, options);
     this.prepare(numInferenceSteps, options);
   }
 

@@ -43,7 +43,7 @@ export class HeunDiscreteScheduler extends DiscreteScheduler<HeunDiscreteConfig>
 
   /** n steps run the model 2n - 1 times. */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
-    checkScheduleOptions(this.className, HeunDiscreteScheduler.customSchedules, options);
+    options = checkScheduleOptions(this.className, HeunDiscreteScheduler.customSchedules, options);
     const n = this.countSteps(numInferenceSteps, options);
     const { times, levels } = this.spaced(n, options.timesteps);
     this.begin(n, twice(times.map(Math.fround)), [...twice(levels), 0]);

@@ -60,7 +60,7 @@ export abstract class KDPM2Scheduler extends DiscreteScheduler<KDPM2Config> {
 
   /** n steps run the model 2n - 1 times. */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
-    checkScheduleOptions(this.className, [], options);
+    options = checkScheduleOptions(this.className, [], options);
     const n = this.countSteps(numInferenceSteps, options);
     const { times, levels } = this.spaced(n);
     // diffusers keeps these in double precision where a shape of sigmas asks for logarithms, else in float32.

@@ -13,7 +13,7 @@ export class LCMScheduler extends DistilledScheduler {
   static override readonly className: string = "LCMScheduler";
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
-    checkScheduleOptions(this.className, LCMScheduler.customSchedules, options);
+    options = checkScheduleOptions(this.className, LCMScheduler.customSchedules, options);
     this.pick(numInferenceSteps, options, this.teacher(options));
   }
 

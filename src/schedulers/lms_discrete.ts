@@ -32,7 +32,7 @@ export class LMSDiscreteScheduler extends DiscreteScheduler<LMSDiscreteConfig> {
   }
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
-    checkScheduleOptions(this.className, LMSDiscreteScheduler.customSchedules, options);
+    options = checkScheduleOptions(this.className, LMSDiscreteScheduler.customSchedules, options);
     const n = this.countSteps(numInferenceSteps, options);
     const { times, levels } = this.spaced(n, undefined, { bounded: false });
     this.begin(n, times.map(Math.fround), [...levels, 0]);

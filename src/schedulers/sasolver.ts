@@ -1,6 +1,6 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
-import { at, checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { at, checkScheduleOptions, checkShapes, checkSteps, checkTensors } from "./checks.js";
 import { oneOf } from "./config.js";
 import { History, Slot } from "./history.js";
 import { Linear } from "./linear.js";
@@ -93,6 +93,7 @@ export class SASolverScheduler extends SolverScheduler<SASolverConfig> {
     { generator, varianceNoise }: StepOptions = {},
   ): StepResult {
     const { className, config } = this;
+    checkTensors(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const [lastSample, lastNoise] = [this.#lastSample.value, this.#lastNoise.value];
     const result = sample.device.scope(() => {

@@ -1,5 +1,13 @@
 import type { Tensor } from "../tensor/tensor.js";
-import { at, checkEnds, checkScheduleOptions, checkShapes, checkSteps, checkTrainTimesteps } from "./checks.js";
+import {
+  at,
+  checkEnds,
+  checkScheduleOptions,
+  checkShapes,
+  checkSteps,
+  checkTrainTimesteps,
+  optionsObject,
+} from "./checks.js";
 import { drawNoise, drawNoiseData } from "./noise.js";
 import { mixAtTimes } from "./noising.js";
 import { veCorrect, vePredict, veDiscreteSigmas, veSigmas, veTimesteps } from "./sde_ve_formulas.js";
@@ -42,7 +50,7 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
 
   /** Times from 1 down to `sampling_eps`. `setSigmas` must follow. */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions & { samplingEps?: number } = {}): void {
-    const { samplingEps = this.config.sampling_eps, ...others } = options;
+    const { samplingEps = this.config.sampling_eps, ...others } = optionsObject(this.className, options);
     checkScheduleOptions(this.className, ScoreSdeVeScheduler.customSchedules, others);
     const n = checkSteps(this, numInferenceSteps);
     this.timesteps = veTimesteps(n, samplingEps);

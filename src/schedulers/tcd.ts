@@ -13,7 +13,7 @@ export class TCDScheduler extends DistilledScheduler {
   static override readonly className: string = "TCDScheduler";
 
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
-    checkScheduleOptions(this.className, TCDScheduler.customSchedules, options);
+    options = checkScheduleOptions(this.className, TCDScheduler.customSchedules, options);
     this.pick(numInferenceSteps, options, this.teacher(options));
   }
 

@@ -2,7 +2,7 @@ import { learnedNoise } from "../tensor/ops/learned_noise.js";
 import { slice } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
-import { at, checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import { at, checkScheduleOptions, checkShapes, checkSteps, checkTensors } from "./checks.js";
 import { oneOf } from "./config.js";
 import { drawNoise } from "./noise.js";
 import { boundedX0, isBounded, linear, predictX0 } from "./prediction.js";
@@ -41,6 +41,7 @@ export class UnCLIPScheduler extends AlphasScheduler<UnCLIPConfig> {
   /** @param options `prevTimestep`: the timestep that follows, `timestep - 1` unless told */
   step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
     const { className, config } = this;
+    checkTensors(className, modelOutput, sample);
     const previous = options.prevTimestep ?? timestep - 1;
     const alpha = this.alphaAt(timestep);
     const alphaPrevious = previous >= 0 ? this.alphaAt(previous) : 1;

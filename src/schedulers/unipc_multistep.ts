@@ -71,7 +71,7 @@ export class UniPCMultistepScheduler extends SolverScheduler<UniPCMultistepConfi
   /** @param options `sigmas` (with `use_flow_sigmas`), `mu` (with `use_dynamic_shifting`) */
   setTimesteps(numInferenceSteps: number | null, options: ScheduleOptions = {}): void {
     const { className, config } = this;
-    checkScheduleOptions(className, UniPCMultistepScheduler.customSchedules, options);
+    options = checkScheduleOptions(className, UniPCMultistepScheduler.customSchedules, options);
     const { sigmas, mu } = options;
     const shape = sigmaShape(className, config);
     if (config.use_dynamic_shifting && !given(mu))

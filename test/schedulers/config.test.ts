@@ -209,7 +209,7 @@ describe("config", () => {
       ["folder", 'got "folder"; for a folder use fromPretrained'],
       [PNDMScheduler, "got PNDMScheduler"],
       [new Map(), "got Map"],
-      [[], "got Array"],
+      [[], "got a list of 0"],
       [null, "got null"],
       [undefined, "got undefined"],
       [5, "got 5"],

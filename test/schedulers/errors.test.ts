@@ -54,6 +54,46 @@ describe("errors", () => {
     y.dispose();
   });
 
+  test("step without tensors", async () => {
+    const x = await zeros([1, 4, 2, 2]);
+    const numbers = [1, 2] as never;
+    for (const name of schedulerNames()) {
+      const scheduler = schedulerClass(name).fromConfig({});
+      scheduler.setTimesteps(4);
+      const step = (output: Tensor, sample: Tensor) => () => scheduler.step(output, scheduler.timesteps[0], sample);
+      expect(step(numbers, x), name).toThrow(
+        `${name}.step: model output must be a Tensor, got a list of 2; make one with Tensor.from(data, shape)`,
+      );
+      expect(step(x, numbers), name).toThrow(`${name}.step: sample must be a Tensor, got a list of 2`);
+    }
+    x.dispose();
+  });
+
+  test("what setTimesteps is given besides numbers", () => {
+    for (const name of schedulerNames()) {
+      const set =
+        (...args: unknown[]) =>
+        () =>
+          schedulerClass(name)
+            .fromConfig({})
+            .setTimesteps(...(args as [number]));
+      expect(set("5"), name).toThrow(/numInferenceSteps must be a whole number from 1 to .*, got "5"$/);
+      expect(set({ numInferenceSteps: 4 }), name).toThrow(/got \{ numInferenceSteps \}$/);
+      for (const device of ["cuda", ["cuda"]])
+        expect(set(5, device), name).toThrow(/options must be an object such as .*; there is no device to give$/);
+      set(5, null)();
+      set(5, undefined)();
+    }
+    const euler = new EulerDiscreteScheduler();
+    expect(() => euler.setTimesteps(null, { sigmas: [5, NaN] })).toThrow(
+      /^EulerDiscreteScheduler\.setTimesteps: sigmas must be finite numbers, got NaN at 1$/,
+    );
+    expect(() => euler.setTimesteps(null, { timesteps: ["9"] as never })).toThrow(/timesteps must be .*got "9" at 0$/);
+    expect(() => euler.setTimesteps(null, { timesteps: 9 as never })).toThrow(/must be a list of numbers, got 9$/);
+    euler.setTimesteps(null, { timesteps: Float32Array.of(900, 100) as never });
+    expect(euler.timesteps).toEqual([900, 100]);
+  });
+
   test("a step after the last", async () => {
     const x = await zeros([1, 4, 2, 2]);
     const scheduler = new EulerDiscreteScheduler();
