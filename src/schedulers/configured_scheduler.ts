@@ -150,6 +150,11 @@ export abstract class ConfiguredScheduler<C extends object = object> {
     return `${this.className} ${this.toJSONString()}`;
   }
 
+  /** A list of classes would print with all their defaults. */
+  static [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return `[class ${this.className}]`;
+  }
+
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return this.toString();
   }

@@ -106,6 +106,8 @@ describe("printing", () => {
   test("Node's console.log shows the same text", () => {
     const scheduler = new PNDMScheduler({ skip_prk_steps: true }) as unknown as Record<symbol, () => string>;
     expect(scheduler[Symbol.for("nodejs.util.inspect.custom")]()).toBe(String(scheduler));
+    for (const Class of [PNDMScheduler, FlaxDDIMScheduler] as unknown as Record<symbol | string, () => string>[])
+      expect(Class[Symbol.for("nodejs.util.inspect.custom")]()).toBe(`[class ${String(Class.className)}]`);
   });
 });
 

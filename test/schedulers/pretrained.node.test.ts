@@ -47,4 +47,7 @@ test("faults of files are named", async () => {
 
 test("console.log prints what Python prints", () => {
   expect(inspect(new PNDMScheduler(PNDM))).toBe(String(new PNDMScheduler(PNDM)));
+  const { compatibles } = new PNDMScheduler();
+  expect(inspect(compatibles).split(/,\s+/)).toHaveLength(compatibles.length);
+  expect(inspect([EulerDiscreteScheduler])).toBe("[ [class EulerDiscreteScheduler] ]");
 });
