@@ -31,7 +31,7 @@ export const schedulerNames = (): string[] => [...classes.keys()].sort();
 
 /**
  * The class of a scheduler by diffusers' name, e.g. `"DDIMScheduler"`.
- * @throws RangeError for an unknown name, naming the nearest and all known ones
+ * @throws RangeError for an unknown name, naming the nearest, if one is alike, and all known ones
  */
 export function schedulerClass(className: string): SchedulerClass {
   const found = classes.get(className);
@@ -43,6 +43,7 @@ export function schedulerClass(className: string): SchedulerClass {
       const whole = distance(text.toLowerCase(), name.toLowerCase());
       return [Math.min(whole, distance(stem(text), stem(name))), name] as const;
     })
+    .filter(([edits, name]) => edits <= stem(name).length / 2)
     .sort((a, b) => a[0] - b[0]);
   const hint = nearest ? ` Did you mean ${nearest[1]}?` : "";
   throw new RangeError(`scheduler: unknown class ${JSON.stringify(text)}.${hint} Known: ${names.join(", ")}`);

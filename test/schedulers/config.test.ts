@@ -248,5 +248,8 @@ describe("config", () => {
     expect(() => schedulerClass("DDIMSheduler")).toThrow(
       /"DDIMSheduler".*Did you mean DDIMScheduler\?.*Known: .*PNDMScheduler/,
     );
+    expect(() => schedulerClass("Eulr")).toThrow(/Did you mean EulerDiscreteScheduler\?/);
+    for (const name of ["foo", "", "StableDiffusionPipeline"])
+      expect(() => schedulerClass(name)).toThrow(`unknown class "${name}". Known: `);
   });
 });
