@@ -1,4 +1,5 @@
 /** A finished picture on the CPU. */
+import { shown } from "../tensor/shown.js";
 import { encodePNG, type Channels } from "./png.js";
 
 export class RawImage {
@@ -38,8 +39,13 @@ export class RawImage {
     return encodePNG(this.data, this.width, this.height, this.channels);
   }
 
-  /** Writes a PNG file (Node), replacing one of that name. */
+  /**
+   * Writes a PNG file (Node), replacing one of that name.
+   * @throws RangeError for a name that does not end in .png: the extension chooses the format, as in Python
+   */
   async save(path: string): Promise<void> {
+    if (!/\.png$/i.test(String(path)))
+      throw new RangeError(`RawImage.save: only PNG is written, so the name must end in .png, got ${shown(path)}`);
     if (typeof process === "undefined" || !process.versions?.node)
       throw new Error("RawImage.save: a browser has no file system; use toPNG() or toBlob()");
     const { writeFile } = await import("./files_node.js");
@@ -65,7 +71,8 @@ export class RawImage {
   }
 
   /** A PNG as a Blob, e.g. for URL.createObjectURL. */
-  toBlob(): Blob {
-    return new Blob([this.toPNG()], { type: "image/png" });
+  toBlob(type: "image/png" = "image/png"): Blob {
+    if (type !== "image/png") throw new RangeError(`RawImage.toBlob: makes "image/png" only, got ${shown(type)}`);
+    return new Blob([this.toPNG()], { type });
   }
 }

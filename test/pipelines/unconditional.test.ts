@@ -125,6 +125,17 @@ describe("pipelines without a prompt", () => {
     expect(png(alpha)).toEqual([8, 6, [0, 255, 51, 0, 153]]);
   });
 
+  test("PNG is the only format, and other names and types are refused", async () => {
+    const image = new RawImage(1, 1, new Uint8ClampedArray(3));
+    for (const name of ["x.jpg", "x", "png", "x.png.txt", undefined])
+      await expect(image.save(name as string)).rejects.toThrow(
+        "only PNG is written, so the name must end in .png, got",
+      );
+    await expect(image.save("no/such/folder/x.PNG")).rejects.toThrow(/ENOENT|a browser has no file system/);
+    expect([image.toBlob().type, image.toBlob("image/png").type]).toEqual(["image/png", "image/png"]);
+    expect(() => image.toBlob("image/jpeg" as "image/png")).toThrow('makes "image/png" only, got "image/jpeg"');
+  });
+
   test("each picture of a list of generators is the one of its generator", async () => {
     const pipeline = (await load("DDIMPipeline")) as DDIMPipeline;
     const draw = async (options: DDIMOptions): Promise<Uint8ClampedArray[]> =>
