@@ -1,3 +1,4 @@
+import { EMBEDDED_FILES, EMBEDDED_MODEL } from "./embedded.js";
 import { quote, RepositoryError } from "./errors.js";
 import { HandleRepository, isDirectoryHandle } from "./handle_repository.js";
 import { hubOptions, isHubId, type HubOptions } from "./hub_options.js";
@@ -92,7 +93,10 @@ async function openSource(source: RepositorySource, options: HubOptions): Promis
 }
 
 async function openURL(url: URL, options: HubOptions): Promise<Repository> {
-  if (url.protocol === "http:" || url.protocol === "https:") return new URLRepository(url, options);
+  if (url.protocol === "http:" || url.protocol === "https:") {
+    const files = url.href === EMBEDDED_MODEL ? EMBEDDED_FILES : undefined;
+    return new URLRepository(url, { ...options, files });
+  }
   if (url.protocol === "file:" && isNode()) {
     const { openDirectory } = await import("./directory_node.js");
     const directory = await openDirectory(url);

@@ -6,13 +6,16 @@ import { checkPath, checkRange } from "./paths.js";
 import type { OpenOptions, Repository, RepositoryFile } from "./repository.js";
 import { eitherSignal } from "./signals.js";
 
-/** `fetch` replaces the global one (tests, proxies); `signal` aborts every request of the repository. */
 export interface URLRepositoryOptions {
+  /** Replaces the global one (tests, proxies). */
   fetch?: typeof fetch;
+  /** Aborts every request of the repository. */
   signal?: AbortSignal;
+  /** All files of the folder, where that is known: others are not asked for. */
+  files?: readonly string[];
 }
 
-interface Access extends URLRepositoryOptions {
+interface Access extends Omit<URLRepositoryOptions, "files"> {
   clock: Clock;
 }
 
@@ -25,6 +28,7 @@ export class URLRepository implements Repository {
   readonly name: string;
   readonly #base: URL;
   readonly #access: Access;
+  readonly #files: readonly string[] | undefined;
   readonly #missing = new Map<string, string>();
 
   /** @param clock for tests */
@@ -35,12 +39,14 @@ export class URLRepository implements Repository {
     this.#base = new URL(base);
     if (!this.#base.pathname.endsWith("/")) this.#base.pathname += "/";
     this.name = this.#base.href;
+    this.#files = options.files;
     this.#access = { fetch: options.fetch, signal: options.signal, clock: { ...systemClock, ...clock } };
   }
 
   async open(path: string, { signal }: OpenOptions = {}): Promise<RepositoryFile | null> {
     const access = { ...this.#access, signal: eitherSignal(this.#access.signal, signal) };
     const escaped = checkPath(path).split("/").map(encodeURIComponent).join("/");
+    if (this.#files?.includes(path) === false) return null;
     const url = new URL(this.#base.href + escaped).href;
     const answer = await request(url, [0, FIRST_BYTES], access, async (it, range) => {
       const { status, headers } = it.response;

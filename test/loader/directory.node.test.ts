@@ -1,8 +1,9 @@
-import { mkdtemp, mkdir, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, mkdir, readdir, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { join, relative, sep } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { EMBEDDED_FILES, EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import { openRepository } from "../../src/loader/repository.js";
 
 let folder: string;
@@ -19,6 +20,14 @@ test("a folder that exists wins over an id, a URL means the same", async () => {
   const repository = await openRepository(pathToFileURL(folder));
   expect((await repository.open("unet/config.json"))?.size).toBe(2);
   expect((await openRepository(pathToFileURL(folder).href)).name).toBe(folder);
+});
+
+test("the list of the embedded model's files is that of its folder", async () => {
+  const root = new URL(EMBEDDED_MODEL);
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+  const paths = files.map((file) => relative(fileURLToPath(root), file).split(sep).join("/"));
+  expect(paths.sort()).toEqual([...EMBEDDED_FILES].sort());
 });
 
 test("links are followed: the hub's cache is made of them", async () => {

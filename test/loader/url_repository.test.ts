@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { openRepository, type Repository } from "../../src/loader/repository.js";
+import { URLRepository } from "../../src/loader/url_repository.js";
 
 const SIZE = 200_000;
 const content = Uint8Array.from({ length: SIZE }, (_, i) => (i * 7) % 251);
@@ -53,6 +54,18 @@ describe("a repository behind an address", () => {
     expect(await (await small.repository.open("x"))?.read()).toEqual(content.slice(0, 10));
     const empty = await served(() => new Response(null, { status: 416, headers: { "content-range": "bytes */0" } }));
     expect((await empty.repository.open("x"))?.size).toBe(0);
+  });
+
+  test("asks for no file that is not in a list of all", async () => {
+    const asked: string[] = [];
+    const fake = async (url: unknown): Promise<Response> => (asked.push(String(url)), partial(0, 10, 10));
+    const files = ["unet/config.json"];
+    const repository = new URLRepository(new URL("https://host/model"), { fetch: fake as typeof fetch, files });
+    expect(await repository.open("unet/nothing.json")).toBeNull();
+    expect(repository.whyMissing("unet/nothing.json")).toBeUndefined();
+    await expect(repository.open("../config.json")).rejects.toThrow('".."');
+    expect((await repository.open("unet/config.json"))?.size).toBe(10);
+    expect(asked).toEqual(["https://host/model/unet/config.json"]);
   });
 
   test("knows missing files, also where a page comes instead", async () => {

@@ -20,9 +20,7 @@ describe("the example page", () => {
     browser = await launchChrome();
     page = await browser.newPage();
     page.on("console", (message) => {
-      // The library may ask for optional files that are not there; for scripts see below.
-      const expected = message.text().startsWith("Failed to load resource");
-      if (message.type() === "error" && !expected) complaints.push(message.text());
+      if (message.type() === "error") complaints.push(`${message.text()} ${message.location().url ?? ""}`);
     });
     page.on("pageerror", (error) => complaints.push(String(error)));
     page.on("requestfailed", (request) => {
