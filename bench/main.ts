@@ -10,6 +10,7 @@ import { inChrome, inNode } from "./places.js";
 import { print, printSummary } from "./print.js";
 import { reportPage } from "./report.js";
 import { parseLines, type Line, type RunInfo } from "./results.js";
+import { asksForRealSize } from "./run.js";
 import { runText } from "./table.js";
 
 /**
@@ -25,6 +26,7 @@ export async function bench(args: string[], root: string, signal: AbortSignal): 
   if (flags.serve) return servePage(root, Number(process.env.PORT ?? 8080), signal);
   const { filter = "", dtype, json, html, where = "node", "real-size": realSize } = values;
   if (where !== "node" && where !== "chrome") throw new UsageError(`--where must be node or chrome, got "${where}"`);
+  if (realSize === "") throw new UsageError('--real-size must be a folder, got ""');
   if (realSize !== undefined && where === "chrome") throw new UsageError("--real-size reads a folder: in Node only");
   const asked = {
     quick: flags.quick,
@@ -32,11 +34,11 @@ export async function bench(args: string[], root: string, signal: AbortSignal): 
     filter,
     dtype: dtype === undefined ? undefined : dtypeOf(dtype),
   };
-  if (realSize !== undefined && !existsSync(realSize)) {
-    console.log(`writing a repository of 2.1 GB to ${realSize}`);
-    await makeRepository(path.resolve(realSize), path.join(root, "models/shapes"));
-  }
   for (const file of [json, html]) if (file !== undefined) await appendFile(file, ""); // to hear of a wrong folder before, not after
+  if (realSize !== undefined && asksForRealSize(filter) && !existsSync(realSize)) {
+    console.log(`writing a repository of 2.1 GB to ${realSize}`);
+    await makeRepository(path.resolve(realSize), path.join(root, "models/shapes"), signal);
+  }
   const { version } = JSON.parse(await readFile(path.join(root, "package.json"), "utf8")) as { version: string };
 
   let run: RunInfo | undefined;

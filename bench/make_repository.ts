@@ -2,7 +2,7 @@
  * Writes a repository of Stable Diffusion 1.5's size (2.13 GB): its configs, and float16 weights drawn at random, scaled so that
  * activations stay near one. For memory and speed; the pictures are noise. The tokenizer is the embedded model's.
  */
-import { cp, mkdir, open, rename, writeFile } from "node:fs/promises";
+import { cp, mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { AutoencoderKL } from "../src/nn/autoencoder_kl.js";
 import { CLIPTextModel } from "../src/nn/clip_text_model.js";
@@ -44,9 +44,23 @@ const INDEX = {
 /** Numbers drawn; tensors take them from changing places. */
 const TABLE = 2 ** 18;
 
-/** @param folder must not exist yet; @param embedded the folder of the package's model */
-export async function makeRepository(folder: string, embedded: string): Promise<void> {
+/**
+ * @param folder must not exist yet; it does when all is written
+ * @param embedded the folder of the package's model
+ * @param signal stops between two tensors
+ */
+export async function makeRepository(folder: string, embedded: string, signal?: AbortSignal): Promise<void> {
   const work = `${folder}.incomplete`;
+  try {
+    await writeRepository(work, embedded, signal);
+    await rename(work, folder);
+  } catch (error) {
+    await rm(work, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function writeRepository(work: string, embedded: string, signal?: AbortSignal): Promise<void> {
   await mkdir(work, { recursive: true });
   await writeFile(path.join(work, "model_index.json"), JSON.stringify(INDEX, null, 2));
   for (const name of ["tokenizer", "scheduler"])
@@ -59,12 +73,11 @@ export async function makeRepository(folder: string, embedded: string): Promise<
   for (const [name, stem, config, model] of models) {
     await mkdir(path.join(work, name), { recursive: true });
     await writeFile(path.join(work, name, "config.json"), JSON.stringify(config, null, 2));
-    await writeWeights(path.join(work, name), stem, model);
+    await writeWeights(path.join(work, name), stem, model, signal);
   }
-  await rename(work, folder);
 }
 
-async function writeWeights(folder: string, stem: string, model: Module): Promise<void> {
+async function writeWeights(folder: string, stem: string, model: Module, signal?: AbortSignal): Promise<void> {
   const shapes = new Map([...model.parameters()].map(([key, { shape }]) => [key, shape]));
   const tensors = [...shapes].map(([key, shape]) => ({ key, shape }));
   const { files } = layoutWeights(tensors, { stem, dtype: "float16", maxShardSize: "10GB" });
@@ -76,6 +89,7 @@ async function writeWeights(folder: string, stem: string, model: Module): Promis
     try {
       await file.write(header);
       for (const key of keys) {
+        signal?.throwIfAborted();
         const shape = shapes.get(key)!;
         const { mean, std } = distribution(key, shape);
         const id = mean + std;

@@ -41,9 +41,12 @@ const STEPS = { quick: 10, full: 25 };
 /** What --filter must be part of to run the models. */
 const WHOLE = "whole model";
 
+/** Whether a run with this filter measures the model of Stable Diffusion 1.5's size, where there is one. */
+export const asksForRealSize = (filter: string): boolean => REAL_SIZE.includes(filter);
+
 /** Measures everything that the options name. @throws Error if the filter matches nothing */
 export async function runSuite(options: SuiteOptions): Promise<void> {
-  const { quick, tune, filter = "", dtypes, emit, signal } = options;
+  const { quick, tune, filter = "", dtypes, realSize, emit, signal } = options;
   const rows = sd15Rows();
   // The ways of one op are measured where a filter asks for them.
   const wanted = (quick ? quickRows(rows) : rows)
@@ -57,8 +60,11 @@ export async function runSuite(options: SuiteOptions): Promise<void> {
     const chosen = wanted
       .map(({ row, dtype }) => describe(row, dtype, limits))
       .filter(([described]) => isNamed(described, filter));
-    if (chosen.length === 0 && ![WHOLE, MANY_DEVICES, REAL_SIZE].some((name) => name.includes(filter)))
-      throw new Error(`--filter: no op contains "${filter}"`);
+    const models = [WHOLE, MANY_DEVICES, ...(realSize === undefined ? [] : [REAL_SIZE])];
+    if (chosen.length === 0 && !models.some((name) => name.includes(filter)))
+      throw new Error(
+        `--filter: no op contains "${filter}"${asksForRealSize(filter) ? "; --real-size FOLDER is missing" : ""}`,
+      );
     const timer = await Timer.create(probe, quick ? { budget: 300 } : { budget: 1000 });
     options.begin(timer);
     const roofline: RooflineResult = { kind: "roofline", ...(await measureRoofline(timer)) };
@@ -81,7 +87,7 @@ export async function runSuite(options: SuiteOptions): Promise<void> {
   };
   if (WHOLE.includes(filter)) await runWhole(heard);
   if (MANY_DEVICES.includes(filter)) for await (const result of measureDevices(options.model)) heard.emit(result);
-  if (options.realSize !== undefined && REAL_SIZE.includes(filter)) await runRealSize(heard, options.realSize);
+  if (realSize !== undefined && asksForRealSize(filter)) await runRealSize(heard, realSize);
 }
 
 /** In float16, as one would run it. */

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -22,6 +22,7 @@ describe("webgpu-diffusers bench", () => {
     [["--dtype", "int8"], /--dtype must be float32 or float16, got "int8"/],
     [["--where", "deno"], /--where must be node or chrome, got "deno"/],
     [["--where", "chrome", "--real-size", "."], /--real-size reads a folder: in Node only/],
+    [["--real-size", ""], /--real-size must be a folder, got ""/],
     [["report", "-o", "FILE"], /report: no file of results given/],
   ];
   for (const [args, message] of cases)
@@ -56,6 +57,21 @@ describe("webgpu-diffusers bench", () => {
     expect({ code, stderr }).toEqual({ code: 130, stderr: "webgpu-diffusers: interrupted" });
     expect(stdout).not.toContain("float16");
     expect(parseLines(await readFile(json, "utf8"), json).map(({ kind }) => kind)).toContain("roofline");
+  });
+
+  test("Ctrl-C while the model of real size is written leaves nothing of it", async () => {
+    const model = path.join(folder, "stopped");
+    const { code, stderr } = await runCLI(["bench", "--real-size", model], { interruptAt: /writing a repository/ });
+    expect({ code, stderr }).toEqual({ code: 130, stderr: "webgpu-diffusers: interrupted" });
+    expect((await readdir(folder)).filter((name) => name.startsWith("stopped"))).toEqual([]);
+  });
+
+  test("the model of real size is not made where the filter leaves it out", async () => {
+    const model = path.join(folder, "unused");
+    const { code, stdout, stderr } = await bench("--real-size", model, "--filter", "nosuch");
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toContain('no op contains "nosuch"');
+    expect(existsSync(model)).toBe(false);
   });
 
   test("--help names the options", async () => {

@@ -93,6 +93,8 @@ describe("a quick run with a filter", () => {
   test("a filter that nothing matches is an error", async () => {
     const failing = runSuite({ ...suite, filter: "nosuch", emit: () => undefined });
     await expect(failing).rejects.toThrow('--filter: no op contains "nosuch"');
+    const without = runSuite({ ...suite, filter: "real size", emit: () => undefined });
+    await expect(without).rejects.toThrow('no op contains "real size"; --real-size FOLDER is missing');
   });
 });
 
