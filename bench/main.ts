@@ -23,7 +23,11 @@ export async function bench(args: string[], root: string, signal: AbortSignal): 
   const names = ["filter", "dtype", "json", "html", "where", "real-size"] as const;
   const { values, flags, positionals } = parse(args, names, ["quick", "tune", "serve"]);
   if (positionals.length > 0) throw new UsageError(`bench takes options only, got "${positionals.join(" ")}"`);
-  if (flags.serve) return servePage(root, Number(process.env.PORT ?? 8080), signal);
+  if (flags.serve) {
+    if (args.length > 1)
+      throw new UsageError(`--serve takes no other options, got "${args.join(" ")}": its page has a form`);
+    return servePage(root, Number(process.env.PORT ?? 8080), signal);
+  }
   const { filter = "", dtype, json, html, where = "node", "real-size": realSize } = values;
   if (where !== "node" && where !== "chrome") throw new UsageError(`--where must be node or chrome, got "${where}"`);
   if (realSize === "") throw new UsageError('--real-size must be a folder, got ""');

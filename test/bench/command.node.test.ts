@@ -23,6 +23,7 @@ describe("webgpu-diffusers bench", () => {
     [["--where", "deno"], /--where must be node or chrome, got "deno"/],
     [["--where", "chrome", "--real-size", "."], /--real-size reads a folder: in Node only/],
     [["--real-size", ""], /--real-size must be a folder, got ""/],
+    [["--serve", "--dtype", "int8"], /--serve takes no other options, got "--serve --dtype int8": its page has a form/],
     [["report", "-o", "FILE"], /report: no file of results given/],
   ];
   for (const [args, message] of cases)
