@@ -1,6 +1,6 @@
 /** The command `webgpu-diffusers bench`: arguments and files. */
 import { appendFileSync, existsSync } from "node:fs";
-import { appendFile, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { dtypeOf, parse } from "../src/cli/arguments.js";
 import { UsageError } from "../src/cli/errors.js";
@@ -12,6 +12,7 @@ import { reportPage } from "./report.js";
 import { parseLines, type Line, type RunInfo } from "./results.js";
 import { asksForRealSize } from "./run.js";
 import { runText } from "./table.js";
+import { checkWritable } from "./writable.js";
 
 /**
  * Runs the command.
@@ -38,7 +39,7 @@ export async function bench(args: string[], root: string, signal: AbortSignal): 
     filter,
     dtype: dtype === undefined ? undefined : dtypeOf(dtype),
   };
-  for (const file of [json, html]) if (file !== undefined) await appendFile(file, ""); // to hear of a wrong folder before, not after
+  for (const file of [json, html]) if (file !== undefined) await checkWritable(file);
   if (realSize !== undefined && asksForRealSize(filter) && !existsSync(realSize)) {
     console.log(`writing a repository of 2.1 GB to ${realSize}`);
     await makeRepository(path.resolve(realSize), path.join(root, "models/shapes"), signal);

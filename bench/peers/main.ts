@@ -1,11 +1,12 @@
 /** The command `npm run bench` of this folder: arguments, files, and the terminal. */
 import { appendFileSync } from "node:fs";
-import { appendFile, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { reportError } from "../../src/cli/errors.js";
 import type { PeerResult, RunInfo } from "../results.js";
 import { runText } from "../table.js";
+import { checkWritable } from "../writable.js";
 import { peerArguments } from "./arguments.js";
 import { complaints, meanLines, peerHead, peerRow } from "./peer_table.js";
 import { OURS } from "./ratios.js";
@@ -38,7 +39,7 @@ const PACKAGES = ["onnxruntime-web", "@jax-js/jax", "@tensorflow/tfjs-backend-we
 export async function main(args: string[], root: string, places: Record<"node" | "chrome", Place>): Promise<void> {
   try {
     const { where, json, ...given } = peerArguments(args);
-    if (json !== undefined) await appendFile(json, ""); // to hear of a wrong folder before, not after
+    if (json !== undefined) await checkWritable(json);
     await bench(places[where], { ...given, root, versions: await readVersions(root) }, json);
   } catch (error) {
     process.exitCode = reportError(error, false);

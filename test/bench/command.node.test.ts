@@ -75,6 +75,12 @@ describe("webgpu-diffusers bench", () => {
     expect(existsSync(model)).toBe(false);
   });
 
+  test("a run that finds nothing leaves no file", async () => {
+    const files = ["none.jsonl", "none.html"].map((name) => path.join(folder, name));
+    const { code } = await bench("--filter", "nosuch", "--json", files[0], "--html", files[1]);
+    expect({ code, left: files.filter(existsSync) }).toEqual({ code: 1, left: [] });
+  });
+
   test("--help names the options", async () => {
     const { code, stdout } = await bench("--help");
     expect(code).toBe(0);

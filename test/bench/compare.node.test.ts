@@ -1,7 +1,12 @@
-// The comparison with libraries that break while they are timed.
-import { expect, test } from "vitest";
+// The comparison where libraries, or all of it, break.
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test, vi } from "vitest";
 import { comparePeers } from "../../bench/peers/compare.js";
 import type { Library, Source } from "../../bench/peers/library.js";
+import { main } from "../../bench/peers/main.js";
 import type { Problem } from "../../bench/peers/problem.js";
 import type { PeerResult } from "../../bench/results.js";
 
@@ -56,4 +61,20 @@ test("what fails while it is timed, and when it lets go, has no time; the rest g
     ]);
   }
   expect(sources.every(({ closed }) => closed)).toBe(true);
+});
+
+test("a command that finds nothing leaves no file of results", async () => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), "webgpu-diffusers-peers-"));
+  const said = vi.spyOn(console, "error").mockImplementation(() => undefined);
+  const nowhere = (): Promise<void> => Promise.reject(new Error("no adapter"));
+  try {
+    const root = fileURLToPath(new URL("../..", import.meta.url));
+    await main(["--json", path.join(folder, "none.jsonl")], root, { node: nowhere, chrome: nowhere });
+    expect(process.exitCode).toBe(1);
+    expect(await readdir(folder)).toEqual([]);
+  } finally {
+    process.exitCode = undefined;
+    said.mockRestore();
+    await rm(folder, { recursive: true });
+  }
 });
