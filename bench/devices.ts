@@ -6,6 +6,7 @@ import type { Device } from "../src/tensor/device.js";
 import { devices } from "../src/tensor/devices.js";
 import { PRNGKey, split } from "../src/tensor/random_jax.js";
 import { shard } from "../src/tensor/shard.js";
+import type { FloatType } from "../test/cases/data.js";
 import type { WholeResult } from "./results.js";
 
 const PROMPT = "a red circle on a white background";
@@ -19,9 +20,9 @@ const RUNS = 3;
  * adapters where there are, else two devices of one, which then share its cores.
  * @param model folder or URL of a Stable Diffusion repository
  */
-export async function* measureDevices(model: string): AsyncGenerator<WholeResult> {
+export async function* measureDevices(model: string, dtype: FloatType): AsyncGenerator<WholeResult> {
   const opened = new Set<Device>();
-  const [pipeline, params] = await FlaxStableDiffusionPipeline.fromPretrained(model);
+  const [pipeline, params] = await FlaxStableDiffusionPipeline.fromPretrained(model, { dtype });
   try {
     for (const count of [1, 2]) {
       const list = await devices({ count });
@@ -42,7 +43,7 @@ export async function* measureDevices(model: string): AsyncGenerator<WholeResult
       const adapters = new Set(list.map(({ adapterInfo }) => adapterInfo.description || adapterInfo.vendor)).size;
       const name =
         count === 1 ? "many devices: 1" : `many devices: ${count}, of ${adapters} adapter${adapters > 1 ? "s" : ""}`;
-      yield { kind: "whole", name, dtype: "float32", value: PICTURES / seconds, unit: "pictures/s" };
+      yield { kind: "whole", name, dtype, value: PICTURES / seconds, unit: "pictures/s" };
     }
   } finally {
     params.dispose();
