@@ -1,6 +1,6 @@
 import { quote, RepositoryError } from "./errors.js";
 import { checkPath } from "./paths.js";
-import { refuseRespelt } from "./spelling.js";
+import { inOwnSpelling } from "./spelling.js";
 
 /** What loading reports, in the shape of transformers.js' `progress_callback`. */
 export interface LoadProgress {
@@ -50,13 +50,10 @@ function pick(options: HubOptions): HubOptions {
 export const HUB_OPTION_NAMES: readonly string[] = Object.keys(pick({}));
 
 /**
- * Those of `options` that openRepository takes, so that they can be handed on without the others.
- * @throws TypeError for such an option in Python's spelling: who writes local_files_only must not get the network
+ * Those of `options` that openRepository takes, so that they can be handed on without the others. Python's spelling is understood:
+ * who writes local_files_only must not get the network.
  */
-export function hubOptions(options: HubOptions): HubOptions {
-  refuseRespelt("repository", options, HUB_OPTION_NAMES);
-  return pick(options);
-}
+export const hubOptions = (options: HubOptions): HubOptions => pick(inOwnSpelling(options, HUB_OPTION_NAMES));
 
 /** As the hub's ids look (huggingface_hub's validate_repo_id): "name" or "owner/name". */
 export function isHubId(text: string): boolean {

@@ -52,8 +52,7 @@ const isNode = (): boolean => typeof process !== "undefined" && Boolean(process.
  * Files of the hub are kept: in Node in the cache that Python's huggingface_hub uses, in a browser in its Cache API.
  *
  * @param options `signal` also ends what is asked of the repository later; one that is opened already is given back under it
- * @throws RepositoryError naming the repository, the fault and the cure; TypeError for wrong options, and those in Python's spelling;
- *   the signal's reason
+ * @throws RepositoryError naming the repository, the fault and the cure; TypeError for wrong options; the signal's reason
  */
 export async function openRepository(source: RepositorySource, options: HubOptions = {}): Promise<Repository> {
   const { signal, progressCallback } = options;

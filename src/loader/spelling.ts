@@ -7,6 +7,10 @@ const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `
 export const respelt = (name: string, known: readonly string[]): string | undefined =>
   known.includes(name) ? undefined : [camelCase(name), snakeCase(name)].find((other) => known.includes(other));
 
+/** Options with those of `known` under these names, where they were given in the other spelling. */
+export const inOwnSpelling = <T extends object>(options: T, known: readonly string[]): T =>
+  Object.fromEntries(Object.entries(options).map(([name, value]) => [respelt(name, known) ?? name, value])) as T;
+
 /**
  * Unknown options are ignored, as in Python. But one that lacks nothing except its spelling was meant, and nobody would
  * see that it does nothing.

@@ -10,7 +10,7 @@ import {
   type RepositoryFile,
   type RepositorySource,
 } from "../loader/repository.js";
-import { refuseRespelt } from "../loader/spelling.js";
+import { inOwnSpelling, refuseRespelt } from "../loader/spelling.js";
 import { Turns } from "../loader/turns.js";
 import { exists, openWeightFiles, type WeightFilesOptions, type WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
@@ -63,11 +63,10 @@ export async function loadModel<M extends PretrainedModel<object>>(
   hooks: LoadHooks = {},
 ): Promise<M> {
   const { className, weightStem: stem } = Class;
-  const { subfolder, variant, useSafetensors = true } = options;
+  const { subfolder, variant, useSafetensors = true } = inOwnSpelling(options, ["useSafetensors"]);
   const dtype = checkDType(className, "dtype", givenDType(options));
   if (!useSafetensors)
     throw new TypeError(`${className}: useSafetensors: false asks for pickles (.bin), which are never read`);
-  refuseRespelt(className, options, ["useSafetensors"]);
   const overrides = { ...options.config, ...configKeys(Class, { ...options.config, ...options }) };
   const repository = await openRepository(source, hubOptions(options));
   const alsoAtRoot = hooks.alsoAtRoot === true && repository.isLocal === true && stem === "diffusion_pytorch_model";

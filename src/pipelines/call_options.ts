@@ -1,4 +1,5 @@
 /** The options of a call: which there are, and which may be null, before their values are looked at. */
+import { respelt } from "../loader/spelling.js";
 import { shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 
@@ -37,7 +38,7 @@ export function takeOptions<T extends object>(
 
 /** The option that was meant, if only its spelling is Python's; else all there are. */
 function hint(name: string, table: object): string {
-  const camelCase = name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-  if (Object.hasOwn(table, camelCase)) return ` (it is \`${camelCase}\`)`;
-  return ` (there are ${Object.keys(table).join(", ")})`;
+  const names = Object.keys(table);
+  const meant = respelt(name, names);
+  return meant ? ` (it is \`${meant}\`)` : ` (there are ${names.join(", ")})`;
 }

@@ -3,6 +3,7 @@ import { Callable } from "../loader/callable.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { HUB_OPTION_NAMES, hubOptions, openRepository, type RepositorySource } from "../loader/repository.js";
 import { throwIfAborted } from "../loader/signals.js";
+import { inOwnSpelling } from "../loader/spelling.js";
 import { FLAX_KARRAS_SCHEDULERS, FlaxDiffusionScheduler, type FlaxDiffusionState } from "../schedulers/index.js";
 import type { Device } from "../tensor/device.js";
 import type { JAXKey } from "../tensor/random_jax.js";
@@ -88,8 +89,9 @@ export class FlaxStableDiffusionPipeline extends Callable {
    */
   static async fromPretrained(
     source: RepositorySource,
-    options: FlaxPipelineOptions & Record<string, unknown> = {},
+    wanted: FlaxPipelineOptions & Record<string, unknown> = {},
   ): Promise<[pipeline: FlaxStableDiffusionPipeline, params: FlaxParams]> {
+    const options = inOwnSpelling(wanted, HUB_OPTION_NAMES);
     const { dtype = "float32", scheduler } = options;
     if (!["float32", "float16", "bfloat16"].includes(dtype))
       throw new TypeError(`${this.className}: dtype must be "float32", "float16" or "bfloat16", got ${shown(dtype)}`);

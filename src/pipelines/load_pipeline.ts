@@ -8,6 +8,7 @@ import {
   type HubOptions,
   type RepositorySource,
 } from "../loader/repository.js";
+import { inOwnSpelling } from "../loader/spelling.js";
 import { givenDType, type DTypeOptions } from "../nn/dtype.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
 import { ensureDevice } from "../tensor/device.js";
@@ -55,9 +56,10 @@ const OPTION_NAMES = new Set([
 export async function loadPipeline(
   calledOn: string | null,
   source: RepositorySource,
-  options: PipelineOptions & Components,
+  wanted: PipelineOptions & Components,
   controller: AbortController,
 ): Promise<DiffusionPipeline> {
+  const options = inOwnSpelling(wanted, [...OPTION_NAMES]);
   const repository = await openRepository(source, { ...hubOptions(options), signal: controller.signal });
   const index = await readJSON(repository, "model_index.json");
   const Class = pipelineClass(calledOn, index._class_name);

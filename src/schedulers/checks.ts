@@ -1,5 +1,5 @@
 /** Checks whose errors name the method, the fault and the values. */
-import { shown } from "../loader/shown.js";
+import { noTensor, shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { ConfiguredScheduler } from "./configured_scheduler.js";
 import type { CustomSchedule, ScheduleOptions } from "./scheduler.js";
@@ -122,9 +122,7 @@ function numbersOf(wanted: string, list: unknown): number[] {
 export function checkTensors(className: string, modelOutput: Tensor, sample: Tensor): void {
   for (const [name, value] of Object.entries({ "model output": modelOutput, sample }))
     if (!((value as unknown) instanceof Tensor))
-      throw new TypeError(
-        `${className}.step: ${name} must be a Tensor, got ${shown(value)}; make one with Tensor.from(data, shape)`,
-      );
+      throw new TypeError(`${className}.step: ${name} must be a Tensor, got ${noTensor(value)}`);
 }
 
 /** @throws TypeError unless both are tensors; RangeError if the shapes of model output and sample differ */

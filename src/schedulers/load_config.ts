@@ -8,6 +8,7 @@ import {
   type HubOptions,
   type RepositorySource,
 } from "../loader/repository.js";
+import { inOwnSpelling } from "../loader/spelling.js";
 import type { Config } from "./config.js";
 
 export const CONFIG_NAME = "scheduler_config.json";
@@ -30,8 +31,9 @@ export interface Returning<B extends boolean> {
 export async function readConfig(
   caller: string,
   source: RepositorySource,
-  { subfolder = "", returnUnusedKwargs: _, ...options }: LoadOptions & Partial<Returning<boolean>>,
+  { subfolder = "", returnUnusedKwargs: _, ...wanted }: LoadOptions & Partial<Returning<boolean>>,
 ): Promise<[config: Config, others: Config]> {
+  const options = inOwnSpelling(wanted, HUB_OPTION_NAMES);
   const repository = await openRepository(source, hubOptions(options));
   const others = Object.fromEntries(Object.entries(options).filter(([key]) => !HUB_OPTION_NAMES.includes(key)));
   const path = subfolder === "" ? CONFIG_NAME : `${subfolder.replace(/\/+$/, "")}/${CONFIG_NAME}`;

@@ -211,7 +211,7 @@ describe("config", () => {
       ["folder", 'got "folder"; for a folder use fromPretrained'],
       [PNDMScheduler, "got PNDMScheduler"],
       [new Map(), "got Map"],
-      [[], "got a list of 0"],
+      [[], "got Array"],
       [null, "got null"],
       [undefined, "got undefined"],
       [5, "got 5"],

@@ -62,9 +62,9 @@ describe("errors", () => {
       scheduler.setTimesteps(4);
       const step = (output: Tensor, sample: Tensor) => () => scheduler.step(output, scheduler.timesteps[0], sample);
       expect(step(numbers, x), name).toThrow(
-        `${name}.step: model output must be a Tensor, got a list of 2; make one with Tensor.from(data, shape)`,
+        `${name}.step: model output must be a Tensor, got [1, 2]; wrap it: Tensor.from(data, shape)`,
       );
-      expect(step(x, numbers), name).toThrow(`${name}.step: sample must be a Tensor, got a list of 2`);
+      expect(step(x, numbers), name).toThrow(`${name}.step: sample must be a Tensor, got [1, 2]`);
     }
     x.dispose();
   });
@@ -78,7 +78,7 @@ describe("errors", () => {
             .fromConfig({})
             .setTimesteps(...(args as [number]));
       expect(set("5"), name).toThrow(/numInferenceSteps must be a whole number from 1 to .*, got "5"$/);
-      expect(set({ numInferenceSteps: 4 }), name).toThrow(/got \{ numInferenceSteps \}$/);
+      expect(set({ numInferenceSteps: 4 }), name).toThrow(/got \{ numInferenceSteps: 4 \}$/);
       for (const device of ["cuda", ["cuda"]])
         expect(set(5, device), name).toThrow(/options must be an object such as .*; there is no device to give$/);
       set(5, null)();
