@@ -94,5 +94,6 @@ async function readVersions(root: string): Promise<Record<string, string>> {
   };
   const modules = path.join(root, "bench", "peers", "node_modules");
   const entries = PACKAGES.map(async (name) => [name, await version(path.join(modules, name))] as const);
-  return { "webgpu-diffusers": await version(root), ...Object.fromEntries(await Promise.all(entries)) };
+  const [own, ...others] = await Promise.all([version(root), ...entries]);
+  return { "webgpu-diffusers": own, ...Object.fromEntries(others) };
 }

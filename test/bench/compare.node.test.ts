@@ -1,8 +1,7 @@
 // The comparison where libraries, or all of it, break.
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { expect, test, vi } from "vitest";
 import { comparePeers } from "../../bench/peers/compare.js";
 import type { Library, Source } from "../../bench/peers/library.js";
@@ -66,10 +65,16 @@ test("a command that finds nothing leaves no file of results", async () => {
   const said = vi.spyOn(console, "error").mockImplementation(() => undefined);
   const nowhere = (): Promise<void> => Promise.reject(new Error("no adapter"));
   try {
-    const root = fileURLToPath(new URL("../..", import.meta.url));
-    await main(["--json", path.join(folder, "none.jsonl")], root, { node: nowhere, chrome: nowhere });
+    const packages = ["onnxruntime-web", "@jax-js/jax", "@tensorflow/tfjs-backend-webgpu"];
+    for (const place of ["", ...packages.map((name) => path.join("bench", "peers", "node_modules", name))]) {
+      await mkdir(path.join(folder, "root", place), { recursive: true });
+      await writeFile(path.join(folder, "root", place, "package.json"), '{ "version": "1.0.0" }');
+    }
+    const args = ["--json", path.join(folder, "none.jsonl")];
+    await main(args, path.join(folder, "root"), { node: nowhere, chrome: nowhere });
     expect(process.exitCode).toBe(1);
-    expect(await readdir(folder)).toEqual([]);
+    expect(said.mock.calls.join()).toContain("no adapter");
+    expect(await readdir(folder)).toEqual(["root"]);
   } finally {
     process.exitCode = undefined;
     said.mockRestore();
