@@ -9,11 +9,24 @@ import { roundAll } from "./round_all.js";
 import type { Conv2dShape, Row } from "./shapes.js";
 
 /** Traced with a padded input where torch pads right and below only (VAE encoder); here the convolution pads. */
-function conv2dCase({ N: batch, Cin: cin, H, W, Cout: cout, k, stride, pad, OH, OW }: Conv2dShape): Conv2dCase {
+function conv2dCase({
+  N: batch,
+  Cin: cin,
+  H,
+  W,
+  Cout: cout,
+  k,
+  stride,
+  pad,
+  OH,
+  OW,
+  doubled,
+}: Conv2dShape): Conv2dCase {
   const padsItself = stride === 2 && pad === 0;
-  const [height, width] = padsItself ? [2 * OH, 2 * OW] : [H, W];
+  const [height, width] = padsItself ? [2 * OH, 2 * OW] : doubled ? [H / 2, W / 2] : [H, W];
   return {
     ...{ name: "", batch, height, width, cin, cout, kernel: [k, k], stride, outHeight: OH, outWidth: OW },
+    upsample: Boolean(doubled),
     padding: padsItself ? [0, 1, 0, 1] : [pad, pad, pad, pad],
     flops: 2 * batch * OH * OW * cout * cin * k * k,
   };
@@ -21,12 +34,12 @@ function conv2dCase({ N: batch, Cin: cin, H, W, Cout: cout, k, stride, pad, OH, 
 
 export function conv2dBench(shape: Conv2dShape): BenchCase {
   const item = conv2dCase(shape);
-  const { batch, height, width, cin, cout, stride, padding, outHeight, outWidth } = item;
+  const { batch, height, width, cin, cout, stride, padding, upsample, outHeight, outWidth } = item;
   const { k, way } = shape;
   const terms = cin * k * k;
   const size = batch * outHeight * outWidth * cout;
   return {
-    op: `conv2d ${k}x${k}${stride > 1 ? ` /${stride}` : ""}${way ? ` ${way}` : ""}`,
+    op: `conv2d ${k}x${k}${stride > 1 ? ` /${stride}` : ""}${upsample ? " of doubled" : ""}${way ? ` ${way}` : ""}`,
     label: `${times(batch, height, width, cin)} to ${cout}`,
     flops: item.flops,
     doneFlops: (pipelines) => doneFlops(item, pipelines),
@@ -34,6 +47,7 @@ export function conv2dBench(shape: Conv2dShape): BenchCase {
     size,
     tunable: !way,
     // Winograd's filtering rounds image and weights once more, in its basis: two roundings a pixel of the largest, at random.
+    // Phases round sums of weights once more.
     tolerance: (dtype) => ({
       ofScale: EPSILON * (Math.sqrt(terms) + 1) + (dtype === "float16" && takesBothWays(shape) ? 2 ** -10 : 0),
     }),
@@ -48,15 +62,20 @@ export function conv2dBench(shape: Conv2dShape): BenchCase {
       }
       const w = make(data.w, [k, k, cin, cout]);
       const winograd = way && way === "winograd";
-      return { run: () => conv2d(x, w, bias, { stride, padding, winograd }), reference };
+      return { run: () => conv2d(x, w, bias, { stride, padding, upsample, winograd }), reference };
     },
   };
 }
 
-/** Winograd's filtering takes a product at each place of its basis for four pixels (kernels/winograd.ts). */
-function doneFlops({ batch, outHeight, outWidth, cin, cout, flops }: Conv2dCase, pipelines: readonly string[]): number {
-  if (!pipelines.some((label) => label.startsWith(winogradProducts.name))) return flops;
-  return 2 * batch * Math.ceil(outHeight / 2) * Math.ceil(outWidth / 2) * placesOf(false) ** 2 * cin * cout;
+/**
+ * Winograd's filtering takes a product at each place of its basis for four pixels (kernels/winograd.ts), and so do the phases of a
+ * doubled image, at four taps a pixel.
+ */
+function doneFlops(item: Conv2dCase, pipelines: readonly string[]): number {
+  const { batch, outHeight, outWidth, cin, cout, upsample = false, flops } = item;
+  const perTap = 2 * batch * Math.ceil(outHeight / 2) * Math.ceil(outWidth / 2) * cin * cout;
+  if (pipelines.some((label) => label.startsWith(winogradProducts.name))) return perTap * placesOf(upsample) ** 2;
+  return pipelines.some((label) => label.includes('"phases":true')) ? perTap * 16 : flops;
 }
 
 /** Whether it can be done by Winograd's filtering as well as by one product. */

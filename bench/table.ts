@@ -7,7 +7,7 @@ const LEFT = 3;
 
 /** What the mark at a number of GFLOP/s means. */
 export const DIRECT =
-  "† as of the direct convolution; Winograd's filtering does fewer multiply-adds, and % limit is of those";
+  "† as of the direct convolution; Winograd's filtering and the phases of a doubled image do fewer multiply-adds, and % limit is of those";
 
 const line = (cells: readonly string[]): string =>
   cells

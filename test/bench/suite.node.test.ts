@@ -148,34 +148,35 @@ describe("on a device of its own", () => {
     expect(message).toMatch(/elements are wrong; the worst, at \d+: got .*, want 1/);
   });
 
-  test("Winograd's filtering is judged by the multiply-adds that it does", async () => {
+  test("Winograd's filtering and phases are judged by the multiply-adds that they do", async () => {
     const shape: Conv2dShape = {
       op: "conv2d",
       N: 1,
-      Cin: 8,
-      H: 12,
-      W: 10,
-      Cout: 8,
+      Cin: 64,
+      H: 40,
+      W: 36,
+      Cout: 64,
       k: 3,
       stride: 1,
       pad: 1,
-      OH: 12,
-      OW: 10,
+      OH: 40,
+      OW: 36,
     };
     const roofline = { ...(emitted[0] as RooflineResult), peakGflops: 1, bandwidthGBs: Infinity };
-    for (const [way, share] of [
-      ["product", 1],
-      ["winograd", 4 / 9],
+    for (const [ofDoubled, way, share] of [
+      [{}, "product", 1],
+      [{}, "winograd", 4 / 9],
+      [{ doubled: true }, "product", 4 / 9], // large enough for phases
+      [{ doubled: true }, "winograd", 1 / 4],
     ] as const) {
-      const [row, bench] = describeRow({ shape: { ...shape, way }, counts: {} }, "float32");
+      const [row, bench] = describeRow({ shape: { ...shape, ...ofDoubled, way }, counts: {} }, "float32");
       const result = await measure(timer, roofline, row, bench!);
       expect(result.status).toBe("ok");
-      expect(result.doneFlops).toBe(way === "product" ? undefined : share * row.flops);
+      expect(result.doneFlops).toBe(share === 1 ? undefined : share * row.flops);
       expect(result.gflops).toBeCloseTo(row.flops / result.ms! / 1e6, 9);
       expect(result.percent).toBeCloseTo(100 * share * result.gflops!, 6);
-      const marked = way === "winograd";
-      expect(tableRow(result).includes("†")).toBe(marked);
-      expect(reportPage([{ ...result, run }]).includes("direct convolution")).toBe(marked);
+      expect(tableRow(result).includes("†")).toBe(share < 1);
+      expect(reportPage([{ ...result, run }]).includes("direct convolution")).toBe(share < 1);
     }
   });
 
