@@ -1,4 +1,5 @@
 /** What drawing commands share: the model, its device, and letting go of both so that the process exits by itself. */
+import { shown } from "../arguments/shown.js";
 import {
   EMBEDDED_MODEL,
   openRepository,
@@ -44,7 +45,7 @@ export async function withPipeline<T>(
   const { _class_name: className } = await readJSON(repository, "model_index.json");
   if (className !== StableDiffusionPipeline.className)
     throw new Error(
-      `${repository.name}: model_index.json says _class_name = ${JSON.stringify(className)}; the command line draws ` +
+      `${repository.name}: model_index.json says _class_name = ${shown(className)}; the command line draws ` +
         `prompts, with models of a ${StableDiffusionPipeline.className}`,
     );
   return withDevice(async (device) => {

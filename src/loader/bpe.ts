@@ -1,4 +1,4 @@
-import { ConfigError } from "./errors.js";
+import { ConfigError, quote } from "./errors.js";
 
 const END_OF_WORD = "</w>";
 /** Words kept with their ids; a prompt has some hundreds. */
@@ -41,7 +41,7 @@ export class BytePairEncoder {
       if (a === undefined || b === undefined || merged === undefined) {
         const missing = [left, right, left + right][ids.indexOf(undefined)];
         throw new ConfigError(
-          `merge ${rank + 1} (${JSON.stringify(`${left} ${right}`)}): the vocabulary lacks ${JSON.stringify(missing)}; ` +
+          `merge ${rank + 1} (${quote(`${left} ${right}`)}): the vocabulary lacks ${quote(missing)}; ` +
             "do vocab.json and merges.txt belong together?",
         );
       }

@@ -1,3 +1,4 @@
+import { shown } from "../arguments/shown.js";
 import { BYTE_CHARACTERS, BytePairEncoder } from "./bpe.js";
 import { Callable } from "./callable.js";
 import { AddedTokens, normalize, splitWords, strip } from "./clip_text.js";
@@ -107,7 +108,7 @@ export class CLIPTokenizer extends Callable {
 
   /** Ids of a text, between start and end token; neither cut nor padded. */
   encode(text: string): number[] {
-    if (typeof text !== "string") throw new TypeError(`CLIPTokenizer: expected a text, got ${String(text)}`);
+    if (typeof text !== "string") throw new TypeError(`CLIPTokenizer: expected a text, got ${shown(text)}`);
     if (text.length > MAX_CHARACTERS) {
       throw new RangeError(
         `CLIPTokenizer: the text has ${text.length} characters, more than ${MAX_CHARACTERS}; shorten it`,
@@ -133,14 +134,12 @@ export class CLIPTokenizer extends Callable {
     const { padding = false, truncation = false, maxLength = this.modelMaxLength } = options;
     if (!Number.isInteger(maxLength) || maxLength < 2) {
       throw new RangeError(
-        `CLIPTokenizer: maxLength must be a whole number from 2 (start and end token), got ${maxLength}`,
+        `CLIPTokenizer: maxLength must be a whole number from 2 (start and end token), got ${shown(maxLength)}`,
       );
     }
     const list = typeof texts === "string" ? [texts] : texts;
     if (!Array.isArray(list))
-      throw new TypeError(
-        `CLIPTokenizer: takes a text or a list of texts, got ${JSON.stringify(texts) ?? String(texts)}`,
-      );
+      throw new TypeError(`CLIPTokenizer: takes a text or a list of texts, got ${shown(texts)}`);
     const inputIds = (list as readonly string[]).map((text) => {
       const ids = this.encode(text);
       return truncation && ids.length > maxLength ? [...ids.slice(0, maxLength - 1), this.eosTokenId] : ids;

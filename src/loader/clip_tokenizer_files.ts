@@ -1,3 +1,4 @@
+import { shown } from "../arguments/shown.js";
 import type { AddedToken } from "./clip_text.js";
 import { decode, openRequired, readBytes, readJSON } from "./config.js";
 import { ConfigError, quote } from "./errors.js";
@@ -135,9 +136,7 @@ const isPlain = (value: unknown): value is Plain =>
 function toAddedToken(value: unknown, file: string): AddedToken {
   if (typeof value === "string") return { ...PLAIN_TOKEN, content: value };
   if (!isPlain(value) || typeof value.content !== "string" || value.content === "") {
-    throw new ConfigError(
-      `${file}: expected a token, a string or an object with content, got ${quote(JSON.stringify(value) ?? "nothing")}`,
-    );
+    throw new ConfigError(`${file}: expected a token, a string or an object with content, got ${shown(value)}`);
   }
   return {
     content: value.content,
@@ -162,13 +161,13 @@ function toVocab(object: Plain, file: string): Map<string, number> {
 
 function toId(id: unknown, token: string, file: string): number {
   if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id < 2 ** 24) return id;
-  throw new ConfigError(`${file}: token ${quote(token)}: the id must be a whole number, got ${String(id)}`);
+  throw new ConfigError(`${file}: token ${quote(token)}: the id must be a whole number, got ${shown(id)}`);
 }
 
 function fromTokenizerJSON(model: Plain, file: string): Pick<CLIPTokenizerFiles, "vocab" | "merges"> {
   if (model.type !== "BPE" || model.end_of_word_suffix !== "</w>") {
     throw new ConfigError(
-      `${file}: model of type ${String(model.type)} with end_of_word_suffix ${JSON.stringify(model.end_of_word_suffix)} ` +
+      `${file}: model of type ${shown(model.type)} with end_of_word_suffix ${shown(model.end_of_word_suffix)} ` +
         `is no CLIP vocabulary, which is BPE with "</w>"`,
     );
   }
@@ -182,7 +181,7 @@ function fromTokenizerJSON(model: Plain, file: string): Pick<CLIPTokenizerFiles,
 
 function toMerge(parts: unknown, where: string): [string, string] {
   if (!Array.isArray(parts) || parts.length !== 2 || parts.some((part) => typeof part !== "string" || part === "")) {
-    throw new ConfigError(`${where}: expected two tokens, got ${JSON.stringify(parts)}`);
+    throw new ConfigError(`${where}: expected two tokens, got ${shown(parts)}`);
   }
   return parts as [string, string];
 }

@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { open, rename, rm, stat, statfs, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { cacheError } from "./cache_node.js";
+import { quote } from "./errors.js";
 import { hashFile } from "./file_hash_node.js";
 import { exchange, type Exchange } from "./fetch.js";
 import { asked, type Hub, type HubFile } from "./hub_api.js";
@@ -116,7 +117,7 @@ async function checkAnswer(
     if (held === 0 || encoded || first !== held || last !== all - 1)
       throw new HubError(
         `${where}: asked for ${held === 0 ? "the file" : `bytes from ${held} on`}, the server answered with ` +
-          `Content-Range ${JSON.stringify(range.slice(0, 80))}`,
+          `Content-Range ${quote(range)}`,
       );
     [start, total] = [first, all];
   }

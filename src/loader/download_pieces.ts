@@ -1,5 +1,5 @@
 import { PIECE_BYTES, type PieceCache } from "./cache_pieces.js";
-import { RepositoryError } from "./errors.js";
+import { quote, RepositoryError } from "./errors.js";
 import { exchange, readSmall } from "./fetch.js";
 import { asked, type Hub } from "./hub_api.js";
 import { HubError, statusError } from "./hub_errors.js";
@@ -95,7 +95,7 @@ async function fetchPiece(
     if (!fits)
       throw new HubError(
         `${where}: asked for bytes ${start}-${end - 1} of ${size}, the server answered ${status} with Content-Range ` +
-          `${JSON.stringify(range ?? "(none; does the server expose it to CORS?)")}`,
+          `${quote(range ?? "(none; does the server expose it to CORS?)")}`,
       );
     const bytes = await readSmall(it, end - start, where);
     if (bytes.length < end - start)

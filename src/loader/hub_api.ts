@@ -1,4 +1,5 @@
 /** What is asked of a hub besides the files' bytes: which commit a revision is, and a file's hash and size. */
+import { quote } from "./errors.js";
 import { exchange, readSmall, type Exchange, type HubRequest, type Transport } from "./fetch.js";
 import { HubError, statusError, type Asked } from "./hub_errors.js";
 import { checkCommit, checkETag } from "./hub_options.js";
@@ -114,7 +115,7 @@ const NO_HUB =
 function checkSize(length: string, where: string): number {
   const size = /^\d{1,16}$/.test(length) ? Number(length) : NaN;
   if (Number.isSafeInteger(size)) return size;
-  throw new HubError(`${where}: the server gives the file's size as ${JSON.stringify(length.slice(0, 80))}`);
+  throw new HubError(`${where}: the server gives the file's size as ${quote(length)}`);
 }
 
 /** The commit in the hub's description of a model. */

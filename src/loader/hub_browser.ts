@@ -1,3 +1,4 @@
+import { shown } from "../arguments/shown.js";
 import { PieceCache } from "./cache_pieces.js";
 import { deletePieces, downloadPieces, PieceFile, StorageFullError } from "./download_pieces.js";
 import { commitOf, fetchJSON, fileURL, type Hub } from "./hub_api.js";
@@ -154,7 +155,7 @@ class BrowserRepository implements Repository {
     const large = found.lfs as { oid?: unknown; size?: unknown } | undefined;
     const size = large?.size ?? found.size;
     if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
-      throw new HubError(`${where}: the server gives the file's size as ${JSON.stringify(size)}`);
+      throw new HubError(`${where}: the server gives the file's size as ${shown(size)}`);
     return { hash: checkETag(String(large?.oid ?? found.oid), where), size };
   }
 

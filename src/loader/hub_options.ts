@@ -1,6 +1,7 @@
+import { shown } from "../arguments/shown.js";
+import { inOwnSpelling } from "../arguments/spelling.js";
 import { quote, RepositoryError } from "./errors.js";
 import { checkPath } from "./paths.js";
-import { inOwnSpelling } from "./spelling.js";
 
 /** What loading reports, in the shape of transformers.js' `progress_callback`. */
 export interface LoadProgress {
@@ -77,7 +78,7 @@ export function checkRevision(revision: unknown): string {
     // said below
   }
   throw new RepositoryError(
-    `revision ${quote(String(revision))}: must be a branch, a tag or a commit, such as "main" or "refs/pr/1"`,
+    `revision ${shown(revision)}: must be a branch, a tag or a commit, such as "main" or "refs/pr/1"`,
   );
 }
 
@@ -85,7 +86,7 @@ export function checkRevision(revision: unknown): string {
 export function checkCommit(commit: unknown, where: string): string {
   if (typeof commit === "string" && COMMIT.test(commit)) return commit;
   throw new RepositoryError(
-    `${where}: the server names the commit ${quote(String(commit))}, which is not 40 hex digits; is it a Hugging Face hub?`,
+    `${where}: the server names the commit ${shown(commit)}, which is not 40 hex digits; is it a Hugging Face hub?`,
   );
 }
 

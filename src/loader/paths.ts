@@ -1,3 +1,4 @@
+import { shown } from "../arguments/shown.js";
 import { quote, RepositoryError } from "./errors.js";
 
 /** Names that Windows gives to devices, whatever the extension. */
@@ -32,7 +33,7 @@ export function checkPath(path: string): string {
   const wrong = typeof path === "string" ? fault(path) : `it is a ${typeof path}`;
   if (wrong !== null) {
     throw new RepositoryError(
-      `repository path ${quote(String(path))}: ${wrong}; a path has parts joined by "/", as unet/config.json`,
+      `repository path ${shown(path)}: ${wrong}; a path has parts joined by "/", as unet/config.json`,
     );
   }
   return path;

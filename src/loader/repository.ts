@@ -1,8 +1,10 @@
+import { shown } from "../arguments/shown.js";
+import { throwIfAborted } from "../arguments/signal.js";
 import { EMBEDDED_FILES, EMBEDDED_MODEL } from "./embedded.js";
 import { quote, RepositoryError } from "./errors.js";
 import { HandleRepository, isDirectoryHandle } from "./handle_repository.js";
 import { hubOptions, isHubId, type HubOptions } from "./hub_options.js";
-import { throwIfAborted, withSignal } from "./signals.js";
+import { withSignal } from "./signals.js";
 import { URLRepository } from "./url_repository.js";
 
 export { readJSON } from "./config.js";
@@ -58,7 +60,7 @@ export async function openRepository(source: RepositorySource, options: HubOptio
   const { signal, progressCallback } = options;
   throwIfAborted(signal);
   if (progressCallback != null && typeof progressCallback !== "function")
-    throw new TypeError(`progressCallback must be a function, got ${typeof progressCallback}`);
+    throw new TypeError(`progressCallback must be a function, got ${shown(progressCallback)}`);
   const repository = await openSource(source, hubOptions(options));
   return signal ? withSignal(repository, signal) : repository;
 }
@@ -68,7 +70,7 @@ async function openSource(source: RepositorySource, options: HubOptions): Promis
   if (isDirectoryHandle(source)) return new HandleRepository(source);
   if (typeof source !== "string") {
     if (typeof source?.open === "function") return source;
-    throw new RepositoryError(`repository: expected a folder, an address or a Repository, got ${String(source)}`);
+    throw new RepositoryError(`repository: expected a folder, an address or a Repository, got ${shown(source)}`);
   }
   if (source.includes("\0")) throw new RepositoryError(`repository ${quote(source)}: the name holds a NUL character`);
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(source)) {

@@ -1,5 +1,5 @@
 /** The options of savePretrained(): schedulers and tokenizers have none, models and pipelines those of their weights. */
-import { respelt } from "./spelling.js";
+import { respelt } from "../arguments/spelling.js";
 
 /**
  * Warns of options that do not exist, as calls do.

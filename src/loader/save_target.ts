@@ -1,4 +1,5 @@
 /** Where savePretrained() writes: a folder in Node, or an object of the caller's own (in browsers). */
+import { shown } from "../arguments/shown.js";
 import { RepositoryError } from "./errors.js";
 
 /** Takes whole files by their paths, parts joined by "/". What readers see while a save runs is the target's affair. */
@@ -26,7 +27,7 @@ export async function saveInto(
   if (typeof destination === "object" && typeof destination?.write === "function") return work(destination);
   if (typeof destination !== "string" || destination === "")
     throw new RepositoryError(
-      `${caller}: needs a folder, or an object with list, write and remove, got ${JSON.stringify(destination)}`,
+      `${caller}: needs a folder, or an object with list, write and remove, got ${shown(destination)}`,
     );
   if (typeof process === "undefined" || !process.versions?.node)
     throw new RepositoryError(

@@ -1,14 +1,6 @@
 /** Abort signals of repositories: of those that were opened before, of folders, of several callers. */
 import type { Repository } from "./repository.js";
 
-/** @throws the signal's reason where it is aborted; TypeError for what is no signal, the controller of one perhaps */
-export function throwIfAborted(signal: AbortSignal | null | undefined): void {
-  if (signal == null) return;
-  if (typeof signal.throwIfAborted === "function") return signal.throwIfAborted();
-  const got = Object.prototype.toString.call(signal);
-  throw new TypeError(`signal must be an AbortSignal, of an AbortController its .signal, got ${got}`);
-}
-
 /** Aborts when one of the two does. */
 export function eitherSignal(a: AbortSignal | undefined, b: AbortSignal | undefined): AbortSignal | undefined {
   if (!a || !b || a === b) return a ?? b;

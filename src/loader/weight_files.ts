@@ -1,4 +1,5 @@
 /** Which safetensors files hold a model's weights: diffusers' names for variants and shards. */
+import { shown } from "../arguments/shown.js";
 import { readJSON } from "./config.js";
 import { ConfigError } from "./errors.js";
 import { MissingFilesError } from "./missing_files.js";
@@ -33,7 +34,7 @@ const opens = new Turns(4);
 export async function openWeightFiles(repository: Repository, options: WeightFilesOptions): Promise<RepositoryFile[]> {
   const { variant, subfolder, stem, orDefault } = options;
   if (variant !== undefined && !/^[\w-]+$/.test(variant))
-    throw new ConfigError(`variant: must be a word such as "fp16", got ${JSON.stringify(variant)}`);
+    throw new ConfigError(`variant: must be a word such as "fp16", got ${shown(variant)}`);
   const found = await find(repository, options);
   const byDefault = variant && (await orDefault?.(found !== null)) === true;
   const files = found ?? (byDefault ? await find(repository, { ...options, variant: undefined }) : null);
@@ -97,9 +98,7 @@ async function openShards(
     throw new ConfigError(`${indexName}: lists ${names.length} shards, expected 1 to ${MAX_SHARDS}`);
   const paths = names.map((shard) => {
     if (typeof shard === "string" && /^[\w.-]+\.safetensors$/.test(shard)) return joinPath(subfolder, shard);
-    throw new ConfigError(
-      `${indexName}: a shard must be the plain name of a .safetensors file, got ${JSON.stringify(shard)}`,
-    );
+    throw new ConfigError(`${indexName}: a shard must be the plain name of a .safetensors file, got ${shown(shard)}`);
   });
   const requireAllOf = (found: readonly unknown[]): void => {
     const missing = paths.filter((_, i) => !found[i]);

@@ -1,4 +1,5 @@
 /** AutoencoderTiny, the distilled VAE TAESD (Ollin Boer Bohan), diffusers/models/autoencoders/autoencoder_tiny.py and vae.py. */
+import { shown } from "../arguments/shown.js";
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { upsampleNearest } from "../tensor/ops/shape.js";
@@ -174,7 +175,7 @@ export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
       // diffusers makes models of several widths, but they fail at the first level whose width is another.
       if (widths.some((width) => width !== widths[0]))
         throw new TypeError(
-          `AutoencoderTiny: config ${half}_block_out_channels = ${JSON.stringify(widths)} must be one width throughout`,
+          `AutoencoderTiny: config ${half}_block_out_channels = ${shown(widths)} must be one width throughout`,
         );
     }
     this.encoder = new EncoderTiny(config);

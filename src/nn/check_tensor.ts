@@ -1,4 +1,4 @@
-import { noTensor } from "../tensor/shown.js";
+import { noTensor } from "../tensor/no_tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 
 /** @throws TypeError unless it is a tensor, naming what it is */

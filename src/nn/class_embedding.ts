@@ -1,4 +1,5 @@
 /** Embeddings of class labels, added to the time embedding; _set_class_embedding of diffusers' UNets. */
+import { shown } from "../arguments/shown.js";
 import type { Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
 import { cast, repeatRows } from "../tensor/ops/copy.js";
@@ -84,7 +85,7 @@ class ClassIdentity extends Module implements ClassEmbedding {
 function vectors(labels: ClassLabels, { dtype }: EmbedContext): Tensor {
   if (!(labels instanceof Tensor) || labels.shape.length !== 2 || labels.dtype === "int32")
     throw new TypeError(
-      `classLabels: this model takes vectors, a floating tensor [batch, width], got ${labels instanceof Tensor ? labels.toString() : `[${labels.join(", ")}]`}`,
+      `classLabels: this model takes vectors, a floating tensor [batch, width], got ${shown(labels)}`,
     );
   return labels.dtype === dtype ? labels : cast(labels, dtype);
 }

@@ -1,7 +1,8 @@
 /** CLIP's text encoders (Radford et al. 2021), transformers' CLIPTextModel and CLIPTextModelWithProjection. */
+import { shown } from "../arguments/shown.js";
+import { noTensor } from "../tensor/no_tensor.js";
 import { slice } from "../tensor/ops/copy.js";
 import { concat, embedding } from "../tensor/ops/shape.js";
-import { noTensor, shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 import { CLIPTextTransformer, type CLIPTextConfig } from "./clip_text_transformer.js";
 import { anything, isCount, isNumber, nullOr, oneOf, type ConfigSchema } from "./config.js";
@@ -82,7 +83,7 @@ abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
       );
     const wrong = rows.flat().find((id) => !Number.isInteger(id) || id < 0 || id >= vocab_size);
     if (wrong !== undefined)
-      throw new RangeError(`${name}: token ids must be integers below vocab_size = ${vocab_size}, got ${wrong}`);
+      throw new RangeError(`${name}: token ids must be integers below vocab_size = ${vocab_size}, got ${shown(wrong)}`);
     const marks = attentionMask instanceof Tensor ? await toRows(name, "attentionMask", attentionMask) : attentionMask;
     if (marks) checkMask(name, marks, rows.length, tokens);
     const { token_embedding: table, position_embedding: position } = this.text_model.embeddings;
@@ -175,7 +176,8 @@ function checkMask(name: string, marks: readonly (readonly number[])[], batch: n
       `${name}: attentionMask must be [${batch}, ${tokens}] as the ids, got lengths [${marks.map((row) => row.length).join(", ")}]`,
     );
   const wrong = marks.flat().find((mark) => mark !== 0 && mark !== 1);
-  if (wrong !== undefined) throw new RangeError(`${name}: attentionMask holds ones and zeros only, got ${wrong}`);
+  if (wrong !== undefined)
+    throw new RangeError(`${name}: attentionMask holds ones and zeros only, got ${shown(wrong)}`);
   if (marks.some((row) => row[0] === 0))
     throw new RangeError(
       `${name}: attentionMask must keep the first token of each text, which would have none to look at; padding comes last`,

@@ -1,7 +1,8 @@
 /** Model configs: diffusers' constructor defaults, and a named error for every value that no code here computes. */
 
+import { checkConfigObject } from "../arguments/config_object.js";
+import { shown } from "../arguments/shown.js";
 import { pythonRepr } from "../loader/config_json.js";
-import { checkConfigObject } from "../loader/config_object.js";
 import { writtenAsFloat } from "../loader/json.js";
 
 export type ModelConfig = Readonly<Record<string, unknown>>;
@@ -61,7 +62,7 @@ export function checkConfig(schema: ConfigSchema, given: Readonly<Record<string,
     const value = config[key];
     const rule = schema.rules[key];
     if (key in schema.rules ? rule(value) : JSON.stringify(value) === JSON.stringify(fallback)) continue;
-    const cure = key in schema.rules ? "" : ` (supported: ${JSON.stringify(fallback)})`;
+    const cure = key in schema.rules ? "" : ` (supported: ${shown(fallback)})`;
     throw new TypeError(`${schema.name}: config ${key} = ${shown(value)} is not supported${cure}`);
   }
   checkLevels(schema.name, config);
@@ -130,9 +131,4 @@ function checkSize(name: string, config: ModelConfig): void {
     `${name}: the config makes about ${layers} layers and ${weights.toPrecision(2)} weights, more than ${MAX_LAYERS} and ` +
       `${MAX_WEIGHTS.toPrecision(2)}: ${given}`,
   );
-}
-
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }

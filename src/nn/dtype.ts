@@ -1,6 +1,6 @@
 /** The dtypes that models may have. */
+import { shown } from "../arguments/shown.js";
 import type { DType } from "../tensor/dtype.js";
-import { shown } from "../tensor/shown.js";
 
 /** Storage of weights and activations; sums are always in float32. */
 export type ModelDType = "float32" | "float16";

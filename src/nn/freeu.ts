@@ -1,8 +1,8 @@
 /** FreeU (Si et al. 2023, arXiv 2309.11497), apply_freeu and fourier_filter of diffusers/utils/torch_utils.py. */
+import { shown } from "../arguments/shown.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { mixTokens } from "../tensor/ops/mix_tokens.js";
 import { modulate } from "../tensor/ops/modulate.js";
-import { shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 
 /** Factors of the two coarsest up blocks: `b` for what comes from below, `s` for the skip connections. */

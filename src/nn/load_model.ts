@@ -1,4 +1,5 @@
 /** From a repository to a model on the GPU: config, modules, files, weights. */
+import { inOwnSpelling, refuseRespelt } from "../arguments/spelling.js";
 import { openRequired, readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
 import { requireAll } from "../loader/missing_files.js";
@@ -10,7 +11,6 @@ import {
   type RepositoryFile,
   type RepositorySource,
 } from "../loader/repository.js";
-import { inOwnSpelling, refuseRespelt } from "../loader/spelling.js";
 import { Turns } from "../loader/turns.js";
 import { exists, openWeightFiles, type WeightFilesOptions, type WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";

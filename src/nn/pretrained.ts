@@ -1,9 +1,9 @@
 /** A model with a config and weights that fromPretrained() reads, as diffusers' ModelMixin. */
-import { checkConfigObject, type ConfigObject } from "../loader/config_object.js";
+import { checkConfigObject, type ConfigObject } from "../arguments/config_object.js";
+import { throwIfAborted } from "../arguments/signal.js";
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
-import { throwIfAborted } from "../loader/signals.js";
 import type { WeightStem } from "../loader/weight_files.js";
 import { checkDevice, ensureDevice, type Device } from "../tensor/device.js";
 import { BYTES, product, type DType } from "../tensor/dtype.js";

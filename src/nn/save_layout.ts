@@ -1,4 +1,5 @@
 /** The bytes around saved weights: safetensors headers, the order of tensors, shards and their index. No GPU here. */
+import { shown } from "../arguments/shown.js";
 import { toJSONString } from "../loader/config_json.js";
 
 export type SaveDType = "float32" | "float16";
@@ -44,7 +45,7 @@ export function parseShardSize(size: number | string): number {
   const bytes = typeof size === "number" ? size : Math.trunc(Number(digits) * (UNITS[unit?.toUpperCase()] ?? NaN));
   if (Number.isFinite(bytes) && bytes > 0) return bytes;
   throw new RangeError(
-    `savePretrained: maxShardSize must be a number of bytes, or digits and KB, MB, GB or TB, got ${JSON.stringify(size)}`,
+    `savePretrained: maxShardSize must be a number of bytes, or digits and KB, MB, GB or TB, got ${shown(size)}`,
   );
 }
 
@@ -52,7 +53,7 @@ export function parseShardSize(size: number | string): number {
 export function checkVariant(variant: string | undefined): string {
   if (variant === undefined) return "";
   if (typeof variant === "string" && /^[\w-]+$/.test(variant)) return `.${variant}`;
-  throw new TypeError(`savePretrained: variant must be a word such as "fp16", got ${JSON.stringify(variant)}`);
+  throw new TypeError(`savePretrained: variant must be a word such as "fp16", got ${shown(variant)}`);
 }
 
 /**

@@ -1,4 +1,5 @@
 /** What savePretrained() of a model writes: its config as diffusers or transformers print it, and its weights. */
+import { shown } from "../arguments/shown.js";
 import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
 import { inFolder, saveText, type SaveTarget } from "../loader/save_target.js";
 import type { WeightStem } from "../loader/weight_files.js";
@@ -46,9 +47,7 @@ export async function saveModel(
 ): Promise<void> {
   const { className, stem, parameters } = model;
   if (dtype !== "float32" && dtype !== "float16")
-    throw new TypeError(
-      `${className}.savePretrained: dtype must be "float32" or "float16", got ${JSON.stringify(dtype)}`,
-    );
+    throw new TypeError(`${className}.savePretrained: dtype must be "float32" or "float16", got ${shown(dtype)}`);
   for (const [key, parameter] of parameters)
     if (!parameter.loaded)
       throw new Error(`${className}.savePretrained: ${key} has no value; the model was never loaded, or disposed`);

@@ -1,4 +1,5 @@
 /** What turns timesteps into vectors, before the layers of TimestepEmbedding; diffusers/models/embeddings.py. */
+import { shown } from "../arguments/shown.js";
 import type { Device } from "../tensor/device.js";
 import { embedding } from "../tensor/ops/shape.js";
 import { sinusoid } from "../tensor/ops/sinusoid.js";
@@ -98,9 +99,7 @@ export class LearnedTimesteps extends Embedding implements TimeProjection {
 export function lookUp({ weight }: Embedding, ids: Steps, device: Device): Tensor {
   const [rows, width] = weight.shape;
   if (ids instanceof Tensor ? ids.dtype !== "int32" : !ids.every((id) => Number.isInteger(id) && id >= 0 && id < rows))
-    throw new RangeError(
-      `Embedding: takes integers from 0 to ${rows - 1}, got ${ids instanceof Tensor ? ids.toString() : `[${ids.join(", ")}]`}`,
-    );
+    throw new RangeError(`Embedding: takes integers from 0 to ${rows - 1}, got ${shown(ids)}`);
   return device.scope(() => {
     const tensor = ids instanceof Tensor ? ids : Tensor.from(Int32Array.from(ids), [ids.length], { device });
     return embedding(tensor.reshape([tensor.size, 1]), weight.value).reshape([tensor.size, width]);

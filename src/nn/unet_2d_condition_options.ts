@@ -1,4 +1,5 @@
 /** UNet2DConditionModel's config as the trunk takes it: diffusers/models/unets/unet_2d_condition.py, __init__. */
+import { shown } from "../arguments/shown.js";
 import { activationOf } from "./activations.js";
 import { perLevel } from "./config.js";
 import { GaussianFourierProjection, Timesteps, type TimeProjection } from "./time_proj.js";
@@ -21,7 +22,7 @@ export function promptWidth({ cross_attention_dim: width }: UNet2DConditionConfi
   const widths = new Set([width].flat());
   if (widths.size === 1) return [...widths][0];
   throw new TypeError(
-    `${MODEL}: config cross_attention_dim = ${JSON.stringify(width)} is not supported: one prompt has one width`,
+    `${MODEL}: config cross_attention_dim = ${shown(width)} is not supported: one prompt has one width`,
   );
 }
 
@@ -104,7 +105,7 @@ function transformerDepths(config: UNet2DConditionConfig): { downDepths: Depths;
     };
   if (downDepths.some(Array.isArray))
     throw new TypeError(
-      `${MODEL}: config transformer_layers_per_block = ${JSON.stringify(given)} needs reverse_transformer_layers_per_block`,
+      `${MODEL}: config transformer_layers_per_block = ${shown(given)} needs reverse_transformer_layers_per_block`,
     );
   return { downDepths, upDepths: [...downDepths].reverse() };
 }

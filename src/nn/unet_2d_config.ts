@@ -1,4 +1,5 @@
 /** The config of UNet2DModel and what the trunk takes of it: diffusers/models/unets/unet_2d.py, __init__. */
+import { shown } from "../arguments/shown.js";
 import { activationOf, isActivation } from "./activations.js";
 import { anything, isBoolean, isCount, isNumber, either, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
 import { IMAGE_CHANNELS } from "./skip_blocks.js";
@@ -121,7 +122,7 @@ export function unet2DOptions(config: UNet2DConfig): UNetOptions {
   for (const key of ["down_block_types", "up_block_types"] as const)
     if (config[key].some((type) => type.includes("Skip")) && config.in_channels !== IMAGE_CHANNELS)
       throw new TypeError(
-        `${MODEL}: config in_channels = ${config.in_channels} is not supported with ${key} = ${JSON.stringify(config[key])}, whose blocks take ${IMAGE_CHANNELS}`,
+        `${MODEL}: config in_channels = ${config.in_channels} is not supported with ${key} = ${shown(config[key])}, whose blocks take ${IMAGE_CHANNELS}`,
       );
   const last = widths.length - 1;
   const width = config.time_embedding_dim ?? 4 * widths[0];

@@ -1,8 +1,8 @@
 /** What both UNets have in common: the modules, and the way down, through the middle and up again. */
+import { shown } from "../arguments/shown.js";
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import { add, linearCombination } from "../tensor/ops/elementwise.js";
 import type { Device } from "../tensor/device.js";
-import { shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 import { normalized, type Activation } from "./activations.js";
 import { checkTensor } from "./check_tensor.js";

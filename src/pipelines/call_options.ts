@@ -1,6 +1,6 @@
 /** The options of a call: which there are, and which may be null, before their values are looked at. */
-import { respelt } from "../loader/spelling.js";
-import { shown } from "../tensor/shown.js";
+import { shown } from "../arguments/shown.js";
+import { respelt } from "../arguments/spelling.js";
 import { Tensor } from "../tensor/tensor.js";
 
 /** The names of all options; true where null is as good as nothing: where Python's default is None. */

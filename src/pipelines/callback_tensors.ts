@@ -1,5 +1,6 @@
 /** What callbackOnStepEnd gets and gives back. */
-import { noTensor, shown } from "../tensor/shown.js";
+import { shown } from "../arguments/shown.js";
+import { noTensor } from "../tensor/no_tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { CallbackTensors } from "./stable_diffusion_options.js";
 

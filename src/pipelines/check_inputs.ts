@@ -1,6 +1,7 @@
 /** Arguments of a Stable Diffusion call, checked before anything is allocated; wording after diffusers' check_inputs. */
+import { shown } from "../arguments/shown.js";
 import type { Device } from "../tensor/device.js";
-import { noTensor, shown } from "../tensor/shown.js";
+import { noTensor } from "../tensor/no_tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 import { CALLBACK_TENSORS } from "./callback_tensors.js";
 import type { OptionTable, WithoutNulls } from "./call_options.js";

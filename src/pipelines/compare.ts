@@ -1,7 +1,7 @@
 /** The same prompt and the same noise under several schedulers, as one labelled picture. */
+import { shown } from "../arguments/shown.js";
 import { schedulerClass, type Scheduler, type SchedulerClass } from "../schedulers/index.js";
 import { Generator } from "../tensor/random.js";
-import { shown } from "../tensor/shown.js";
 import { contactSheet } from "./contact_sheet.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";

@@ -1,9 +1,9 @@
 /** Pipelines: components named by model_index.json, loaded together and called like functions. */
+import { throwIfAborted } from "../arguments/signal.js";
 import { Callable } from "../loader/callable.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
-import { throwIfAborted } from "../loader/signals.js";
 import { checkIsOn } from "../nn/check_is_on.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import { SAVE_OPTION_NAMES, type SaveOptions } from "../nn/save_model.js";

@@ -1,7 +1,8 @@
 /** The arguments of a call of FlaxStableDiffusionPipeline, cut into what each device gets. */
+import { shown } from "../arguments/shown.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import { noTensor } from "../tensor/no_tensor.js";
 import type { JAXKey } from "../tensor/random_jax.js";
-import { noTensor, shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { FlaxShard } from "./flax_draw.js";
 

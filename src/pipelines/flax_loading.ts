@@ -1,4 +1,5 @@
 /** From a repository to the parts of FlaxStableDiffusionPipeline. */
+import { shown } from "../arguments/shown.js";
 import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
@@ -13,7 +14,6 @@ import type { FromPretrainedOptions, PretrainedModel } from "../nn/pretrained.js
 import type { FlaxDiffusionScheduler } from "../schedulers/index.js";
 import { FLAX_KARRAS_SCHEDULERS, findFlaxScheduler, type FlaxDiffusionState } from "../schedulers/index.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
-import { shown } from "../tensor/shown.js";
 import { warmUp } from "./first_pass.js";
 import { FlaxParams } from "./flax_params.js";
 

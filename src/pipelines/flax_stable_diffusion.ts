@@ -1,13 +1,13 @@
 /** Text to picture without state, on one device or many: diffusers/pipelines/stable_diffusion/pipeline_flax_stable_diffusion.py. */
+import { shown } from "../arguments/shown.js";
+import { throwIfAborted } from "../arguments/signal.js";
+import { inOwnSpelling } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { HUB_OPTION_NAMES, hubOptions, openRepository, type RepositorySource } from "../loader/repository.js";
-import { throwIfAborted } from "../loader/signals.js";
-import { inOwnSpelling } from "../loader/spelling.js";
 import { FLAX_KARRAS_SCHEDULERS, FlaxDiffusionScheduler, type FlaxDiffusionState } from "../schedulers/index.js";
 import type { Device } from "../tensor/device.js";
 import type { JAXKey } from "../tensor/random_jax.js";
-import { shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 import { takeOptions, type OptionTable, type WithoutNulls } from "./call_options.js";
 import { checkFinite } from "./check_inputs.js";

@@ -1,6 +1,6 @@
 /** A pipeline made of the components of another one, diffusers' from_pipe. */
+import { shown } from "../arguments/shown.js";
 import { PretrainedModel } from "../nn/pretrained.js";
-import { shown } from "../tensor/shown.js";
 import type { DiffusionPipeline } from "./diffusion_pipeline.js";
 import { typeName } from "./given_components.js";
 import type { Components, PipelineClass } from "./load_pipeline.js";

@@ -1,9 +1,9 @@
 /** The noise that a generation starts from. */
+import { shown } from "../arguments/shown.js";
 import type { StepOptions } from "../schedulers/index.js";
 import type { Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
 import { randnTensor, type Generator } from "../tensor/random.js";
-import { shown } from "../tensor/shown.js";
 import { Tensor } from "../tensor/tensor.js";
 
 /** @throws TypeError for anything but a generator, a list of them, or nothing */

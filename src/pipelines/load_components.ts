@@ -1,4 +1,5 @@
 /** Loading the components of a pipeline, all at once. */
+import { shown } from "../arguments/shown.js";
 import { requireAll } from "../loader/missing_files.js";
 import type { Repository } from "../loader/repository.js";
 import { checkDType, type ModelDType } from "../nn/dtype.js";
@@ -89,7 +90,7 @@ function dtypesOf(
   const unknown = Object.keys(dtype).filter((name) => name !== "default" && !names.includes(name));
   if (unknown.length > 0)
     console.warn(
-      `${pipeline}: dtype names ${JSON.stringify(unknown)}, which are no models to load (${names.join(", ")}), and is ignored for them.`,
+      `${pipeline}: dtype names ${shown(unknown)}, which are no models to load (${names.join(", ")}), and is ignored for them.`,
     );
   return new Map(names.map((name) => [name, dtype[name] ?? dtype.default ?? "float32"]));
 }

@@ -1,4 +1,6 @@
 /** From model_index.json to a pipeline: its class, its components, and what else it is made of. */
+import { shown } from "../arguments/shown.js";
+import { inOwnSpelling } from "../arguments/spelling.js";
 import { readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
 import {
@@ -8,7 +10,6 @@ import {
   type HubOptions,
   type RepositorySource,
 } from "../loader/repository.js";
-import { inOwnSpelling } from "../loader/spelling.js";
 import { givenDType, type DTypeOptions } from "../nn/dtype.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
 import { ensureDevice } from "../tensor/device.js";
@@ -96,7 +97,7 @@ function pipelineClass(calledOn: string | null, inFile: unknown): PipelineClass 
   const Class = typeof name === "string" ? registry.get(name) : undefined;
   if (Class) return Class;
   throw new ConfigError(
-    `model_index.json: _class_name is ${JSON.stringify(name)?.slice(0, 200)}, which is not a pipeline of this version. Known: ${[...registry.keys()].sort().join(", ")}.`,
+    `model_index.json: _class_name is ${shown(name)}, which is not a pipeline of this version. Known: ${[...registry.keys()].sort().join(", ")}.`,
   );
 }
 
@@ -104,14 +105,12 @@ function pipelineClass(calledOn: string | null, inFile: unknown): PipelineClass 
 function plan(component: string, entry: unknown): ReturnType<typeof componentLoader> {
   if (entry === undefined) return null;
   if (!Array.isArray(entry) || entry.length !== 2)
-    throw new ConfigError(
-      `model_index.json: ${component} must be [library, class], got ${JSON.stringify(entry)?.slice(0, 200)}`,
-    );
+    throw new ConfigError(`model_index.json: ${component} must be [library, class], got ${shown(entry)}`);
   const [library, className] = entry as unknown[];
   if (library === null && className === null) return null;
   if (typeof library !== "string" || typeof className !== "string" || library.length + className.length > 200)
     throw new ConfigError(
-      `model_index.json: ${component} must be two strings (names of a library and a class) or two nulls, got ${JSON.stringify(entry).slice(0, 200)}`,
+      `model_index.json: ${component} must be two strings (names of a library and a class) or two nulls, got ${shown(entry)}`,
     );
   const load = componentLoader(component, library, className);
   if (!load) console.warn(`${component} (${className}) is not available in this version and is left out.`);

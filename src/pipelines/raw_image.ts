@@ -1,5 +1,5 @@
 /** A finished picture on the CPU. */
-import { shown } from "../tensor/shown.js";
+import { shown } from "../arguments/shown.js";
 import { encodePNG, type Channels } from "./png.js";
 
 export class RawImage {

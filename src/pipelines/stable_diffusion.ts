@@ -1,6 +1,6 @@
 /** Text to picture, diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion.py. */
+import { throwIfAborted } from "../arguments/signal.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
-import { throwIfAborted } from "../loader/signals.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import { CLIPTextModel } from "../nn/clip_text_model.js";

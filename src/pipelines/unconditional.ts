@@ -1,8 +1,8 @@
 /** What the pipelines without a prompt have in common: a UNet, a scheduler, and a loop from noise to pictures. */
-import { throwIfAborted } from "../loader/signals.js";
+import { shown } from "../arguments/shown.js";
+import { throwIfAborted } from "../arguments/signal.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { Scheduler, type StepOptions } from "../schedulers/index.js";
-import { shown } from "../tensor/shown.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { DiffusionPipeline, type Components } from "./diffusion_pipeline.js";
 import type { OptionTable } from "./call_options.js";
@@ -166,7 +166,7 @@ function sampleSize({ config }: UNet2DModel): number[] {
   if (typeof size === "number") return [size, size];
   if (size?.length === 2) return size;
   throw new TypeError(
-    `UNet2DModel: the config's sample_size is ${JSON.stringify(size)}, so the size of the pictures is not known; load the ` +
+    `UNet2DModel: the config's sample_size is ${shown(size)}, so the size of the pictures is not known; load the ` +
       "UNet with { config: { sample_size: 32 } } or the like and give it to the pipeline",
   );
 }

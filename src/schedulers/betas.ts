@@ -1,4 +1,5 @@
 /** Noise schedules of training: the variances added per step, in the float32 arithmetic of torch. */
+import { shown } from "../arguments/shown.js";
 import { checkTrainTimesteps } from "./checks.js";
 import { oneOf } from "./config.js";
 
@@ -52,8 +53,6 @@ export function makeSchedule(
   if (config.rescale_betas_zero_snr) betas = rescaleZeroTerminalSNR(betas);
   return { betas, alphasCumprod: cumprod(betas.map((beta) => 1 - beta)) };
 }
-
-const shown = (value: unknown): string => (JSON.stringify(value) ?? String(value)).slice(0, 200);
 
 function makeBetas(className: string, config: ScheduleConfig, known: readonly BetaSchedule[]): Float32Array {
   const { num_train_timesteps: n, beta_start: start = 0, beta_end: end = 0 } = config;

@@ -1,5 +1,6 @@
 /** Checks whose errors name the method, the fault and the values. */
-import { noTensor, shown } from "../tensor/shown.js";
+import { shown } from "../arguments/shown.js";
+import { noTensor } from "../tensor/no_tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { ConfiguredScheduler } from "./configured_scheduler.js";
 import type { CustomSchedule, ScheduleOptions } from "./scheduler.js";
@@ -28,7 +29,7 @@ export function checkSteps({ className, length }: Stepped, n: number | null | un
 /** The number of timesteps of the training. @throws RangeError unless it is a whole number from 1 to a million */
 export function checkTrainTimesteps(className: string, n: number): number {
   if (Number.isInteger(n) && n >= 1 && n <= 1e6) return n;
-  throw new RangeError(`${className}: num_train_timesteps must be a whole number from 1 to 1000000, got ${n}`);
+  throw new RangeError(`${className}: num_train_timesteps must be a whole number from 1 to 1000000, got ${shown(n)}`);
 }
 
 /** What `setTimesteps` has set. @throws Error before it */
@@ -60,7 +61,7 @@ export function countSteps(
 export function checkDescending(className: string, timesteps: readonly number[], train: number): void {
   const method = `${className}.setTimesteps: timesteps must`;
   if (timesteps.some((t, i) => i > 0 && t >= timesteps[i - 1]))
-    throw new RangeError(`${method} be in descending order, got ${timesteps.join(", ")}`);
+    throw new RangeError(`${method} be in descending order, got ${shown(timesteps)}`);
   if (timesteps[0] >= train)
     throw new RangeError(`${method} start before num_train_timesteps, ${train}, got ${timesteps[0]}`);
 }
@@ -71,7 +72,7 @@ export function checkDescending(className: string, timesteps: readonly number[],
  */
 export function checkEnds(className: string, { sigma_min: min, sigma_max: max }: Record<string, unknown>): void {
   if (given(min) && given(max)) return;
-  throw new TypeError(`${className}: sigma_min and sigma_max must be numbers, got ${String(min)} and ${String(max)}`);
+  throw new TypeError(`${className}: sigma_min and sigma_max must be numbers, got ${shown(min)} and ${shown(max)}`);
 }
 
 /**

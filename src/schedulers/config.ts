@@ -1,7 +1,8 @@
 /** The config machinery of diffusers' configuration_utils.py: a scheduler's constructor defaults are its schema. */
-import { checkConfigObject } from "../loader/config_object.js";
+import { checkConfigObject } from "../arguments/config_object.js";
+import { shown } from "../arguments/shown.js";
+import { refuseRespelt } from "../arguments/spelling.js";
 import { pythonRepr } from "../loader/config_json.js";
-import { refuseRespelt } from "../loader/spelling.js";
 import { floatsOfFile } from "./number_types.js";
 
 export type Config = Readonly<Record<string, unknown>>;
@@ -77,7 +78,7 @@ export function extractInit(
 
   const origin = config._class_name ?? className;
   if (typeof origin !== "string" && !Array.isArray(origin))
-    throw new TypeError(`${className}.fromConfig: _class_name must be a string, got ${JSON.stringify(origin)}`);
+    throw new TypeError(`${className}.fromConfig: _class_name must be a string, got ${shown(origin)}`);
   const own = typeof origin === "string" ? find(origin) : undefined;
   const expected = [...compatible, ...(own ? [own] : [])];
   const known = (key: string): boolean => expected.some((other) => Object.hasOwn(other.defaults, key));
@@ -116,7 +117,7 @@ export function freeze(config: Config): Config {
 function checkType(className: string, key: string, value: unknown, usual: unknown): unknown {
   if (value === null || usual === null || typeof value === typeof usual) return value;
   const wanted = typeof usual === "object" ? "list" : typeof usual;
-  throw new TypeError(`${className}: ${key} must be a ${wanted}, got ${JSON.stringify(value) ?? String(value)}`);
+  throw new TypeError(`${className}: ${key} must be a ${wanted}, got ${shown(value)}`);
 }
 
 const unknownKey = ({ className, defaults }: Schema, key: string): string =>
@@ -131,6 +132,6 @@ export function translated<T extends string>(value: string, foreign: readonly st
 export function oneOf<T extends string>(className: string, key: string, value: unknown, choices: readonly T[]): T {
   if (choices.includes(value as T)) return value as T;
   throw new RangeError(
-    `${className}: ${key} must be one of ${choices.map((choice) => `"${choice}"`).join(", ")}, got ${JSON.stringify(value)}`,
+    `${className}: ${key} must be one of ${choices.map((choice) => `"${choice}"`).join(", ")}, got ${shown(value)}`,
   );
 }

@@ -1,5 +1,6 @@
 /** Schedulers as objects with a config: made from configs and files, saved, printed, and swapped for compatible classes. */
-import { checkConfigObject, type ConfigObject } from "../loader/config_object.js";
+import { checkConfigObject, type ConfigObject } from "../arguments/config_object.js";
+import { shown } from "../arguments/shown.js";
 import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
@@ -180,7 +181,7 @@ function refuseFlow({ className, defaults }: ConfiguredClass, config: Config): v
         : ["_class_name", from];
   if (key === "_class_name" && !(typeof value === "string" && value.startsWith("FlowMatch"))) return;
   throw new RangeError(
-    `${className}.fromConfig: cannot take a flow-matching config, got ${key} = ${JSON.stringify(value)}; ` +
+    `${className}.fromConfig: cannot take a flow-matching config, got ${key} = ${shown(value)}; ` +
       "FlowMatchEulerDiscreteScheduler and the classes with use_flow_sigmas (UniPC, DPMSolver…) can",
   );
 }

@@ -1,4 +1,5 @@
 /** What the schedulers of consistency-distilled models share (LCM, TCD): few steps, picked from the teacher's. */
+import { shown } from "../arguments/shown.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS, makeSchedule } from "./betas.js";
 import { at, checkDescending, checkSet, countSteps } from "./checks.js";
@@ -60,7 +61,7 @@ export abstract class DistilledScheduler extends IndexedScheduler<DistilledConfi
     const steps = originalInferenceSteps ?? original_inference_steps;
     if (!Number.isInteger(steps) || steps < 1 || steps > train)
       throw new RangeError(
-        `${this.className}.setTimesteps: original_inference_steps must be from 1 to num_train_timesteps, ${train}, got ${steps}`,
+        `${this.className}.setTimesteps: original_inference_steps must be from 1 to num_train_timesteps, ${train}, got ${shown(steps)}`,
       );
     const stride = Math.floor(train / steps);
     return { timesteps: Array.from({ length: Math.floor(steps * strength) }, (_, i) => (i + 1) * stride - 1), steps };

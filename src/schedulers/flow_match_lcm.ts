@@ -1,3 +1,4 @@
+import { shown } from "../arguments/shown.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkScheduleOptions, checkShapes } from "./checks.js";
 import { SHIFTED_FLOW_DEFAULTS, ShiftedFlowScheduler } from "./flow_scheduler.js";
@@ -18,7 +19,7 @@ export class FlowMatchLCMScheduler extends ShiftedFlowScheduler<FlowMatchLCMConf
     const { scale_factors } = this.config;
     if (scale_factors && scale_factors.length > 0)
       throw new RangeError(
-        `${this.className}: scale_factors (growing pictures) are not supported, got ${scale_factors.join(", ")}`,
+        `${this.className}: scale_factors (growing pictures) are not supported, got ${shown(scale_factors)}`,
       );
   }
 

@@ -1,4 +1,5 @@
 /** Where schedulers' configs lie. */
+import { inOwnSpelling } from "../arguments/spelling.js";
 import { readJSON } from "../loader/config.js";
 import {
   HUB_OPTION_NAMES,
@@ -8,7 +9,6 @@ import {
   type HubOptions,
   type RepositorySource,
 } from "../loader/repository.js";
-import { inOwnSpelling } from "../loader/spelling.js";
 import type { Config } from "./config.js";
 
 export const CONFIG_NAME = "scheduler_config.json";

@@ -1,4 +1,5 @@
 /** Scheduler classes by name. The names are explicit strings: `Class.name` does not survive a minifier. */
+import { shown } from "../arguments/shown.js";
 import type { ConfiguredClass } from "./configured_scheduler.js";
 import type { FlaxSchedulerClass } from "./flax/flax_scheduler.js";
 import type { SchedulerClass } from "./scheduler.js";
@@ -46,7 +47,7 @@ export function schedulerClass(className: string): SchedulerClass {
     .filter(([edits, name]) => edits <= stem(name).length / 2)
     .sort((a, b) => a[0] - b[0]);
   const hint = nearest ? ` Did you mean ${nearest[1]}?` : "";
-  throw new RangeError(`scheduler: unknown class ${JSON.stringify(text)}.${hint} Known: ${names.join(", ")}`);
+  throw new RangeError(`scheduler: unknown class ${shown(className)}.${hint} Known: ${names.join(", ")}`);
 }
 
 /** What tells schedulers apart: their names without the words that most of them share. */

@@ -1,5 +1,5 @@
 /** What all stateful schedulers share: the surface that pipelines call. */
-import type { ConfigObject } from "../loader/config_object.js";
+import type { ConfigObject } from "../arguments/config_object.js";
 import type { RepositorySource } from "../loader/repository.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Config } from "./config.js";

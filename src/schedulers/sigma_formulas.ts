@@ -1,4 +1,5 @@
 /** Steps along the derivative dx/dσ = (x - x0) / σ (Karras et al. 2022, arXiv 2206.00364; Katherine Crowson's k-diffusion). */
+import { shown } from "../arguments/shown.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Linear } from "./linear.js";
 
@@ -49,5 +50,5 @@ export function lmsUpdate(
 /** @throws RangeError unless it counts derivatives */
 export function checkOrder(className: string, order: number): number {
   if (Number.isInteger(order) && order >= 1) return order;
-  throw new RangeError(`${className}.step: order must be a whole number of at least 1, got ${order}`);
+  throw new RangeError(`${className}.step: order must be a whole number of at least 1, got ${shown(order)}`);
 }

@@ -1,4 +1,5 @@
 /** Base of the exponential integrators (DPM-Solver, UniPC, DEIS, SA-Solver), which step in the logarithm of the signal-to-noise ratio. */
+import { shown } from "../arguments/shown.js";
 import { slice } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { makeSchedule, type BetaConfig } from "./betas.js";
@@ -109,7 +110,7 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
     if (this.config.use_dynamic_shifting && this.config.time_shift_type === "exponential") return Math.exp(mu);
     throw new RangeError(
       `${this.className}.setTimesteps: mu needs use_dynamic_shifting and time_shift_type "exponential", got ` +
-        `${this.config.use_dynamic_shifting} and ${JSON.stringify(this.config.time_shift_type)}`,
+        `${this.config.use_dynamic_shifting} and ${shown(this.config.time_shift_type)}`,
     );
   }
 

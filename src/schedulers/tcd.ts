@@ -1,3 +1,4 @@
+import { shown } from "../arguments/shown.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkScheduleOptions, checkShapes, given } from "./checks.js";
 import { DistilledScheduler, type Teacher } from "./distilled_scheduler.js";
@@ -29,7 +30,7 @@ export class TCDScheduler extends DistilledScheduler {
   step(modelOutput: Tensor, timestep: number, sample: Tensor, { eta = 0.3, generator }: StepOptions = {}): StepResult {
     const { className, config } = this;
     checkShapes(className, modelOutput, sample);
-    if (!(eta >= 0 && eta <= 1)) throw new RangeError(`${className}.step: eta must be from 0 to 1, got ${eta}`);
+    if (!(eta >= 0 && eta <= 1)) throw new RangeError(`${className}.step: eta must be from 0 to 1, got ${shown(eta)}`);
     const next = this.nextTimestep(this.indexOfStep(timestep)) ?? 0;
     const alpha = this.alphaAt(timestep);
     const alphaNext = next >= 0 ? this.alphaAt(next) : this.finalAlphaCumprod;

@@ -1,5 +1,6 @@
 /** A GPU device: its limits and features, its memory, its queue of recorded commands. `navigator.gpu` appears only here. */
 import type { Kernel } from "../../kernels/wgsl.js";
+import { shown } from "../arguments/shown.js";
 import { adapterKind, adapterTitle, SUBGROUP_MATRIX, type ProductUnits, type WinogradCosts } from "./adapter_kind.js";
 import { CommandQueue } from "./command_queue.js";
 import { DeviceLostError, NoAdapterError } from "./errors.js";
@@ -9,7 +10,6 @@ import { packParams, type Binding, type BufferRange } from "./pipeline_cache.js"
 import type { DType, HalfFormat } from "./dtype.js";
 import { Recording } from "./recording.js";
 import { Reordered } from "./reordered.js";
-import { shown } from "./shown.js";
 import { Tensor } from "./tensor.js";
 import { TextureCache } from "./texture_cache.js";
 import { keptWays } from "./tuning/store.js";

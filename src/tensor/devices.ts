@@ -1,4 +1,5 @@
 /** Several devices: one per adapter that this process can open, or as many as one likes. */
+import { shown } from "../arguments/shown.js";
 import { adapterName, isSoftwareAdapter } from "./adapter_kind.js";
 import { adapterSources, ensureDevice, requestDevice, type AdapterSource, type Device } from "./device.js";
 
@@ -40,7 +41,7 @@ export const deviceCount = async (options?: DevicesOptions): Promise<number> => 
 
 async function openDevices({ count = countFromEnvironment(), software = false }: DevicesOptions): Promise<Device[]> {
   if (count !== undefined && !(Number.isSafeInteger(count) && count > 0 && count <= 1024))
-    throw new RangeError(`devices: count must be a whole number from 1 to 1024, got ${count}`);
+    throw new RangeError(`devices: count must be a whole number from 1 to 1024, got ${shown(count)}`);
   const first = await ensureDevice();
   slots ??= await findSlots();
   for (const slot of slots) slot.devices = slot.devices.filter((device) => !device.isLost);

@@ -1,8 +1,8 @@
+import { shown } from "../arguments/shown.js";
 import type { RandomDtype } from "./random/round.js";
 import type { RandomStream, Values } from "./random/stream.js";
 import { TorchCPU } from "./random/torch_cpu.js";
 import { TorchCUDA } from "./random/torch_cuda.js";
-import { shown } from "./shown.js";
 
 export type { RandomDtype } from "./random/round.js";
 
@@ -88,7 +88,7 @@ export class Generator {
   randint(low: number, high: number, shape: readonly number[]): Int32Array<ArrayBuffer> | Float64Array<ArrayBuffer> {
     if (!(Number.isSafeInteger(low) && Number.isSafeInteger(high) && low < high && Number.isSafeInteger(high - low))) {
       throw new RangeError(
-        `Generator.randint: low and high must be whole numbers with low < high, got ${low} and ${high}`,
+        `Generator.randint: low and high must be whole numbers with low < high, got ${shown(low)} and ${shown(high)}`,
       );
     }
     const values = this.#stream.randint(low, high, elements("randint", shape));
@@ -102,7 +102,7 @@ export class Generator {
 
   setState(state: GeneratorState): this {
     if (state?.device !== this.device) {
-      throw new RangeError(`Generator.setState: expected a state of a ${this.device} generator, got ${state?.device}`);
+      throw new RangeError(`Generator.setState: expected a state of a ${this.device} generator, got ${shown(state)}`);
     }
     this.#seed = state.seed;
     this.#stream.setState(state.stream);

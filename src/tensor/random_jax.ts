@@ -1,6 +1,5 @@
+import { shown } from "../arguments/shown.js";
 // jax.random with its default generator, Threefry 2x32-20 (Salmon et al. 2011; jax/_src/prng.py, jax/_src/random.py), x64 off.
-
-import { shown } from "./shown.js";
 
 const { fround } = Math;
 
@@ -58,7 +57,7 @@ function checkKey(op: string, key: JAXKey): void {
 export function split(key: JAXKey, count = 2, { partitionable = false }: JAXOptions = {}): JAXKey[] {
   checkKey("split", key);
   if (!Number.isInteger(count) || count < 0) {
-    throw new RangeError(`split: the number of keys must be a whole number from 0, got ${count}`);
+    throw new RangeError(`split: the number of keys must be a whole number from 0, got ${shown(count)}`);
   }
   const [a, b] = partitionable ? [new Uint32Array(count), iota(count)] : [iota(count), iota(count, count)];
   threefry(key, a, b);

@@ -1,8 +1,8 @@
 /** A tensor: a shape, a dtype and GPU memory. Data only; the maths are the free functions in ops/. */
+import { shown } from "../arguments/shown.js";
 import { checkDevice, defaultDevice, type Device } from "./device.js";
 import { BYTES, float16ToFloat32, float32ToFloat16, paddedBytes, product, type DType } from "./dtype.js";
 import type { Block } from "./memory.js";
-import { shown } from "./shown.js";
 
 /** GPU memory shared by a tensor and its reshaped views; given back when the last of them is disposed. */
 interface Storage {

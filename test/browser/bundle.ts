@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import path from "node:path";
 import { build, type Plugin } from "esbuild";
 
-const FOLDERS = ["tensor", "kernels", "nn", "schedulers", "pipelines", "loader"];
+const FOLDERS = ["arguments", "tensor", "kernels", "nn", "schedulers", "pipelines", "loader"];
 
 // src/loader/embedded.ts finds models/ from its own URL: "/dist/src/" in it means that the package is three folders up.
 // Every file of the bundle is served from here, so that the rule holds for the bundle too.

@@ -230,7 +230,7 @@ describe("other files", () => {
     const broken: [Record<string, unknown>, RegExp][] = [
       [{}, /^vocab\.json: no such file in memory/],
       [{ "vocab.json": { a: 0 } }, /^merges\.txt: no such file/],
-      [{ "vocab.json": { a: "0" }, "merges.txt": "" }, /token "a": the id must be a whole number, got 0/],
+      [{ "vocab.json": { a: "0" }, "merges.txt": "" }, /token "a": the id must be a whole number, got "0"/],
       [{ "vocab.json": { a: 0 }, "merges.txt": "a b c" }, /merges\.txt: line 1: expected two tokens/],
       [{ "vocab.json": { a: 0 }, "merges.txt": "" }, /bos_token "<\|startoftext\|>" is not in the vocabulary/],
       [

@@ -300,7 +300,7 @@ describe("the commit of a revision", () => {
       fault: always({ status: 200, body: "null" }),
       expected: /the server answered with JSON that is no object/,
     },
-    "no commit": { fault: always({ status: 200, body: "{}" }), expected: /names the commit "undefined"/ },
+    "no commit": { fault: always({ status: 200, body: "{}" }), expected: /names the commit undefined/ },
     endless: { fault: always({ status: 200, body: "[".repeat(9 << 20) }), expected: /more than 8388608 bytes/ },
   };
   for (const [name, row] of Object.entries(rows))

@@ -138,9 +138,9 @@ describe("openRepository", () => {
   test("refuses a signal that is none, and a callback that is none", async () => {
     const open = (options: object): Promise<Repository> => openRepository(EMBEDDED_MODEL, options);
     await expect(open({ signal: new AbortController() })).rejects.toThrow(
-      "signal must be an AbortSignal, of an AbortController its .signal, got [object AbortController]",
+      "signal must be an AbortSignal, of an AbortController its .signal, got AbortController",
     );
-    await expect(open({ progressCallback: 5 })).rejects.toThrow("progressCallback must be a function, got number");
+    await expect(open({ progressCallback: 5 })).rejects.toThrow("progressCallback must be a function, got 5");
   });
 });
 

@@ -50,7 +50,7 @@ describe("AutoencoderTiny", () => {
   test("names what it cannot compute", () => {
     expect(() => new AutoencoderTiny({ act_fn: "silu" })).toThrow('config act_fn = "silu" is not supported');
     expect(() => new AutoencoderTiny({ encoder_block_out_channels: [64, 64, 32, 64] })).toThrow(
-      "encoder_block_out_channels = [64,64,32,64] must be one width throughout",
+      "encoder_block_out_channels = [64, 64, 32, 64] must be one width throughout",
     );
     expect(() => new AutoencoderTiny({ num_decoder_blocks: [1] })).toThrow(
       "decoder_block_out_channels and num_decoder_blocks need as many entries, got 4 and 1",

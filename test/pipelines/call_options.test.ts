@@ -100,7 +100,7 @@ describe("the options of a call", () => {
     [
       "a controller as signal",
       () => ({ signal: new AbortController() }),
-      "signal must be an AbortSignal, of an AbortController its .signal, got [object AbortController]",
+      "signal must be an AbortSignal, of an AbortController its .signal, got AbortController",
     ],
     ["infinite eta", () => ({ eta: Infinity }), "`eta` must be a finite number, got Infinity"],
   ];

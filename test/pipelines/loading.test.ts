@@ -130,7 +130,7 @@ describe("DiffusionPipeline.fromPretrained", () => {
     const signal = new AbortController() as unknown as AbortSignal;
     await expect(load({}, { signal })).rejects.toThrow("signal must be an AbortSignal");
     const progressCallback = 5 as unknown as () => void;
-    await expect(load({}, { progressCallback })).rejects.toThrow("progressCallback must be a function, got number");
+    await expect(load({}, { progressCallback })).rejects.toThrow("progressCallback must be a function, got 5");
   });
 
   test("a variant that some models lack is mixed with the default, with a warning; one that none has is refused", async () => {

@@ -209,9 +209,9 @@ describe("config", () => {
     expect(() => FlaxDDIMScheduler.fromConfig(pndm)).toThrow(/got PNDMScheduler; pass its \.config$/);
     const wrong: [given: unknown, message: string][] = [
       ["folder", 'got "folder"; for a folder use fromPretrained'],
-      [PNDMScheduler, "got PNDMScheduler"],
+      [PNDMScheduler, "got class PNDMScheduler"],
       [new Map(), "got Map"],
-      [[], "got Array"],
+      [[], "got []"],
       [null, "got null"],
       [undefined, "got undefined"],
       [5, "got 5"],

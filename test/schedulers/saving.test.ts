@@ -34,7 +34,7 @@ describe("savePretrained", () => {
     await expect(scheduler.savePretrained("")).rejects.toThrow(
       /PNDMScheduler\.savePretrained: needs a folder, or an object with list, write and remove, got ""/,
     );
-    await expect(scheduler.savePretrained({ name: "x" } as never)).rejects.toThrow(/got \{"name":"x"\}/);
+    await expect(scheduler.savePretrained({ name: "x" } as never)).rejects.toThrow(/got \{ name: "x" \}/);
     await expect(scheduler.savePretrained(undefined as never)).rejects.toThrow(/got undefined/);
   });
 });

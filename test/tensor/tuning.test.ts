@@ -294,6 +294,8 @@ describe("tune", () => {
       'tune: takes a function such as () => pipeline("a red circle"), got 5',
     );
     await expect(tuned(() => undefined)).rejects.toThrow("tune: the work ran no matmul, convolution or attention");
+    const signal = new AbortController() as unknown as AbortSignal;
+    await expect(tuned(() => undefined, { signal })).rejects.toThrow("signal must be an AbortSignal");
     await expect(tuned(() => undefined, { seconds: NaN })).rejects.toThrow("seconds must be a number of at least 0");
     await expect(tuned(() => Promise.reject(new Error("mine")))).rejects.toThrow("mine");
     await expect(tuned(() => tuned(() => undefined))).rejects.toThrow("another call is under way on this device");

@@ -1,5 +1,5 @@
 /** Stateless schedulers as diffusers' Flax classes: what they know is a config, what changes is a state that they return. */
-import type { ConfigObject } from "../../loader/config_object.js";
+import type { ConfigObject } from "../../arguments/config_object.js";
 import type { RepositorySource } from "../../loader/repository.js";
 import type { Config } from "../config.js";
 import { ConfiguredScheduler, type ConfiguredClass, type Overrides } from "../configured_scheduler.js";

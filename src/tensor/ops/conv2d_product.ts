@@ -1,4 +1,5 @@
 import { conv2d as kernel } from "../../../kernels/conv2d.wgsl.js";
+import { shown } from "../../arguments/shown.js";
 import { Tensor } from "../tensor.js";
 import { commonDivisor, rowRuns } from "./common.js";
 import type { Conv2dOptions, Convolution, Edges } from "./conv2d.js";
@@ -64,7 +65,7 @@ export function implicitProduct(
       ? { tile: chooseTile(device, product) }
       : chooseSlicedTile(device, product);
   if (wanted > 1 && (phases || tile.by === "plain"))
-    throw new RangeError(`conv2d: slices take a tiled kernel and no phases, got ${JSON.stringify(tile)}`);
+    throw new RangeError(`conv2d: slices take a tiled kernel and no phases, got ${shown(tile)}`);
   const slices = wholeSlices(tile, cin, wanted);
   const split = slices > 1;
   const sums = split ? Tensor.empty(device, [slices, m, cout], "float32") : y;

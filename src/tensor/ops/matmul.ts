@@ -1,5 +1,6 @@
 import type { Activation } from "../../../kernels/activation.js";
 import { matmul as kernel, type Gate } from "../../../kernels/matmul.wgsl.js";
+import { shown } from "../../arguments/shown.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, rowRuns } from "./common.js";
@@ -61,7 +62,7 @@ export function matmul(
     ? { tile: way.tile, slices: way.slices }
     : chooseSlicedTile(device, { m, n, k, ...operandBytes, gated: pairs, format });
   if (wanted > 1 && (pairs || tile.by === "plain"))
-    throw new RangeError(`matmul: slices take a tiled kernel and no gates, got ${gated} and ${JSON.stringify(tile)}`);
+    throw new RangeError(`matmul: slices take a tiled kernel and no gates, got ${gated} and ${shown(tile)}`);
   const y = Tensor.empty(device, shape, x.dtype);
   const slices = wholeSlices(tile, k, wanted);
   const split = slices > 1;

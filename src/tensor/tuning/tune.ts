@@ -1,6 +1,7 @@
 /** Choosing kernels by measurement: the fastest way of everything that some work computes, kept for the adapter. */
+import { shown } from "../../arguments/shown.js";
+import { throwIfAborted } from "../../arguments/signal.js";
 import { checkDevice, defaultDevice, type Device } from "../device.js";
-import { shown } from "../shown.js";
 import { likelyWays } from "./likely_ways.js";
 import { flopsOf, keyOf, labelOf, wayText, type Problem } from "./problem.js";
 import { race } from "./race.js";
@@ -57,7 +58,7 @@ export async function tune(work: () => unknown, options: TuneOptions = {}): Prom
   if (!(seconds >= 0)) throw new RangeError(`tune: seconds must be a number of at least 0, got ${shown(seconds)}`);
   const { tunings } = checkDevice(device);
   if (tunings.measuring) throw new Error("tune: another call is under way on this device");
-  signal?.throwIfAborted();
+  throwIfAborted(signal);
   const rows: TunedOp[] = [];
   tunings.measuring = true;
   try {

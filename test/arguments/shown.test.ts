@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { shown } from "../../src/tensor/shown.js";
+import { shown } from "../../src/arguments/shown.js";
 import { Callable } from "../../src/loader/callable.js";
 import { Generator } from "../../src/tensor/random.js";
 import { Tensor } from "../../src/tensor/tensor.js";

@@ -15,14 +15,8 @@ export function shown(value: unknown): string {
   return text.length > LIMIT ? `${text.slice(0, LIMIT)}…` : text;
 }
 
-/** The same of what stands where a Tensor should, with the cure for plain numbers. */
-export function noTensor(value: unknown): string {
-  const numbers = ArrayBuffer.isView(value) || Array.isArray(value);
-  return `${shown(value)}${numbers ? "; wrap it: Tensor.from(data, shape)" : ""}`;
-}
-
 function textOf(value: unknown, depth: number): string {
-  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "string") return JSON.stringify(value.slice(0, LIMIT));
   if (typeof value === "function") return nameOfFunction(value);
   if (typeof value !== "object" || value === null) return String(value);
   if (ArrayBuffer.isView(value))

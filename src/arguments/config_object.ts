@@ -1,5 +1,5 @@
 /** What is taken for a config: plain objects, frozen ones among them. */
-import { quote } from "./errors.js";
+import { shown } from "./shown.js";
 
 /** As a type: what has a config is none itself. */
 export type ConfigObject = (object | Readonly<Record<string, unknown>>) & { readonly config?: undefined };
@@ -12,7 +12,7 @@ export function checkConfigObject(caller: string, given: unknown): void {
     : typeof given === "string"
       ? "; for a folder use fromPretrained"
       : "";
-  throw new TypeError(`${caller}: needs a config object, got ${described(given)}${cure}`);
+  throw new TypeError(`${caller}: needs a config object, got ${shown(given)}${cure}`);
 }
 
 /** Also an object of another window or vm context, whose Object.prototype is not ours. */
@@ -23,14 +23,3 @@ function isPlain(value: unknown): boolean {
 }
 
 const hasConfig = (value: unknown): boolean => typeof value === "object" && value !== null && "config" in value;
-
-/** By its class: a whole scheduler is no line of an error. */
-function described(value: unknown): string {
-  if (typeof value === "string") return quote(value, 100);
-  if ((typeof value !== "object" && typeof value !== "function") || value === null) return String(value);
-  const { className, constructor } = value as {
-    className?: string;
-    constructor?: { className?: string; name: string };
-  };
-  return className ?? constructor?.className ?? constructor?.name ?? "an object";
-}
