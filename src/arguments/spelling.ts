@@ -4,12 +4,18 @@ const camelCase = (name: string): string => name.replace(/_([a-z])/g, (_, letter
 const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** The one of `known` that `name` would be in the other spelling. */
-export const respelt = (name: string, known: readonly string[]): string | undefined =>
+const respelt = (name: string, known: readonly string[]): string | undefined =>
   known.includes(name) ? undefined : [camelCase(name), snakeCase(name)].find((other) => known.includes(other));
 
 /** Options with those of `known` under these names, where they were given in the other spelling. */
 export const inOwnSpelling = <T extends object>(options: T, known: readonly string[]): T =>
   Object.fromEntries(Object.entries(options).map(([name, value]) => [respelt(name, known) ?? name, value])) as T;
+
+/** Said of a name that is no option: the one that was meant, if only its spelling is Python's; else all there are. */
+export function hint(name: string, known: readonly string[]): string {
+  const meant = respelt(name, known);
+  return meant ? `(it is \`${meant}\`)` : `(there are ${known.join(", ") || "none"})`;
+}
 
 /**
  * Unknown options are ignored, as in Python. But one that lacks nothing except its spelling was meant, and nobody would

@@ -50,10 +50,7 @@ function pick(options: HubOptions): HubOptions {
 /** Names of all HubOptions. */
 export const HUB_OPTION_NAMES: readonly string[] = Object.keys(pick({}));
 
-/**
- * Those of `options` that openRepository takes, so that they can be handed on without the others. Python's spelling is understood:
- * who writes local_files_only must not get the network.
- */
+/** Those of `options`, without others. Python's spelling is understood: who writes local_files_only must not get the network. */
 export const hubOptions = (options: HubOptions): HubOptions => pick(inOwnSpelling(options, HUB_OPTION_NAMES));
 
 /** As the hub's ids look (huggingface_hub's validate_repo_id): "name" or "owner/name". */

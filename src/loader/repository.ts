@@ -9,7 +9,7 @@ import { URLRepository } from "./url_repository.js";
 
 export { readJSON } from "./config.js";
 export { ConfigError, RepositoryError, SafetensorsError } from "./errors.js";
-export { HUB_OPTION_NAMES, hubOptions, type HubOptions, type LoadProgress } from "./hub_options.js";
+export { HUB_OPTION_NAMES, type HubOptions, type LoadProgress } from "./hub_options.js";
 
 /** One file of a repository, read in pieces. */
 export interface RepositoryFile {
@@ -53,15 +53,17 @@ const isNode = (): boolean => typeof process !== "undefined" && Boolean(process.
  *
  * Files of the hub are kept: in Node in the cache that Python's huggingface_hub uses, in a browser in its Cache API.
  *
- * @param options `signal` also ends what is asked of the repository later; one that is opened already is given back under it
+ * @param options others are ignored; `signal` also ends what is asked of the repository later; one that is opened already is given
+ *   back under it
  * @throws RepositoryError naming the repository, the fault and the cure; TypeError for wrong options; the signal's reason
  */
 export async function openRepository(source: RepositorySource, options: HubOptions = {}): Promise<Repository> {
-  const { signal, progressCallback } = options;
+  const hub = hubOptions(options);
+  const { signal, progressCallback } = hub;
   throwIfAborted(signal);
   if (progressCallback != null && typeof progressCallback !== "function")
     throw new TypeError(`progressCallback must be a function, got ${shown(progressCallback)}`);
-  const repository = await openSource(source, hubOptions(options));
+  const repository = await openSource(source, hub);
   return signal ? withSignal(repository, signal) : repository;
 }
 

@@ -5,7 +5,7 @@ import { ConfigError } from "../loader/errors.js";
 import { requireAll } from "../loader/missing_files.js";
 import { joinPath } from "../loader/paths.js";
 import {
-  hubOptions,
+  HUB_OPTION_NAMES,
   openRepository,
   type Repository,
   type RepositoryFile,
@@ -59,16 +59,17 @@ const uploads = new Turns(2);
 export async function loadModel<M extends PretrainedModel<object>>(
   Class: ModelClass<M>,
   source: RepositorySource,
-  options: FromPretrainedOptions,
+  given: FromPretrainedOptions,
   hooks: LoadHooks = {},
 ): Promise<M> {
   const { className, weightStem: stem } = Class;
-  const { subfolder, variant, useSafetensors = true } = inOwnSpelling(options, ["useSafetensors"]);
+  const options = inOwnSpelling(given, [...HUB_OPTION_NAMES, "useSafetensors"]);
+  const { subfolder, variant, useSafetensors = true } = options;
   const dtype = checkDType(className, "dtype", givenDType(options));
   if (!useSafetensors)
     throw new TypeError(`${className}: useSafetensors: false asks for pickles (.bin), which are never read`);
   const overrides = { ...options.config, ...configKeys(Class, { ...options.config, ...options }) };
-  const repository = await openRepository(source, hubOptions(options));
+  const repository = await openRepository(source, options);
   const alsoAtRoot = hooks.alsoAtRoot === true && repository.isLocal === true && stem === "diffusion_pytorch_model";
   const weights = { subfolder, stem, variant, alsoAtRoot };
   if (repository.isLocal) await requireModelFiles(repository, weights, hooks);

@@ -1,6 +1,6 @@
 /** The options of a call: which there are, and which may be null, before their values are looked at. */
 import { shown } from "../arguments/shown.js";
-import { respelt } from "../arguments/spelling.js";
+import { hint } from "../arguments/spelling.js";
 import { Tensor } from "../tensor/tensor.js";
 
 /** The names of all options; true where null is as good as nothing: where Python's default is None. */
@@ -28,17 +28,10 @@ export function takeOptions<T extends object>(
   const entries = Object.entries(given).filter(([, value]) => value !== undefined);
   const strange = entries.filter(([name]) => !Object.hasOwn(table, name)).map(([name]) => name);
   if (strange.length > 0) {
-    const message = strange.map((name) => `\`${name}\`${hint(name, table)}`).join(", ");
+    const message = strange.map((name) => `\`${name}\` ${hint(name, Object.keys(table))}`).join(", ");
     if (unknown === "refuse") throw new TypeError(`${className}: got options that a call does not have: ${message}`);
     console.warn(`${className}: options that a call does not have are ignored: ${message}`);
   }
   const known = entries.filter(([name, value]) => value !== null || !table[name as keyof T]);
   return Object.fromEntries(known) as WithoutNulls<T>;
-}
-
-/** The option that was meant, if only its spelling is Python's; else all there are. */
-function hint(name: string, table: object): string {
-  const names = Object.keys(table);
-  const meant = respelt(name, names);
-  return meant ? ` (it is \`${meant}\`)` : ` (there are ${names.join(", ")})`;
 }

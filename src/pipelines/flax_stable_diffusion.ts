@@ -4,7 +4,7 @@ import { throwIfAborted } from "../arguments/signal.js";
 import { inOwnSpelling } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
-import { HUB_OPTION_NAMES, hubOptions, openRepository, type RepositorySource } from "../loader/repository.js";
+import { HUB_OPTION_NAMES, openRepository, type RepositorySource } from "../loader/repository.js";
 import { FLAX_KARRAS_SCHEDULERS, FlaxDiffusionScheduler, type FlaxDiffusionState } from "../schedulers/index.js";
 import type { Device } from "../tensor/device.js";
 import type { JAXKey } from "../tensor/random_jax.js";
@@ -101,7 +101,7 @@ export class FlaxStableDiffusionPipeline extends Callable {
       );
     const unexpected = Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name));
     if (unexpected.length > 0) warnOfUnexpected(this.className, Object.fromEntries(unexpected));
-    const parts = await loadFlaxParts(await openRepository(source, hubOptions(options)), options);
+    const parts = await loadFlaxParts(await openRepository(source, options), options);
     patchSampleSize(parts.params.unet);
     return [new this(parts.tokenizer, parts.scheduler, parts.params.device), parts.params];
   }

@@ -3,13 +3,7 @@ import { shown } from "../arguments/shown.js";
 import { inOwnSpelling } from "../arguments/spelling.js";
 import { readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
-import {
-  HUB_OPTION_NAMES,
-  hubOptions,
-  openRepository,
-  type HubOptions,
-  type RepositorySource,
-} from "../loader/repository.js";
+import { HUB_OPTION_NAMES, openRepository, type HubOptions, type RepositorySource } from "../loader/repository.js";
 import { givenDType, type DTypeOptions } from "../nn/dtype.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
 import { ensureDevice } from "../tensor/device.js";
@@ -61,7 +55,7 @@ export async function loadPipeline(
   controller: AbortController,
 ): Promise<DiffusionPipeline> {
   const options = inOwnSpelling(wanted, [...OPTION_NAMES]);
-  const repository = await openRepository(source, { ...hubOptions(options), signal: controller.signal });
+  const repository = await openRepository(source, { ...options, signal: controller.signal });
   const index = await readJSON(repository, "model_index.json");
   const Class = pipelineClass(calledOn, index._class_name);
   const fileClass = registry.get(index._class_name as string);

@@ -3,7 +3,6 @@ import { inOwnSpelling } from "../arguments/spelling.js";
 import { readJSON } from "../loader/config.js";
 import {
   HUB_OPTION_NAMES,
-  hubOptions,
   openRepository,
   RepositoryError,
   type HubOptions,
@@ -34,7 +33,7 @@ export async function readConfig(
   { subfolder = "", returnUnusedKwargs: _, ...wanted }: LoadOptions & Partial<Returning<boolean>>,
 ): Promise<[config: Config, others: Config]> {
   const options = inOwnSpelling(wanted, HUB_OPTION_NAMES);
-  const repository = await openRepository(source, hubOptions(options));
+  const repository = await openRepository(source, options);
   const others = Object.fromEntries(Object.entries(options).filter(([key]) => !HUB_OPTION_NAMES.includes(key)));
   const path = subfolder === "" ? CONFIG_NAME : `${subfolder.replace(/\/+$/, "")}/${CONFIG_NAME}`;
   for (const candidate of new Set([path, CONFIG_NAME]))

@@ -320,14 +320,10 @@ export class Device {
     await Promise.race([this.queue.flush(), this.#lossSignal]);
   }
 
-  /**
-   * Submits all recorded work and waits until the GPU has done it.
-   * @param results rejects also where these were lost before, with other work
-   */
-  async synchronize(...results: readonly Tensor[]): Promise<void> {
+  /** Submits all recorded work and waits until the GPU has done it. */
+  async synchronize(): Promise<void> {
     const { queue } = this;
     const { now } = queue.faults;
-    for (const { block } of results) queue.faults.expectKept(block);
     await this.flush();
     await Promise.race([this.#gpu.queue.onSubmittedWorkDone(), this.#lossSignal]);
     queue.check(now);

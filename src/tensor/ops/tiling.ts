@@ -58,8 +58,13 @@ export function likelySlicedTiles(device: Device, shape: ProductShape, sliceable
   if (!hasTiles(device, shape)) return [];
   if (!device.isSoftware) return likelyTiles(device, shape, sliceable);
   const { broadcastLanes, quadSwaps } = device;
-  const likely = broadcastLanes > 0 ? likelyBroadcastTiles : quadSwaps ? likelySwapTiles : likelyRegisterTiles;
-  return likely(device, shape).map((tile) => ({ tile, slices: 1 }));
+  const tiles =
+    broadcastLanes > 0
+      ? likelyBroadcastTiles(device, shape)
+      : quadSwaps
+        ? likelySwapTiles(device, shape)
+        : likelyRegisterTiles(shape);
+  return tiles.map((tile) => ({ tile, slices: 1 }));
 }
 
 /** Whether any kernel but the plain one takes it: those load and store whole quads, or pairs of them. */
@@ -128,7 +133,7 @@ function likelySwapTiles(device: Device, { m, n, k, run = k, xBytes, wBytes, gat
 }
 
 /** CPU adapters without subgroups, as in Firefox. */
-function likelyRegisterTiles(_: Device, { m, n, gated }: ProductShape): Tile[] {
+function likelyRegisterTiles({ m, n, gated }: ProductShape): Tile[] {
   const widths = [4, 2, 1].filter((tileN4) => n % (4 * tileN4) === 0 && !(gated && tileN4 % 2 === 1));
   return [4, 8]
     .filter((tileM) => tileM <= Math.max(4, m))
