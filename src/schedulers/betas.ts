@@ -1,7 +1,7 @@
 /** Noise schedules of training: the variances added per step, in the float32 arithmetic of torch. */
 import { shown } from "../arguments/shown.js";
 import { checkTrainTimesteps } from "./checks.js";
-import { oneOf } from "./config.js";
+import { oneOf, type Choice } from "./config.js";
 
 const f32 = Math.fround;
 
@@ -9,7 +9,7 @@ export const BETA_DEFAULTS = {
   num_train_timesteps: 1000,
   beta_start: 0.0001,
   beta_end: 0.02,
-  beta_schedule: "linear",
+  beta_schedule: "linear" as Choice<UsualBetaSchedule>,
   trained_betas: null as readonly number[] | null,
 };
 export type BetaConfig = typeof BETA_DEFAULTS;
@@ -25,7 +25,8 @@ export interface ScheduleConfig {
 }
 
 export type BetaSchedule = "linear" | "scaled_linear" | "squaredcos_cap_v2" | "laplace" | "sigmoid" | "exp";
-const USUAL: readonly BetaSchedule[] = ["linear", "scaled_linear", "squaredcos_cap_v2"];
+const USUAL = ["linear", "scaled_linear", "squaredcos_cap_v2"] as const;
+export type UsualBetaSchedule = (typeof USUAL)[number];
 
 /** βₜ and ᾱₜ = Π (1 - βₛ), both float32. */
 export interface Schedule {

@@ -7,6 +7,12 @@ import { floatsOfFile } from "./number_types.js";
 
 export type Config = Readonly<Record<string, unknown>>;
 
+/**
+ * A text, and the values of it that a class knows, for editors to offer. Others compile, too: the texts of JSON and of a caller's
+ * objects are no literals to TypeScript.
+ */
+export type Choice<T extends string> = T | (string & Record<never, never>);
+
 /** What the machinery needs to know of a class. */
 export interface Schema {
   readonly className: string;

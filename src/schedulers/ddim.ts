@@ -2,22 +2,24 @@ import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import type { Choice } from "./config.js";
 import { ddimUpdate } from "./ddim_formulas.js";
 import { drawNoise } from "./noise.js";
+import type { UsualPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
-import { spacedTimesteps } from "./spacing.js";
+import { spacedTimesteps, type Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
   clip_sample: true,
   set_alpha_to_one: true,
   steps_offset: 0,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<UsualPrediction>,
   thresholding: false,
   dynamic_thresholding_ratio: 0.995,
   clip_sample_range: 1.0,
   sample_max_value: 1.0,
-  timestep_spacing: "leading",
+  timestep_spacing: "leading" as Choice<Spacing>,
   rescale_betas_zero_snr: false,
 };
 export type DDIMConfig = typeof defaults;

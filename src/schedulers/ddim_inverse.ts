@@ -2,7 +2,8 @@ import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
-import { boundedX0, isBounded, linear, predictEpsilon, predictX0 } from "./prediction.js";
+import type { Choice } from "./config.js";
+import { boundedX0, isBounded, linear, predictEpsilon, predictX0, type UsualPrediction } from "./prediction.js";
 import type { ScheduleOptions, StepResult } from "./scheduler.js";
 import { spacedTimesteps } from "./spacing.js";
 
@@ -11,9 +12,9 @@ const defaults = {
   clip_sample: true,
   set_alpha_to_one: true,
   steps_offset: 0,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<UsualPrediction>,
   clip_sample_range: 1.0,
-  timestep_spacing: "leading",
+  timestep_spacing: "leading" as Choice<"leading" | "trailing">,
   rescale_betas_zero_snr: false,
 };
 export type DDIMInverseConfig = typeof defaults;

@@ -1,22 +1,25 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
-import { BETA_DEFAULTS } from "./betas.js";
+import { BETA_DEFAULTS, type UsualBetaSchedule } from "./betas.js";
 import { checkDescending, checkScheduleOptions, countSteps, offSchedule, checkTensors } from "./checks.js";
-import { ddpmUpdate } from "./ddpm_formulas.js";
+import type { Choice } from "./config.js";
+import { ddpmUpdate, type Variance } from "./ddpm_formulas.js";
 import { drawNoise } from "./noise.js";
+import type { UsualPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
-import { spacedTimesteps } from "./spacing.js";
+import { spacedTimesteps, type Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
-  variance_type: "fixed_small" as string | null,
+  beta_schedule: "linear" as Choice<UsualBetaSchedule | "laplace" | "sigmoid">,
+  variance_type: "fixed_small" as Choice<Variance> | null,
   clip_sample: true,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<UsualPrediction>,
   thresholding: false,
   dynamic_thresholding_ratio: 0.995,
   clip_sample_range: 1.0,
   sample_max_value: 1.0,
-  timestep_spacing: "leading",
+  timestep_spacing: "leading" as Choice<Spacing>,
   steps_offset: 0,
   rescale_betas_zero_snr: false,
 };

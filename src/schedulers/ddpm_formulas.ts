@@ -16,6 +16,7 @@ const VARIANCES = [
   "learned",
   "learned_range",
 ] as const;
+export type Variance = (typeof VARIANCES)[number];
 
 export interface DDPMUpdate {
   /** ᾱ at the present timestep and at the next one. */

@@ -1,32 +1,34 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
-import { oneOf, translated } from "./config.js";
+import { oneOf, translated, type Choice } from "./config.js";
+import type { DPMSolver } from "./dpm_formulas.js";
 import { History } from "./history.js";
 import { Linear } from "./linear.js";
+import type { Prediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepResult } from "./scheduler.js";
 import { SolverScheduler } from "./solver_scheduler.js";
-import { roundHalfEven } from "./spacing.js";
+import { roundHalfEven, type Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
   solver_order: 2,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<Prediction>,
   thresholding: false,
   dynamic_thresholding_ratio: 0.995,
   sample_max_value: 1.0,
-  algorithm_type: "deis",
-  solver_type: "logrho",
+  algorithm_type: "deis" as Choice<"deis" | "dpmsolver" | "dpmsolver++">,
+  solver_type: "logrho" as Choice<DPMSolver | "logrho" | "bh1" | "bh2">,
   lower_order_final: true,
   use_karras_sigmas: false,
   use_exponential_sigmas: false,
   use_beta_sigmas: false,
   use_flow_sigmas: false,
   flow_shift: 1.0,
-  timestep_spacing: "linspace",
+  timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
   use_dynamic_shifting: false,
-  time_shift_type: "exponential",
+  time_shift_type: "exponential" as Choice<"exponential" | "linear">,
 };
 export type DEISMultistepConfig = typeof defaults;
 

@@ -1,27 +1,30 @@
 /** What the schedulers of consistency-distilled models share (LCM, TCD): few steps, picked from the teacher's. */
 import { shown } from "../arguments/shown.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { BETA_DEFAULTS, makeSchedule } from "./betas.js";
+import { BETA_DEFAULTS, makeSchedule, type UsualBetaSchedule } from "./betas.js";
 import { at, checkDescending, checkSet, countSteps } from "./checks.js";
+import type { Choice } from "./config.js";
 import { IndexedScheduler } from "./indexed_scheduler.js";
 import { noisyAt, velocityAt } from "./noising.js";
+import type { UsualPrediction } from "./prediction.js";
 import type { ScheduleOptions } from "./scheduler.js";
+import type { Spacing } from "./spacing.js";
 
 export const DISTILLED_DEFAULTS = {
   ...BETA_DEFAULTS,
   beta_start: 0.00085,
   beta_end: 0.012,
-  beta_schedule: "scaled_linear",
+  beta_schedule: "scaled_linear" as Choice<UsualBetaSchedule>,
   original_inference_steps: 50,
   clip_sample: false,
   clip_sample_range: 1.0,
   set_alpha_to_one: true,
   steps_offset: 0,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<UsualPrediction>,
   thresholding: false,
   dynamic_thresholding_ratio: 0.995,
   sample_max_value: 1.0,
-  timestep_spacing: "leading",
+  timestep_spacing: "leading" as Choice<Spacing>,
   timestep_scaling: 10.0,
   rescale_betas_zero_snr: false,
 };

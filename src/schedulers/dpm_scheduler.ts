@@ -1,7 +1,7 @@
 /** What the DPM-Solver classes share: the choice of algorithm, the conversion of a model's output, the noise. */
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
-import { oneOf, translated } from "./config.js";
+import { oneOf, translated, type Choice } from "./config.js";
 import {
   checkFinalSigmas,
   DPM_ALGORITHMS,
@@ -11,8 +11,10 @@ import {
   type DPMAlgorithm,
   type DPMSolver,
 } from "./dpm_formulas.js";
+import type { Variance } from "./ddpm_formulas.js";
 import type { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
+import type { Prediction } from "./prediction.js";
 import type { StepOptions } from "./scheduler.js";
 import { SolverScheduler, type SolverConfig } from "./solver_scheduler.js";
 
@@ -20,12 +22,12 @@ import { SolverScheduler, type SolverConfig } from "./solver_scheduler.js";
 export const DPM_DEFAULTS = {
   ...BETA_DEFAULTS,
   solver_order: 2,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<Prediction>,
   thresholding: false,
   dynamic_thresholding_ratio: 0.995,
   sample_max_value: 1.0,
-  algorithm_type: "dpmsolver++",
-  solver_type: "midpoint",
+  algorithm_type: "dpmsolver++" as Choice<DPMAlgorithm | "deis">,
+  solver_type: "midpoint" as Choice<DPMSolver | "logrho" | "bh1" | "bh2">,
   lower_order_final: true,
   use_karras_sigmas: false,
   use_exponential_sigmas: false,
@@ -33,7 +35,7 @@ export const DPM_DEFAULTS = {
   use_flow_sigmas: false,
   flow_shift: 1.0,
   lambda_min_clipped: -Infinity,
-  variance_type: null as string | null,
+  variance_type: null as Choice<Variance> | null,
 };
 
 export interface DPMConfig extends SolverConfig {

@@ -1,20 +1,21 @@
 import { checkScheduleOptions, countSteps } from "./checks.js";
+import type { Choice } from "./config.js";
 import { DPM_DEFAULTS } from "./dpm_scheduler.js";
 import { DPMMultistep } from "./dpm_multistep.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions } from "./scheduler.js";
 import { sigmaShape, sigmaToTimestep } from "./sigmas.js";
-import { linspace64, roundHalfEven } from "./spacing.js";
+import { linspace64, roundHalfEven, type Spacing } from "./spacing.js";
 
 const defaults = {
   ...DPM_DEFAULTS,
   euler_at_final: false,
   use_lu_lambdas: false,
-  final_sigmas_type: "zero",
-  timestep_spacing: "linspace",
+  final_sigmas_type: "zero" as Choice<"zero" | "sigma_min">,
+  timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
   rescale_betas_zero_snr: false,
   use_dynamic_shifting: false,
-  time_shift_type: "exponential",
+  time_shift_type: "exponential" as Choice<"exponential" | "linear">,
 };
 export type DPMSolverMultistepConfig = typeof defaults;
 

@@ -1,14 +1,14 @@
 import { checkScheduleOptions, checkSteps } from "./checks.js";
-import { oneOf } from "./config.js";
+import { oneOf, type Choice } from "./config.js";
 import { DPM_DEFAULTS } from "./dpm_scheduler.js";
 import { DPMMultistep } from "./dpm_multistep.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions } from "./scheduler.js";
-import { arange64, linspace64, roundHalfEven, SPACINGS } from "./spacing.js";
+import { arange64, linspace64, roundHalfEven, SPACINGS, type Spacing } from "./spacing.js";
 
 const defaults = {
   ...DPM_DEFAULTS,
   euler_at_final: false,
-  timestep_spacing: "linspace",
+  timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
 };
 export type DPMSolverMultistepInverseConfig = typeof defaults;

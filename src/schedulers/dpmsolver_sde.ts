@@ -2,6 +2,7 @@ import { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { brownianNoise, type NoiseSampler } from "./brownian.js";
 import { checkScheduleOptions, checkShapes } from "./checks.js";
+import type { Choice } from "./config.js";
 import { DiscreteScheduler } from "./discrete_scheduler.js";
 import { ancestralLevels } from "./euler_ancestral_discrete.js";
 import { twice } from "./heun_discrete.js";
@@ -10,17 +11,18 @@ import { Linear } from "./linear.js";
 import { sigmaPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
 import { sigmaToTimestep } from "./sigmas.js";
+import type { Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
   beta_start: 0.00085,
   beta_end: 0.012,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<"epsilon" | "v_prediction">,
   use_karras_sigmas: false,
   use_exponential_sigmas: false,
   use_beta_sigmas: false,
   noise_sampler_seed: null as number | readonly number[] | null,
-  timestep_spacing: "linspace",
+  timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
 };
 export type DPMSolverSDEConfig = typeof defaults;

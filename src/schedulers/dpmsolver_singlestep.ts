@@ -1,5 +1,6 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { checkScheduleOptions, checkShapes, countSteps, checkTensors } from "./checks.js";
+import type { Choice } from "./config.js";
 import { dpmUpdate } from "./dpm_formulas.js";
 import { DPM_DEFAULTS, DPMScheduler } from "./dpm_scheduler.js";
 import { History, Slot } from "./history.js";
@@ -11,9 +12,9 @@ import { linspace64, roundHalfEven } from "./spacing.js";
 const defaults = {
   ...DPM_DEFAULTS,
   lower_order_final: false,
-  final_sigmas_type: "zero",
+  final_sigmas_type: "zero" as Choice<"zero" | "sigma_min">,
   use_dynamic_shifting: false,
-  time_shift_type: "exponential",
+  time_shift_type: "exponential" as Choice<"exponential" | "linear">,
 };
 export type DPMSolverSinglestepConfig = typeof defaults;
 

@@ -1,7 +1,7 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { linspace } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps, checkTrainTimesteps } from "./checks.js";
-import { oneOf, translated } from "./config.js";
+import { oneOf, translated, type Choice } from "./config.js";
 import {
   checkFinalSigmas,
   DPM_SOLVERS,
@@ -25,8 +25,8 @@ const defaults = {
   thresholding: false,
   dynamic_thresholding_ratio: 0.995,
   sample_max_value: 1.0,
-  algorithm_type: "dpmsolver++",
-  solver_type: "midpoint",
+  algorithm_type: "dpmsolver++" as Choice<"dpmsolver++" | "sde-dpmsolver++" | "deis">,
+  solver_type: "midpoint" as Choice<DPMSolver | "logrho" | "bh1" | "bh2">,
   lower_order_final: true,
   euler_at_final: false,
 };

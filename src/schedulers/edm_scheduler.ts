@@ -2,7 +2,7 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { linspace } from "./betas.js";
 import { checkEnds } from "./checks.js";
-import { oneOf } from "./config.js";
+import { oneOf, type Choice } from "./config.js";
 import { Linear } from "./linear.js";
 import { SigmasScheduler } from "./sigmas_scheduler.js";
 
@@ -10,11 +10,11 @@ export const EDM_DEFAULTS = {
   sigma_min: 0.002,
   sigma_max: 80.0,
   sigma_data: 0.5,
-  sigma_schedule: "karras",
+  sigma_schedule: "karras" as Choice<"karras" | "exponential">,
   num_train_timesteps: 1000,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<"epsilon" | "v_prediction">,
   rho: 7.0,
-  final_sigmas_type: "zero",
+  final_sigmas_type: "zero" as Choice<"zero" | "sigma_min">,
 };
 export type EDMConfig = typeof EDM_DEFAULTS;
 

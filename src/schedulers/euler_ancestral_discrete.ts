@@ -1,18 +1,19 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions, checkShapes } from "./checks.js";
+import type { Choice } from "./config.js";
 import { DiscreteScheduler } from "./discrete_scheduler.js";
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import { sigmaPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
 import { interpolate } from "./sigmas.js";
-import { spacedTimesteps } from "./spacing.js";
+import { spacedTimesteps, type Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
-  prediction_type: "epsilon",
-  timestep_spacing: "linspace",
+  prediction_type: "epsilon" as Choice<"epsilon" | "v_prediction">,
+  timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
   rescale_betas_zero_snr: false,
 };

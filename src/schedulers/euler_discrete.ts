@@ -1,7 +1,7 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS, linspace } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps, given } from "./checks.js";
-import { oneOf } from "./config.js";
+import { oneOf, type Choice } from "./config.js";
 import { DiscreteScheduler } from "./discrete_scheduler.js";
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
@@ -10,21 +10,22 @@ import { sigmaPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
 import { eulerUpdate } from "./sigma_formulas.js";
 import { sigmaToTimestep } from "./sigmas.js";
+import type { Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
-  prediction_type: "epsilon",
-  interpolation_type: "linear",
+  prediction_type: "epsilon" as Choice<(typeof PREDICTIONS)[number]>,
+  interpolation_type: "linear" as Choice<"linear" | "log_linear">,
   use_karras_sigmas: false as boolean | null,
   use_exponential_sigmas: false as boolean | null,
   use_beta_sigmas: false as boolean | null,
   sigma_min: null as number | null,
   sigma_max: null as number | null,
-  timestep_spacing: "linspace",
-  timestep_type: "discrete",
+  timestep_spacing: "linspace" as Choice<Spacing>,
+  timestep_type: "discrete" as Choice<"discrete" | "continuous">,
   steps_offset: 0,
   rescale_betas_zero_snr: false,
-  final_sigmas_type: "zero",
+  final_sigmas_type: "zero" as Choice<"zero" | "sigma_min">,
 };
 export type EulerDiscreteConfig = typeof defaults;
 const PREDICTIONS = ["epsilon", "sample", "original_sample", "v_prediction"] as const;

@@ -1,7 +1,7 @@
 /** What the flow matching schedulers share: x = (1 - σ) x0 + σ noise, with levels from 1 down to 0. */
 import type { Tensor } from "../tensor/tensor.js";
 import { checkSteps, checkTrainTimesteps, given } from "./checks.js";
-import { oneOf } from "./config.js";
+import { oneOf, type Choice } from "./config.js";
 import { IndexedScheduler } from "./indexed_scheduler.js";
 import { mixAtTimes } from "./noising.js";
 import type { ScheduleOptions } from "./scheduler.js";
@@ -78,7 +78,7 @@ export const SHIFTED_FLOW_DEFAULTS = {
   use_karras_sigmas: false as boolean | null,
   use_exponential_sigmas: false as boolean | null,
   use_beta_sigmas: false as boolean | null,
-  time_shift_type: "exponential",
+  time_shift_type: "exponential" as Choice<"exponential" | "linear">,
 };
 export type ShiftedFlowConfig = typeof SHIFTED_FLOW_DEFAULTS;
 

@@ -1,23 +1,33 @@
 import type { Tensor } from "../tensor/tensor.js";
-import { BETA_DEFAULTS } from "./betas.js";
+import { BETA_DEFAULTS, type UsualBetaSchedule } from "./betas.js";
 import { checkScheduleOptions, checkShapes } from "./checks.js";
+import type { Choice } from "./config.js";
 import { DiscreteScheduler } from "./discrete_scheduler.js";
 import { Slot } from "./history.js";
 import { Linear } from "./linear.js";
-import { boundedX0, isBounded, linear, sigmaPrediction, USUAL_PREDICTIONS } from "./prediction.js";
+import {
+  boundedX0,
+  isBounded,
+  linear,
+  sigmaPrediction,
+  USUAL_PREDICTIONS,
+  type UsualPrediction,
+} from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepResult } from "./scheduler.js";
+import type { Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
+  beta_schedule: "linear" as Choice<UsualBetaSchedule | "exp">,
   beta_start: 0.00085,
   beta_end: 0.012,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<UsualPrediction>,
   use_karras_sigmas: false,
   use_exponential_sigmas: false,
   use_beta_sigmas: false,
   clip_sample: false,
   clip_sample_range: 1.0,
-  timestep_spacing: "linspace",
+  timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
 };
 export type HeunDiscreteConfig = typeof defaults;

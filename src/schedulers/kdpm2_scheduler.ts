@@ -2,13 +2,14 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions } from "./checks.js";
+import type { Choice } from "./config.js";
 import { DiscreteScheduler } from "./discrete_scheduler.js";
 import { Slot } from "./history.js";
 import { Linear } from "./linear.js";
 import { sigmaPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions } from "./scheduler.js";
 import { sigmaShape, sigmaToTimestep } from "./sigmas.js";
-import { roundHalfEven } from "./spacing.js";
+import { roundHalfEven, type Spacing } from "./spacing.js";
 
 export const KDPM2_DEFAULTS = {
   ...BETA_DEFAULTS,
@@ -17,8 +18,8 @@ export const KDPM2_DEFAULTS = {
   use_karras_sigmas: false,
   use_exponential_sigmas: false,
   use_beta_sigmas: false,
-  prediction_type: "epsilon",
-  timestep_spacing: "linspace",
+  prediction_type: "epsilon" as Choice<"epsilon" | "v_prediction">,
+  timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
 };
 export type KDPM2Config = typeof KDPM2_DEFAULTS;

@@ -1,20 +1,22 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions, checkShapes } from "./checks.js";
+import type { Choice } from "./config.js";
 import { DiscreteScheduler } from "./discrete_scheduler.js";
 import { History } from "./history.js";
 import { Linear } from "./linear.js";
-import { sigmaPrediction, USUAL_PREDICTIONS } from "./prediction.js";
+import { sigmaPrediction, USUAL_PREDICTIONS, type UsualPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
 import { checkOrder, derivative, LMS_ORDER, lmsCoefficient, lmsUpdate } from "./sigma_formulas.js";
+import type { Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
   use_karras_sigmas: false,
   use_exponential_sigmas: false,
   use_beta_sigmas: false,
-  prediction_type: "epsilon",
-  timestep_spacing: "linspace",
+  prediction_type: "epsilon" as Choice<UsualPrediction>,
+  timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
 };
 export type LMSDiscreteConfig = typeof defaults;

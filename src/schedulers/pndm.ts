@@ -2,6 +2,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
+import type { Choice } from "./config.js";
 import { History, Slot } from "./history.js";
 import {
   linearMultistep,
@@ -13,13 +14,14 @@ import {
   type PNDMEvaluation,
 } from "./pndm_formulas.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepResult } from "./scheduler.js";
+import type { Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
   skip_prk_steps: false,
   set_alpha_to_one: false,
-  prediction_type: "epsilon",
-  timestep_spacing: "leading",
+  prediction_type: "epsilon" as Choice<"epsilon" | "v_prediction">,
+  timestep_spacing: "leading" as Choice<Spacing>,
   steps_offset: 0,
 };
 export type PNDMConfig = typeof defaults;

@@ -7,6 +7,7 @@ import { Linear } from "./linear.js";
 
 export type Prediction = "epsilon" | "sample" | "v_prediction" | "flow_prediction";
 export const USUAL_PREDICTIONS = ["epsilon", "sample", "v_prediction"] as const;
+export type UsualPrediction = (typeof USUAL_PREDICTIONS)[number];
 
 /** How x is made of x0 and noise, and what the class knows. */
 export interface Rates {

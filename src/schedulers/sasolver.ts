@@ -1,26 +1,28 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { at, checkScheduleOptions, checkShapes, checkSteps, checkTensors } from "./checks.js";
-import { oneOf } from "./config.js";
+import { oneOf, type Choice } from "./config.js";
+import type { Variance } from "./ddpm_formulas.js";
 import { History, Slot } from "./history.js";
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import { noisyAt } from "./noising.js";
+import type { Prediction } from "./prediction.js";
 import { adamsWeights } from "./sasolver_formulas.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
 import { SolverScheduler } from "./solver_scheduler.js";
-import { roundHalfEven } from "./spacing.js";
+import { roundHalfEven, type Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
   predictor_order: 2,
   corrector_order: 2,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<Prediction>,
   tau_func: null as ((timestep: number) => number) | null,
   thresholding: false,
   dynamic_thresholding_ratio: 0.995,
   sample_max_value: 1.0,
-  algorithm_type: "data_prediction",
+  algorithm_type: "data_prediction" as Choice<"data_prediction" | "noise_prediction">,
   lower_order_final: true,
   use_karras_sigmas: false,
   use_exponential_sigmas: false,
@@ -28,8 +30,8 @@ const defaults = {
   use_flow_sigmas: false,
   flow_shift: 1.0,
   lambda_min_clipped: -Infinity,
-  variance_type: null as string | null,
-  timestep_spacing: "linspace",
+  variance_type: null as Choice<Variance> | null,
+  timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
 };
 export type SASolverConfig = typeof defaults;

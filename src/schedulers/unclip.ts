@@ -3,7 +3,7 @@ import { slice } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
 import { at, checkScheduleOptions, checkShapes, checkSteps, checkTensors } from "./checks.js";
-import { oneOf } from "./config.js";
+import { oneOf, type Choice } from "./config.js";
 import { drawNoise } from "./noise.js";
 import { boundedX0, isBounded, linear, predictX0 } from "./prediction.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
@@ -11,11 +11,11 @@ import { roundHalfEven } from "./spacing.js";
 
 const defaults = {
   num_train_timesteps: 1000,
-  variance_type: "fixed_small_log",
+  variance_type: "fixed_small_log" as Choice<"fixed_small_log" | "learned_range">,
   clip_sample: true,
   clip_sample_range: 1.0,
-  prediction_type: "epsilon",
-  beta_schedule: "squaredcos_cap_v2",
+  prediction_type: "epsilon" as Choice<"epsilon" | "sample">,
+  beta_schedule: "squaredcos_cap_v2" as Choice<"squaredcos_cap_v2">,
 };
 const f32 = Math.fround;
 export type UnCLIPConfig = typeof defaults;

@@ -1,25 +1,26 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps, given } from "./checks.js";
-import { oneOf, translated } from "./config.js";
+import { oneOf, translated, type Choice } from "./config.js";
+import type { DPMSolver } from "./dpm_formulas.js";
 import { History, Slot } from "./history.js";
 import type { Linear } from "./linear.js";
-import { predictEpsilon } from "./prediction.js";
+import { predictEpsilon, type Prediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepResult } from "./scheduler.js";
 import { sigmaShape } from "./sigmas.js";
 import { SolverScheduler } from "./solver_scheduler.js";
-import { linspace64, roundHalfEven } from "./spacing.js";
+import { linspace64, roundHalfEven, type Spacing } from "./spacing.js";
 import { correctStep, predictStep, type UniOptions, type UniStep } from "./unipc_formulas.js";
 
 const defaults = {
   ...BETA_DEFAULTS,
   solver_order: 2,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<Prediction>,
   thresholding: false,
   dynamic_thresholding_ratio: 0.995,
   sample_max_value: 1.0,
   predict_x0: true,
-  solver_type: "bh2",
+  solver_type: "bh2" as Choice<DPMSolver | "logrho" | "bh1" | "bh2">,
   lower_order_final: true,
   disable_corrector: [] as readonly number[],
   solver_p: null,
@@ -28,12 +29,12 @@ const defaults = {
   use_beta_sigmas: false,
   use_flow_sigmas: false,
   flow_shift: 1.0,
-  timestep_spacing: "linspace",
+  timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
-  final_sigmas_type: "zero",
+  final_sigmas_type: "zero" as Choice<"zero" | "sigma_min">,
   rescale_betas_zero_snr: false,
   use_dynamic_shifting: false,
-  time_shift_type: "exponential",
+  time_shift_type: "exponential" as Choice<"exponential" | "linear">,
   sigma_min: null as number | null,
   sigma_max: null as number | null,
   shift_terminal: null as number | null,

@@ -1,7 +1,9 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
 import { checkSet, checkShapes, checkSteps } from "../checks.js";
+import type { Choice } from "../config.js";
 import { ddimUpdate } from "../ddim_formulas.js";
+import type { UsualPrediction } from "../prediction.js";
 import { spacedTimesteps } from "../spacing.js";
 import {
   drawFlaxNoise,
@@ -19,7 +21,7 @@ const defaults = {
   clip_sample_range: 1.0,
   set_alpha_to_one: true,
   steps_offset: 0,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<UsualPrediction>,
 };
 export type FlaxDDIMConfig = typeof defaults;
 

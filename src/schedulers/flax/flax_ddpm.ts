@@ -1,7 +1,9 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
 import { checkSteps } from "../checks.js";
-import { ddpmUpdate } from "../ddpm_formulas.js";
+import type { Choice } from "../config.js";
+import { ddpmUpdate, type Variance } from "../ddpm_formulas.js";
+import type { UsualPrediction } from "../prediction.js";
 import { spacedTimesteps } from "../spacing.js";
 import {
   drawFlaxNoise,
@@ -13,7 +15,12 @@ import {
 } from "./flax_diffusion_scheduler.js";
 import { frozen } from "./flax_state.js";
 
-const defaults = { ...BETA_DEFAULTS, variance_type: "fixed_small", clip_sample: true, prediction_type: "epsilon" };
+const defaults = {
+  ...BETA_DEFAULTS,
+  variance_type: "fixed_small" as Choice<Variance>,
+  clip_sample: true,
+  prediction_type: "epsilon" as Choice<UsualPrediction>,
+};
 export type FlaxDDPMConfig = typeof defaults;
 
 export type DDPMSchedulerState = FlaxDiffusionState;

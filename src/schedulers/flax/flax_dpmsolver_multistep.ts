@@ -1,7 +1,7 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
 import { at, checkSet, checkShapes, checkSteps } from "../checks.js";
-import { oneOf, translated } from "../config.js";
+import { oneOf, translated, type Choice } from "../config.js";
 import {
   DPM_SOLVERS,
   multistepOrder,
@@ -11,7 +11,8 @@ import {
   type DPMSolver,
 } from "../dpm_formulas.js";
 import { convertToEpsilon, convertToX0, levelAt, type Level } from "../levels.js";
-import { spacedBelow } from "../spacing.js";
+import type { UsualPrediction } from "../prediction.js";
+import { spacedBelow, type Spacing } from "../spacing.js";
 import {
   FlaxDiffusionScheduler,
   type CommonSchedulerState,
@@ -23,14 +24,14 @@ import { frozen } from "./flax_state.js";
 const defaults = {
   ...BETA_DEFAULTS,
   solver_order: 2,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<UsualPrediction>,
   thresholding: false,
   dynamic_thresholding_ratio: 0.995,
   sample_max_value: 1.0,
-  algorithm_type: "dpmsolver++",
-  solver_type: "midpoint",
+  algorithm_type: "dpmsolver++" as Choice<"dpmsolver" | "dpmsolver++">,
+  solver_type: "midpoint" as Choice<DPMSolver | "logrho" | "bh1" | "bh2">,
   lower_order_final: true,
-  timestep_spacing: "linspace",
+  timestep_spacing: "linspace" as Choice<Spacing>,
 };
 export type FlaxDPMSolverMultistepConfig = typeof defaults;
 

@@ -1,14 +1,20 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
 import { checkShapes, checkSteps } from "../checks.js";
+import type { Choice } from "../config.js";
 import { Linear } from "../linear.js";
 import { sigmaPrediction } from "../prediction.js";
 import { eulerUpdate } from "../sigma_formulas.js";
+import type { Spacing } from "../spacing.js";
 import type { CommonSchedulerState, FlaxStepResult } from "./flax_diffusion_scheduler.js";
 import { FlaxSigmasScheduler, type FlaxSigmasState } from "./flax_sigmas_scheduler.js";
 import { frozen } from "./flax_state.js";
 
-const defaults = { ...BETA_DEFAULTS, prediction_type: "epsilon", timestep_spacing: "linspace" };
+const defaults = {
+  ...BETA_DEFAULTS,
+  prediction_type: "epsilon" as Choice<(typeof PREDICTIONS)[number]>,
+  timestep_spacing: "linspace" as Choice<Spacing>,
+};
 export type FlaxEulerDiscreteConfig = typeof defaults;
 const PREDICTIONS = ["epsilon", "v_prediction"] as const;
 

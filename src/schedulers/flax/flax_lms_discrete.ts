@@ -1,6 +1,7 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
 import { checkShapes, checkSteps } from "../checks.js";
+import type { Choice } from "../config.js";
 import { Linear } from "../linear.js";
 import { sigmaPrediction } from "../prediction.js";
 import { checkOrder, derivative, LMS_ORDER, lmsCoefficient, lmsUpdate } from "../sigma_formulas.js";
@@ -8,7 +9,7 @@ import type { CommonSchedulerState, FlaxStepOptions, FlaxStepResult } from "./fl
 import { FlaxSigmasScheduler, type FlaxSigmasState } from "./flax_sigmas_scheduler.js";
 import { frozen } from "./flax_state.js";
 
-const defaults = { ...BETA_DEFAULTS, prediction_type: "epsilon" };
+const defaults = { ...BETA_DEFAULTS, prediction_type: "epsilon" as Choice<(typeof PREDICTIONS)[number]> };
 export type FlaxLMSDiscreteConfig = typeof defaults;
 const PREDICTIONS = ["epsilon", "v_prediction"] as const;
 

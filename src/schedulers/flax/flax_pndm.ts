@@ -1,6 +1,7 @@
 import type { Tensor } from "../../tensor/tensor.js";
 import { BETA_DEFAULTS } from "../betas.js";
 import { checkSet, checkShapes, checkSteps } from "../checks.js";
+import type { Choice } from "../config.js";
 import { linear } from "../prediction.js";
 import {
   linearMultistep,
@@ -24,7 +25,7 @@ const defaults = {
   skip_prk_steps: false,
   set_alpha_to_one: false,
   steps_offset: 0,
-  prediction_type: "epsilon",
+  prediction_type: "epsilon" as Choice<"epsilon" | "v_prediction">,
 };
 export type FlaxPNDMConfig = typeof defaults;
 
