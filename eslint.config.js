@@ -9,7 +9,7 @@ const allocator = {
 const gpu = {
   selector:
     "MemberExpression[property.name='gpu'][object.name='navigator'], MemberExpression[property.name='gpu'][object.property.name='navigator']",
-  message: "Only src/tensor/device.ts uses navigator.gpu.",
+  message: "Only src/tensor/adapters.ts uses navigator.gpu.",
 };
 const nodeImport = {
   selector:
@@ -37,7 +37,7 @@ export default tseslint.config(
   { files: ["bench/**/*.ts"], rules: restrict(allocator, gpu) },
   { files: ["src/**/*_node.ts", "src/cli/**/*.ts"], rules: restrict(allocator, gpu) },
   { files: ["src/tensor/memory.ts"], rules: restrict(gpu, nodeImport) },
-  { files: ["src/tensor/device.ts"], rules: restrict(allocator, nodeImport) },
+  { files: ["src/tensor/adapters.ts"], rules: restrict(allocator, nodeImport) },
   // The configuration file that puppeteer reads is CommonJS.
   { files: ["**/*.cjs"], rules: { "@typescript-eslint/no-require-imports": "off" } },
 );

@@ -33,7 +33,7 @@ const LONG = 3000;
 const WARM_UP = 1000;
 
 /** A dispatch that does next to nothing. */
-export const empty: Kernel = {
+const empty: Kernel = {
   name: "empty",
   params: u32s("value"),
   bindings: () => ["write"],

@@ -4,7 +4,7 @@ import { enable, linearWorkgroup, paramsStruct, range, u32s, wgsl, type Kernel }
 
 export const WORKGROUP_SIZE = 64;
 /** Multiply-adds of every chain in the body of the loop. */
-export const UNROLL = 8;
+const UNROLL = 8;
 
 /** Independent chains of `x = x * a + b`, in registers. */
 export interface FmaVariant {

@@ -4,7 +4,7 @@
  */
 import { paramsStruct, wgsl, type Kernel } from "./wgsl.js";
 
-export const WORKGROUP_SIZE = 256;
+const WORKGROUP_SIZE = 256;
 
 /**
  * The k-th smallest |x| is built bit by bit from the top, since positive floats are ordered as their bits are:

@@ -5,7 +5,7 @@
  */
 import { paramsStruct, tensor, u32s, wgsl, type Kernel } from "./wgsl.js";
 
-export const WORKGROUP_SIZE = 64;
+const WORKGROUP_SIZE = 64;
 
 export const guidanceRescale: Kernel = {
   name: "guidance_rescale",

@@ -8,7 +8,7 @@
  * transformer blocks (Shazeer 2020), whose intermediate result is then never in memory.
  *
  * `split`: workgroup z adds up one slice of the inner axis only (split-K), so that products of few rows have threads enough
- * for a GPU: y[z, M, N] in f32, which matmul_merge.wgsl.ts adds up and finishes. Tiled only.
+ * for a GPU: y[z, M, N] in f32, which merge_slices.wgsl.ts adds up and finishes. Tiled only.
  */
 import { activate, activationFunctions, type Activation } from "./activation.js";
 import { plainEntry, tiledEntry } from "./tile.js";

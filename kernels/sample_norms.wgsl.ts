@@ -1,7 +1,7 @@
 /** n[b] = √Σ x[b, …]²: the Euclidean norm of each sample of a batch. One workgroup per sample. */
 import { paramsStruct, range, wgsl, type Kernel } from "./wgsl.js";
 
-export const WORKGROUP_SIZE = 256;
+const WORKGROUP_SIZE = 256;
 
 export const sampleNorms: Kernel = {
   name: "sample_norms",

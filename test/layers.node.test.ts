@@ -1,4 +1,4 @@
-// The rules of DESIGN.md that no compiler checks: imports follow the layers, files stay small, no test is left out.
+// The rules of ARCHITECTURE.md that no compiler checks: imports follow the layers, files stay small, no test is left out.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -69,7 +69,7 @@ test("each of these packages is imported in one place", () => {
 test("one allocator makes buffers, and one file asks navigator for its GPU", () => {
   const users = (pattern: RegExp): string[] => LIBRARY.filter((file) => pattern.test(codeOf(file)));
   expect(users(/\.createBuffer\b/)).toEqual(["src/tensor/memory.ts"]);
-  expect(users(/navigator\??\.gpu\b/)).toEqual(["src/tensor/device.ts"]);
+  expect(users(/navigator\??\.gpu\b/)).toEqual(["src/tensor/adapters.ts"]);
   expect(users(/\beval\(|new Function\(/)).toEqual([]);
 });
 

@@ -1,7 +1,7 @@
 // What happens to a prompt before byte-pair encoding, as in transformers 5's CLIPTokenizer (the tokenizers library).
 
 /** Unicode White_Space, which \s means there; JavaScript's \s lacks U+0085 and has U+FEFF. */
-export const SPACE = "\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+const SPACE = "\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 
 const SPACES = new RegExp(`[${SPACE}]+`, "g");
 

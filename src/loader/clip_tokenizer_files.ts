@@ -187,7 +187,7 @@ function toMerge(parts: unknown, where: string): [string, string] {
 }
 
 /** One pair a line, best first, behind an optional "#version" line. */
-export function parseMerges(bytes: Uint8Array, file: string): [string, string][] {
+function parseMerges(bytes: Uint8Array, file: string): [string, string][] {
   const merges: [string, string][] = [];
   decode(bytes, file)
     .split("\n")

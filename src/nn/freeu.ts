@@ -46,7 +46,7 @@ export function freeU(hidden: Tensor, skip: Tensor, { b, s }: FreeUStage): [Tens
  * transform there and back, their part of the image is computed as a projection and added.
  * @param x [batch, height, width, channels]
  */
-export function scaleLowFrequencies(x: Tensor, scale: number): Tensor {
+function scaleLowFrequencies(x: Tensor, scale: number): Tensor {
   const [batch, height, width, channels] = x.shape;
   const pixels = height * width;
   const { device } = x;

@@ -50,7 +50,7 @@ export function parseShardSize(size: number | string): number {
 }
 
 /** @throws TypeError unless the variant can stand in a file's name */
-export function checkVariant(variant: string | undefined): string {
+function checkVariant(variant: string | undefined): string {
   if (variant === undefined) return "";
   if (typeof variant === "string" && /^[\w-]+$/.test(variant)) return `.${variant}`;
   throw new TypeError(`savePretrained: variant must be a word such as "fp16", got ${shown(variant)}`);

@@ -56,7 +56,7 @@ function crop(x: Tensor, most: number): Tensor {
 }
 
 /** torch.cat of several tensors, which are disposed. */
-export function join(parts: readonly Tensor[], axis: number): Tensor {
+function join(parts: readonly Tensor[], axis: number): Tensor {
   let all = parts[0];
   for (const part of parts.slice(1)) {
     const next = concat(all, part, axis);

@@ -80,7 +80,7 @@ function laplaceAlphaBar(t: number): number {
 }
 
 /** βₜ = 1 - ᾱ((t+1)/T) / ᾱ(t/T), at most 0.999 (Nichol & Dhariwal 2021). */
-export function betasForAlphaBar(n: number, alphaBar: (t: number) => number): Float32Array {
+function betasForAlphaBar(n: number, alphaBar: (t: number) => number): Float32Array {
   return Float32Array.from({ length: n }, (_, i) => Math.min(1 - alphaBar((i + 1) / n) / alphaBar(i / n), 0.999));
 }
 
@@ -94,7 +94,7 @@ export function linspace(from: number, to: number, n: number): Float32Array {
 }
 
 /** torch.cumprod in float32, which accumulates in double. */
-export function cumprod(x: Float32Array): Float32Array {
+function cumprod(x: Float32Array): Float32Array {
   let product = 1;
   return x.map((value) => (product *= value));
 }

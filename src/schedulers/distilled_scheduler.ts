@@ -10,7 +10,7 @@ import type { UsualPrediction } from "./prediction.js";
 import type { ScheduleOptions } from "./scheduler.js";
 import type { Spacing } from "./spacing.js";
 
-export const DISTILLED_DEFAULTS = {
+const DISTILLED_DEFAULTS = {
   ...BETA_DEFAULTS,
   beta_start: 0.00085,
   beta_end: 0.012,

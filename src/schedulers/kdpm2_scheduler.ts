@@ -11,7 +11,7 @@ import { KARRAS_SCHEDULERS, type ScheduleOptions } from "./scheduler.js";
 import { sigmaShape, sigmaToTimestep } from "./sigmas.js";
 import { roundHalfEven, type Spacing } from "./spacing.js";
 
-export const KDPM2_DEFAULTS = {
+const KDPM2_DEFAULTS = {
   ...BETA_DEFAULTS,
   beta_start: 0.00085,
   beta_end: 0.012,
@@ -33,7 +33,7 @@ export function between(a: number, b: number): number {
 const f32 = Math.fround;
 
 /** Values per level as values per call of the model. */
-export const perCall = ([first, ...rest]: readonly number[]): number[] => [
+const perCall = ([first, ...rest]: readonly number[]): number[] => [
   first,
   ...rest.flatMap((x) => [x, x]),
   rest.at(-1) ?? first,

@@ -1,7 +1,7 @@
 /** Coefficients of SA-Solver: stochastic Adams methods (Xue et al. 2023, arXiv 2309.05019). */
 
 /** Coefficients of the Lagrange polynomial that is 1 at node i and 0 at the others, lowest power first. */
-export function lagrange(nodes: readonly number[], i: number): number[] {
+function lagrange(nodes: readonly number[], i: number): number[] {
   return nodes.reduce(
     (polynomial, node, k) => {
       if (k === i) return polynomial;

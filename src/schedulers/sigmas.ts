@@ -63,17 +63,17 @@ export function sigmaToTimestep(sigma: number, logSigmas: Float32Array, { single
 }
 
 /** Levels of Karras et al. 2022 (arXiv 2206.00364), formula (5), descending. */
-export function karrasSigmas(max: number, min: number, n: number, rho = 7): number[] {
+function karrasSigmas(max: number, min: number, n: number, rho = 7): number[] {
   const [a, b] = [max ** (1 / rho), min ** (1 / rho)];
   return linspace64(0, 1, n).map((ramp) => (a + ramp * (b - a)) ** rho);
 }
 
 /** Levels evenly spaced in log σ, descending. */
-export const exponentialSigmas = (max: number, min: number, n: number): number[] =>
+const exponentialSigmas = (max: number, min: number, n: number): number[] =>
   linspace64(Math.log(max), Math.log(min), n).map(Math.exp);
 
 /** Levels at the quantiles of a beta distribution (Lee et al. 2024, "Beta Sampling is All You Need"), descending. */
-export const betaSigmas = (max: number, min: number, n: number, alpha = 0.6, beta = 0.6): number[] =>
+const betaSigmas = (max: number, min: number, n: number, alpha = 0.6, beta = 0.6): number[] =>
   linspace64(0, 1, n).map((ramp) => min + betaQuantile(1 - ramp, alpha, beta) * (max - min));
 
 export interface SigmaShapeConfig {

@@ -35,7 +35,7 @@ export interface SolverConfig extends BetaConfig, SigmaShapeConfig {
   readonly variance_type?: string | null;
 }
 
-export const X0_PREDICTIONS = ["epsilon", "sample", "v_prediction", "flow_prediction"] as const;
+const X0_PREDICTIONS = ["epsilon", "sample", "v_prediction", "flow_prediction"] as const;
 
 export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> extends SigmasScheduler<C> {
   protected override readonly needsSetTimesteps = true;

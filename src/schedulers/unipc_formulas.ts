@@ -20,7 +20,7 @@ export interface UniOptions {
 }
 
 /** x such that A x = b, by Gaussian elimination with pivots. */
-export function solve(matrix: readonly (readonly number[])[], b: readonly number[]): number[] {
+function solve(matrix: readonly (readonly number[])[], b: readonly number[]): number[] {
   const rows = matrix.map((row, i) => [...row, b[i]]);
   const n = rows.length;
   for (let k = 0; k < n; k++) {

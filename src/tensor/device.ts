@@ -1,10 +1,10 @@
-/** A GPU device: its limits and features, its memory, its queue of recorded commands. `navigator.gpu` appears only here. */
+/** A GPU device: its limits and features, its memory, its queue of recorded commands. */
 import type { Kernel } from "../../kernels/wgsl.js";
 import { shown } from "../arguments/shown.js";
 import { adapterKind, adapterTitle, SUBGROUP_MATRIX, type ProductUnits, type WinogradCosts } from "./adapter_kind.js";
+import { requestAdapter } from "./adapters.js";
 import { CommandQueue } from "./command_queue.js";
-import { DeviceLostError, NoAdapterError } from "./errors.js";
-import { inNode } from "./environment.js";
+import { DeviceLostError } from "./errors.js";
 import { Memory, type Block, type MemoryUse } from "./memory.js";
 import { packParams, type Binding, type BufferRange } from "./pipeline_cache.js";
 import type { DType, HalfFormat } from "./dtype.js";
@@ -76,7 +76,7 @@ export async function ensureDevice(given?: Device | null): Promise<Device> {
  * @throws NoAdapterError if there is no WebGPU adapter
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
-  const adapter = options.adapter ?? (await requestAdapter(options));
+  const adapter = options.adapter ?? (await requestAdapter(options.powerPreference));
   const requiredFeatures = OPTIONAL_FEATURES.filter(
     (name) => adapter.features.has(name) && !options.disableFeatures?.includes(name),
   ) as GPUFeatureName[];
@@ -86,37 +86,6 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
   const device = new Device(gpu, adapter.info, new Tunings(kept));
   current ??= device;
   return device;
-}
-
-/** Asks for an adapter; each call gives a new one of the same hardware, as an adapter makes one device only. */
-export type AdapterSource = () => Promise<GPUAdapter | null>;
-
-/** Every adapter that this process can open, some perhaps more than once. */
-export async function adapterSources(): Promise<AdapterSource[]> {
-  const gpu = globalThis.navigator?.gpu as GPU | undefined;
-  if (gpu) {
-    const ask =
-      (options: GPURequestAdapterOptions): AdapterSource =>
-      () =>
-        gpu.requestAdapter(options);
-    const preferences = ["high-performance", "low-power"] as const;
-    return [...preferences.map((powerPreference) => ask({ powerPreference })), ask({ forceFallbackAdapter: true })];
-  }
-  if (!inNode()) return [];
-  const gpus = await (await import("./gpu_node.js")).requestNodeGPUs();
-  return gpus.map((each) => () => each.requestAdapter());
-}
-
-async function requestAdapter({ powerPreference = "high-performance" }: DeviceOptions): Promise<GPUAdapter> {
-  let gpu = globalThis.navigator?.gpu as GPU | undefined;
-  if (!gpu && inNode()) gpu = await (await import("./gpu_node.js")).requestNodeGPU();
-  const adapter = await gpu?.requestAdapter({ powerPreference });
-  if (adapter) return adapter;
-  throw new NoAdapterError(
-    gpu
-      ? "This browser has WebGPU but gives no adapter: enable hardware acceleration (chrome://gpu shows why), or update the graphics driver."
-      : "This browser has no WebGPU: use Chrome or Edge 113+, Safari 26+ or Firefox 141+, on an https:// or http://localhost page.",
-  );
 }
 
 export class Device {

@@ -1,7 +1,8 @@
 /** Several devices: one per adapter that this process can open, or as many as one likes. */
 import { shown } from "../arguments/shown.js";
 import { adapterName, isSoftwareAdapter } from "./adapter_kind.js";
-import { adapterSources, ensureDevice, requestDevice, type AdapterSource, type Device } from "./device.js";
+import { adapterSources, type AdapterSource } from "./adapters.js";
+import { ensureDevice, requestDevice, type Device } from "./device.js";
 
 export interface DevicesOptions {
   /**

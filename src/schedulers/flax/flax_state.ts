@@ -15,7 +15,7 @@ function frozenValue(value: unknown): unknown {
 }
 
 /** Every tensor in a state. */
-export function* stateTensors(state: object): Generator<Tensor> {
+function* stateTensors(state: object): Generator<Tensor> {
   for (const value of Object.values(state) as unknown[])
     if (value instanceof Tensor) yield value;
     else if (Array.isArray(value)) yield* (value as unknown[]).filter((item) => item instanceof Tensor);

@@ -31,7 +31,7 @@ export function guide(prediction: Tensor, { scale, rescale = 0 }: GuidanceOption
 }
 
 /** Both float32 of one shape [batch, ...], each image a multiple of 4 numbers. */
-export function rescaleGuidance(guided: Tensor, conditional: Tensor, rescale: number): Tensor {
+function rescaleGuidance(guided: Tensor, conditional: Tensor, rescale: number): Tensor {
   sameShape("rescaleGuidance", guided, conditional);
   const perImage = product(guided.shape.slice(1));
   if (guided.dtype !== "float32" || perImage % 4 !== 0)

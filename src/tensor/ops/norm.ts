@@ -92,7 +92,7 @@ const KEPT = { wanted: 5, most: 16 };
 const TEAM_THREADS = 256;
 
 /** The sizes for a GPU, or null for rows that no team can keep. */
-export function teamPlan({ adapterInfo, features }: Device, width: number): TeamPlan | null {
+function teamPlan({ adapterInfo, features }: Device, width: number): TeamPlan | null {
   const quads = width / 4;
   const team = Math.min(TEAM_THREADS, 2 ** Math.ceil(Math.log2(Math.max(1, quads / KEPT.wanted))));
   if (width % 4 !== 0 || quads > KEPT.most * team) return null;
