@@ -4,6 +4,7 @@ import { accessSync, constants, existsSync, lstatSync, mkdirSync, mkdtempSync, r
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { shown } from "../arguments/shown.js";
 
 // The npm package @sparticuz/chromium carries, brotli-packed, SwiftShader (a Vulkan driver that runs on the CPU) and a
 // Vulkan loader. Unpacked, they give Dawn an adapter on a machine that has neither driver nor loader, without root.
@@ -114,14 +115,14 @@ export function extractTar(archive: Uint8Array, target: string): void {
     else if (type === "0") {
       mkdirSync(path.dirname(file), { recursive: true });
       writeFileSync(file, bytes.subarray(offset + BLOCK, end), { mode: octal(header, 100, 8) & 0o755 });
-    } else throw new Error(`tar: ${name}: only files and folders are unpacked, got type ${JSON.stringify(type)}`);
+    } else throw new Error(`tar: ${name}: only files and folders are unpacked, got type ${shown(type)}`);
     offset = offset + BLOCK + Math.ceil(size / BLOCK) * BLOCK;
   }
 }
 
 function memberPath(target: string, name: string): string {
   const outside = name === "" || /[\\\0:]/.test(name) || name.startsWith("/") || name.split("/").includes("..");
-  if (outside) throw new Error(`tar: a member's name leaves the folder, got ${JSON.stringify(name)}`);
+  if (outside) throw new Error(`tar: a member's name leaves the folder, got ${shown(name)}`);
   return path.join(target, name);
 }
 
@@ -137,6 +138,6 @@ function text(header: Buffer, start: number, length: number): string {
 
 function octal(header: Buffer, start: number, length: number): number {
   const digits = text(header, start, length).trim();
-  if (!/^[0-7]+$/.test(digits)) throw new Error(`tar: an octal number was expected, got ${JSON.stringify(digits)}`);
+  if (!/^[0-7]+$/.test(digits)) throw new Error(`tar: an octal number was expected, got ${shown(digits)}`);
   return parseInt(digits, 8);
 }
