@@ -1,7 +1,7 @@
 // What tests of the hub share: an empty cache for each test, no variables of the user's own environment, and a hub.
 
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach } from "vitest";
@@ -19,6 +19,8 @@ export interface Sandbox {
   hub: FakeHub;
   files: Map<string, Uint8Array>;
   cache: string;
+  /** The folder that has the cache's parent, and nothing else. */
+  outside: string;
   /** Pauses that were asked for, in milliseconds; none is made. */
   pauses: number[];
   /** Opens the repository ID of the fake hub. */
@@ -38,6 +40,7 @@ export function useHub(size: number): Sandbox {
     ]),
     hub: null as unknown as FakeHub, // made before each test
     cache: "",
+    outside: "",
     pauses: [],
     open: (options = {}, timeout = 10_000) =>
       openHubRepository(
@@ -51,7 +54,10 @@ export function useHub(size: number): Sandbox {
       kept.set(name, process.env[name]);
       delete process.env[name];
     }
-    sandbox.cache = mkdtempSync(path.join(tmpdir(), "hub-cache-"));
+    // Two folders that nobody else writes to, for tests of what leaves the cache; files run side by side.
+    sandbox.outside = mkdtempSync(path.join(tmpdir(), "hub-"));
+    sandbox.cache = path.join(sandbox.outside, "home", "cache");
+    mkdirSync(sandbox.cache, { recursive: true });
     process.env.HF_HOME = sandbox.cache; // no token of the user's
     sandbox.pauses = [];
     sandbox.hub = await startFakeHub([[ID, oneCommit(sandbox.files as Files, COMMIT)]]);
@@ -60,7 +66,7 @@ export function useHub(size: number): Sandbox {
     for (const name of Object.keys(process.env)) if (VARIABLES.test(name)) delete process.env[name];
     for (const [name, value] of kept) process.env[name] = value;
     await sandbox.hub.close();
-    rmSync(sandbox.cache, { recursive: true, force: true });
+    rmSync(sandbox.outside, { recursive: true, force: true });
   });
   return sandbox;
 }
