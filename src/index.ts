@@ -59,7 +59,7 @@ export {
 } from "./pipelines/compare.js";
 export { DDIMPipeline, type DDIMOptions } from "./pipelines/ddim.js";
 export { DDPMPipeline } from "./pipelines/ddpm.js";
-export { DiffusionPipeline } from "./pipelines/diffusion_pipeline.js";
+export { DiffusionPipeline } from "./pipelines/index.js";
 export type { PipelineOptions } from "./pipelines/diffusion_pipeline.js";
 export type { PipelineConfig } from "./pipelines/pipeline_config.js";
 export type { FlaxPipelineOptions } from "./pipelines/flax_loading.js";

@@ -55,6 +55,15 @@ test("node: modules are imported by *_node.ts and src/cli only, and those only l
   expect(wrong.map(({ file, target }) => `${file} imports ${target}`)).toEqual([]);
 });
 
+test("bundlers for browsers are told to leave out each *_node.ts that is imported elsewhere", () => {
+  const { browser } = JSON.parse(textOf("package.json")) as { browser: Record<string, unknown> };
+  const forNode = IMPORTS.filter(
+    ({ file, target }) => /_node\.js$/.test(target) && !/_node\.ts$|^src\/cli\//.test(file),
+  );
+  const files = forNode.map(({ file, target }) => `./dist/${path.posix.join(path.posix.dirname(file), target)}`);
+  expect(browser).toEqual(Object.fromEntries(files.map((file) => [file, false])));
+});
+
 test("each of these packages is imported in one place", () => {
   const places: [RegExp, string[]][] = [
     [/^wgsl-preprocessor/, ["kernels/wgsl.ts"]],

@@ -1,6 +1,6 @@
 import { shown } from "../arguments/shown.js";
 import { throwIfAborted } from "../arguments/signal.js";
-import { EMBEDDED_FILES, EMBEDDED_MODEL } from "./embedded.js";
+import { addressesIn } from "./addressed_folder.js";
 import { quote, RepositoryError } from "./errors.js";
 import { HandleRepository, isDirectoryHandle } from "./handle_repository.js";
 import { hubOptions, isHubId, type HubOptions } from "./hub_options.js";
@@ -96,10 +96,13 @@ async function openSource(source: RepositorySource, options: HubOptions): Promis
 }
 
 async function openURL(url: URL, options: HubOptions): Promise<Repository> {
-  if (url.protocol === "http:" || url.protocol === "https:") {
-    const files = url.href === EMBEDDED_MODEL ? EMBEDDED_FILES : undefined;
-    return new URLRepository(url, { ...options, files });
-  }
+  const bundled = url.protocol === "bundled:" && addressesIn(url.href) !== undefined;
+  if (bundled && isNode())
+    throw new RepositoryError(
+      `repository ${quote(url.href)}: a bundle for Node has no files beside it; leave webgpu-diffusers out of the bundle (external)`,
+    );
+  if (bundled || url.protocol === "http:" || url.protocol === "https:")
+    return new URLRepository(url, { ...options, files: addressesIn(url.href) });
   if (url.protocol === "file:" && isNode()) {
     const { openDirectory } = await import("./directory_node.js");
     const directory = await openDirectory(url);

@@ -1,3 +1,4 @@
+import { bytesOfDataURL, type Addresses } from "./addressed_folder.js";
 import { quote, RepositoryError } from "./errors.js";
 import { exchange, readSmall, reasonOf, type Exchange } from "./fetch.js";
 import { HubError, retryOf } from "./hub_errors.js";
@@ -11,8 +12,8 @@ export interface URLRepositoryOptions {
   fetch?: typeof fetch;
   /** Aborts every request of the repository. */
   signal?: AbortSignal;
-  /** All files of the folder, where that is known: others are not asked for. */
-  files?: readonly string[];
+  /** All files of the folder, where that is known, and where they are: others are not asked for. */
+  files?: Addresses;
 }
 
 interface Access extends Omit<URLRepositoryOptions, "files"> {
@@ -23,12 +24,16 @@ interface Access extends Omit<URLRepositoryOptions, "files"> {
 const FIRST_BYTES = 64 * 1024;
 const TRIES = 3;
 
+const NOT_COPIED =
+  'did the bundler leave it behind? Vite before 8 wants optimizeDeps: { exclude: ["webgpu-diffusers"] } for its ' +
+  "development server; elsewhere serve a copy of node_modules/webgpu-diffusers/models/shapes and give its address";
+
 /** A folder behind an http(s) address, read with range requests; servers that ignore ranges cost a whole download. */
 export class URLRepository implements Repository {
   readonly name: string;
   readonly #base: URL;
   readonly #access: Access;
-  readonly #files: readonly string[] | undefined;
+  readonly #files: Addresses | undefined;
   readonly #missing = new Map<string, string>();
 
   /** @param clock for tests */
@@ -46,8 +51,13 @@ export class URLRepository implements Repository {
   async open(path: string, { signal }: OpenOptions = {}): Promise<RepositoryFile | null> {
     const access = { ...this.#access, signal: eitherSignal(this.#access.signal, signal) };
     const escaped = checkPath(path).split("/").map(encodeURIComponent).join("/");
-    if (this.#files?.includes(path) === false) return null;
-    const url = new URL(this.#base.href + escaped).href;
+    if (this.#files && !Object.hasOwn(this.#files, path)) return null;
+    const address = this.#files?.[path]() ?? new URL(this.#base.href + escaped);
+    const url = address.href;
+    if (address.protocol === "data:") {
+      const bytes = bytesOfDataURL(address);
+      return new URLFile(`${this.name}${path}`, bytes.length, bytes, access);
+    }
     const answer = await request(url, [0, FIRST_BYTES], access, async (it, range) => {
       const { status, headers } = it.response;
       if (status === 404 || status === 410) return `${url} answered ${status}`;
@@ -57,7 +67,7 @@ export class URLRepository implements Repository {
       return receive(url, it, range, access);
     });
     if (typeof answer !== "string") return new URLFile(url, answer.size, answer.bytes, access);
-    this.#missing.set(path, answer);
+    this.#missing.set(path, this.#files ? `${answer}; ${NOT_COPIED}` : answer);
     return null;
   }
 

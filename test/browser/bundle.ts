@@ -5,8 +5,7 @@ import { build, type Plugin } from "esbuild";
 
 const FOLDERS = ["arguments", "tensor", "kernels", "nn", "schedulers", "pipelines", "loader"];
 
-// src/loader/embedded.ts finds models/ from its own URL: "/dist/src/" in it means that the package is three folders up.
-// Every file of the bundle is served from here, so that the rule holds for the bundle too.
+// src/loader/embedded.ts finds models/ three folders above its own URL, which is here that of the bundle's files.
 const SERVED_FROM = "/dist/src/browser/";
 
 /** The test files that run in Node and in browsers, as paths in the repository. */

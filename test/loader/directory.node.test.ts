@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join, relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { EMBEDDED_FILES, EMBEDDED_MODEL } from "../../src/loader/embedded.js";
+import { addressesIn } from "../../src/loader/addressed_folder.js";
+import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import { openRepository } from "../../src/loader/repository.js";
 
 let folder: string;
@@ -27,7 +28,9 @@ test("the list of the embedded model's files is that of its folder", async () =>
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
   const paths = files.map((file) => relative(fileURLToPath(root), file).split(sep).join("/"));
-  expect(paths.sort()).toEqual([...EMBEDDED_FILES].sort());
+  const known = Object.entries(addressesIn(EMBEDDED_MODEL)!);
+  expect(paths.sort()).toEqual(known.map(([path]) => path).sort());
+  for (const [path, address] of known) expect(address().href).toBe(EMBEDDED_MODEL + path);
 });
 
 test("links are followed: the hub's cache is made of them", async () => {

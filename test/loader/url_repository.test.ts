@@ -56,16 +56,31 @@ describe("a repository behind an address", () => {
     expect((await empty.repository.open("x"))?.size).toBe(0);
   });
 
-  test("asks for no file that is not in a list of all", async () => {
+  test("asks for no file that is not in a list of all, and for others where a bundler put them", async () => {
     const asked: string[] = [];
     const fake = async (url: unknown): Promise<Response> => (asked.push(String(url)), partial(0, 10, 10));
-    const files = ["unet/config.json"];
+    const files = {
+      "unet/config.json": () => new URL("https://host/assets/config-1a2b.json"),
+      "vae/config.json": () => new URL("data:application/json;base64,eyJhIjoi4oKsIn0="),
+      "merges.txt": () => new URL("data:text/plain,a%20%E2%82%AC"),
+    };
     const repository = new URLRepository(new URL("https://host/model"), { fetch: fake as typeof fetch, files });
     expect(await repository.open("unet/nothing.json")).toBeNull();
     expect(repository.whyMissing("unet/nothing.json")).toBeUndefined();
     await expect(repository.open("../config.json")).rejects.toThrow('".."');
     expect((await repository.open("unet/config.json"))?.size).toBe(10);
-    expect(asked).toEqual(["https://host/model/unet/config.json"]);
+    const text = async (name: string): Promise<string> =>
+      new TextDecoder().decode(await (await repository.open(name))?.read());
+    expect([await text("vae/config.json"), await text("merges.txt")]).toEqual(['{"a":"€"}', "a €"]);
+    expect(asked).toEqual(["https://host/assets/config-1a2b.json"]);
+  });
+
+  test("says what to do where a bundler left the model behind", async () => {
+    const fetch = async (): Promise<Response> => new Response("no", { status: 404 });
+    const files = { "unet/config.json": () => new URL("https://host/assets/config.json") };
+    const repository = new URLRepository(new URL("https://host/model"), { fetch, files });
+    expect(await repository.open("unet/config.json")).toBeNull();
+    expect(repository.whyMissing("unet/config.json")).toMatch(/assets\/config.json answered 404; did the bundler/);
   });
 
   test("knows missing files, also where a page comes instead", async () => {
