@@ -1,18 +1,9 @@
-import { defineConfig, type Plugin } from "vitest/config";
+import { defineConfig } from "vitest/config";
 import ChromeFirst from "./test/support/sequencer.js";
-
-// embedded.ts says where models/ is from dist/src/loader, in words that bundlers look for; tests run it in src/loader.
-const embeddedModel: Plugin = {
-  name: "embedded-model",
-  enforce: "pre",
-  transform: (code, id) =>
-    id.endsWith("/src/loader/embedded.ts") ? code.replaceAll("../../../models/", "../../models/") : undefined,
-};
 
 // Two files at a time: most of a file's time is lavapipe's compiling, on one core. A process for each: one for all of them
 // (hundreds of devices, pipelines and children) once died in native code after six minutes.
 export default defineConfig({
-  plugins: [embeddedModel],
   test: {
     pool: "forks",
     maxWorkers: 2,

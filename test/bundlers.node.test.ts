@@ -70,9 +70,14 @@ describe.each([
     await expect(DiffusionPipeline.fromPretrained(repository)).rejects.toThrow(/vae is a x\.No/);
   });
 
-  test("leaves out the embedded model and the models where a scheduler is all that is wanted", async () => {
+  test("leaves out the embedded model where a program does not name it", async () => {
+    expect((await made(LOADS)).code).not.toContain("models/shapes/");
+    expect((await made(`export { EMBEDDED_MODEL } from ${SOURCE};`)).code).toContain("models/shapes/");
+  });
+
+  test("leaves out the models where a scheduler is all that is wanted", async () => {
     const { code } = await made(STEPS);
     expect(code).toContain("EulerDiscreteScheduler");
-    expect(code).not.toMatch(/models\/shapes\/|class UNet2DConditionModel/);
+    expect(code).not.toContain("class UNet2DConditionModel");
   });
 });

@@ -7,8 +7,10 @@ const folders = new Map<string, Addresses>();
 /**
  * Makes a folder known by the name that is returned: its address, where its files still lie in one.
  * @param path how the addresses of its files end, but for the files' own paths
+ * @param caller the address of the module that has them, as compiled; of the source itself (vitest, tsx) they are one folder higher
  */
-export function addressedFolder(path: string, files: Addresses): string {
+export function addressedFolder(path: string, compiled: Addresses, caller: string | undefined): string {
+  const files = caller?.endsWith(".ts") ? fromSource(path, Object.keys(compiled), caller) : compiled;
   const name = commonAddress(path, files) ?? `bundled://webgpu-diffusers/${path}`;
   folders.set(name, files);
   return name;
@@ -16,6 +18,11 @@ export function addressedFolder(path: string, files: Addresses): string {
 
 /** The files of a folder that is known by this name or address. */
 export const addressesIn = (name: string): Addresses | undefined => folders.get(name);
+
+function fromSource(folder: string, paths: readonly string[], caller: string): Addresses {
+  const root = new URL(`../../${folder}`, caller);
+  return Object.fromEntries(paths.map((path) => [path, () => new URL(path, root)]));
+}
 
 function commonAddress(folder: string, files: Addresses): string | undefined {
   const [[path, address]] = Object.entries(files);

@@ -99,7 +99,7 @@ async function openURL(url: URL, options: HubOptions): Promise<Repository> {
   const bundled = url.protocol === "bundled:" && addressesIn(url.href) !== undefined;
   if (bundled && isNode())
     throw new RepositoryError(
-      `repository ${quote(url.href)}: a bundle for Node has no files beside it; leave webgpu-diffusers out of the bundle (external)`,
+      `repository ${quote(url.href)}: a bundle for Node has no model beside it; leave webgpu-diffusers out of it (external; Next.js: serverExternalPackages)`,
     );
   if (bundled || url.protocol === "http:" || url.protocol === "https:")
     return new URLRepository(url, { ...options, files: addressesIn(url.href) });

@@ -52,7 +52,8 @@ export class URLRepository implements Repository {
     const access = { ...this.#access, signal: eitherSignal(this.#access.signal, signal) };
     const escaped = checkPath(path).split("/").map(encodeURIComponent).join("/");
     if (this.#files && !Object.hasOwn(this.#files, path)) return null;
-    const address = this.#files?.[path]() ?? new URL(this.#base.href + escaped);
+    // Next.js has URLs whose href is a mere path.
+    const address = new URL(this.#files?.[path]().href ?? this.#base.href + escaped, globalThis.location?.href);
     const url = address.href;
     if (address.protocol === "data:") {
       const bytes = bytesOfDataURL(address);

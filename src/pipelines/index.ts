@@ -1,10 +1,17 @@
-/**
- * DiffusionPipeline with every class that a model_index.json may name. Without these imports bundlers leave out the
- * classes that a program does not name itself, and with them what makes them known.
- */
-import "./ddim.js";
-import "./ddpm.js";
-import "./pndm.js";
-import "./stable_diffusion.js";
+import { DDIMPipeline } from "./ddim.js";
+import { DDPMPipeline } from "./ddpm.js";
+import { DiffusionPipeline as Base, registerPipeline } from "./diffusion_pipeline.js";
+import { PNDMPipeline } from "./pndm.js";
+import { StableDiffusionPipeline } from "./stable_diffusion.js";
 
-export { DiffusionPipeline } from "./diffusion_pipeline.js";
+export type DiffusionPipeline = Base;
+
+/** DiffusionPipeline with every class that a model_index.json may name. */
+// A name of this file's own: bundlers follow what is merely exported again to where it comes from, and leave out the
+// classes that a program does not name itself. Turbopack does so whatever package.json says of side effects.
+export const DiffusionPipeline: typeof Base = known(DDIMPipeline, DDPMPipeline, PNDMPipeline, StableDiffusionPipeline);
+
+function known(...classes: Parameters<typeof registerPipeline>[0][]): typeof Base {
+  for (const each of classes) registerPipeline(each);
+  return Base;
+}
