@@ -38,6 +38,7 @@ const schema: ConfigSchema = {
     up_block_types: listOf(oneOf("UpDecoderBlock2D")),
     block_out_channels: listOf(isCount),
     layers_per_block: isCount,
+    act_fn: oneOf("silu", "swish"),
     latent_channels: isCount,
     norm_num_groups: isCount,
     sample_size: either(isCount, listOf(isCount)), // the size of tiles

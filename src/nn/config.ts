@@ -3,7 +3,7 @@
 import { checkConfigObject } from "../arguments/config_object.js";
 import { shown } from "../arguments/shown.js";
 import { pythonRepr } from "../loader/config_json.js";
-import { writtenAsFloat } from "../loader/json.js";
+import { floatsOfFile, keepNumberTypes } from "../loader/number_types.js";
 
 export type ModelConfig = Readonly<Record<string, unknown>>;
 
@@ -59,17 +59,21 @@ export function checkConfig(schema: ConfigSchema, given: Readonly<Record<string,
   const config: Record<string, unknown> = { ...schema.defaults };
   for (const [key, value] of Object.entries(given)) config[key] = value;
   for (const [key, fallback] of Object.entries(schema.defaults)) {
-    const value = config[key];
+    const value = truth(config[key], fallback);
     const rule = schema.rules[key];
     if (key in schema.rules ? rule(value) : JSON.stringify(value) === JSON.stringify(fallback)) continue;
     const cure = key in schema.rules ? "" : ` (supported: ${shown(fallback)})`;
-    throw new TypeError(`${schema.name}: config ${key} = ${shown(value)} is not supported${cure}`);
+    throw new TypeError(`${schema.name}: config ${key} = ${shown(config[key])} is not supported${cure}`);
   }
   checkLevels(schema.name, config);
   checkSize(schema.name, config);
   checked.add(config);
-  return Object.freeze(config);
+  return Object.freeze(keepNumberTypes(config, given));
 }
+
+/** Of a flag, what Python makes of null, 0 and 1, where it asks no more than whether: files have them. They are kept as they are. */
+const truth = (value: unknown, fallback: unknown): unknown =>
+  typeof fallback === "boolean" && (value === null || value === 0 || value === 1) ? Boolean(value) : value;
 
 /** Configs of models that stand: what they are made of again, for another device, was told of. */
 const checked = new WeakSet<object>();
@@ -81,7 +85,7 @@ export function warnOfUnexpected(schema: ConfigSchema, given: Readonly<Record<st
   const unexpected = Object.entries(given).filter(([key]) => !known.has(key) && !key.startsWith("_"));
   if (checked.has(given) || unexpected.length === 0) return;
   console.warn(
-    `The config attributes ${pythonRepr(Object.fromEntries(unexpected), writtenAsFloat(given))} were passed to ${name}, but are ` +
+    `The config attributes ${pythonRepr(Object.fromEntries(unexpected), floatsOfFile(given))} were passed to ${name}, but are ` +
       "not expected and will be ignored. Please verify your config.json configuration file.",
   );
 }

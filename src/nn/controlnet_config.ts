@@ -53,6 +53,7 @@ export const controlNetSchema: ConfigSchema = {
     attention_head_dim: either(isCount, listOf(isCount)),
     num_attention_heads: nullOr(either(isCount, listOf(isCount))),
     use_linear_projection: isBoolean,
+    act_fn: oneOf("silu", "swish"),
     upcast_attention: isBoolean, // attention is in float32 here always
     controlnet_conditioning_channel_order: oneOf("rgb", "bgr"),
     conditioning_embedding_out_channels: listOf(isCount),

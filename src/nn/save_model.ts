@@ -1,6 +1,7 @@
 /** What savePretrained() of a model writes: its config as diffusers or transformers print it, and its weights. */
 import { shown } from "../arguments/shown.js";
 import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
+import { floatKeys } from "../loader/number_types.js";
 import { inFolder, saveText, type SaveTarget } from "../loader/save_target.js";
 import type { WeightStem } from "../loader/weight_files.js";
 import type { DType } from "../tensor/dtype.js";
@@ -55,7 +56,7 @@ export async function saveModel(
   await saveText(target, inFolder(folder, "config.json"), configText(model, dtype));
 }
 
-/** config.json. Keys of the loaded file that no code reads here are kept. */
+/** config.json. Keys of the loaded file that no code reads here are kept, and its numbers stay ints and floats. */
 export function configText({ className, config, stem }: SavedModel, dtype: SaveDType): string {
   const values: Record<string, unknown> = { ...config };
   for (const key of ["_ignore_files", "_use_default_values", "_pre_quantization_dtype"]) delete values[key];
@@ -64,5 +65,5 @@ export function configText({ className, config, stem }: SavedModel, dtype: SaveD
     for (const key of ["torch_dtype", "_name_or_path"]) delete values[key];
     Object.assign(values, { architectures: [className], model_type: values.model_type ?? "clip_text_model", dtype });
   } else Object.assign(values, { _class_name: className, _diffusers_version: DIFFUSERS_VERSION });
-  return `${toJSONString(values, FLOAT_KEYS)}\n`;
+  return `${toJSONString(values, floatKeys(config, FLOAT_KEYS))}\n`;
 }

@@ -1,7 +1,7 @@
 /** What StableDiffusionPipeline's constructor patches in configs of 2022, and the picture size that a config asks for. */
+import { keepNumberTypes } from "../loader/number_types.js";
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
-import { keepNumberTypes } from "../schedulers/number_types.js";
 import type { Components } from "./diffusion_pipeline.js";
 
 /**

@@ -3,7 +3,7 @@ import { checkConfigObject } from "../arguments/config_object.js";
 import { shown } from "../arguments/shown.js";
 import { refuseRespelt } from "../arguments/spelling.js";
 import { pythonRepr } from "../loader/config_json.js";
-import { floatsOfFile } from "./number_types.js";
+import { floatsOfFile } from "../loader/number_types.js";
 
 export type Config = Readonly<Record<string, unknown>>;
 
@@ -119,9 +119,13 @@ export function freeze(config: Config): Config {
   return copy(config) as Config;
 }
 
-/** Refuses a value whose type is not that of the default; null stands for "none" everywhere, as in Python. */
+/**
+ * Refuses a value whose type is not that of the default. As in Python null stands for "none" everywhere, and 0 and 1 for
+ * false and true, which files written by hand have; they are kept and print as they were given.
+ */
 function checkType(className: string, key: string, value: unknown, usual: unknown): unknown {
   if (value === null || usual === null || typeof value === typeof usual) return value;
+  if (typeof usual === "boolean" && (value === 0 || value === 1)) return value;
   const wanted = typeof usual === "object" ? "list" : typeof usual;
   throw new TypeError(`${className}: ${key} must be a ${wanted}, got ${shown(value)}`);
 }

@@ -2,13 +2,20 @@
 import { checkConfigObject, type ConfigObject } from "../arguments/config_object.js";
 import { shown } from "../arguments/shown.js";
 import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
+import { floatKeys, keepNumberTypes } from "../loader/number_types.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
 import { inFolder, saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
 import { extractInit, freeze, registerConfig, type Config, type Schema } from "./config.js";
 import { CONFIG_NAME, readConfig, type LoadOptions, type Returning } from "./load_config.js";
-import { floatKeys, keepNumberTypes } from "./number_types.js";
 import { findConfigured } from "./registry.js";
+
+/** Keys that hold floats in Python, so that 1 prints as `1.0`. The other numbers of schedulers' configs are ints. */
+const FLOAT_KEYS: readonly string[] = [
+  ...["beta_start", "beta_end", "trained_betas", "clip_sample_range", "sample_max_value", "dynamic_thresholding_ratio"],
+  ...["lambda_min_clipped", "sigma_min", "sigma_max", "sigma_data", "rho", "s_noise", "snr", "sampling_eps"],
+  ...["shift", "flow_shift", "base_shift", "max_shift", "shift_terminal", "timestep_scaling"],
+];
 
 /** Values that win over those of a config: keys of the class, without the index signature that hides wrong ones. */
 export type Overrides<S extends ConfiguredScheduler> = {
@@ -143,7 +150,9 @@ export abstract class ConfiguredScheduler<C extends object = object> {
     delete config._ignore_files;
     config._class_name = this.className;
     config._diffusers_version = DIFFUSERS_VERSION;
-    return `${toJSONString(config, floatKeys(this.config, this.#class.intKeys))}\n`;
+    const { intKeys } = this.#class;
+    const floats = FLOAT_KEYS.filter((key) => !intKeys.includes(key));
+    return `${toJSONString(config, floatKeys(this.config, floats))}\n`;
   }
 
   /** As Python prints it: `PNDMScheduler {…json…}` and a newline. */
@@ -176,7 +185,7 @@ function refuseFlow({ className, defaults }: ConfiguredClass, config: Config): v
   const [key, value] =
     prediction === "flow_prediction"
       ? ["prediction_type", prediction]
-      : flow === true
+      : flow === true || flow === 1
         ? ["use_flow_sigmas", flow]
         : ["_class_name", from];
   if (key === "_class_name" && !(typeof value === "string" && value.startsWith("FlowMatch"))) return;

@@ -58,3 +58,30 @@ describe("configs with one wrong value", () => {
       expect(refused).toBeGreaterThan(100);
     });
 });
+
+describe("flags", () => {
+  test("null, 0 and 1 are taken as Python takes them, and kept as they are", () => {
+    const sizes = { block_out_channels: [8], norm_num_groups: 4, layers_per_block: 1 };
+    const vae = new AutoencoderKL({
+      ...sizes,
+      use_quant_conv: 0,
+      use_post_quant_conv: 1,
+      mid_block_add_attention: null,
+    });
+    expect([vae.quant_conv === null, vae.post_quant_conv === null]).toEqual([true, false]);
+    expect([...vae.parameters()].some(([key]) => key.includes("attentions"))).toBe(false);
+    expect(vae.config.use_quant_conv).toBe(0);
+    // ControlNetModel.from_unet() takes upcast_attention from the UNet, where it may be null.
+    const types = { down_block_types: ["CrossAttnDownBlock2D"], cross_attention_dim: 8, attention_head_dim: 2 };
+    const controlnet = new ControlNetModel({ ...sizes, ...types, upcast_attention: null, use_linear_projection: 1 });
+    expect(controlnet.config).toHaveProperty("upcast_attention", null);
+    expect(new Map(controlnet.parameters()).get("mid_block.attentions.0.proj_in.weight")?.shape).toEqual([8, 8]);
+    expect(() => new AutoencoderKL({ ...sizes, use_quant_conv: 2 })).toThrow(/use_quant_conv = 2 is not supported/);
+  });
+
+  test("swish is silu", () => {
+    const sizes = { block_out_channels: [8], norm_num_groups: 4, down_block_types: ["DownBlock2D"] };
+    expect(new ControlNetModel({ ...sizes, act_fn: "swish" }).config).toHaveProperty("act_fn", "swish");
+    expect(() => new ControlNetModel({ ...sizes, act_fn: "mish" })).toThrow(/act_fn = "mish" is not supported/);
+  });
+});

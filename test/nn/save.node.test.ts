@@ -7,7 +7,7 @@ import { AutoencoderKL, CLIPTextModel, UNet2DConditionModel } from "../../src/in
 import { ensureDevice } from "../../src/tensor/device.js";
 import { float32ToFloat16 } from "../../src/tensor/dtype.js";
 import { fixturePath, readFixture } from "../support/files.js";
-import { parseSafetensors, type RawTensor } from "../support/repositories.js";
+import { changed, parseSafetensors, type RawTensor } from "../support/repositories.js";
 
 const REPO = "models/repos/sd15";
 const STEM = "diffusion_pytorch_model";
@@ -130,6 +130,21 @@ for (const name of ["unet", "vae"] as const)
   });
 
 describe("savePretrained", () => {
+  test("numbers of the config stay the ints and floats that the file had", async () => {
+    const file = new TextDecoder().decode(await readFixture("models/repos/sd15/vae/config.json"));
+    const text = file
+      .replace(/"scaling_factor": [^,\n]+/, '"scaling_factor": 1')
+      .replace(/"sample_size": \d+/, '"sample_size": 16,\n  "another": [1.0, 2.0]');
+    const source = await changed(fixturePath(`${REPO}/vae`), { "config.json": new TextEncoder().encode(text) });
+    const model = await AutoencoderKL.fromPretrained(source, { shift_factor: 2 });
+    const folder = newFolder();
+    await model.savePretrained(folder);
+    model.dispose();
+    const written = (await readFile(join(folder, "config.json"), "utf8")).replace(/\s+/g, " ");
+    for (const line of ['"scaling_factor": 1,', '"another": [ 1.0, 2.0 ],', '"sample_size": 16,', '"shift_factor": 2,'])
+      expect(written).toContain(line);
+  });
+
   test("a text encoder keeps its prefix and gets a config that transformers reads", async () => {
     const model = await CLIPTextModel.fromPretrained(fixturePath(REPO), { subfolder: "text_encoder" });
     const folder = newFolder();

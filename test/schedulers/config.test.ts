@@ -184,6 +184,21 @@ describe("config", () => {
     expect(() => ((config as { beta_start: number }).beta_start = 1)).toThrow(TypeError);
   });
 
+  test("0 and 1 are taken for false and true, as Python takes them, and print as they were given", () => {
+    const numbers = { clip_sample: 0, set_alpha_to_one: 1, thresholding: 0, rescale_betas_zero_snr: 1 };
+    const ddim = DDIMScheduler.fromConfig(numbers);
+    expect(String(ddim)).toMatch(/"clip_sample": 0,[^]*"rescale_betas_zero_snr": 1,\n {2}"sample_max_value"/);
+    expect(ddim.alphasCumprod[999]).toBe(0);
+    const [karras, plain] = [1, 0].map((use_karras_sigmas) => {
+      const scheduler = EulerDiscreteScheduler.fromConfig({ ...numbers, use_karras_sigmas });
+      scheduler.setTimesteps(4);
+      return scheduler.sigmas;
+    });
+    expect(karras).not.toEqual(plain);
+    expect(() => DDIMScheduler.fromConfig({ clip_sample: 2 })).toThrow(/clip_sample must be a boolean, got 2/);
+    expect(() => DDIMScheduler.fromConfig({ use_flow_sigmas: 1 })).toThrow(/cannot take a flow-matching config/);
+  });
+
   test("wrong values name key and value", () => {
     expect(() => new DDIMScheduler({ beta_schedule: "quadratic" })).toThrow(
       /beta_schedule must be one of .*"scaled_linear".*got "quadratic"/,

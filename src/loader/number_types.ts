@@ -1,12 +1,5 @@
 /** Which numbers of a config are Python's ints and which its floats: JavaScript has one type for both, files have two. */
-import { writtenAsFloat } from "../loader/json.js";
-
-/** Keys that hold floats in Python, so that 1 prints as `1.0`. The other numbers of schedulers' configs are ints. */
-const FLOAT_KEYS: ReadonlySet<string> = new Set([
-  ...["beta_start", "beta_end", "trained_betas", "clip_sample_range", "sample_max_value", "dynamic_thresholding_ratio"],
-  ...["lambda_min_clipped", "sigma_min", "sigma_max", "sigma_data", "rho", "s_noise", "snr", "sampling_eps"],
-  ...["shift", "flow_shift", "base_shift", "max_shift", "shift_terminal", "timestep_scaling"],
-]);
+import { writtenAsFloat } from "./json.js";
 
 /** By key, of a config that came from a file: whether its numbers are floats there. */
 type NumberTypes = ReadonlyMap<string, boolean>;
@@ -31,10 +24,9 @@ export const floatsOfFile = (config: object): ReadonlySet<string> =>
 
 /**
  * Keys of a config whose whole numbers print with a point: those that a file had so, and the usual ones that none had.
- * @param ints usual floats that the class has ints for
+ * @param usual keys that hold floats in Python
  */
-export function floatKeys(config: object, ints: readonly string[]): ReadonlySet<string> {
+export function floatKeys(config: object, usual: Iterable<string>): ReadonlySet<string> {
   const types = numberTypes(config);
-  const usual = [...FLOAT_KEYS].filter((key) => !types.has(key) && !ints.includes(key));
-  return new Set([...usual, ...floatsOfFile(config)]);
+  return new Set([...[...usual].filter((key) => !types.has(key)), ...floatsOfFile(config)]);
 }
