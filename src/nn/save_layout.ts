@@ -100,6 +100,10 @@ const REGISTERED_BEFORE: readonly (readonly [name: string, later: string])[] = [
   ["encoder_hid_proj", "class_embedding"],
 ];
 
+/** Attention blocks of the K kind, `attentions.0.attn2`: their classes register them after the resnets, as the fields do here. */
+const isK = (attentions: readonly string[][], depth: number): boolean =>
+  attentions.some((path) => path[depth] === "attentions" && path[depth + 2] === "attn2");
+
 /** Keys in the order of torch's state_dict. @param keys in the order of the fields */
 export function torchOrder(keys: readonly string[]): string[] {
   return ordered(keys.map((key) => key.split("."))).map((path) => path.join("."));
@@ -116,6 +120,7 @@ function ordered(paths: readonly string[][], depth = 0): string[][] {
   const names = [...groups.keys()];
   for (const [name, later] of REGISTERED_BEFORE) {
     const [from, to] = [names.indexOf(name), names.indexOf(later)];
+    if (name === "attentions" && isK(groups.get(name) ?? [], depth)) continue;
     if (to >= 0 && from > to) names.splice(to, 0, ...names.splice(from, 1));
   }
   return names.flatMap((name) => ordered(groups.get(name) ?? [], depth + 1));

@@ -61,7 +61,7 @@ export function conditionOptions(config: UNet2DConditionConfig): UNetOptions {
       ...{ groups: config.norm_num_groups, eps: config.norm_eps, activation },
       scaleShift: config.resnet_time_scale_shift === "scale_shift",
     },
-    resnetBlocks: { skipTimeAct: config.resnet_skip_time_act, outputScale: config.resnet_out_scale_factor },
+    resnetBlocks: { skipTimeAct: Boolean(config.resnet_skip_time_act), outputScale: config.resnet_out_scale_factor },
     ...{ downsamplePadding: config.downsample_padding, downsampleType: "conv", upsampleType: "conv" },
     time: {
       ...{ projection: timeProjection(config, width), width, activation },

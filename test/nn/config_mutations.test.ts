@@ -76,6 +76,12 @@ describe("flags", () => {
     const controlnet = new ControlNetModel({ ...sizes, ...types, upcast_attention: null, use_linear_projection: 1 });
     expect(controlnet.config).toHaveProperty("upcast_attention", null);
     expect(new Map(controlnet.parameters()).get("mid_block.attentions.0.proj_in.weight")?.shape).toEqual([8, 8]);
+    const resampling = { down_block_types: ["ResnetDownsampleBlock2D"], up_block_types: ["ResnetUpsampleBlock2D"] };
+    for (const resnet_skip_time_act of [1, true]) {
+      const unet = new UNet2DConditionModel({ ...sizes, ...resampling, attention_head_dim: 2, resnet_skip_time_act });
+      const [down] = unet.down_blocks as unknown as { resnets: { skipTimeAct: boolean }[] }[];
+      expect(down.resnets[0].skipTimeAct).toBe(true);
+    }
     expect(() => new AutoencoderKL({ ...sizes, use_quant_conv: 2 })).toThrow(/use_quant_conv = 2 is not supported/);
   });
 

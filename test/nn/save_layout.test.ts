@@ -53,6 +53,9 @@ describe("layout of saved weights", () => {
     expect(torchOrder(["conv_in.w", ...ours])).toEqual([
       ...["conv_in.w", "up_blocks.0.resnets.0.w", "mid_block.attentions.0.w", "mid_block.resnets.0.w", "conv_out.w"],
     ]);
+    // KCrossAttnUpBlock2D registers its attentions last.
+    const k = ["resnets.0.w", "resnets.1.w", "attentions.0.norm2.w", "attentions.0.attn2.w", "attentions.1.attn2.w"];
+    expect(torchOrder(k.map((key) => `up_blocks.0.${key}`))).toEqual(k.map((key) => `up_blocks.0.${key}`));
     // What a UNet with prompts has beside its trunk, as UNet2DConditionModel(…).state_dict() has it.
     const beside = ["encoder_hid_proj.w", "add_embedding.w"];
     for (const classes of [[], ["class_embedding.w"]])
