@@ -81,7 +81,7 @@ const UNET = inFile("unet/config.json", [
   ["no context", { cross_attention_dim: null }, "cross_attention_dim = null"],
   ["another activation", { act_fn: PAYLOAD }, "act_fn = "],
   ["what no code computes", { attention_type: "gated" }, 'attention_type = "gated"'],
-  ["a number as boolean", { flip_sin_to_cos: 1 }, "flip_sin_to_cos = 1"],
+  ["a number as boolean", { flip_sin_to_cos: 2 }, "flip_sin_to_cos = 2"], // 0 and 1 are taken, as Python takes them
   ["a text as size", { sample_size: "64" }, 'sample_size = "64"'],
   ["channels of another model", { block_out_channels: [32, 24, 24] }, "do not fit the config"],
 ]);
