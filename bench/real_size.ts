@@ -1,8 +1,6 @@
 /** A model of Stable Diffusion 1.5's size at 512x512: loading, one guided step, the VAE's decode; memory against the weights'. */
-import { DiffusionPipeline } from "../src/pipelines/diffusion_pipeline.js";
 import { UNetSteps } from "../src/nn/unet_steps.js";
-import "../src/pipelines/stable_diffusion.js";
-import type { StableDiffusionPipeline } from "../src/pipelines/stable_diffusion.js";
+import { StableDiffusionPipeline } from "../src/pipelines/stable_diffusion.js";
 import { Generator } from "../src/tensor/random.js";
 import { Tensor } from "../src/tensor/tensor.js";
 import type { FloatType } from "../test/cases/data.js";
@@ -29,7 +27,7 @@ export async function* measureRealSize(
     return { kind: "whole", name: `${REAL_SIZE}, ${name}`, dtype, value, unit };
   };
   let start = performance.now();
-  const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(model, { device, dtype });
+  const pipeline = await StableDiffusionPipeline.fromPretrained(model, { device, dtype });
   await device.synchronize();
   yield result("load", performance.now() - start);
   pipeline.setProgressBarConfig({ disable: true });

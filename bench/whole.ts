@@ -1,8 +1,6 @@
 /** The package's model from loading to pictures, on a device that has compiled nothing yet. */
-import { DiffusionPipeline } from "../src/pipelines/diffusion_pipeline.js";
 import { UNetSteps } from "../src/nn/unet_steps.js";
-import "../src/pipelines/stable_diffusion.js";
-import type { StableDiffusionPipeline } from "../src/pipelines/stable_diffusion.js";
+import { StableDiffusionPipeline } from "../src/pipelines/stable_diffusion.js";
 import { Generator } from "../src/tensor/random.js";
 import { Tensor } from "../src/tensor/tensor.js";
 import type { FloatType } from "../test/cases/data.js";
@@ -32,7 +30,7 @@ export async function* measureWhole(probe: Probe, { model, dtype, steps }: Whole
   const timing = (name: string, { median, p10, p90 }: Summary): WholeResult => ({ ...result(name, median), p10, p90 });
 
   let start = performance.now();
-  const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(model, { device, dtype });
+  const pipeline = await StableDiffusionPipeline.fromPretrained(model, { device, dtype });
   await device.synchronize();
   yield result("load", performance.now() - start);
   pipeline.setProgressBarConfig({ disable: true });

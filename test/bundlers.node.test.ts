@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SOURCE = JSON.stringify(path.join(ROOT, "src/index.ts"));
 const LOADS = `export { DiffusionPipeline } from ${SOURCE};`;
+const ONE_CLASS = `export { DDPMPipeline } from ${SOURCE};`;
 const STEPS = `import { EulerDiscreteScheduler } from ${SOURCE}; console.log(new EulerDiscreteScheduler());`;
 
 let folder: string;
@@ -68,6 +69,13 @@ describe.each([
     const repository = { name: "test", open: async (name: string) => (name === file.path ? file : null) };
     // It comes as far as the class that nobody knows.
     await expect(DiffusionPipeline.fromPretrained(repository)).rejects.toThrow(/vae is a x\.No/);
+  });
+
+  test("leaves out the pipelines that a program with one class does not name", async () => {
+    expect((await made(LOADS)).code).toContain('"StableDiffusionPipeline"');
+    const { code } = await made(ONE_CLASS);
+    expect(code).toContain('"DDPMPipeline"');
+    expect(code).not.toContain('"StableDiffusionPipeline"');
   });
 
   test("leaves out the embedded model where a program does not name it", async () => {

@@ -2,7 +2,7 @@ import { DDIMScheduler, Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { takeOptions } from "./call_options.js";
 import { checkFinite } from "./check_inputs.js";
-import { registerPipeline, type Components } from "./diffusion_pipeline.js";
+import type { Components } from "./diffusion_pipeline.js";
 import { checkGenerators } from "./initial_noise.js";
 import { needComponent } from "./needed_components.js";
 import type { RawImage } from "./raw_image.js";
@@ -58,4 +58,3 @@ export class DDIMPipeline extends UnconditionalPipeline {
     return this.draw({ ...options, numInferenceSteps: options.numInferenceSteps ?? 50 }, step);
   }
 }
-registerPipeline(DDIMPipeline);

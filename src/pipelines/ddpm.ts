@@ -1,6 +1,5 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { takeOptions } from "./call_options.js";
-import { registerPipeline } from "./diffusion_pipeline.js";
 import type { RawImage } from "./raw_image.js";
 import {
   UNCONDITIONAL_OPTIONS,
@@ -33,4 +32,3 @@ export class DDPMPipeline extends UnconditionalPipeline {
     return this.draw({ ...options, numInferenceSteps: options.numInferenceSteps ?? 1000 }, { generator });
   }
 }
-registerPipeline(DDPMPipeline);

@@ -21,7 +21,7 @@ import type { ProgressBarConfig } from "./progress_bar.js";
 import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./pipeline_config.js";
 import { savePipeline } from "./save_pipeline.js";
 
-export { registerPipeline, type Components, type PipelineClass, type PipelineOptions } from "./load_pipeline.js";
+export { type Components, type PipelineClass, type PipelineOptions } from "./load_pipeline.js";
 
 export abstract class DiffusionPipeline extends Callable {
   static readonly className: string = "DiffusionPipeline";
@@ -71,7 +71,7 @@ export abstract class DiffusionPipeline extends Callable {
     const stop = (): void => controller.abort(options.signal?.reason);
     options.signal?.addEventListener("abort", stop, { once: true });
     try {
-      const calledOn = this.className === DiffusionPipeline.className ? null : this.className;
+      const calledOn = this === DiffusionPipeline ? null : (this as PipelineClass);
       return await loadPipeline(calledOn, source, options, controller);
     } finally {
       options.signal?.removeEventListener("abort", stop);

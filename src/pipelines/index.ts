@@ -1,6 +1,7 @@
 import { DDIMPipeline } from "./ddim.js";
 import { DDPMPipeline } from "./ddpm.js";
-import { DiffusionPipeline as Base, registerPipeline } from "./diffusion_pipeline.js";
+import { DiffusionPipeline as Base } from "./diffusion_pipeline.js";
+import { registerPipeline } from "./load_pipeline.js";
 import { PNDMPipeline } from "./pndm.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
 

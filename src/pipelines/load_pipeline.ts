@@ -32,7 +32,7 @@ export interface PipelineClass<P extends DiffusionPipeline = DiffusionPipeline> 
 
 const registry = new Map<string, PipelineClass>();
 
-/** Makes a class known to model_index.json by its name. */
+/** Makes a class known to model_index.json by its name; index.ts does so for all of them. */
 export function registerPipeline(pipeline: PipelineClass): void {
   registry.set(pipeline.className, pipeline);
 }
@@ -44,12 +44,12 @@ const OPTION_NAMES = new Set([
 
 /**
  * Loads a pipeline in the layout of diffusers.
- * @param calledOn the name of the class; null for that of the file
+ * @param calledOn the class; null for that of the file, which must be registered
  * @param controller aborted by the first component that fails
  * @throws Error naming file, key and fault; nothing stays allocated
  */
 export async function loadPipeline(
-  calledOn: string | null,
+  calledOn: PipelineClass | null,
   source: RepositorySource,
   wanted: PipelineOptions & Components,
   controller: AbortController,
@@ -57,8 +57,8 @@ export async function loadPipeline(
   const options = inOwnSpelling(wanted, [...OPTION_NAMES]);
   const repository = await openRepository(source, { ...options, signal: controller.signal });
   const index = await readJSON(repository, "model_index.json");
-  const Class = pipelineClass(calledOn, index._class_name);
-  const fileClass = registry.get(index._class_name as string);
+  const Class = calledOn ?? registered(index._class_name);
+  const fileClass = Class.className === index._class_name ? Class : registry.get(index._class_name as string);
   const extra = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name)));
   const { given, initArguments } = sortOptions(Class, extra, index, fileClass);
   checkFamilies(Class.className, given, index);
@@ -86,8 +86,7 @@ export async function loadPipeline(
   }
 }
 
-function pipelineClass(calledOn: string | null, inFile: unknown): PipelineClass {
-  const name = calledOn ?? inFile;
+function registered(name: unknown): PipelineClass {
   const Class = typeof name === "string" ? registry.get(name) : undefined;
   if (Class) return Class;
   throw new ConfigError(

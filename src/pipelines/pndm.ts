@@ -1,7 +1,7 @@
 import { PNDMScheduler, Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { takeOptions } from "./call_options.js";
-import { registerPipeline, type Components } from "./diffusion_pipeline.js";
+import type { Components } from "./diffusion_pipeline.js";
 import { needComponent } from "./needed_components.js";
 import type { RawImage } from "./raw_image.js";
 import {
@@ -38,4 +38,3 @@ export class PNDMPipeline extends UnconditionalPipeline {
     return this.draw({ ...options, numInferenceSteps: options.numInferenceSteps ?? 50 }, {});
   }
 }
-registerPipeline(PNDMPipeline);

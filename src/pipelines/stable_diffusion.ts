@@ -21,7 +21,7 @@ import {
   type CallOptions,
 } from "./check_inputs.js";
 import { decode } from "./decode_latents.js";
-import { registerPipeline, type Components } from "./diffusion_pipeline.js";
+import type { Components } from "./diffusion_pipeline.js";
 import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
 import { FiniteCheck } from "./finite_check.js";
 import { needComponent, type Need } from "./needed_components.js";
@@ -314,4 +314,3 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     }
   }
 }
-registerPipeline(StableDiffusionPipeline);

@@ -27,6 +27,16 @@ describe("DiffusionPipeline.fromPretrained", () => {
     pipeline.dispose();
   });
 
+  test("a caller's own class loads itself, whatever the file names", async () => {
+    class Own extends StableDiffusionPipeline {}
+    const pipeline: Own = await Own.fromPretrained(
+      await changed(fixturePath(REPO), await index({ _class_name: "No" })),
+    );
+    expect(pipeline).toBeInstanceOf(Own);
+    expect(pipeline.config._class_name).toBe("StableDiffusionPipeline");
+    pipeline.dispose();
+  });
+
   test("a component that is given is used and its files are not read", async () => {
     const scheduler = await DDIMScheduler.fromPretrained(fixturePath(REPO), { subfolder: "scheduler" });
     const pipeline = await load({ "scheduler/scheduler_config.json": null }, { scheduler });
