@@ -2,6 +2,11 @@
 import { eachElement, overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
 import { paramsStruct, tensor, u32s, wgsl, type BitsFormat, type Kernel } from "./wgsl.js";
 
+const AXES = { names: ["c", "row"], lengths: ["(params.width_a + params.width_b) >> 2u"] };
+const QUAD = `  let a = params.width_a >> 2u;
+  if (c < a) { store4_y(i, load4_a(row * a + c)); }
+  else { store4_y(i, load4_b(row * (params.width_b >> 2u) + c - a)); }`;
+
 export const concat: Kernel<{ format: BitsFormat; aligned: boolean } & StreamVariant> = {
   name: "concat",
   params: { ...STREAM_PARAMS, ...u32s("size", "width_a", "width_b") },
@@ -16,18 +21,6 @@ fn element(index: u32) -> u32 {
   if (c < params.width_a) { return load_a(row * params.width_a + c); }
   return load_b(row * params.width_b + c - params.width_a);
 }
-${overQuads(
-  { lanes },
-  wgsl`
-  let width = params.width_a + params.width_b;
-  #if ${aligned}
-    let row = 4u * i / width;
-    let c = 4u * i % width;
-    if (c < params.width_a) { store4_y(i, load4_a((row * params.width_a + c) >> 2u)); }
-    else { store4_y(i, load4_b((row * params.width_b + c - params.width_a) >> 2u)); }
-  #else
-  store4_y(i, ${eachElement("element", "vec4u")});
-  #endif`,
-)}`;
+${aligned ? overQuads({ lanes }, QUAD, AXES) : overQuads({ lanes }, `  store4_y(i, ${eachElement("element", "vec4u")});`)}`;
   },
 };

@@ -1,7 +1,7 @@
 /**
  * Strided gather: y[i0, i1, i2, i3] = x[offset + i0 s0 + i1 s1 + i2 s2 + i3 s3], y row-major, with a change of
  * format on the way, or of bits as they are. One kernel for permutations, slices, casts, and the repacking of weights.
- * y is dense, or columns of a wider matrix: rows of `y_across` quads, `y_stride` quads apart, the first at quad `y_start`.
+ * Where the last axis has whole quads, y may be columns of a wider matrix: rows `y_row` quads apart, the first at quad `y_start`.
  */
 import { eachElement, overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
 import {
@@ -31,11 +31,16 @@ const bf16Source = `@group(0) @binding(1) var<storage, read> x: array<u32>;
 fn load_x(element: u32) -> f32 { let word = x[element >> 1u]; return bitcast<f32>(select(word << 16u, word & 0xffff0000u, (element & 1u) == 1u)); }
 `;
 
+const AXES = { names: ["i3", "i2", "i1", "i0"], lengths: ["params.n3 >> 2u", "params.n2", "params.n1"] };
+const WHOLE = `  let y_row = (i0 * params.n1 + i1) * params.n2 + i2;
+  let first_x = params.offset + i0 * params.s0 + i1 * params.s1 + i2 * params.s2 + 4u * i3 * params.s3;
+  store4_y(params.y_start + y_row * params.y_row + i3, gathered_quad(first_x));`;
+
 export const copy: Kernel<CopyVariant> = {
   name: "copy",
   params: {
     ...STREAM_PARAMS,
-    ...u32s("size", "offset", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "y_across", "y_stride", "y_start"),
+    ...u32s("size", "offset", "n1", "n2", "n3", "s0", "s1", "s2", "s3", "y_row", "y_start"),
   },
   bindings: () => ["read", "write"],
   source({ from, to, whole, lanes }) {
@@ -52,14 +57,10 @@ fn at(element: u32) -> u32 {
   return params.offset + (r2 / params.n1) * params.s0 + (r2 % params.n1) * params.s1 + i2 * params.s2 + i3 * params.s3;
 }
 fn gathered(element: u32) -> ${one} { return load_x(at(element)); }
-fn gathered_quad(element: u32) -> ${four} {
-  let first = at(element);
+fn gathered_quad(first: u32) -> ${four} {
   let step = params.s3;
   return ${four}(load_x(first), load_x(first + step), load_x(first + 2u * step), load_x(first + 3u * step));
 }
-${overQuads(
-  { lanes },
-  `  store4_y(params.y_start + (i / params.y_across) * params.y_stride + i % params.y_across, ${whole ? "gathered_quad(4u * i)" : eachElement("gathered", four)});`,
-)}`;
+${whole ? overQuads({ lanes }, WHOLE, AXES) : overQuads({ lanes }, `  store4_y(i, ${eachElement("gathered", four)});`)}`;
   },
 };

@@ -69,15 +69,15 @@ ${overQuads(
   var value: vec4f;
   var gate: vec4f;
   #if ${aligned}
-  let a = at(4u * i) >> 2u;
-  value = load4_x(a);
-  gate = load4_x(a + (params.inner >> 2u));
+  value = load4_x(row * (params.inner >> 1u) + c);
+  gate = load4_x(row * (params.inner >> 1u) + c + (params.inner >> 2u));
   #else
 ${range(4)
   .map((k) => `    { let p = pair(4u * i + ${k}u); value[${k}] = p.x; gate[${k}] = p.y; }`)
   .join("\n")}
   #endif
   store4_y(i, value * ${tanh ? "gelu_tanh" : "gelu"}(gate));`,
+  aligned ? { names: ["c", "row"], lengths: ["params.inner >> 2u"] } : undefined,
 )}`;
   },
 };

@@ -19,10 +19,9 @@ export const panels: Kernel<PanelsVariant> = {
     return `${paramsStruct(this.params)}${tensor(1, "w", "read", format)}${tensor(2, "y", "write", format)}
 ${overQuads(
   { lanes },
-  `  let row = i / params.width % params.rows;
-  let panel = i / (params.width * params.rows);
-  let first = min(panel * params.width, params.columns - params.width);
-  store4_y(i, load4_w(row * params.columns + first + i % params.width));`,
+  `  let left = min(panel * params.width, params.columns - params.width);
+  store4_y(i, load4_w(row * params.columns + left + c));`,
+  { names: ["c", "row", "panel"], lengths: ["params.width", "params.rows"] },
 )}`;
   },
 };

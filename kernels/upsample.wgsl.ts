@@ -2,6 +2,14 @@
 import { eachElement, overQuads, STREAM_PARAMS, type StreamVariant } from "./streams.js";
 import { paramsStruct, tensor, u32s, wgsl, type BitsFormat, type Kernel } from "./wgsl.js";
 
+const AXES = {
+  names: ["c", "x", "y", "image"],
+  lengths: ["params.channels >> 2u", "params.out_width", "params.out_height"],
+};
+const inRow = `  let left = min(u32(f32(x) * params.scale_x), params.width - 1u);
+  let top = min(u32(f32(y) * params.scale_y), params.height - 1u);
+  store4_y(i, load4_x(((image * params.height + top) * params.width + left) * (params.channels >> 2u) + c));`;
+
 export const upsample: Kernel<{ format: BitsFormat; aligned: boolean } & StreamVariant> = {
   name: "upsample",
   params: {
@@ -22,6 +30,6 @@ fn at(element: u32) -> u32 {
   return ((row / params.out_height * params.height + y) * params.width + x) * params.channels + e % params.channels;
 }
 fn element(e: u32) -> u32 { return load_x(at(e)); }
-${overQuads({ lanes }, `  store4_y(i, ${aligned ? "load4_x(at(4u * i) >> 2u)" : eachElement("element", "vec4u")});`)}`;
+${aligned ? overQuads({ lanes }, inRow, AXES) : overQuads({ lanes }, `  store4_y(i, ${eachElement("element", "vec4u")});`)}`;
   },
 };

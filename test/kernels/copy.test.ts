@@ -104,7 +104,7 @@ describe("copy", () => {
         variant: { from: "f32", to: "bits16", whole: true },
         values: {
           ...{ size: x.length, offset: 0, n1: 1, n2: 1, n3: x.length, s0: 0, s1: 0, s2: 0, s3: 1 },
-          ...{ y_across: x.length / 4, y_stride: 0, y_start: 0 },
+          ...{ y_row: 0, y_start: 0 },
         },
         buffers: [from, to],
       });

@@ -1,8 +1,12 @@
 // Kernels that map quads to quads: every one is computed, whatever walks through them.
 import { describe, expect, test } from "vitest";
 import { permute } from "../../src/tensor/ops/copy.js";
-import { linearCombination } from "../../src/tensor/ops/elementwise.js";
+import { geglu, linearCombination } from "../../src/tensor/ops/elementwise.js";
+import { inPanels } from "../../src/tensor/ops/panels.js";
+import { concat, upsampleNearest } from "../../src/tensor/ops/shape.js";
 import { stripes } from "../../src/tensor/ops/stripes.js";
+import { gegluReference } from "../cases/elementwise.js";
+import { concatReference, numbers, permuteReference, upsampleReference } from "../cases/movement.js";
 import * as gpu from "../support/gpu.js";
 
 /** Lanes of a GPU, of adapters that do not tell, of SwiftShader and of wider CPU adapters. */
@@ -39,6 +43,51 @@ describe("streams", () => {
         });
     });
   });
+});
+
+describe("places of quads, counted from turn to turn", () => {
+  gpu.checkLeaks();
+
+  /** Rows of 1, 3, 25 and 16 quads: shorter and longer than the lanes that walk side by side, and whole steps. */
+  const shapes = [
+    [13, 11, 37, 4],
+    [3, 29, 31, 12],
+    [5, 2, 53, 100],
+    [2, 5, 61, 64],
+  ] as const;
+  for (const shape of shapes)
+    test(`of [${shape.join(", ")}]`, () =>
+      gpu.withTensors(async (make) => {
+        const [n0, n1, n2, n3] = shape;
+        const x = numbers(shape);
+        const tensor = make(x, shape, "float32");
+        const wanted = {
+          permute: permuteReference({ name: "", bytes: 0, shape, axes: [1, 2, 0, 3] }, x),
+          concat: concatReference({ name: "", bytes: 0, a: shape, b: shape, axis: 3 }, x, x),
+          upsample: upsampleReference({ name: "", bytes: 0, shape, size: [n1 + 3, 2 * n2] }, x),
+          geglu: gegluReference({ name: "", bytes: 0, rows: n0 * n1, inner: (n2 * n3) / 2 }, x),
+          // One panel of all columns is the matrix as it is.
+          panels: (i: number) => x[i],
+        };
+        const ops = {
+          permute: () => permute(tensor, [1, 2, 0, 3]),
+          concat: () => concat(tensor, tensor, 3),
+          upsample: () => upsampleNearest(tensor, [n1 + 3, 2 * n2]),
+          geglu: () => geglu(make(x, [n0 * n1, n2 * n3], "float32")),
+          panels: () => inPanels(tensor, n3 / 4).compute(tensor.device),
+        };
+        for (const streamLanes of LANES)
+          await gpu.pretending({ streamLanes }, async () => {
+            for (const [name, op] of Object.entries(ops)) {
+              const got = await gpu.take(op());
+              const reference = gpu.want(wanted[name as keyof typeof wanted], got.length);
+              gpu.expectClose(`${name}, ${streamLanes} lanes`, got, reference, {
+                relative: 0,
+                absolute: name === "geglu" ? 4e-6 : 0,
+              });
+            }
+          });
+      }));
 });
 
 describe("stripes", () => {

@@ -34,10 +34,9 @@ export function gatherInto(
   const { tensor: y, stride, start } = placeOf(to);
   const size = part?.count ?? product(to.shape);
   const quads = Math.ceil(size / 4);
-  const columns =
-    to instanceof Columns
-      ? { y_across: to.count / 4, y_stride: stride / 4, y_start: start / 4 }
-      : { y_across: quads, y_stride: 0, y_start: 0 };
+  if (to instanceof Columns && n3 !== to.count)
+    throw new RangeError(`copy: ${String(to)} take rows of ${to.count}, got ${n3}`);
+  const rows = { y_row: (to instanceof Columns ? stride : n3) >> 2, y_start: start / 4 };
   const whole = !part || size === y.size;
   const target = whole ? y : { block: y.block, offset: (part?.start ?? 0) * y.itemSize, size: quads * 4 * y.itemSize };
   const wanted = formatOf(y.dtype, device, "copy");
@@ -45,7 +44,7 @@ export function gatherInto(
   runStream(device, quads, {
     kernel,
     variant: { ...formats, whole: n3 % 4 === 0 && size % 4 === 0 },
-    values: { size, offset, n1, n2, n3, s0, s1, s2, s3, ...columns },
+    values: { size, offset, n1, n2, n3, s0, s1, s2, s3, ...rows },
     buffers: [source, target],
   });
 }
