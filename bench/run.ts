@@ -1,4 +1,5 @@
 /** Runs the suite: the roofline, the ops, the whole. Everything found goes to `emit` at once. */
+import { BYTES } from "../src/tensor/dtype.js";
 import type { FloatType } from "../test/cases/data.js";
 import { bothWays } from "./conv2d.bench.js";
 import type { Limits } from "./cut.js";
@@ -36,7 +37,8 @@ export interface SuiteOptions {
 }
 
 /** About a second on two cores. */
-const SOFTWARE_LIMITS: Limits = { flops: 2e9, elements: 2 ** 23 };
+const SOFTWARE_LIMITS = { flops: 2e9, elements: 2 ** 23 };
+const NO_LIMITS = { flops: Infinity, elements: Infinity };
 const STEPS = { quick: 10, full: 25 };
 /** What --filter must be part of to run the models. */
 const WHOLE = "whole model";
@@ -56,9 +58,13 @@ export async function runSuite(options: SuiteOptions): Promise<void> {
   const { kept } = probe.device.tunings;
   const before = [...kept];
   try {
-    const limits = quick && probe.device.isSoftware ? SOFTWARE_LIMITS : undefined;
+    const { isSoftware, limits } = probe.device;
+    const limitsOf = (dtype: FloatType): Limits => ({
+      ...(quick && isSoftware ? SOFTWARE_LIMITS : NO_LIMITS),
+      binding: limits.maxStorageBufferBindingSize / BYTES[dtype],
+    });
     const chosen = wanted
-      .map(({ row, dtype }) => describe(row, dtype, limits))
+      .map(({ row, dtype }) => describe(row, dtype, limitsOf(dtype)))
       .filter(([described]) => isNamed(described, filter));
     const models = [WHOLE, MANY_DEVICES, ...(realSize === undefined ? [] : [REAL_SIZE])];
     if (chosen.length === 0 && !models.some((name) => name.includes(filter)))
