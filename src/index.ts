@@ -74,4 +74,4 @@ export { PNDMPipeline } from "./pipelines/pndm.js";
 export { RawImage } from "./pipelines/raw_image.js";
 export { StableDiffusionPipeline } from "./pipelines/stable_diffusion.js";
 export type * from "./pipelines/stable_diffusion_options.js";
-export type { ImagePipelineOutput, UnconditionalOptions } from "./pipelines/unconditional.js";
+export type { ImagePipelineOutput, UnconditionalComponents, UnconditionalOptions } from "./pipelines/unconditional.js";

@@ -2,7 +2,6 @@ import { DDIMScheduler, Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { takeOptions } from "./call_options.js";
 import { checkFinite } from "./check_inputs.js";
-import type { Components } from "./diffusion_pipeline.js";
 import { checkGenerators } from "./initial_noise.js";
 import { needComponent } from "./needed_components.js";
 import type { RawImage } from "./raw_image.js";
@@ -10,6 +9,7 @@ import {
   UNCONDITIONAL_OPTIONS,
   UnconditionalPipeline,
   type ImagePipelineOutput,
+  type UnconditionalComponents,
   type UnconditionalOptions,
 } from "./unconditional.js";
 
@@ -34,7 +34,7 @@ export class DDIMPipeline extends UnconditionalPipeline {
   static override readonly className: string = "DDIMPipeline";
 
   /** @param components the parts by their names in model_index.json; any scheduler is converted to DDIM */
-  constructor(components: Components) {
+  constructor(components: UnconditionalComponents) {
     super(components);
     needComponent("DDIMPipeline", "scheduler", this.scheduler, { classes: [Scheduler], purpose: "for its config" });
     this.scheduler = DDIMScheduler.fromConfig(this.scheduler.config);

@@ -41,7 +41,8 @@ export abstract class DiffusionPipeline extends Callable {
   /**
    * Loads a pipeline in the layout of diffusers: model_index.json names the class of each component and its folder.
    * Called on DiffusionPipeline, the class in the file is used: TypeScript knows what it takes and gives only where it is
-   * named, `StableDiffusionPipeline.fromPretrained(…)` or `DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(…)`.
+   * named, `StableDiffusionPipeline.fromPretrained(…)` or `DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(…)`,
+   * and options and components only in the first.
    * Components given in the options are used as they are and their files are not read; null leaves one out.
    *
    * @param source a local folder (Node), an id on the hub ("owner/name"), a base URL, or EMBEDDED_MODEL
@@ -50,18 +51,18 @@ export abstract class DiffusionPipeline extends Callable {
    * const pipeline = await DiffusionPipeline.fromPretrained(folder, { dtype: "float16" });
    * const { images } = await pipeline("a red circle on a white background");
    */
-  static fromPretrained<P extends DiffusionPipeline>(
-    this: PipelineClass<P>,
-    source: RepositorySource,
-    options?: PipelineOptions & Components,
-  ): Promise<P>;
   static fromPretrained<P extends DiffusionPipeline = AnyPipeline>(
-    this: { readonly className: string },
+    this: abstract new () => DiffusionPipeline,
     source: RepositorySource,
     options?: PipelineOptions & Components,
   ): Promise<P>;
+  static fromPretrained<C extends PipelineClass>(
+    this: C,
+    source: RepositorySource,
+    options?: PipelineOptions & Partial<ConstructorParameters<C>[0]>,
+  ): Promise<InstanceType<C>>;
   static async fromPretrained(
-    this: { readonly className: string },
+    this: unknown,
     source: RepositorySource,
     options: PipelineOptions & Components = {},
   ): Promise<DiffusionPipeline> {
@@ -84,11 +85,11 @@ export abstract class DiffusionPipeline extends Callable {
    * @param options components and constructor arguments to take instead, `{ scheduler }`
    * @throws TypeError naming a component that the other has not, and any other option
    */
-  static fromPipe<P extends DiffusionPipeline>(
-    this: PipelineClass<P>,
+  static fromPipe<C extends PipelineClass>(
+    this: C,
     pipeline: DiffusionPipeline,
-    options: Components = {},
-  ): P {
+    options: Partial<ConstructorParameters<C>[0]> = {},
+  ): InstanceType<C> {
     return fromPipe(this, pipeline, options);
   }
 

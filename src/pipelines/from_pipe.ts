@@ -6,11 +6,11 @@ import { typeName } from "./given_components.js";
 import type { Components, PipelineClass } from "./load_pipeline.js";
 
 /** Unlike Python's, which casts both to float32, this leaves the models as they are. See DiffusionPipeline.fromPipe. */
-export function fromPipe<P extends DiffusionPipeline>(
-  Class: PipelineClass<P>,
+export function fromPipe<C extends PipelineClass>(
+  Class: C,
   source: DiffusionPipeline,
   options: Components,
-): P {
+): InstanceType<C> {
   const { className, componentNames, componentClasses, initArguments } = Class;
   if (componentNames.length === 0)
     throw new TypeError(`${className}.fromPipe: call it on the class that is wanted, such as StableDiffusionPipeline`);
@@ -32,8 +32,8 @@ export function fromPipe<P extends DiffusionPipeline>(
     return fits && componentNames.includes(name);
   });
   const settings = Object.entries(source.config).filter(([name]) => name in initArguments);
-  const pipeline = new Class({ ...Object.fromEntries([...components, ...settings]), ...options });
+  const pipeline = new Class({ ...Object.fromEntries([...components, ...settings]), ...options } as never);
   const { _name_or_path } = source.config;
   if (_name_or_path !== undefined) pipeline.remember({ _name_or_path });
-  return pipeline;
+  return pipeline as InstanceType<C>;
 }

@@ -21,8 +21,9 @@ export interface PipelineOptions
 export type Components = Record<string, unknown>;
 
 /** A pipeline class: its components in the order of its constructor, and how it is made of them. */
-export interface PipelineClass<P extends DiffusionPipeline = DiffusionPipeline> {
-  new (components: Components): P;
+export interface PipelineClass {
+  /** `components`: what each class says. */
+  new (components: never): DiffusionPipeline;
   readonly className: string;
   readonly componentNames: readonly string[];
   readonly optionalNames: readonly string[];
@@ -77,7 +78,7 @@ export async function loadPipeline(
   try {
     const parts = { ...given, ...loaded };
     warnOfClasses(Class.componentClasses, parts);
-    const pipeline = new Class({ ...initArguments, ...parts });
+    const pipeline = new Class({ ...initArguments, ...parts } as never);
     pipeline.remember({ ...initArguments, _name_or_path: typeof source === "string" ? source : repository.name });
     return pipeline;
   } catch (error) {

@@ -1,13 +1,13 @@
 import { PNDMScheduler, Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { takeOptions } from "./call_options.js";
-import type { Components } from "./diffusion_pipeline.js";
 import { needComponent } from "./needed_components.js";
 import type { RawImage } from "./raw_image.js";
 import {
   UNCONDITIONAL_OPTIONS,
   UnconditionalPipeline,
   type ImagePipelineOutput,
+  type UnconditionalComponents,
   type UnconditionalOptions,
 } from "./unconditional.js";
 
@@ -23,7 +23,7 @@ export class PNDMPipeline extends UnconditionalPipeline {
   static override readonly className: string = "PNDMPipeline";
 
   /** @param components the parts by their names in model_index.json; any scheduler is converted to PNDM */
-  constructor(components: Components) {
+  constructor(components: UnconditionalComponents) {
     super(components);
     needComponent("PNDMPipeline", "scheduler", this.scheduler, { classes: [Scheduler], purpose: "for its config" });
     this.scheduler = PNDMScheduler.fromConfig(this.scheduler.config);

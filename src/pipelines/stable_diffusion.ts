@@ -30,7 +30,12 @@ import { guidanceEmbedding, prepareLatents, prepareTimesteps } from "./prepare.j
 import { Pace } from "./pace.js";
 import { ProgressBar } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
-import type { EncodePromptOptions, StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
+import type {
+  EncodePromptOptions,
+  StableDiffusionComponents,
+  StableDiffusionOptions,
+  StableDiffusionOutput,
+} from "./stable_diffusion_options.js";
 import { StableDiffusionMixin } from "./stable_diffusion_mixin.js";
 import { checkSafety, patchLegacyConfigs, unetSampleSize } from "./stable_diffusion_config.js";
 import { inTurn } from "./in_turn.js";
@@ -89,10 +94,11 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
   numTimesteps = 0;
   clipSkip: number | null = null;
 
-  /** @param components the parts by their names in model_index.json */
-  constructor(components: Components) {
+  constructor(components: StableDiffusionComponents) {
     super();
-    const missing = StableDiffusionPipeline.componentNames.slice(0, 5).filter((key) => components?.[key] === undefined);
+    const missing = StableDiffusionPipeline.componentNames
+      .slice(0, 5)
+      .filter((key) => (components as Components | undefined)?.[key] === undefined);
     if (missing.length > 0)
       throw new TypeError(`StableDiffusionPipeline: components ${missing.join(", ")} are missing`);
     checkSafety(components);
@@ -105,7 +111,11 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     this.image_encoder = components.image_encoder ?? null;
     const { requires_safety_checker = true } = components;
     this.remember({ requires_safety_checker });
-    patchLegacyConfigs(components.scheduler as Scheduler | null, components.unet as UNet2DConditionModel | null);
+    patchLegacyConfigs(components.scheduler, components.unet);
+  }
+
+  override get components(): StableDiffusionComponents {
+    return super.components as StableDiffusionComponents;
   }
 
   /**

@@ -1,7 +1,30 @@
-import type { StepOptions } from "../schedulers/index.js";
+import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
+import type { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
+import type { CLIPTextModel } from "../nn/clip_text_model.js";
+import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import type { Scheduler, StepOptions } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
+
+/** Parts by their names in model_index.json, null for one that is left out, and settings that it has besides. */
+// A type, not an interface: code for any class goes through components by name.
+export type StableDiffusionComponents = {
+  vae: AutoencoderKL | AutoencoderTiny | null;
+  text_encoder: CLIPTextModel | null;
+  tokenizer: CLIPTokenizer | null;
+  unet: UNet2DConditionModel | null;
+  /** Any scheduler. */
+  scheduler: Scheduler | null;
+  /** There is none in this version. */
+  safety_checker?: null;
+  /** Kept as they are; nothing here uses them. */
+  feature_extractor?: unknown;
+  image_encoder?: unknown;
+  /** Warns where there is no safety checker. Default true. */
+  requires_safety_checker?: boolean;
+};
 
 /**
  * Tensors handed to callbackOnStepEnd; returned ones replace the pipeline's and then belong to it. With guidance

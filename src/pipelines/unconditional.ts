@@ -4,7 +4,7 @@ import { throwIfAborted } from "../arguments/signal.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { Scheduler, type StepOptions } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { DiffusionPipeline, type Components } from "./diffusion_pipeline.js";
+import { DiffusionPipeline } from "./diffusion_pipeline.js";
 import type { OptionTable } from "./call_options.js";
 import { FiniteCheck } from "./finite_check.js";
 import { checkGeneratorTypes, initialNoise } from "./initial_noise.js";
@@ -45,6 +45,14 @@ export const UNCONDITIONAL_OPTIONS: OptionTable<Required<UnconditionalOptions>> 
   ...{ batchSize: false, generator: true, numInferenceSteps: false, outputType: false, signal: true },
 };
 
+/** Parts by their names in model_index.json; null for one that is left out. */
+// A type, not an interface: code for any class goes through components by name.
+export type UnconditionalComponents = {
+  unet: UNet2DModel | null;
+  /** DDIMPipeline and PNDMPipeline make one of their own of its config. */
+  scheduler: Scheduler | null;
+};
+
 export abstract class UnconditionalPipeline extends DiffusionPipeline {
   static override readonly componentNames: readonly string[] = ["unet", "scheduler"];
   static override readonly componentClasses = { unet: UNet2DModel };
@@ -52,10 +60,9 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
   unet: UNet2DModel;
   scheduler: Scheduler;
 
-  /** @param components the parts by their names in model_index.json */
-  constructor(components: Components) {
+  constructor(components: UnconditionalComponents) {
     super();
-    const { unet, scheduler } = (components as Components | undefined) ?? {};
+    const { unet, scheduler } = (components as Partial<UnconditionalComponents> | undefined) ?? {};
     const { className } = new.target as unknown as { className: string };
     if (unet !== null && !(unet instanceof UNet2DModel))
       throw new TypeError(`${className}: the component \`unet\` is no UNet2DModel`);
@@ -63,6 +70,10 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
       throw new TypeError(`${className}: the component \`scheduler\` is not a scheduler`);
     this.unet = unet as UNet2DModel;
     this.scheduler = scheduler as Scheduler;
+  }
+
+  override get components(): UnconditionalComponents {
+    return super.components as UnconditionalComponents;
   }
 
   /**

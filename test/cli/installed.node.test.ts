@@ -89,6 +89,24 @@ ${wrong.map((option) => `// @ts-expect-error\nawait pipeline("a", { ${option} })
 // @ts-expect-error
 await pipeline({ prompt: "a" });
 `,
+      "components.ts": `import { AutoencoderTiny, DDPMPipeline, DiffusionPipeline, StableDiffusionPipeline } from "webgpu-diffusers";
+const vae = await AutoencoderTiny.fromPretrained("tiny");
+class Own extends StableDiffusionPipeline {}
+const own: Own = await Own.fromPretrained("folder", { vae, safety_checker: null, requires_safety_checker: false, variant: "fp16" });
+new StableDiffusionPipeline(own.components);
+const loaded = await DiffusionPipeline.fromPretrained("folder", { anything: 1 });
+await loaded("a prompt");
+await DDPMPipeline.fromPipe(loaded, { unet: null })({ batchSize: 2 });
+await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>("folder").then((pipeline) => pipeline("a", { eta: 0 }));
+// @ts-expect-error
+await StableDiffusionPipeline.fromPretrained("folder", { varient: "fp16" });
+// @ts-expect-error
+await StableDiffusionPipeline.fromPretrained("folder", { unet: vae });
+// @ts-expect-error
+await DDPMPipeline.fromPretrained("folder", { vae });
+// @ts-expect-error
+Own.fromPipe(own, { anything: 1 });
+`,
     });
     expect(errors).toBe("");
   });

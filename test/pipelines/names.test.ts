@@ -94,7 +94,7 @@ describe("fromPipe", () => {
     });
     expect(seen.join()).toContain("component unet is not switched over to new pipeline");
     expect(seen.join()).toContain("unet is UNet2DConditionModel while the new pipeline expect UNet2DModel");
-    expect(() => DDIMPipeline.fromPipe(ddpm, { vae: new AutoencoderTiny() })).toThrow(
+    expect(() => DDIMPipeline.fromPipe(ddpm, { vae: new AutoencoderTiny() } as never)).toThrow(
       "DDIMPipeline.fromPipe: takes unet, scheduler, got vae",
     );
     ddpm.dispose();

@@ -25,7 +25,7 @@ const runs = await readFixtureJSON<Run[]>("models/gold/pipe/unconditional.json")
 const loaded = new Map<string, Promise<AnyPipeline>>();
 const load = (name: keyof typeof CLASSES): Promise<AnyPipeline> => {
   const start = async (): Promise<AnyPipeline> => {
-    const pipeline: AnyPipeline = await CLASSES[name].fromPretrained<AnyPipeline>(fixturePath(REPO));
+    const pipeline: AnyPipeline = await CLASSES[name].fromPretrained(fixturePath(REPO));
     pipeline.setProgressBarConfig({ disable: true });
     return pipeline;
   };
@@ -257,8 +257,12 @@ describe("repositories of one model", () => {
     expect([images[0].height, images[0].width]).toEqual([8, 16]);
     pipeline.dispose();
     expect(() => new DDPMPipeline(undefined as never)).toThrow("the component `unet` is no UNet2DModel");
-    expect(() => new DDPMPipeline({ scheduler: pipeline.scheduler })).toThrow("the component `unet` is no UNet2DModel");
-    expect(() => new DDIMPipeline({ unet })).toThrow("DDIMPipeline: the component `scheduler` is not a scheduler");
+    expect(() => new DDPMPipeline({ scheduler: pipeline.scheduler } as never)).toThrow(
+      "the component `unet` is no UNet2DModel",
+    );
+    expect(() => new DDIMPipeline({ unet } as never)).toThrow(
+      "DDIMPipeline: the component `scheduler` is not a scheduler",
+    );
     const unsized = await UNet2DModel.fromPretrained(fixturePath(REPO), { config: { sample_size: null } });
     const lost = new DDPMPipeline({ unet: unsized, scheduler: pipeline.scheduler });
     await expect(lost.call()).rejects.toThrow("sample_size is null");
