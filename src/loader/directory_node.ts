@@ -60,9 +60,9 @@ class DiskFile implements RepositoryFile {
     readonly size: number,
   ) {}
 
-  async read(start = 0, end = this.size): Promise<Uint8Array<ArrayBuffer>> {
+  async read(start = 0, end = this.size, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     checkRange(this.path, this.size, start, end);
-    const bytes = new Uint8Array(end - start);
+    const bytes = into?.subarray(0, end - start) ?? new Uint8Array(end - start);
     const handle = await open(this.path, "r").catch((error: unknown) => {
       throw unreadable(this.path, error);
     });

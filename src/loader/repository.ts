@@ -17,8 +17,11 @@ export interface RepositoryFile {
   readonly path: string;
   /** Bytes. */
   readonly size: number;
-  /** The bytes [start, end), by default all, in an array of their own. Throws RepositoryError outside 0 <= start <= end <= size. */
-  read(start?: number, end?: number): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * The bytes [start, end), by default all, in an array of their own, or at the beginning of `into`, which holds as many, where it can be
+   * filled. Throws RepositoryError outside 0 <= start <= end <= size.
+   */
+  read(start?: number, end?: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
   close?(): Promise<void>;
 }
 

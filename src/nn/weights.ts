@@ -5,6 +5,7 @@ import { readSafetensorsHeader, type SafetensorsEntry } from "../loader/safetens
 import type { Device } from "../tensor/device.js";
 import { formatOf, product, type DType } from "../tensor/dtype.js";
 import { gatherInto, type SourceFormat } from "../tensor/ops/copy.js";
+import type { Block } from "../tensor/memory.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { Module, Parameter } from "./module.js";
 
@@ -119,27 +120,46 @@ async function* streamWeights(
   options: LoadWeightsOptions,
 ): AsyncGenerator<number> {
   const { device, signal } = options;
+  if (entries.length === 0) return;
+  const end = entries.at(-1)!.entry.end;
+  // One of each for all tensors: fresh memory costs the system as much as what is done with it.
+  const kept = new Uint8Array(Math.min(WINDOW, end - entries[0].entry.start));
+  const staging = device.take(
+    Math.max(...entries.map(({ entry, parameter }) => stagingBytes(entry, parameter))),
+    "weights",
+  );
   let window: Uint8Array = new Uint8Array(0);
   let windowStart = 0;
-  const end = entries.at(-1)?.entry.end ?? 0;
   /** Bytes [from, to) of the file, at most WINDOW of them, read ahead to fill the window. */
   const read = async (from: number, to: number): Promise<Uint8Array> => {
     if (from < windowStart || to > windowStart + window.length) {
       signal?.throwIfAborted();
-      // The window before this one must have left for the GPU, or windows would pile up in memory; and its staging
-      // blocks must go, or the GPU would hold a block of every size that a tensor has.
-      device.trim();
+      // The window before this one must have left for the GPU.
       await device.flush();
       windowStart = from;
-      window = await file.read(from, Math.max(to, Math.min(end, from + WINDOW)));
+      window = await file.read(from, Math.max(to, Math.min(end, from + WINDOW)), kept);
     }
     return window.subarray(from - windowStart, to - windowStart);
   };
-  for (const { entry, parameter } of entries) {
-    await upload(entry, parameter, read, options);
-    yield entry.end - entry.start;
+  try {
+    for (const { entry, parameter } of entries) {
+      await upload(entry, parameter, read, staging, options);
+      yield entry.end - entry.start;
+    }
+  } finally {
+    device.release(staging);
+    device.trim();
   }
 }
+
+/** Elements of a tensor that are converted at once: those of large plain ones in pieces of whole binding alignments, whatever the dtypes. */
+const pieceOf = ({ shape }: SafetensorsEntry, parameter: Parameter): number =>
+  isPlain(parameter) ? Math.min(product(shape), WINDOW / 4) : product(shape);
+
+const isPlain = (parameter: Parameter): boolean => parameter.packing === "none" && parameter.holder === parameter;
+
+const stagingBytes = (entry: SafetensorsEntry, parameter: Parameter): number =>
+  Math.ceil((pieceOf(entry, parameter) * ITEM_BYTES[entry.dtype]) / 16) * 16;
 
 /**
  * One tensor: its raw bytes go to a staging block, and a kernel permutes and converts them. Large plain tensors (CLIP's
@@ -149,6 +169,7 @@ async function upload(
   entry: SafetensorsEntry,
   parameter: Parameter,
   read: (from: number, to: number) => Promise<Uint8Array>,
+  staging: Block,
   { device, dtype }: LoadWeightsOptions,
 ): Promise<void> {
   const { holder } = parameter;
@@ -162,25 +183,18 @@ async function upload(
   const { packed } = parameter;
   const itemBytes = ITEM_BYTES[entry.dtype];
   const size = product(entry.shape);
-  // Pieces of whole binding alignments on both sides, whatever the dtypes.
-  const piecewise = parameter.packing === "none" && packed instanceof Tensor;
-  const piece = piecewise ? Math.min(size, WINDOW / 4) : size;
+  const piece = pieceOf(entry, parameter);
   for (let start = 0; start < size; start += piece) {
     const count = Math.min(piece, size - start);
-    const staging = device.take(Math.ceil((count * itemBytes) / 16) * 16, "weights");
     const from = entry.start + start * itemBytes;
-    try {
-      for (let offset = 0; offset < count * itemBytes; offset += WINDOW) {
-        const bytes = await read(from + offset, from + Math.min(offset + WINDOW, count * itemBytes));
-        device.queue.push({ kind: "write", block: staging, offset, data: wholeWords(bytes) });
-      }
-      const format = entry.dtype === "F16" ? formatOf("float16", device, entry.name) : SOURCE_FORMAT[entry.dtype];
-      if (piecewise)
-        gatherInto(device, { block: staging }, format, packed, { shape: [count], strides: [1] }, { start, count });
-      else gatherInto(device, { block: staging }, format, packed, packedView(parameter));
-    } finally {
-      device.release(staging);
+    for (let offset = 0; offset < count * itemBytes; offset += WINDOW) {
+      const bytes = await read(from + offset, from + Math.min(offset + WINDOW, count * itemBytes));
+      device.queue.push({ kind: "write", block: staging, offset, data: wholeWords(bytes) });
     }
+    const format = entry.dtype === "F16" ? formatOf("float16", device, entry.name) : SOURCE_FORMAT[entry.dtype];
+    if (isPlain(parameter))
+      gatherInto(device, { block: staging }, format, packed, { shape: [count], strides: [1] }, { start, count });
+    else gatherInto(device, { block: staging }, format, packed, packedView(parameter));
   }
 }
 

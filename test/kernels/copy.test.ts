@@ -101,9 +101,9 @@ describe("copy", () => {
       const [from, to] = [make(x, [x.length], "float32"), make(new Float32Array(x.length), [x.length], "float16")];
       runStream(from.device, x.length / 4, {
         kernel,
-        variant: { from: "f32", to: "bits16", whole: true },
+        variant: { from: "f32", to: "bits16", walk: "rows" },
         values: {
-          ...{ size: x.length, offset: 0, n1: 1, n2: 1, n3: x.length, s0: 0, s1: 0, s2: 0, s3: 1 },
+          ...{ size: x.length, offset: 0, n0: 1, n1: 1, n2: 1, n3: x.length, s0: 0, s1: 0, s2: 0, s3: 1 },
           ...{ y_row: 0, y_start: 0 },
         },
         buffers: [from, to],

@@ -90,6 +90,30 @@ describe("places of quads, counted from turn to turn", () => {
       }));
 });
 
+describe("transposing, by rows or down the axes that lie together in x", () => {
+  gpu.checkLeaks();
+
+  const transposed = [
+    { shape: [5, 64, 9, 7], axes: [0, 2, 3, 1] },
+    { shape: [64, 24, 3, 3], axes: [2, 3, 1, 0] },
+    { shape: [192, 97], axes: [1, 0] },
+    // 20 and 12 quads: some lanes divide them, others do not.
+    { shape: [80, 67], axes: [1, 0] },
+    { shape: [48, 5, 3, 29], axes: [1, 2, 3, 0] },
+  ];
+  for (const { shape, axes } of transposed)
+    test(`[${shape.join(", ")}] by ${axes.join("")}`, () =>
+      gpu.withTensors(async (make) => {
+        const x = numbers(shape);
+        const tensor = make(x, shape, "float32");
+        const reference = gpu.want(permuteReference({ name: "", bytes: 0, shape, axes }, x), x.length);
+        for (const streamLanes of LANES)
+          await gpu.pretending({ streamLanes }, async () => {
+            gpu.expectClose(`${streamLanes} lanes`, await gpu.take(permute(tensor, axes)), reference, { relative: 0 });
+          });
+      }));
+});
+
 describe("stripes", () => {
   const images = 2;
   for (const columns of [[80], [5], [7], [22], [80, 160], [6, 8], [3, 5]])

@@ -37,6 +37,9 @@ test("links are followed: the hub's cache is made of them", async () => {
   await symlink("../blob", join(folder, "unet", "model.safetensors"));
   const file = await (await openRepository(folder)).open("unet/model.safetensors");
   expect(new TextDecoder().decode(await file?.read(2, 5))).toBe("234");
+  const into = new Uint8Array(8);
+  expect((await file!.read(2, 5, into)).buffer).toBe(into.buffer);
+  expect(new TextDecoder().decode(into)).toBe("234\0\0\0\0\0");
   await symlink("nowhere", join(folder, "dangling"));
   expect(await (await openRepository(folder)).open("dangling")).toBeNull();
 });

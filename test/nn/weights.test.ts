@@ -1,8 +1,10 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { AutoencoderKL, requestDevice, type Device } from "../../src/index.js";
+import { AutoencoderKL, requestDevice, type Device, type RepositoryFile } from "../../src/index.js";
 import { float32ToFloat16 } from "../../src/tensor/dtype.js";
 import { ensureDevice } from "../../src/tensor/device.js";
 import { fixturePath, readFixture } from "../support/files.js";
+import { memoryFile } from "../support/goldens.js";
+import { madeWeights } from "../support/made_weights.js";
 import { savedBytes } from "../support/models.js";
 import { changed, parseSafetensors, writeSafetensors, type Changes, type RawTensor } from "../support/repositories.js";
 
@@ -133,6 +135,42 @@ describe("loading weights", () => {
       }
       model.dispose();
     }
+  });
+
+  test("of several windows: each is read into the memory of the one before, when that has left", async () => {
+    const config = { block_out_channels: [128, 256], layers_per_block: 1, norm_num_groups: 8, latent_channels: 4 };
+    const blocks = {
+      down_block_types: Array(2).fill("DownEncoderBlock2D"),
+      up_block_types: Array(2).fill("UpDecoderBlock2D"),
+    };
+    const shapes = new Map(
+      [...new AutoencoderKL({ ...config, ...blocks }).parameters()].map(([key, { shape }]) => [key, shape]),
+    );
+    const bytes = madeWeights(shapes);
+    expect(bytes.length).toBeGreaterThan(3 * 2 ** 23);
+    const given = new Set<ArrayBuffer>();
+    const read = async (
+      start = 0,
+      end = bytes.length,
+      into?: Uint8Array<ArrayBuffer>,
+    ): Promise<Uint8Array<ArrayBuffer>> => {
+      if (into) given.add(into.buffer);
+      const piece = into?.subarray(0, end - start) ?? new Uint8Array(end - start);
+      piece.set(bytes.subarray(start, end));
+      return piece;
+    };
+    const files: Record<string, RepositoryFile> = {
+      "config.json": memoryFile(new TextEncoder().encode(JSON.stringify({ ...config, ...blocks })), "config.json"),
+      "diffusion_pytorch_model.safetensors": { path: "weights", size: bytes.length, read },
+    };
+    const model = await AutoencoderKL.fromPretrained({ name: "made", open: async (file) => files[file] ?? null });
+    expect(given.size).toBe(1);
+    const wanted = parseSafetensors(bytes);
+    for (const [key, parameter] of model.parameters()) {
+      const { bytes: expected } = wanted.get(key)!;
+      expect((await savedBytes(parameter)).findIndex((byte, i) => byte !== expected[i])).toBe(-1);
+    }
+    model.dispose();
   });
 
   test("a device of one's own", async () => {

@@ -29,7 +29,7 @@ export function gatherInto(
   part?: { start: number; count: number },
 ): void {
   if (product(shape) === 0) return;
-  const [, n1, n2, n3] = [1, 1, 1, 1, ...shape].slice(-4);
+  const [n0, n1, n2, n3] = [1, 1, 1, 1, ...shape].slice(-4);
   const [s0, s1, s2, s3] = [0, 0, 0, 0, ...strides].slice(-4);
   const { tensor: y, stride, start } = placeOf(to);
   const size = part?.count ?? product(to.shape);
@@ -41,10 +41,12 @@ export function gatherInto(
   const target = whole ? y : { block: y.block, offset: (part?.start ?? 0) * y.itemSize, size: quads * 4 * y.itemSize };
   const wanted = formatOf(y.dtype, device, "copy");
   const formats = from === wanted ? { from: bitsOf(from), to: bitsOf(from) } : { from, to: wanted };
+  const lanes = device.streamLanes;
+  const isDown = lanes > 0 && n3 % (4 * lanes) === 0 && n2 > 1 && s2 < s3;
   runStream(device, quads, {
     kernel,
-    variant: { ...formats, whole: n3 % 4 === 0 && size % 4 === 0 },
-    values: { size, offset, n1, n2, n3, s0, s1, s2, s3, ...rows },
+    variant: { ...formats, walk: n3 % 4 !== 0 || size % 4 !== 0 ? "elements" : isDown ? "down" : "rows" },
+    values: { size, offset, n0, n1, n2, n3, s0, s1, s2, s3, ...rows },
     buffers: [source, target],
   });
 }
