@@ -142,7 +142,8 @@ export class CommandQueue {
       this.gpu.queue.writeBuffer(command.block.buffer, command.offset, data.buffer, data.byteOffset, data.byteLength);
     } else if (command.kind === "copy") {
       const encoder = this.gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(command.source.buffer, 0, command.target, 0, command.bytes);
+      const { source, target, bytes } = command;
+      encoder.copyBufferToBuffer(source.buffer, source.offset ?? 0, target, 0, bytes);
       this.gpu.queue.submit([encoder.finish()]);
     } else if (command.kind === "replay") {
       this.#replay(command);
@@ -171,7 +172,13 @@ export class CommandQueue {
       pass = current = undefined;
       encoder ??= this.gpu.createCommandEncoder();
       for (const { source, from, target, bytes } of copies)
-        encoder.copyBufferToBuffer(source.buffer, from, target.buffer, 0, bytes);
+        encoder.copyBufferToBuffer(
+          source.buffer,
+          (source.offset ?? 0) + from,
+          target.buffer,
+          target.offset ?? 0,
+          bytes,
+        );
     };
     copy(before);
     for (const step of steps) {
@@ -241,7 +248,7 @@ function copyToTexture(encoder: GPUCommandEncoder, { block, texture, texels }: C
   const rest = texels % TEXTURE_WIDTH;
   const copy = (first: number, width: number, height: number): void =>
     encoder.copyBufferToTexture(
-      { buffer: block.buffer, offset: first * bytesPerRow, bytesPerRow },
+      { buffer: block.buffer, offset: (block.offset ?? 0) + first * bytesPerRow, bytesPerRow },
       { texture: texture.texture, origin: [0, first] },
       [width, height],
     );

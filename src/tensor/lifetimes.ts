@@ -6,6 +6,9 @@ export interface Lived {
   readonly last: number;
 }
 
+const meet = (a: Lived, b: Lived): boolean => a.first <= b.last && b.first <= a.last;
+const largestFirst = (a: Lived, b: Lived): number => b.bytes - a.bytes;
+
 /** As many bytes as the first of its tenants, the largest, has. */
 export interface Slot<T extends Lived> {
   bytes: number;
@@ -15,12 +18,58 @@ export interface Slot<T extends Lived> {
 /** Each in the tightest slot that is free all its life, the largest first ("greedy by size", Pisarchyk & Lee 2020). */
 export function assign<T extends Lived>(all: readonly T[]): Slot<T>[] {
   const slots: Slot<T>[] = [];
-  for (const each of [...all].sort((a, b) => b.bytes - a.bytes)) {
-    const meets = (other: T): boolean => each.first <= other.last && other.first <= each.last;
+  for (const each of [...all].sort(largestFirst)) {
     // All are at least as large; the last made is the tightest.
-    const free = slots.findLast(({ tenants }) => !tenants.some(meets));
+    const free = slots.findLast(({ tenants }) => !tenants.some((other) => meet(each, other)));
     if (free) free.tenants.push(each);
     else slots.push({ bytes: each.bytes, tenants: [each] });
   }
   return slots;
 }
+
+/** A slot that several tenants may have parts of at the same time. */
+export interface SharedSlot<T extends Lived> {
+  bytes: number;
+  tenants: { tenant: T; offset: number }[];
+}
+
+/** What offsets are multiples of: WebGPU's limit for those of bindings. */
+const ALIGNMENT = 256;
+const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+
+/**
+ * Each in the tightest gap that is free all its life, the largest first, as above with offsets.
+ * @param apart whether two must not be in one slot
+ */
+export function share<T extends Lived>(all: readonly T[], apart: (a: T, b: T) => boolean): SharedSlot<T>[] {
+  const slots: SharedSlot<T>[] = [];
+  for (const each of [...all].sort(largestFirst)) {
+    let best: { slot: SharedSlot<T>; offset: number; gap: number } | undefined;
+    for (const slot of slots) {
+      const met = slot.tenants.filter(({ tenant }) => meet(each, tenant));
+      if (met.some(({ tenant }) => apart(each, tenant))) continue;
+      let free = 0;
+      for (const { offset, bytes } of [
+        ...met.map(placed).sort((a, b) => a.offset - b.offset),
+        { offset: slot.bytes, bytes: 0 },
+      ]) {
+        const gap = offset - free;
+        if (gap >= each.bytes && (!best || gap < best.gap)) best = { slot, offset: free, gap };
+        free = Math.max(free, aligned(offset + bytes));
+      }
+    }
+    if (best) best.slot.tenants.push({ tenant: each, offset: best.offset });
+    else slots.push({ bytes: each.bytes, tenants: [{ tenant: each, offset: 0 }] });
+  }
+  return slots;
+}
+
+const placed = ({
+  tenant: { bytes },
+  offset,
+}: {
+  tenant: Lived;
+  offset: number;
+}): { offset: number; bytes: number } => ({
+  ...{ offset, bytes },
+});

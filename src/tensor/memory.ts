@@ -6,6 +6,8 @@ import { OutOfMemoryError } from "./errors.js";
 export interface Block {
   readonly id: number;
   readonly buffer: GPUBuffer;
+  /** Where it begins in a buffer that it shares with others; a block without has the whole buffer. */
+  readonly offset?: number;
   readonly bytes: number;
   readonly pooled: boolean;
   /** The number of the last write to the buffer among all of the device, as they are recorded: copies elsewhere are of one version. */

@@ -129,8 +129,8 @@ export class PipelineCache {
 
 function resourceOf(binding: Binding): GPUBindingResource {
   if ("view" in binding) return binding.view;
-  const { block, offset = 0, size } = binding;
-  return { buffer: block.buffer, offset, ...(size === undefined ? {} : { size }) };
+  const { block, offset = 0, size = block.offset === undefined ? undefined : block.bytes } = binding;
+  return { buffer: block.buffer, offset: (block.offset ?? 0) + offset, ...(size === undefined ? {} : { size }) };
 }
 
 async function compile(

@@ -1,10 +1,10 @@
 /**
  * What a plan is made from: while a recording is open, ops push their commands here instead of to the queue, and take memory
- * that does not exist yet. When it is closed, all lifetimes are known, and every block gets a place in as few buffers as
+ * that does not exist yet. When it is closed, all lifetimes are known, and every block gets a place in as little memory as
  * they allow: the peak is known before anything is allocated.
  */
 import type { Command } from "./command_queue.js";
-import { assign } from "./lifetimes.js";
+import { share } from "./lifetimes.js";
 import type { Block, Memory, TextureBlock } from "./memory.js";
 import { PlannedTextures } from "./planned_textures.js";
 import type { CopyCommand } from "./texture_cache.js";
@@ -12,6 +12,7 @@ import type { CopyCommand } from "./texture_cache.js";
 /** A block of a recording: without a buffer until its place is known. */
 export interface PlannedBlock extends Block {
   buffer: GPUBuffer;
+  offset: number;
   readonly planned: true;
   /** Indices of the first and the last command that may use it. */
   first: number;
@@ -80,7 +81,7 @@ export class Recording {
     const block: PlannedBlock = {
       id: this.memory.nextId(),
       buffer: undefined as unknown as GPUBuffer, // until place()
-      ...{ bytes, pooled: true, version: 0, planned: true as const },
+      ...{ offset: 0, bytes, pooled: true, version: 0, planned: true as const },
       first: hoisted ? -1 : this.commands.length,
       last: Infinity,
     };
@@ -96,7 +97,7 @@ export class Recording {
 
   /**
    * Makes the buffers and textures. A released block is free after its last use, which may be long before: a caller holds an argument
-   * until the call is over. Whole buffers and not ranges of one: WebGPU forbids reading and writing ranges of one buffer in one dispatch.
+   * until the call is over. WebGPU forbids reading and writing ranges of one buffer in one dispatch: such blocks are in different ones.
    */
   place(label: string): Placed {
     const uses = new Map<Block, number>();
@@ -104,9 +105,10 @@ export class Recording {
       for (const block of blocksOf(command)) uses.set(block, i);
     });
     for (const block of this.blocks) if (block.last < Infinity) block.last = uses.get(block) ?? block.first;
-    const buffers = assign(this.blocks).map(({ bytes, tenants }) => {
+    const together = writtenWith([...this.prologue, ...this.commands]);
+    const buffers = share(this.blocks, (a, b) => together.get(a)?.has(b) === true).map(({ bytes, tenants }) => {
       const block = this.memory.create(bytes, label);
-      for (const tenant of tenants) tenant.buffer = block.buffer;
+      for (const { tenant, offset } of tenants) Object.assign(tenant, { buffer: block.buffer, offset });
       return block;
     });
     const covers = (block: Block): boolean => this.covers(block);
@@ -125,4 +127,28 @@ function blocksOf(command: Command): Block[] {
   if (command.kind === "dispatch")
     return command.buffers.flatMap((binding) => ("block" in binding ? [binding.block] : []));
   return command.kind === "texture" ? [command.source, command.block] : [];
+}
+
+/** For each block those that a dispatch reads while it writes that one, and the other way round. */
+function writtenWith(commands: readonly Command[]): Map<Block, Set<Block>> {
+  const together = new Map<Block, Set<Block>>();
+  const add = (a: Block, b: Block): void => {
+    const others = together.get(a);
+    if (others) others.add(b);
+    else together.set(a, new Set([b]));
+  };
+  for (const command of commands) {
+    if (command.kind !== "dispatch") continue;
+    const { access } = command.entry;
+    const blocks = command.buffers.map((binding) => ("block" in binding ? binding.block : null));
+    blocks.forEach((y, i) => {
+      if (access[i] !== "write" || !y) return;
+      for (const [k, x] of blocks.entries())
+        if (access[k] === "read" && x) {
+          add(x, y);
+          add(y, x);
+        }
+    });
+  }
+  return together;
 }

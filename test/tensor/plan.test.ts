@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { attention } from "../../src/tensor/ops/attention.js";
+import { slice } from "../../src/tensor/ops/copy.js";
 import { linearCombination } from "../../src/tensor/ops/elementwise.js";
 import { matmul, type MatmulOptions } from "../../src/tensor/ops/matmul.js";
 import type { Tile } from "../../src/tensor/ops/tiling.js";
+import { concat } from "../../src/tensor/ops/shape.js";
 import { Plan } from "../../src/tensor/plan.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { Random } from "../cases/data.js";
@@ -112,6 +114,35 @@ describe("Plan", () => {
       plan.run([x]);
       await device.synchronize();
       plan.dispose();
+    }));
+
+  test("small ones lie side by side where a large one was, and are found there by ops, copies, textures and readers", () =>
+    withInputs(async (make) => {
+      const device = await gpu.testDevice();
+      const [x, w] = [make(1, [256, 64]), make(2, [64, 64])];
+      const halves = (a: Tensor): [behind: Tensor, product: Tensor] => {
+        const large = linearCombination([[0.9, a]]);
+        const [left, right] = [0, 32].map((first) => slice(large, 0, first, 32));
+        large.dispose();
+        const [first, behind] = [concat(left, left, 0), concat(right, right, 0)];
+        for (const each of [left, right]) each.dispose();
+        const tile = { tileM: 4, tileN4: 2, textures: "xw" } as const;
+        const product = linearCombination([
+          [1, matmul(behind, w, { tile })],
+          [1, first],
+        ]);
+        return [behind, product];
+      };
+      for (const which of [0, 1]) {
+        const plan = new Plan(device, [x], (a) => halves(a)[which]);
+        const wanted = await gpu.take(device.scope(() => halves(x)[which]));
+        expect(await plan.run([x]).data()).toEqual(wanted);
+        expect(await gpu.take(plan.run([x], { copy: true }))).toEqual(wanted);
+        if (which === 0) expect(plan.run([x]).block.offset).toBeGreaterThan(0);
+        expect(plan.bytes).toBeLessThan(2 * x.bytes);
+        await device.synchronize();
+        plan.dispose();
+      }
     }));
 
   test("an input may be rows of a table, and a result the caller's own", () =>
