@@ -39,7 +39,7 @@ const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNM
 
 /**
  * Each in the tightest gap that is free all its life, the largest first, as above with offsets.
- * @param apart whether two must not be in one slot
+ * @param apart whether two that live at the same time must not be in one slot
  */
 export function share<T extends Lived>(all: readonly T[], apart: (a: T, b: T) => boolean): SharedSlot<T>[] {
   const slots: SharedSlot<T>[] = [];
@@ -48,14 +48,12 @@ export function share<T extends Lived>(all: readonly T[], apart: (a: T, b: T) =>
     for (const slot of slots) {
       const met = slot.tenants.filter(({ tenant }) => meet(each, tenant));
       if (met.some(({ tenant }) => apart(each, tenant))) continue;
-      let free = 0;
-      for (const { offset, bytes } of [
-        ...met.map(placed).sort((a, b) => a.offset - b.offset),
-        { offset: slot.bytes, bytes: 0 },
-      ]) {
-        const gap = offset - free;
-        if (gap >= each.bytes && (!best || gap < best.gap)) best = { slot, offset: free, gap };
-        free = Math.max(free, aligned(offset + bytes));
+      const taken = met.map(({ tenant, offset }) => ({ from: offset, to: aligned(offset + tenant.bytes) }));
+      let offset = 0;
+      for (const { from, to } of [...taken.sort((a, b) => a.from - b.from), { from: slot.bytes, to: slot.bytes }]) {
+        const gap = from - offset;
+        if (gap >= each.bytes && (!best || gap < best.gap)) best = { slot, offset, gap };
+        offset = Math.max(offset, to); // those that it meets need not meet each other
       }
     }
     if (best) best.slot.tenants.push({ tenant: each, offset: best.offset });
@@ -63,13 +61,3 @@ export function share<T extends Lived>(all: readonly T[], apart: (a: T, b: T) =>
   }
   return slots;
 }
-
-const placed = ({
-  tenant: { bytes },
-  offset,
-}: {
-  tenant: Lived;
-  offset: number;
-}): { offset: number; bytes: number } => ({
-  ...{ offset, bytes },
-});
