@@ -7,28 +7,9 @@ export interface Lived {
 }
 
 const meet = (a: Lived, b: Lived): boolean => a.first <= b.last && b.first <= a.last;
-const largestFirst = (a: Lived, b: Lived): number => b.bytes - a.bytes;
 
-/** As many bytes as the first of its tenants, the largest, has. */
+/** As many bytes as the first of its tenants, the largest, has; several may have parts of it at the same time. */
 export interface Slot<T extends Lived> {
-  bytes: number;
-  tenants: T[];
-}
-
-/** Each in the tightest slot that is free all its life, the largest first ("greedy by size", Pisarchyk & Lee 2020). */
-export function assign<T extends Lived>(all: readonly T[]): Slot<T>[] {
-  const slots: Slot<T>[] = [];
-  for (const each of [...all].sort(largestFirst)) {
-    // All are at least as large; the last made is the tightest.
-    const free = slots.findLast(({ tenants }) => !tenants.some((other) => meet(each, other)));
-    if (free) free.tenants.push(each);
-    else slots.push({ bytes: each.bytes, tenants: [each] });
-  }
-  return slots;
-}
-
-/** A slot that several tenants may have parts of at the same time. */
-export interface SharedSlot<T extends Lived> {
   bytes: number;
   tenants: { tenant: T; offset: number }[];
 }
@@ -38,13 +19,13 @@ const ALIGNMENT = 256;
 const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
 /**
- * Each in the tightest gap that is free all its life, the largest first, as above with offsets.
+ * Each in the tightest gap that is free all its life, the largest first ("greedy by size", Pisarchyk & Lee 2020).
  * @param apart whether two that live at the same time must not be in one slot
  */
-export function share<T extends Lived>(all: readonly T[], apart: (a: T, b: T) => boolean): SharedSlot<T>[] {
-  const slots: SharedSlot<T>[] = [];
-  for (const each of [...all].sort(largestFirst)) {
-    let best: { slot: SharedSlot<T>; offset: number; gap: number } | undefined;
+export function share<T extends Lived>(all: readonly T[], apart: (a: T, b: T) => boolean): Slot<T>[] {
+  const slots: Slot<T>[] = [];
+  for (const each of [...all].sort((a, b) => b.bytes - a.bytes)) {
+    let best: { slot: Slot<T>; offset: number; gap: number } | undefined;
     for (const slot of slots) {
       const met = slot.tenants.filter(({ tenant }) => meet(each, tenant));
       if (met.some(({ tenant }) => apart(each, tenant))) continue;
@@ -61,3 +42,6 @@ export function share<T extends Lived>(all: readonly T[], apart: (a: T, b: T) =>
   }
   return slots;
 }
+
+/** The same with whole slots: one tenant at a time. */
+export const assign = <T extends Lived>(all: readonly T[]): Slot<T>[] => share(all, () => true);

@@ -72,8 +72,8 @@ export class PlannedTextures {
     if (fits) for (const [, planned] of constant) [planned.first, planned.last] = [-1, Infinity];
     const textures = (["rgba16float", "rgba32float"] as const).flatMap((format) =>
       assign([...this.#planned.values()].filter((planned) => planned.format === format)).map(({ tenants }) => {
-        const block = this.memory.createTexture(tenants[0].height, format);
-        for (const tenant of tenants) Object.assign(tenant, { texture: block.texture, view: block.view });
+        const block = this.memory.createTexture(tenants[0].tenant.height, format);
+        for (const { tenant } of tenants) Object.assign(tenant, { texture: block.texture, view: block.view });
         return block;
       }),
     );
