@@ -242,13 +242,13 @@ export class CommandQueue {
 }
 
 /** Whole rows, and what is left over. */
-function copyToTexture(encoder: GPUCommandEncoder, { block, texture, texels }: CopyCommand): void {
+function copyToTexture(encoder: GPUCommandEncoder, { block, offset, texture, texels }: CopyCommand): void {
   const bytesPerRow = TEXTURE_WIDTH * (texture.format === "rgba16float" ? 8 : 16);
   const rows = Math.floor(texels / TEXTURE_WIDTH);
   const rest = texels % TEXTURE_WIDTH;
   const copy = (first: number, width: number, height: number): void =>
     encoder.copyBufferToTexture(
-      { buffer: block.buffer, offset: (block.offset ?? 0) + first * bytesPerRow, bytesPerRow },
+      { buffer: block.buffer, offset: (block.offset ?? 0) + offset + first * bytesPerRow, bytesPerRow },
       { texture: texture.texture, origin: [0, first] },
       [width, height],
     );

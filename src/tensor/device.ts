@@ -6,6 +6,7 @@ import { requestAdapter } from "./adapters.js";
 import { CommandQueue } from "./command_queue.js";
 import { DeviceLostError } from "./errors.js";
 import { Memory, type Block, type MemoryUse } from "./memory.js";
+import { Part, type Region } from "./part.js";
 import { packParams, type Binding, type BufferRange } from "./pipeline_cache.js";
 import type { DType, HalfFormat } from "./dtype.js";
 import { Recording } from "./recording.js";
@@ -30,7 +31,7 @@ export interface Run<V> {
   kernel: Kernel<V>;
   variant: V;
   values: Record<string, number>;
-  buffers: readonly (Tensor | BufferRange | Reordered)[];
+  buffers: readonly (Region | BufferRange | Reordered)[];
   /** Workgroups in x, y, z. */
   grid: readonly number[];
   /** Estimated floating-point operations; decides when a batch is submitted. */
@@ -182,7 +183,7 @@ export class Device {
   }
 
   #bind<V>(kernel: Kernel<V>, buffer: Run<V>["buffers"][number], asTexture: boolean): Binding {
-    if (!(buffer instanceof Tensor || buffer instanceof Reordered)) return buffer;
+    if (!(buffer instanceof Tensor || buffer instanceof Part || buffer instanceof Reordered)) return buffer;
     if (asTexture) return (this.queue.recording?.textures ?? this.#textures).of(buffer);
     if (buffer instanceof Reordered) throw new Error(`${kernel.name}: ${buffer.order} are read through textures only`);
     const { block, bytes } = buffer;
@@ -190,8 +191,9 @@ export class Device {
     if (bytes > limit)
       throw new RangeError(
         `${kernel.name}: ${String(buffer)} needs a binding of ${bytes} bytes, got an adapter that binds at most ${limit}. ` +
-          `Use dtype "float16" or a smaller size.`,
+          `Use dtype "float16", a smaller size or fewer pictures at once.`,
       );
+    if (buffer instanceof Part) return { block, offset: buffer.offset, size: bytes };
     return block.bytes > limit ? { block, offset: 0, size: bytes } : { block };
   }
 

@@ -1,4 +1,6 @@
 /** Memory of a plan by the lifetimes of what it holds. */
+import { ALIGNMENT } from "./memory.js";
+
 export interface Lived {
   readonly bytes: number;
   /** Indices of the first and the last command that may use it. */
@@ -14,8 +16,6 @@ export interface Slot<T extends Lived> {
   tenants: { tenant: T; offset: number }[];
 }
 
-/** What offsets are multiples of: WebGPU's limit for those of bindings. */
-const ALIGNMENT = 256;
 const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
 /**

@@ -2,6 +2,9 @@
 import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";
 import { OutOfMemoryError } from "./errors.js";
 
+/** What offsets in a buffer are multiples of: WebGPU's default limit for those of bindings. */
+export const ALIGNMENT = 256;
+
 /** A GPU buffer with the bytes it can hold. `pooled` blocks go back to the pool when released, others are destroyed. */
 export interface Block {
   readonly id: number;

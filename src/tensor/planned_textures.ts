@@ -5,8 +5,8 @@
 import type { Command } from "./command_queue.js";
 import { assign } from "./lifetimes.js";
 import type { Block, Memory, TextureBlock } from "./memory.js";
+import type { Region } from "./part.js";
 import type { Reordered } from "./reordered.js";
-import type { Tensor } from "./tensor.js";
 import { BUDGET, copyKey, MOST_OPERANDS, recordCopy, sourceOf, type CopyCommand } from "./texture_cache.js";
 
 /** A texture of a recording: without one until its place is known. */
@@ -35,7 +35,7 @@ export class PlannedTextures {
     private readonly record: (command: CopyCommand) => void,
   ) {}
 
-  of(operand: Tensor | Reordered): TextureBlock {
+  of(operand: Region | Reordered): TextureBlock {
     const key = copyKey(operand);
     const { version } = sourceOf(operand);
     const known = this.#near.get(key);

@@ -4,8 +4,8 @@
  */
 import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";
 import type { Block, Memory, TextureBlock } from "./memory.js";
+import { Part, type Region } from "./part.js";
 import { Reordered } from "./reordered.js";
-import type { Tensor } from "./tensor.js";
 
 interface Entry {
   texture: TextureBlock;
@@ -34,29 +34,41 @@ export interface CopyCommand {
   source: Block;
   /** Where they lie in the order that is wanted: that block, or one made for this copy. */
   block: Block;
+  /** Bytes from the beginning of that block. */
+  offset: number;
   texture: TextureBlock;
   texels: number;
 }
 
-export const sourceOf = (operand: Tensor | Reordered): Block =>
+export const sourceOf = (operand: Region | Reordered): Block =>
   operand instanceof Reordered ? operand.tensor.block : operand.block;
 
 /** What copies of it are known by. */
-export const copyKey = (operand: Tensor | Reordered): string =>
-  `${sourceOf(operand).id} ${operand instanceof Reordered ? operand.order : ""}`;
+export const copyKey = (operand: Region | Reordered): string =>
+  `${sourceOf(operand).id} ${operand instanceof Reordered ? operand.order : offsetOf(operand)}`;
+
+const offsetOf = (region: Region): number => (region instanceof Part ? region.offset : 0);
 
 /** Records a copy, and before it what brings the numbers in order; `take` gives a texture of so many rows. */
 export function recordCopy(
-  operand: Tensor | Reordered,
+  operand: Region | Reordered,
   take: (rows: number, format: TextureBlock["format"]) => TextureBlock,
   record: (command: CopyCommand) => void,
 ): TextureBlock {
-  const tensor = operand instanceof Reordered ? operand.compute(operand.tensor.device) : operand;
-  const halves = tensor.dtype === "float16";
-  const texels = tensor.bytes / (halves ? 8 : 16);
+  const ordered = operand instanceof Reordered ? operand.compute(operand.tensor.device) : null;
+  const region = ordered ?? (operand as Region);
+  const halves = region.dtype === "float16";
+  const texels = region.bytes / (halves ? 8 : 16);
   const texture = take(Math.ceil(texels / TEXTURE_WIDTH), halves ? "rgba16float" : "rgba32float");
-  record({ kind: "texture", source: sourceOf(operand), block: tensor.block, texture, texels });
-  if (tensor !== operand) tensor.dispose();
+  record({
+    kind: "texture",
+    source: sourceOf(operand),
+    block: region.block,
+    offset: offsetOf(region),
+    texture,
+    texels,
+  });
+  ordered?.dispose();
   return texture;
 }
 
@@ -77,7 +89,7 @@ export class TextureCache {
   }
 
   /** The texture with the content of a tensor at this point of the recorded work. */
-  of(operand: Tensor | Reordered): TextureBlock {
+  of(operand: Region | Reordered): TextureBlock {
     const { version } = sourceOf(operand);
     const key = copyKey(operand);
     const known = this.#entries.get(key);

@@ -69,6 +69,13 @@ export const joinedCases: readonly GroupNormCase[] = [
   make("1280 + 1280", [2, 4, 4, 2560], 32, { skip: 1280 }),
 ];
 
+/** Of 64 KiB an image in float32, at least. */
+export const largeCases: readonly GroupNormCase[] = [
+  make("pixels that divide by 64", [2, 24, 40, 32], 8, { silu: true }),
+  make("one image of channels that fill no quads", [1, 64, 16, 18], 3, { mean: 10 }),
+  make("two tensors", [2, 32, 32, 64], 4, { skip: 32, silu: true }),
+];
+
 export function groupNormData({ batch, spatial, channels, mean }: GroupNormCase): NormData {
   const random = new Random(channels + batch);
   return {

@@ -10,6 +10,7 @@ import {
   groupNormData,
   groupNormReference,
   joinedCases,
+  largeCases,
   type GroupNormCase,
   type NormData,
 } from "../cases/group_norm.js";
@@ -97,6 +98,20 @@ describe("groupNorm", () => {
           const got = await run(item, data, dtype, { blocks });
           gpu.expectClose(JSON.stringify(blocks), got, wanted, tolerance(dtype, CHOSEN, item.mean));
         }
+      });
+
+  for (const item of largeCases)
+    for (const dtype of gpu.DTYPES)
+      test(`in slabs, where no binding holds the whole: ${item.name} ${dtype}`, async () => {
+        const data = gpu.roundAll(groupNormData(item), dtype);
+        const wanted = gpu.want(groupNormReference(item, data), data.x.length);
+        const got = (): Promise<Float32Array> => run(item, data, dtype);
+        const limit = dtype === "float32" ? 40 * 1024 : 34 * 1024;
+        for (const cut of [got, () => gpu.asHardware(got)])
+          gpu.expectClose("", await gpu.withLimit(limit, cut), wanted, tolerance(dtype, CHOSEN, item.mean));
+        // One image by itself fits.
+        const images = item.batch > 1 ? await gpu.withLimit(4 * limit, got) : null;
+        if (images) gpu.expectClose("", images, wanted, tolerance(dtype, CHOSEN, item.mean));
       });
 
   test("the kernels for any number of channels give the same where quads fit", async () => {

@@ -89,6 +89,15 @@ export async function pretending<T>(properties: Partial<Device>, work: () => Pro
   }
 }
 
+/** Runs `work` on a device that says that it binds at most so many bytes, and gives Winograd's filtering less than those at once. */
+export async function withLimit<T>(bytes: number, work: () => Promise<T>): Promise<T> {
+  const { limits, winograd } = await testDevice();
+  const get = (of: GPUSupportedLimits, name: keyof GPUSupportedLimits): unknown =>
+    name === "maxStorageBufferBindingSize" ? bytes : of[name];
+  const fewer = { limits: new Proxy(limits, { get }), winograd: { ...winograd, bytes } };
+  return pretending(fewer as Partial<Device>, work);
+}
+
 /** Names of the kernels that `work` runs, in order. */
 export async function kernelsRun(work: () => void): Promise<string[]> {
   const device = await testDevice();

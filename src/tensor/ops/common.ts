@@ -32,7 +32,7 @@ export const threadGrid = (count: number): [number, number] => foldedGrid(Math.c
 export const commonDivisor = (...numbers: readonly number[]): number =>
   numbers.reduce((a, b) => (b === 0 ? a : commonDivisor(b, a % b)));
 
-export const quadsOf = (tensor: Tensor): number => Math.ceil(tensor.size / 4);
+export const quadsOf = ({ size }: Pick<Tensor, "size">): number => Math.ceil(size / 4);
 
 export function sameShape(op: string, x: Tensor, y: Tensor): void {
   if (x.shape.length !== y.shape.length || x.shape.some((n, i) => n !== y.shape[i]))

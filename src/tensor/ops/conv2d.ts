@@ -1,7 +1,9 @@
 import type { Activation } from "../../../kernels/activation.js";
 import type { Format } from "../../../kernels/wgsl.js";
 import type { Operand, Place } from "../columns.js";
+import type { Region } from "../part.js";
 import { Tensor } from "../tensor.js";
+import { bandsOf } from "./bands.js";
 import { expectShape, formatFor, rowPlace } from "./common.js";
 import { implicitProduct } from "./conv2d_product.js";
 import { slice } from "./copy.js";
@@ -46,20 +48,22 @@ export interface Shortcut {
   bias: Tensor;
 }
 
-/** A convolution whose arguments are checked, and where its result goes. */
-export interface Convolution {
-  x: Tensor;
+/** A convolution whose arguments are checked, and where its result goes; or a band of its rows, of one image (bands.ts). */
+export interface Convolution<R extends Region = Region> {
+  x: R;
   /** null: there are no taps, the shortcut is all there is. */
   w: Tensor | null;
   bias: Tensor;
-  y: Tensor;
+  y: R;
   format: Format;
   stride: number;
   edges: Edges;
   upsample: boolean;
+  /** Rows of zeros above x, of the doubled input where that is meant; a band's x may begin above what it reads: then fewer than none. */
+  top: number;
   shift?: Place;
-  residual?: Tensor;
-  shortcut?: Shortcut;
+  residual?: R;
+  shortcut?: Omit<Shortcut, "sources"> & { sources: readonly R[] };
   activation: Activation;
 }
 
@@ -121,8 +125,9 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const way = given === undefined ? (device.tunings.wayOf(device, problem) ?? {}) : options;
   const filtered = takesWinograd(w, batch * outHeight * outWidth, place, way);
   const y = Tensor.empty(device, shape, x.dtype);
-  const convolution = { x, w, bias, y, format, ...place, shift: row, residual, shortcut, activation };
-  if (filtered) winograd(convolution, way);
-  else implicitProduct(convolution, way);
+  const whole = { x, w, bias, y, format, ...place, top, shift: row, residual, shortcut, activation };
+  for (const convolution of bandsOf(whole))
+    if (filtered) winograd(convolution, way);
+    else implicitProduct(convolution, way);
   return y;
 }

@@ -27,7 +27,7 @@ const MOST_PHASE_BYTES = 16 * 2 ** 20;
 
 /** Records a convolution as a product of the pixels' windows, which are nowhere in memory, and the weights (kernels/conv2d.wgsl.ts). */
 export function implicitProduct(
-  { x, w, bias, y, format, stride, edges, upsample, shift, residual, shortcut, activation }: Convolution,
+  { x, w, bias, y, format, stride, edges, upsample, top, shift, residual, shortcut, activation }: Convolution,
   options: Pick<Conv2dOptions, "tile" | "slices" | "phases"> = {},
 ): void {
   const { device } = x;
@@ -68,7 +68,7 @@ export function implicitProduct(
     throw new RangeError(`conv2d: slices take a tiled kernel and no phases, got ${shown(tile)}`);
   const slices = wholeSlices(tile, cin, wanted);
   const split = slices > 1;
-  const sums = split ? Tensor.empty(device, [slices, m, cout], "float32") : y;
+  const sums = split ? Tensor.empty(device, [slices, m, cout], "float32") : null;
   const finish = split
     ? { ...flags, shift: "none" as const, residual: false, activation: "none" as const, split }
     : { ...flags, activation, split };
@@ -85,16 +85,22 @@ export function implicitProduct(
       variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, ...finish, phases },
       values: {
         ...{ height, width, cin, cout, out_height: oh, out_width: ow, kernel_height: kh, kernel_width: kw },
-        ...{ slices, stride, pad_top: edges[0], pad_left: edges[2], upsample: upsample && !phases ? 1 : 0 },
+        ...{
+          slices,
+          stride,
+          pad_top: phases ? smallTop(top) : top,
+          pad_left: edges[2],
+          upsample: upsample && !phases ? 1 : 0,
+        },
         ...{ m, row_start: start, row_end: start + count, cin_shortcut: cinShortcut, cin_skip: cinSkip },
         ...{ shift_stride: shift?.stride ?? 0, shift_start: shift?.start ?? 0 },
       },
-      buffers: [x, ordered, bias, sums, ...terms],
+      buffers: [x, ordered, bias, sums ?? y, ...terms],
       grid: [...tileGrid(device, count, cout, tile), slots],
       flops: flopsPerRow * count,
     });
   }
-  if (split) {
+  if (sums) {
     const added = { bias, other_bias: shortcut?.bias, shift, residual };
     mergeSlices(sums, y, { format, activation, terms: added, rows: oh * ow });
   }
@@ -134,6 +140,9 @@ export function isWhole3x3(
 ): boolean {
   return kernelHeight === 3 && kernelWidth === 3 && stride === 1 && cin % 4 === 0 && cout % 4 === 0;
 }
+
+/** Rows of zeros above the small image for as many above the doubled one, of a 3x3 kernel: its window begins in an odd row there. */
+export const smallTop = (top: number): number => (top + 1) / 2;
 
 /** Whether a 3x3 convolution of stride 1 gives as many pixels as it takes. */
 export const keepsSize3x3 = (edges: Edges): boolean => edges.every((side) => side === 1);

@@ -4,6 +4,7 @@ import { shown } from "../../arguments/shown.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, rowRuns } from "./common.js";
+import { equalParts } from "./equal_parts.js";
 import { mergeSlices } from "./merge_slices.js";
 import { weightsOf } from "./panels.js";
 import { chooseSlicedTile, mostRows, rowUnit, tileGrid, tileVariant, wholeSlices, type Tile } from "./tiling.js";
@@ -49,7 +50,6 @@ export function matmul(
   if (bias) expectShape("matmul", "bias", bias, [n]);
   if (residual) expectShape("matmul", "residual", residual, shape);
   const format = formatFor("matmul", x, w, bias, residual);
-  const operandBytes = { xBytes: x.bytes, wBytes: w.bytes };
   const finish = { activation, bias: Boolean(bias), residual: Boolean(residual) };
   const way = options.tile
     ? options
@@ -60,28 +60,31 @@ export function matmul(
       }));
   const { tile, slices: wanted = 1 } = way?.tile
     ? { tile: way.tile, slices: way.slices }
-    : chooseSlicedTile(device, { m, n, k, ...operandBytes, gated: pairs, format });
+    : chooseSlicedTile(device, { m, n, k, xBytes: x.bytes, wBytes: w.bytes, gated: pairs, format });
   if (wanted > 1 && (pairs || tile.by === "plain"))
     throw new RangeError(`matmul: slices take a tiled kernel and no gates, got ${gated} and ${shown(tile)}`);
-  const y = Tensor.empty(device, shape, x.dtype);
   const slices = wholeSlices(tile, k, wanted);
-  const split = slices > 1;
-  const terms = [bias, residual].filter((term) => term != null);
-  const sums = split ? Tensor.empty(device, [slices, m, n], "float32") : y;
   const weights = weightsOf(w, tile);
-  for (const [start, count] of rowRuns(device, m, 2 * n * k, rowUnit(tile), mostRows(device, tile))) {
-    device.run({
-      kernel,
-      variant: {
-        ...{ format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, split },
-        ...(split ? UNFINISHED : { ...finish, gated }),
-      },
-      values: { m, n, k, slices, row_start: start, row_end: start + count },
-      buffers: [x, weights, sums, ...(split ? [] : terms)],
-      grid: [...tileGrid(device, count, n, tile, pairs), slices],
-      flops: 2 * count * n * k,
-    });
+  const y = Tensor.empty(device, shape, x.dtype);
+  const parts = equalParts([x, y, ...(residual ? [residual] : [])], m);
+  for (const part of parts) {
+    const rows = m / parts.length;
+    const sums = slices > 1 ? Tensor.empty(device, [slices, rows, n], "float32") : null;
+    const added = residual && part(residual);
+    const terms = [bias, added].filter((term) => term != null);
+    for (const [start, count] of rowRuns(device, rows, 2 * n * k, rowUnit(tile), mostRows(device, tile)))
+      device.run({
+        kernel,
+        variant: {
+          ...{ format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, split: sums !== null },
+          ...(sums ? UNFINISHED : { ...finish, gated }),
+        },
+        values: { m: rows, n, k, slices, row_start: start, row_end: start + count },
+        buffers: [part(x), weights, sums ?? part(y), ...(sums ? [] : terms)],
+        grid: [...tileGrid(device, count, n, tile, pairs), slices],
+        flops: 2 * count * n * k,
+      });
+    if (sums) mergeSlices(sums, part(y), { format, activation, terms: { bias, residual: added } });
   }
-  if (split) mergeSlices(sums, y, { format, activation, terms: { bias, residual } });
   return y;
 }

@@ -2,10 +2,11 @@ import { placesOf } from "../../../kernels/winograd.js";
 import { winogradInput } from "../../../kernels/winograd_input.wgsl.js";
 import { winogradOutput } from "../../../kernels/winograd_output.wgsl.js";
 import { winogradProducts } from "../../../kernels/winograd_products.wgsl.js";
+import type { Region } from "../part.js";
 import type { Reordered } from "../reordered.js";
 import { Tensor } from "../tensor.js";
-import type { Conv2dOptions, Convolution, Shortcut } from "./conv2d.js";
-import { implicitProduct, isWhole3x3, keepsSize3x3 } from "./conv2d_product.js";
+import type { Conv2dOptions, Convolution } from "./conv2d.js";
+import { implicitProduct, isWhole3x3, keepsSize3x3, smallTop } from "./conv2d_product.js";
 import { runStream } from "./streams.js";
 import { chooseTile, rowUnit, tileGrid, tileVariant, type Tile } from "./tiling.js";
 import { bytesOf, partsOf, weightsAt, type Places } from "./winograd_weights.js";
@@ -66,7 +67,7 @@ export function winograd(convolution: Convolution, options: Pick<Conv2dOptions, 
   const tiles = batch * down * across;
   const parts = partsOf(w, upsample);
   const { tile, most } = runsOf(convolution, tiles, bytesOf(w, parts[0].count), options.tile);
-  const residual = shortcut ? shortcutAlone(convolution, shortcut) : convolution.residual;
+  const alone = shortcut && shortcutAlone(convolution, shortcut);
   // Weights of all places are made once for all runs, those of a part for each.
   const whole = parts.length === 1 ? weightsAt(w, upsample, parts[0], tile) : null;
   for (let first = 0; first < tiles; first += most) {
@@ -79,11 +80,11 @@ export function winograd(convolution: Convolution, options: Pick<Conv2dOptions, 
       if (!whole) done();
     }
     image.dispose();
-    fromBasis(convolution, run, sums, residual);
+    fromBasis(convolution, run, sums, alone ?? convolution.residual);
     sums.dispose();
   }
   whole?.done();
-  if (shortcut) residual?.dispose();
+  alone?.dispose();
 }
 
 /** The tile of the products, and how many of the image's tiles go through the basis at once. */
@@ -107,22 +108,22 @@ function runsOf(
 }
 
 /** The shortcut and both biases: there is nothing to filter in it. */
-function shortcutAlone(convolution: Convolution, shortcut: Shortcut): Tensor {
+function shortcutAlone(convolution: Convolution, shortcut: NonNullable<Convolution["shortcut"]>): Tensor {
   const y = Tensor.empty(convolution.y.device, convolution.y.shape, convolution.y.dtype);
   const x = shortcut.sources[0];
-  implicitProduct({ ...convolution, x, w: null, y, stride: 1, upsample: false, activation: "none" });
+  implicitProduct({ ...convolution, x, w: null, y, stride: 1, top: 0, upsample: false, activation: "none" });
   return y;
 }
 
 /** [places, tiles, cin] */
-function toBasis({ x, format, edges, upsample: upsampled }: Convolution, { count, ...run }: TileRun): Tensor {
+function toBasis({ x, format, edges, top, upsample: upsampled }: Convolution, { count, ...run }: TileRun): Tensor {
   const { device, dtype } = x;
   const [, height, width, cin] = x.shape;
   const image = Tensor.empty(device, [placesOf(upsampled) ** 2, count, cin], dtype);
   runStream(device, (count * cin) / 4, {
     kernel: winogradInput,
     variant: { format, upsampled },
-    values: { columns: cin / 4, ...run, height, width, pad_top: edges[0], pad_left: edges[2] },
+    values: { columns: cin / 4, ...run, height, width, pad_top: upsampled ? smallTop(top) : top, pad_left: edges[2] },
     buffers: [x, image],
   });
   return image;
@@ -159,7 +160,7 @@ function fromBasis(
   { y, bias, format, upsample: upsampled, shortcut, shift, activation }: Convolution,
   { count, ...run }: TileRun,
   sums: Tensor,
-  residual?: Tensor,
+  residual?: Region,
 ): void {
   const [, height, width, cout] = y.shape;
   const added = [shortcut ? undefined : bias, shift?.tensor, residual];
