@@ -55,6 +55,27 @@ async function run(
 describe("matmul", () => {
   gpu.checkLeaks();
 
+  for (const dtype of gpu.DTYPES)
+    test(`in parts, where no binding holds all rows, ${dtype}`, async () => {
+      const finish = { bias: true, residual: true, activation: "silu" } as const;
+      const wide: MatmulCase = { name: "", m: 768, n: 64, k: 32, flops: 0, ...finish };
+      for (const item of [
+        wide,
+        { ...wide, n: 32, k: 64 },
+        { ...wide, n: 128, residual: false, gated: "gelu" as const },
+      ]) {
+        const data = gpu.roundAll(matmulData(item), dtype);
+        const wanted = gpu.want(matmulReference(item, data), item.m * columnsOf(item), 4096);
+        const got = await gpu.withLimit(32 * 1024, () => run(item, data, dtype));
+        gpu.expectClose(JSON.stringify(item), got, wanted, tolerance(dtype, item.k));
+      }
+      const long = { ...wide, n: 16, k: 64 };
+      const data = gpu.roundAll(matmulData(long), dtype);
+      const limit = (dtype === "float32" ? 120 : 60) * 1024;
+      const got = await gpu.withLimit(limit, () => run(long, data, dtype, { tileM: 4, tileN4: 2 }, 2));
+      gpu.expectClose("slices", got, gpu.want(matmulReference(long, data), 768 * 16, 4096), tolerance(dtype, 64));
+    });
+
   for (const item of matmulCases)
     for (const dtype of gpu.DTYPES)
       test(`${item.name} ${dtype}`, async () => {

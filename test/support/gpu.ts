@@ -89,7 +89,7 @@ export async function pretending<T>(properties: Partial<Device>, work: () => Pro
   }
 }
 
-/** Runs `work` on a device that says that it binds at most so many bytes, and gives Winograd's filtering less than those at once. */
+/** Runs `work` on a device that says that it binds at most so many bytes (no real one may say less than 128 MiB), for Winograd's filtering too. */
 export async function withLimit<T>(bytes: number, work: () => Promise<T>): Promise<T> {
   const { limits, winograd } = await testDevice();
   const get = (of: GPUSupportedLimits, name: keyof GPUSupportedLimits): unknown =>

@@ -2,6 +2,7 @@
 import { expect } from "vitest";
 import type { Module, Parameter } from "../../src/nn/module.js";
 import { tensorBytes } from "../../src/nn/save_weights.js";
+import type { Device } from "../../src/tensor/device.js";
 import { toNCHW } from "../../src/tensor/ops/copy.js";
 import { linearCombination } from "../../src/tensor/ops/elementwise.js";
 import { Tensor } from "../../src/tensor/tensor.js";
@@ -90,8 +91,9 @@ export async function expectIntermediates(
   return outputs.size;
 }
 
-export const asTensor = (goldens: Map<string, Golden>, name: string): Tensor => {
+/** @param device by default the one that loaders use */
+export const asTensor = (goldens: Map<string, Golden>, name: string, device?: Device): Tensor => {
   const golden = goldens.get(name);
   if (!golden) throw new Error(`no golden ${name}`);
-  return Tensor.from(golden.data, golden.shape);
+  return Tensor.from(golden.data, golden.shape, { device });
 };

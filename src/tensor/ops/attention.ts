@@ -1,9 +1,10 @@
 import { attention as kernel, WORKGROUP_SIZE } from "../../../kernels/attention.wgsl.js";
 import type { Operand } from "../columns.js";
 import { Tensor } from "../tensor.js";
-import { attentionOperands, type AttentionOperands, type AttentionShape } from "./attention_operands.js";
+import { attentionOperands, type AttentionCall, type AttentionShape } from "./attention_operands.js";
 import { attentionByScores } from "./attention_scores.js";
 import { foldedGrid, quadsOf, rowRuns } from "./common.js";
+import { equalParts } from "./equal_parts.js";
 import { canFlash, flashAttention, type AnyFlashTile } from "./flash_attention.js";
 import type { Tile } from "./tiling.js";
 
@@ -52,17 +53,24 @@ export function attention(q: Operand, k: Operand, v: Operand, options: Attention
           ...{ batch, heads, queries, keys, headSize, causal },
         }));
   const by = way?.by ?? (device.plainKernels || !aligned ? "plain" : canFlash(device, headSize) ? "flash" : "scores");
-  const shape = { batch, queries, keys, headSize, heads, causal, scale };
-  if (by === "flash") return flashAttention(operands, shape, way?.flashTile);
-  if (by === "scores") return attentionByScores(operands, shape, way?.tile);
-  return plainAttention(operands, shape);
+  const y = Tensor.empty(device, [batch, queries, width], operands.tensors[0].dtype);
+  // All images, or one after the other.
+  const parts = equalParts([...operands.tensors, y], 1, batch);
+  const shape = { batch: batch / parts.length, queries, keys, headSize, heads, causal, scale };
+  for (const part of parts) {
+    const [q, k, v] = operands.tensors;
+    const call = { ...operands, tensors: [part(q), part(k), part(v)] as const, y: part(y) };
+    if (by === "flash") flashAttention(call, shape, way?.flashTile);
+    else if (by === "scores") attentionByScores(call, shape, way?.tile);
+    else plainAttention(call, shape);
+  }
+  return y;
 }
 
 function plainAttention(
-  { device, format, tensors, places }: AttentionOperands,
-  { batch, queries, keys, headSize, heads, causal, scale }: AttentionShape,
-): Tensor {
-  const y = Tensor.empty(device, [batch, queries, heads * headSize], tensors[0].dtype);
+  { device, format, tensors, places, y }: AttentionCall,
+  { queries, keys, headSize, heads, causal, scale }: AttentionShape,
+): void {
   // Each element of a quad computes all its scores anew.
   const flopsPerQuad = 8 * keys * (headSize + 1);
   for (const [start, count] of rowRuns(device, quadsOf(y), flopsPerQuad, WORKGROUP_SIZE))
@@ -77,5 +85,4 @@ function plainAttention(
       grid: foldedGrid(Math.ceil(count / WORKGROUP_SIZE)),
       flops: flopsPerQuad * count,
     });
-  return y;
 }

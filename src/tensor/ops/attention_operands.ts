@@ -2,16 +2,23 @@
 import type { Format } from "../../../kernels/wgsl.js";
 import { placeOf, type Operand } from "../columns.js";
 import type { Device } from "../device.js";
+import type { Region } from "../part.js";
 import type { Tensor } from "../tensor.js";
 import { formatFor } from "./common.js";
 
-export interface AttentionOperands {
+export interface AttentionOperands<R extends Region = Tensor> {
   device: Device;
   format: Format;
   /** Of q, k and v; where they are columns of one tensor, that tensor again and again. */
-  tensors: readonly [q: Tensor, k: Tensor, v: Tensor];
+  tensors: readonly [q: R, k: R, v: R];
   /** The params that say where in them their tokens lie. */
   places: Readonly<Record<`${"q" | "k" | "v"}_${"stride" | "start"}`, number>>;
+}
+
+/** The same with a place for the result, of all images or of some. */
+export interface AttentionCall extends AttentionOperands<Region> {
+  /** [batch, queries, heads * d] */
+  y: Region;
 }
 
 /** What the kernels of attention bind for q, k and v. @param op for errors */

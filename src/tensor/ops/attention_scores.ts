@@ -2,8 +2,9 @@
 import { attentionScores, attentionValues, type AttentionTile } from "../../../kernels/attention_scores.wgsl.js";
 import type { Kernel, Textures } from "../../../kernels/wgsl.js";
 import type { Device } from "../device.js";
+import type { Region } from "../part.js";
 import { Tensor } from "../tensor.js";
-import type { AttentionOperands, AttentionShape } from "./attention_operands.js";
+import type { AttentionCall, AttentionShape } from "./attention_operands.js";
 import { softmax } from "./softmax.js";
 import { LONG, swapTile, tileGrid, tileVariant, type Tile } from "./tiling.js";
 import { WORKGROUP_TILE } from "./tiling_hardware.js";
@@ -15,13 +16,12 @@ export const CHUNK_SCORES = 2 ** 22;
 
 /** The three passes of kernels/attention_scores.wgsl.ts, for as many queries at a time as their scores may take memory. */
 export function attentionByScores(
-  { device, format, tensors: [q, k, v], places }: AttentionOperands,
+  { device, format, tensors: [q, k, v], places, y }: AttentionCall,
   { batch, queries, keys, headSize, heads, causal, scale }: AttentionShape,
   tile?: Tile,
-): Tensor {
+): void {
   const width = Math.ceil(keys / 4) * 4;
   const slots = batch * heads;
-  const y = Tensor.empty(device, [batch, queries, heads * headSize], q.dtype);
   const flopsPerQuery = 2 * slots * keys * headSize;
   const byBudget = Math.floor(device.flopsBudget / flopsPerQuery);
   const most = Math.max(ROWS, Math.floor(Math.min(byBudget, CHUNK_SCORES / (slots * width)) / ROWS) * ROWS);
@@ -36,7 +36,7 @@ export function attentionByScores(
         ...places,
       };
       const flops = flopsPerQuery * count;
-      const pass = (kernel: Kernel<AttentionTile>, tile: Tile, columns: number, buffers: Tensor[]): void => {
+      const pass = (kernel: Kernel<AttentionTile>, tile: Tile, columns: number, buffers: Region[]): void => {
         const variant = {
           format,
           fma: device.fusedMultiplyAdd,
@@ -53,7 +53,6 @@ export function attentionByScores(
       softmax(scores, weights, { valid: keys, first: causal ? first + 1 : keys, period: count, scale });
       pass(attentionValues, tiles.values, headSize, [weights, v, y]);
     });
-  return y;
 }
 
 /** Tiles of the two products, by what suits the adapter (see tiling.ts) and what divides the head and fits the keys. */

@@ -9,8 +9,7 @@ import {
 import { flashAttentionLanes as byLanes, type FlashLanesTile } from "../../../kernels/flash_attention_lanes.wgsl.js";
 import type { Format } from "../../../kernels/wgsl.js";
 import type { Device, Run } from "../device.js";
-import { Tensor } from "../tensor.js";
-import type { AttentionOperands, AttentionShape } from "./attention_operands.js";
+import type { AttentionCall, AttentionShape } from "./attention_operands.js";
 import { rowRuns } from "./common.js";
 
 /** The largest head size that the tiles are made for; of larger ones the scores cost less in memory than q in workgroups. */
@@ -35,14 +34,13 @@ type Capable = Pick<Device, "limits" | "productUnits">;
 
 /** @param tile for tests: another than the one chosen by shape */
 export function flashAttention(
-  { device, format, tensors, places }: AttentionOperands,
+  { device, format, tensors, places, y }: AttentionCall,
   { batch, queries, keys, headSize, heads, causal, scale }: AttentionShape,
   tile?: AnyFlashTile,
-): Tensor {
+): void {
   const slots = batch * heads;
   const sizes = { queries, keys, headSize, slots };
   const chosen = tile ?? (device.isSoftware ? lanesTile(device, format, sizes) : flashTile(device, format, sizes));
-  const y = Tensor.empty(device, [batch, queries, heads * headSize], tensors[0].dtype);
   const flopsPerQuery = 4 * slots * keys * headSize;
   const run = <V>(perGroup: number, work: Pick<Run<V>, "kernel" | "variant">, own: Record<string, number>): void => {
     for (const [start, count] of rowRuns(device, queries, flopsPerQuery, perGroup))
@@ -65,7 +63,6 @@ export function flashAttention(
     const { queries: perGroup, parts } = flashSizes(chosen, headSize);
     run(perGroup, { kernel: byThreads, variant }, { parts });
   }
-  return y;
 }
 
 function lanesTile({ streamLanes: lanes, quadSwaps }: Device, format: Format, shape: Slots): FlashLanesTile {

@@ -13,31 +13,52 @@ import { stripes } from "./stripes.js";
 const RUN = 32;
 const THREADS = 2048;
 
+interface Choices {
+  splits?: number;
+  held?: number;
+}
+
 /** y [batch, ..., channels]. `plain` takes any number of channels; `splits` and `held` replace what is chosen (GroupNormOptions). */
-export function groupNormByChannels(
-  call: GroupNormCall,
+export function groupNormByChannels(call: GroupNormCall, plain: boolean, choices: Choices): Tensor {
+  const { x, skip, batch, spatial, channels } = call;
+  const y = Tensor.empty(x.device, [...x.shape.slice(0, -1), channels], x.dtype);
+  const parts = equalParts(skip ? [x, y, skip] : [x, y], spatial, batch);
+  const perImage = parts.length / batch;
+  if (parts.length === 1) normalize(call, y, parts, plain, choices);
+  else
+    for (let first = 0; first < parts.length; first += perImage)
+      normalize({ ...call, batch: 1 }, y, parts.slice(first, first + perImage), plain, choices);
+  return y;
+}
+
+/** @param parts what is bound of x, skip and y at a time: all of them, or equal parts of one image's pixels */
+function normalize(
+  { x, skip, weight, bias, format, batch, spatial: pixels, channels, groups, eps, silu }: GroupNormCall,
+  y: Tensor,
+  parts: readonly ((x: Tensor) => Region)[],
   plain: boolean,
-  { splits, held }: { splits?: number; held?: number },
-): Tensor {
-  const { x, skip, weight, bias, format, batch, spatial, channels, groups, eps, silu } = call;
+  choices: Choices,
+): void {
   const { device } = x;
   const columns = Math.ceil(channels / 4);
-  const y = Tensor.empty(device, [...x.shape.slice(0, -1), channels], x.dtype);
-  const behind = skip ? [skip] : [];
-  const slabs = slabsOf(call, [x, y, ...behind]);
-  const wanted = splits ?? Math.min(spatial / RUN, THREADS / (batch * columns));
-  const parts = slabs.splits(Math.max(1, Math.min(spatial, Math.ceil(wanted))));
-  const source = { plain, joined: Boolean(skip) };
+  const spatial = pixels / parts.length;
+  const sources = skip ? [x, skip] : [x];
   const front = x.shape.at(-1)! >> 2;
+  const joined = Boolean(skip);
 
-  const runs = Tensor.empty(device, [batch, parts, columns, 8], "float32");
-  for (const { images, spatial, of } of slabs.all) {
-    const count = of(runs).size / 8;
+  const wanted = choices.splits ?? Math.min(spatial / RUN, THREADS / (batch * columns * parts.length));
+  // The runs of a part begin where a binding can.
+  const unit = parts.length > 1 ? 8 / commonDivisor(8, columns) : 1;
+  const splits = Math.ceil(Math.max(1, Math.min(spatial, wanted)) / unit) * unit;
+  const runs = Tensor.empty(device, [batch, parts.length * splits, columns, 8], "float32");
+  const count = batch * splits * columns;
+  for (const [i, part] of parts.entries()) {
+    const [from, ...behind] = sources.map(part);
     device.run({
       kernel: statistics,
-      variant: { format, ...source },
-      values: { spatial, channels, front, splits: count / (images * columns), count },
-      buffers: [of(x), of(runs), ...behind.map(of)],
+      variant: { format, plain, joined },
+      values: { spatial, channels, front, splits, count },
+      buffers: [from, partOf(runs, i, parts.length), ...behind],
       grid: threadGrid(count),
     });
   }
@@ -45,61 +66,24 @@ export function groupNormByChannels(
   device.run({
     kernel: merge,
     variant: { format },
-    values: { spatial, channels, groups, splits: parts, count: batch * groups, eps },
+    values: { spatial: pixels, channels, groups, splits: parts.length * splits, count: batch * groups, eps },
     buffers: [runs, weight, moments],
     grid: threadGrid(batch * groups),
   });
   runs.dispose();
-  for (const { images, spatial, of, ofImage } of slabs.all) {
-    const to = of(y);
+  for (const part of parts) {
+    const [from, ...behind] = sources.map(part);
+    const to = part(y);
     const walk = plain
       ? { stripe: null, values: { threads: quadsOf(to), columns, spatial, run: 0 }, grid: threadGrid(quadsOf(to)) }
-      : stripes(device, skip ? [front, columns - front] : [columns], { images, spatial }, held);
+      : stripes(device, skip ? [front, columns - front] : [columns], { images: batch, spatial }, choices.held);
     device.run({
       kernel: apply,
-      variant: { format, silu, joined: Boolean(skip), stripe: walk.stripe },
+      variant: { format, silu, joined, stripe: walk.stripe },
       values: { ...walk.values, front, size: to.size, channels },
-      buffers: [of(x), ofImage(moments), bias, to, ...behind.map(of)],
+      buffers: [from, moments, bias, to, ...behind],
       grid: walk.grid,
     });
   }
   moments.dispose();
-  return y;
-}
-
-/** Some of the pixels of one image, or all of all images. */
-interface Slab {
-  images: number;
-  /** Pixels of an image that are in it. */
-  spatial: number;
-  /** The slab's part of a tensor, which has as much for each. */
-  of(x: Tensor): Region;
-  /** The part of its image. */
-  ofImage(x: Tensor): Region;
-}
-
-interface Slabs {
-  all: Slab[];
-  /** A number of runs of an image, as many at least, that has whole runs in each slab. */
-  splits(least: number): number;
-}
-
-/** All at once, or in parts of each image where an adapter cannot bind what is read and written (equal_parts.ts). */
-function slabsOf({ batch, spatial, channels }: GroupNormCall, tensors: readonly Tensor[]): Slabs {
-  const columns = Math.ceil(channels / 4);
-  const parts = equalParts(tensors, spatial, batch);
-  // The moments of an image are bound too.
-  if (parts.length === 1 || (batch > 1 && columns % 8 !== 0)) {
-    const whole = (x: Tensor): Tensor => x;
-    return { all: [{ images: batch, spatial, of: whole, ofImage: whole }], splits: (least) => least };
-  }
-  const perImage = parts.length / batch;
-  const unit = (perImage * 8) / commonDivisor(8, columns);
-  return {
-    all: parts.map((of, i) => ({
-      ...{ images: 1, spatial: spatial / perImage, of },
-      ofImage: (x) => partOf(x, Math.floor(i / perImage), batch),
-    })),
-    splits: (least) => Math.ceil(least / unit) * unit,
-  };
 }

@@ -1,10 +1,7 @@
-/** What an adapter cannot bind whole. None may bind less than 128 MiB, so that the launchers are shown a device which says that it does. */
-import { describe, expect, test } from "vitest";
-import { groupNorm } from "../../src/tensor/ops/norm.js";
-import { conv2d } from "../../src/tensor/ops/conv2d.js";
-import { PLAIN } from "../../src/tensor/ops/tiling.js";
+/** Convolutions of tensors that an adapter cannot bind whole. */
+import { describe, test } from "vitest";
 import type { Conv2dOptions } from "../../src/tensor/ops/conv2d.js";
-import { Tensor } from "../../src/tensor/tensor.js";
+import { PLAIN } from "../../src/tensor/ops/tiling.js";
 import { conv2dData, conv2dReference, K3, make, phasesReference, type Conv2dCase } from "../cases/conv2d.js";
 import type { FloatType } from "../cases/data.js";
 import { winogradReference } from "../cases/winograd.js";
@@ -42,12 +39,12 @@ const referenceOf = (
   return conv2dReference(item, data);
 };
 
-describe("tensors larger than a binding", () => {
+describe("conv2d in bands", () => {
   gpu.checkLeaks();
 
   for (const [item, ...ways] of conv2dCases)
     for (const dtype of gpu.DTYPES)
-      test(`conv2d in bands: ${item.name} ${dtype}`, async () => {
+      test(`${item.name} ${dtype}`, async () => {
         const data = gpu.roundAll(conv2dData(item), dtype);
         const size = item.batch * item.outHeight * item.outWidth * item.cout;
         const allowed = tolerance(dtype, termsOf(item));
