@@ -38,7 +38,7 @@ const startRows = (x: Tensor): number => ALIGNMENT / commonDivisor(ALIGNMENT, ro
 /** Rows of the result for which so many bytes of x are enough, wherever they begin. */
 function rowsFrom({ x, w, stride, upsample }: Convolution<Tensor>, bytes: number): number {
   const rows = Math.floor(bytes / rowBytes(x)) - startRows(x);
-  return ((upsample ? 2 * (rows - 1) : rows) - (w?.shape[0] ?? 1)) / stride;
+  return ((upsample ? 2 : 1) * rows - (w?.shape[0] ?? 1)) / stride;
 }
 
 /** Rows [from, to) of an image's result. */

@@ -111,7 +111,7 @@ function runsOf(
 function shortcutAlone(convolution: Convolution, shortcut: NonNullable<Convolution["shortcut"]>): Tensor {
   const y = Tensor.empty(convolution.y.device, convolution.y.shape, convolution.y.dtype);
   const x = shortcut.sources[0];
-  implicitProduct({ ...convolution, x, w: null, y, stride: 1, top: 0, upsample: false, activation: "none" });
+  implicitProduct({ ...convolution, x, w: null, y, stride: 1, upsample: false, activation: "none" });
   return y;
 }
 
