@@ -1,12 +1,10 @@
-/** Smaller versions of large ops, for adapters that would take minutes or cannot bind their tensors: fewer rows, the same inner sizes. */
+/** Smaller versions of large ops, for adapters that would take minutes: fewer rows, the same inner sizes. */
 import type { Conv2dShape, Shape } from "./shapes.js";
 
 export interface Limits {
   flops: number;
   /** Elements of the largest tensor of ops without arithmetic to speak of. */
   elements: number;
-  /** Elements that an adapter binds at once. */
-  binding: number;
 }
 
 const half = (n: number): number => Math.ceil(n / 2);
@@ -21,11 +19,7 @@ export function cut(shape: Shape, limits: Limits): Shape {
         (s) => ({ ...s, M: half(s.M) }),
       );
     case "conv2d":
-      return repeat(
-        shape,
-        (s) => (convFlops(s) > limits.flops && s.Cout > 64) || convElements(s) > limits.binding,
-        cutConv,
-      );
+      return repeat(shape, (s) => convFlops(s) > limits.flops && s.Cout > 64, cutConv);
     case "attention":
       return repeat(
         shape,
@@ -35,7 +29,7 @@ export function cut(shape: Shape, limits: Limits): Shape {
     case "groupnorm":
       return repeat(
         shape,
-        (s) => s.N * s.C * s.HW > Math.min(limits.elements, limits.binding),
+        (s) => s.N * s.C * s.HW > limits.elements,
         (s) => ({ ...s, HW: half(s.HW) }),
       );
     case "layernorm":
@@ -44,22 +38,12 @@ export function cut(shape: Shape, limits: Limits): Shape {
         (s) => s.rows * s.C > limits.elements,
         (s) => ({ ...s, rows: half(s.rows) }),
       );
-    case "upsample_nearest2x":
-      return repeat(
-        shape,
-        (s) => s.N * s.C * s.OH * s.OW > limits.binding,
-        (s) => ({ ...s, H: half(s.H), OH: half(s.OH) }),
-      );
     default:
       return shape;
   }
 }
 
 const convFlops = ({ N, OH, OW, Cout, Cin, k }: Conv2dShape): number => 2 * N * OH * OW * Cout * Cin * k * k;
-
-/** Of its largest tensor. */
-const convElements = ({ N, H, W, OH, OW, Cout, Cin, doubled }: Conv2dShape): number =>
-  N * Math.max((H * W * Cin) / (doubled ? 4 : 1), OH * OW * Cout);
 
 /** The batch, then the sides in turn; below 8x8 pixels borders would decide, so output channels instead. */
 function cutConv(shape: Conv2dShape): Conv2dShape {

@@ -1,8 +1,6 @@
 /** Runs the suite: the roofline, the ops, the whole. Everything found goes to `emit` at once. */
-import { BYTES } from "../src/tensor/dtype.js";
 import type { FloatType } from "../test/cases/data.js";
 import { bothWays } from "./conv2d.bench.js";
-import type { Limits } from "./cut.js";
 import { measureDevices } from "./devices.js";
 import { Timer } from "./harness.js";
 import { describe, isNamed, measure } from "./measure.js";
@@ -58,13 +56,9 @@ export async function runSuite(options: SuiteOptions): Promise<void> {
   const { kept } = probe.device.tunings;
   const before = [...kept];
   try {
-    const { isSoftware, limits } = probe.device;
-    const limitsOf = (dtype: FloatType): Limits => ({
-      ...(quick && isSoftware ? SOFTWARE_LIMITS : NO_LIMITS),
-      binding: limits.maxStorageBufferBindingSize / BYTES[dtype],
-    });
+    const limits = quick && probe.device.isSoftware ? SOFTWARE_LIMITS : NO_LIMITS;
     const chosen = wanted
-      .map(({ row, dtype }) => describe(row, dtype, limitsOf(dtype)))
+      .map(({ row, dtype }) => describe(row, dtype, limits))
       .filter(([described]) => isNamed(described, filter));
     const models = [WHOLE, MANY_DEVICES, ...(realSize === undefined ? [] : [REAL_SIZE])];
     if (chosen.length === 0 && !models.some((name) => name.includes(filter)))

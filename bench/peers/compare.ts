@@ -20,8 +20,8 @@ export interface CompareOptions {
 }
 
 /** Of ops on software adapters: a second of the slowest library there. */
-const LIMITS: Limits = { flops: 2e9, elements: 2 ** 23, binding: 2 ** 25 };
-const QUICK_LIMITS: Limits = { flops: 2.5e8, elements: 2 ** 21, binding: 2 ** 25 };
+const LIMITS: Limits = { flops: 2e9, elements: 2 ** 23 };
+const QUICK_LIMITS: Limits = { flops: 2.5e8, elements: 2 ** 21 };
 const BUDGET = { quick: 1500, whole: 6000 };
 /** Peers add in other orders and divide by other means; wrong is what is wrong, not what is less exact than ours. */
 const PEER_SLACK = 8;

@@ -52,6 +52,22 @@ describe("upsampleNearest", () => {
         });
       });
 
+  test("in parts of each image, where no binding holds all of them", async () => {
+    const item = upsampleCases.find(({ name }) => name.includes("level 3"))!;
+    for (const dtype of gpu.DTYPES) {
+      const x = rounded(numbers(item.shape), dtype);
+      const shape = [item.shape[0], ...item.size, item.shape[3]];
+      await gpu.withTensors(async (make) => {
+        const whole = make(x, item.shape, dtype);
+        for (const share of [2, 8]) {
+          const bytes = (sizeOf(shape) * whole.itemSize) / share;
+          const y = await gpu.withLimit(bytes, () => Promise.resolve(upsampleNearest(whole, item.size)));
+          gpu.expectClose(`${share}`, await gpu.take(y), gpu.want(upsampleReference(item, x), sizeOf(shape)), exact);
+        }
+      });
+    }
+  });
+
   test("takes four axes and positive sizes", async () => {
     await gpu.withTensors(async (make) => {
       const x = make(new Float32Array(6), [2, 3], "float32");

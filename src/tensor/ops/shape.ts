@@ -6,6 +6,7 @@ import { bitsOf } from "../../../kernels/wgsl.js";
 import { product } from "../dtype.js";
 import { Tensor } from "../tensor.js";
 import { expectShape, formatFor, quadsOf } from "./common.js";
+import { equalParts } from "./equal_parts.js";
 import { runStream } from "./streams.js";
 
 /**
@@ -67,21 +68,22 @@ export function upsampleNearest(x: Tensor, [outHeight, outWidth]: readonly [heig
     );
   const format = bitsOf(formatFor("upsampleNearest", x));
   const y = Tensor.empty(x.device, [batch, outHeight, outWidth, channels], x.dtype);
-  const quads = quadsOf(y);
-  const sizes = { height, width, channels, out_height: outHeight, out_width: outWidth };
-  const values = {
-    quads,
-    size: y.size,
-    ...sizes,
-    scale_y: Math.fround(height / outHeight),
-    scale_x: Math.fround(width / outWidth),
-  };
-  runStream(x.device, quads, {
-    kernel: upsampleKernel,
-    variant: { format, aligned: channels % 4 === 0 },
-    values,
-    buffers: [x, y],
-  });
+  // Where rows are doubled, those of a part are, too, with the same roundings.
+  const parts = equalParts([x, y], outHeight === 2 * height ? height : 1, batch);
+  const perImage = Math.max(1, parts.length / batch);
+  for (const part of parts) {
+    const to = part(y);
+    runStream(x.device, quadsOf(to), {
+      kernel: upsampleKernel,
+      variant: { format, aligned: channels % 4 === 0 },
+      values: {
+        ...{ size: to.size, width, channels, out_width: outWidth },
+        ...{ height: height / perImage, out_height: outHeight / perImage },
+        ...{ scale_y: Math.fround(height / outHeight), scale_x: Math.fround(width / outWidth) },
+      },
+      buffers: [part(x), to],
+    });
+  }
   return y;
 }
 
