@@ -58,6 +58,9 @@ export interface StableDiffusionPipeline {
     options: StableDiffusionOptions & { outputType: "np" | "pt" | "latent" },
   ): Promise<StableDiffusionOutput<Tensor>>;
   (prompt: Prompt, options?: StableDiffusionOptions | null): Promise<StableDiffusionOutput>;
+  /** An AutoencoderTiny may be assigned, too: it decodes. */
+  get vae(): AutoencoderKL;
+  set vae(vae: AutoencoderKL | AutoencoderTiny | null);
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
@@ -75,8 +78,6 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
   };
   static override readonly initArguments = { requires_safety_checker: true };
   // A component that was given as null is null, whatever its type says; calls that need it say so.
-  /** An AutoencoderTiny decodes, too. */
-  override vae: AutoencoderKL;
   text_encoder: CLIPTextModel;
   tokenizer: CLIPTokenizer;
   override unet: UNet2DConditionModel;

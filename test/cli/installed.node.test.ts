@@ -94,6 +94,10 @@ const vae = await AutoencoderTiny.fromPretrained("tiny");
 class Own extends StableDiffusionPipeline {}
 const own: Own = await Own.fromPretrained("folder", { vae, safety_checker: null, requires_safety_checker: false, variant: "fp16" });
 new StableDiffusionPipeline(own.components);
+own.vae.enableTiling();
+own.vae = vae;
+// @ts-expect-error
+own.vae = own.unet;
 const loaded = await DiffusionPipeline.fromPretrained("folder", { anything: 1 });
 await loaded("a prompt");
 await DDPMPipeline.fromPipe(loaded, { unet: null })({ batchSize: 2 });
