@@ -7,7 +7,7 @@ import { DiagonalGaussian } from "./diagonal_gaussian.js";
 import { Conv2d, sequence } from "./layers.js";
 import { PretrainedModel } from "./pretrained.js";
 import { Decoder, Encoder, type VAEConfig } from "./vae.js";
-import { sliced, tiled, type Tiling } from "./vae_tiling.js";
+import { byImages, tiled, type Tiling } from "./vae_tiling.js";
 
 const schema: ConfigSchema = {
   name: "AutoencoderKL",
@@ -95,7 +95,7 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
     this.#tiling = false;
   }
 
-  /** The pictures of a batch go through one after another, which bounds the memory. */
+  /** The pictures of a batch go through one after another, which bounds the memory; those of 256 x 256 pixels and more always do. */
   enableSlicing(): void {
     this.#slicing = true;
   }
@@ -117,7 +117,7 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
       );
     const fade = Math.floor(latent * overlap);
     const tiles = { size, stride: Math.floor(size * (1 - overlap)), fade, kept: latent - fade };
-    return { latentDist: new DiagonalGaussian(this.#inParts(x, tiles, pass)) };
+    return { latentDist: new DiagonalGaussian(this.#inParts(x, 1, tiles, pass)) };
   }
 
   /**
@@ -134,11 +134,11 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
       );
     const fade = Math.floor(tileSampleMinSize * overlap);
     const tiles = { size, stride: Math.floor(size * (1 - overlap)), fade, kept: tileSampleMinSize - fade };
-    return { sample: this.#inParts(z, tiles, pass) };
+    return { sample: this.#inParts(z, this.scaleFactor, tiles, pass) };
   }
 
-  /** `pass` on x, or on each image and tile of it. */
-  #inParts(x: Tensor, tiles: Tiling, pass: (x: Tensor) => Tensor): Tensor {
+  /** `pass` on x, or on each image and tile of it. @param zoom pixels along each side for one of x */
+  #inParts(x: Tensor, zoom: number, tiles: Tiling, pass: (x: Tensor) => Tensor): Tensor {
     const one = (image: Tensor): Tensor => {
       const [, , height, width] = image.shape;
       if (!this.#tiling || Math.max(height, width) <= tiles.size) return pass(image);
@@ -150,7 +150,8 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
           );
       return tiled(image, tiles, pass);
     };
-    return x.device.scope(() => (this.#slicing && x.shape[0] > 1 ? sliced(x, one) : one(x)));
+    const [, , height, width] = x.shape;
+    return byImages(x, { slicing: this.#slicing, pixels: zoom ** 2 * height * width }, one);
   }
 
   /** NCHW in the caller's dtype to NHWC in the model's, through `work`, and back. */

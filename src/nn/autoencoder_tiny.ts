@@ -9,7 +9,7 @@ import { anything, isCount, isNumber, listOf, type ConfigSchema } from "./config
 import { Conv2d, sequence } from "./layers.js";
 import { Module } from "./module.js";
 import { PretrainedModel } from "./pretrained.js";
-import { sliced } from "./vae_tiling.js";
+import { byImages } from "./vae_tiling.js";
 
 const schema: ConfigSchema = {
   name: "AutoencoderTiny",
@@ -187,7 +187,7 @@ export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
     return this.config.upsampling_scaling_factor ** (this.config.num_decoder_blocks.length - 1);
   }
 
-  /** The pictures of a batch go through one after another, which bounds the memory. */
+  /** The pictures of a batch go through one after another, which bounds the memory; those of 256 x 256 pixels and more always do. */
   enableSlicing(): void {
     this.#slicing = true;
   }
@@ -213,7 +213,7 @@ export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
    * @returns latents [batch, latent_channels, …], each side ceil(half) as often as there are strides
    */
   encode(x: Tensor): { latents: Tensor } {
-    return { latents: this.#run("encode", x, this.config.in_channels, this.encoder) };
+    return { latents: this.#run("encode", x, this.config.in_channels, this.encoder, 1) };
   }
 
   /**
@@ -221,11 +221,11 @@ export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
    * @returns sample [batch, out_channels, height * scaleFactor, width * scaleFactor], about [-1, 1]
    */
   decode(z: Tensor): { sample: Tensor } {
-    return { sample: this.#run("decode", z, this.config.latent_channels, this.decoder) };
+    return { sample: this.#run("decode", z, this.config.latent_channels, this.decoder, this.scaleFactor) };
   }
 
-  /** NCHW in the caller's dtype to NHWC in the model's, through one half, and back. */
-  #run(what: string, x: Tensor, channels: number, half: EncoderTiny | DecoderTiny): Tensor {
+  /** NCHW in the caller's dtype to NHWC in the model's, through one half, and back. @param zoom pixels along each side for one of x */
+  #run(what: string, x: Tensor, channels: number, half: EncoderTiny | DecoderTiny, zoom: number): Tensor {
     if (x.shape.length !== 4 || x.shape[1] !== channels)
       throw new RangeError(
         `AutoencoderTiny.${what}: takes [batch, ${channels}, height, width], got [${x.shape.join(", ")}]`,
@@ -236,6 +236,7 @@ export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
         const y = toNCHW(half.forward(h.dtype === this.dtype ? h : cast(h, this.dtype)));
         return y.dtype === part.dtype ? y : cast(y, part.dtype);
       });
-    return x.device.scope(() => (this.#slicing && x.shape[0] > 1 ? sliced(x, pass) : pass(x)));
+    const [, , height, width] = x.shape;
+    return byImages(x, { slicing: this.#slicing, pixels: zoom ** 2 * height * width }, pass);
   }
 }

@@ -67,9 +67,17 @@ function join(parts: readonly Tensor[], axis: number): Tensor {
   return all;
 }
 
-/** Runs `work` on one image of the batch at a time. */
-export function sliced(x: Tensor, work: (x: Tensor) => Tensor): Tensor {
+/** Pixels of a picture that keep an adapter busy by themselves. */
+const LARGE = 256 * 256;
+
+/** Runs `work` on all images, or on one at a time where that is asked for or they are large: they then need the memory of one. */
+export function byImages(
+  x: Tensor,
+  { slicing, pixels }: { slicing: boolean; pixels: number },
+  work: (x: Tensor) => Tensor,
+): Tensor {
   return x.device.scope(() => {
+    if (x.shape[0] === 1 || !(slicing || pixels >= LARGE)) return work(x);
     const images = Array.from({ length: x.shape[0] }, (_, i) => x.device.scope(() => work(slice(x, 0, i, 1))));
     return join(images, 0);
   });

@@ -4,7 +4,7 @@ import { shown } from "../arguments/shown.js";
 import { adapterKind, adapterTitle, SUBGROUP_MATRIX, type ProductUnits, type WinogradCosts } from "./adapter_kind.js";
 import { requestAdapter } from "./adapters.js";
 import { CommandQueue } from "./command_queue.js";
-import { DeviceLostError } from "./errors.js";
+import { DeviceLostError, SMALLER } from "./errors.js";
 import { Memory, type Block, type MemoryUse } from "./memory.js";
 import { Part, type Region } from "./part.js";
 import { packParams, type Binding, type BufferRange } from "./pipeline_cache.js";
@@ -191,7 +191,7 @@ export class Device {
     if (bytes > limit)
       throw new RangeError(
         `${kernel.name}: ${String(buffer)} needs a binding of ${bytes} bytes, got an adapter that binds at most ${limit}. ` +
-          `Use dtype "float16", a smaller size or fewer pictures at once.`,
+          SMALLER,
       );
     if (buffer instanceof Part) return { block, offset: buffer.offset, size: bytes };
     return block.bytes > limit ? { block, offset: 0, size: bytes } : { block };

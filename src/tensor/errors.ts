@@ -27,6 +27,9 @@ export class DeviceLostError extends WebGPUDiffusersError {
   }
 }
 
+/** What helps where something is too large for an adapter. */
+export const SMALLER = `Use dtype "float16", a smaller size, fewer pictures at once, or the VAE's tiles (enableVaeTiling()).`;
+
 /** A buffer could not be allocated. */
 export class OutOfMemoryError extends WebGPUDiffusersError {
   constructor(bytes: number, held: number, label: string) {

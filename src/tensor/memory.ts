@@ -1,6 +1,6 @@
 /** The only maker of GPU buffers: labelled, counted, error-scoped, and pooled where they are short-lived. */
 import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";
-import { OutOfMemoryError } from "./errors.js";
+import { OutOfMemoryError, SMALLER } from "./errors.js";
 
 /** What offsets in a buffer are multiples of: WebGPU's default limit for those of bindings. */
 export const ALIGNMENT = 256;
@@ -78,7 +78,7 @@ export class Memory {
     const limit = this.gpu.limits.maxBufferSize;
     if (bytes > limit)
       throw new RangeError(
-        `${label}: needs a buffer of ${bytes} bytes, got an adapter whose largest buffer is ${limit}. Use dtype "float16" or a smaller size.`,
+        `${label}: needs a buffer of ${bytes} bytes, got an adapter whose largest buffer is ${limit}. ${SMALLER}`,
       );
     const buffer = this.#checked(bytes, label, () =>
       this.gpu.createBuffer({ size: bytes, label, usage: usage ?? STORAGE | COPY_SRC | COPY_DST }),

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { AutoencoderKL } from "../../src/nn/autoencoder_kl.js";
 import { DiagonalGaussian } from "../../src/nn/diagonal_gaussian.js";
 import { ensureDevice } from "../../src/tensor/device.js";
+import { slice } from "../../src/tensor/ops/copy.js";
 import { Generator } from "../../src/tensor/random.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { fixturePath, readFixture } from "../support/files.js";
@@ -128,6 +129,28 @@ describe("AutoencoderKL", () => {
       });
       for (const each of [image, latents, model]) each.dispose();
     });
+
+  test("large pictures go through one after another, with the numbers that each has by itself", async () => {
+    const device = await gpu.testDevice();
+    const model = await AutoencoderKL.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "vae", device });
+    const noise = (...shape: number[]): Tensor =>
+      Tensor.from(new Generator("cpu").manualSeed(3).randn(shape), shape, { device });
+    for (const [side, isLarge] of [
+      [31, false],
+      [32, true],
+    ] as const) {
+      const both = noise(2, 4, side, side);
+      const first = slice(both, 0, 0, 1);
+      const samples: Tensor[] = [];
+      const kernels = (z: Tensor): Promise<string[]> => gpu.kernelsRun(() => samples.push(model.decode(z).sample));
+      const [together, alone] = [(await kernels(both)).length, (await kernels(first)).length];
+      expect(together >= 2 * alone, `${together} kernels for two, ${alone} for one`).toBe(isLarge);
+      const [ofBoth, ofFirst] = await Promise.all(samples.map((sample) => sample.data()));
+      if (isLarge) expect(Array.from(ofBoth.subarray(0, ofFirst.length))).toEqual(Array.from(ofFirst));
+      for (const tensor of [both, first, ...samples]) tensor.dispose();
+    }
+    model.dispose();
+  });
 
   test("refuses wrong shapes", async () => {
     const model = await AutoencoderKL.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "vae" });
