@@ -52,7 +52,7 @@ export function implicitProduct(
   // In phases all numbers are those of one of them, which has as many pixels as the small image.
   const weights = phases ? phaseWeights(w) : (w ?? shortcut!.weight);
   const [kh, kw] = phases ? [2, 2] : [kernelHeight, kernelWidth];
-  const [oh, ow] = phases ? [height, width] : [outHeight, outWidth];
+  const [oh, ow] = phases ? [outHeight / 2, outWidth / 2] : [outHeight, outWidth];
   const m = batch * oh * ow;
   const product = productShape({
     ...{ pixels: phases ? 4 * m : m, taps: kh * kw, cin, cout, others: [cinShortcut, cinSkip], format },
