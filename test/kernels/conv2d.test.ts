@@ -243,6 +243,23 @@ describe("conv2d", () => {
     });
   });
 
+  test("a picture's few colours count as more columns: they take as long", async () => {
+    await gpu.withTensors(async (make) => {
+      const x = make(new Float32Array(32 * 32 * 16), [1, 32, 32, 16], "float32");
+      const dispatches = async (cout: number): Promise<number> => {
+        const [w, bias] = [[3, 3, 16, cout], [cout]].map((shape) =>
+          make(new Float32Array(shape.reduce((a, b) => a * b)), shape, "float32"),
+        );
+        const kernels = (): Promise<string[]> =>
+          gpu.kernelsRun(() => conv2d(x, w, bias, { padding: 1, tile: { tileM: 4, tileN4: 1 } }).dispose());
+        return (await gpu.pretending({ flopsBudget: 1e6 }, kernels)).length;
+      };
+      const [few, some, more] = [await dispatches(4), await dispatches(16), await dispatches(32)];
+      expect(few).toBe(some);
+      expect(more).toBeGreaterThan(some);
+    });
+  });
+
   test("square workgroups, which CPU adapters do not use", async () => {
     const item = conv2dCases.find(({ name }) => name.startsWith("rows that fill no tile"))!;
     await gpu.asHardware(() => check(item, "float32", [undefined, { tileM: 4, tileN4: 2 }], Infinity));

@@ -115,6 +115,30 @@ describe("groupNorm", () => {
         if (images) gpu.expectClose("", images, wanted, tolerance(dtype, CHOSEN, item.mean));
       });
 
+  test("no dispatch goes through more numbers than a CPU adapter's budget allows", async () => {
+    const item = largeCases[0];
+    const data = groupNormData(item);
+    const wanted = gpu.want(groupNormReference(item, data), data.x.length);
+    const image = data.x.length / item.batch;
+    for (const [most, parts] of [
+      [2 * image, 1],
+      [image, 2],
+      [image - 1, 4],
+      [image / 4, 8],
+    ])
+      await gpu.pretending({ flopsBudget: 20 * most }, async () => {
+        gpu.expectClose(`${parts}`, await run(item, data, "float32", { splits: 4 }), wanted, tolerance("float32"));
+        await gpu.withTensors(async (make) => {
+          const x = make(data.x, [item.batch, ...item.spatial, item.channels], "float32");
+          const [weight, bias] = [data.weight, data.bias].map((each) => make(each, [item.channels], "float32"));
+          const names = await gpu.kernelsRun(() =>
+            groupNorm(x, weight, bias, { groups: item.groups, eps: item.eps, splits: 4 }).dispose(),
+          );
+          expect(names.filter((name) => name === "group_norm apply")).toHaveLength(parts);
+        });
+      });
+  });
+
   test("the kernels for any number of channels give the same where quads fit", async () => {
     for (const item of groupNormCases.slice(0, 7))
       for (const dtype of gpu.DTYPES) {

@@ -17,6 +17,8 @@ import {
   type ProductShape,
 } from "./tiling.js";
 
+/** Columns that take about as long as fewer: a picture's colours wait for the loads of x. */
+const NARROW = 16;
 /** Work from which an upsampled convolution in phases is worth another kernel to compile, and its weights' memory. */
 const WORTH_PHASES = 1e8;
 /**
@@ -79,7 +81,8 @@ export function implicitProduct(
   const ordered = weightsOf(weights, tile);
   const slots = phases ? 4 : slices;
   const flopsPerRow = 2 * cout * product.k * (phases ? 4 : 1);
-  for (const [start, count] of rowRuns(device, m, flopsPerRow, rowUnit(tile), mostRows(device, tile))) {
+  const costPerRow = (flopsPerRow / cout) * Math.max(cout, NARROW);
+  for (const [start, count] of rowRuns(device, m, costPerRow, rowUnit(tile), mostRows(device, tile))) {
     device.run({
       kernel,
       variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, ...finish, phases },

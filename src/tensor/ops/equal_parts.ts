@@ -1,19 +1,27 @@
-/** Rows of tensors that an adapter cannot bind whole (WebGPU's default is 128 MiB), in parts of as many each. */
+/** Rows of tensors that an adapter cannot bind whole (WebGPU's default is 128 MiB), or not go through in time, in parts of as many each. */
 import { ALIGNMENT } from "../memory.js";
 import { Part, type Region } from "../part.js";
 import type { Tensor } from "../tensor.js";
 
 /**
- * What each part has of a tensor, for `images` times a power of two parts; all of it where the tensors can be bound whole, or where no
- * such parts could be.
+ * What each part has of a tensor, for `images` times a power of two parts; all of it where the tensors are small enough as they are, or
+ * where no such parts could be.
  * @param rows of an image; tensors have the same number of elements for each
+ * @param most elements of a part
  */
-export function equalParts(tensors: readonly Tensor[], rows: number, images = 1): ((x: Tensor) => Region)[] {
+export function equalParts(
+  tensors: readonly Tensor[],
+  rows: number,
+  images = 1,
+  most = Infinity,
+): ((x: Tensor) => Region)[] {
   const limit = tensors[0].device.limits.maxStorageBufferBindingSize;
+  const fits = (count: number): boolean =>
+    tensors.every(({ bytes, size }) => bytes <= limit * count && size <= most * count);
   const whole = [(x: Tensor): Tensor => x];
-  if (tensors.every(({ bytes }) => bytes <= limit)) return whole;
+  if (fits(1)) return whole;
   let count = images;
-  while (tensors.some(({ bytes }) => bytes > limit * count)) count *= 2;
+  while (!fits(count)) count *= 2;
   const canStart = tensors.every(({ size, itemSize }) => ((size / count) * itemSize) % ALIGNMENT === 0);
   if ((rows * images) % count !== 0 || !canStart) return whole;
   return Array.from({ length: count }, (_, i) => (x: Tensor) => partOf(x, i, count));

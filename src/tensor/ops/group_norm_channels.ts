@@ -12,6 +12,8 @@ import { stripes } from "./stripes.js";
 /** Pixels that one thread of the statistics reads at least, and threads that are enough. */
 const RUN = 32;
 const THREADS = 2048;
+/** What a number costs, in the operations of a dispatch's budget: loads and SiLU, on SwiftShader. */
+const COST = 20;
 
 interface Choices {
   splits?: number;
@@ -22,7 +24,7 @@ interface Choices {
 export function groupNormByChannels(call: GroupNormCall, plain: boolean, choices: Choices): Tensor {
   const { x, skip, batch, spatial, channels } = call;
   const y = Tensor.empty(x.device, [...x.shape.slice(0, -1), channels], x.dtype);
-  const parts = equalParts(skip ? [x, y, skip] : [x, y], spatial, batch);
+  const parts = equalParts(skip ? [x, y, skip] : [x, y], spatial, batch, x.device.flopsBudget / COST);
   const perImage = parts.length / batch;
   if (parts.length === 1) normalize(call, y, parts, plain, choices);
   else
