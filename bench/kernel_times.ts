@@ -4,6 +4,7 @@ import type { Timer } from "./harness.js";
 import type { DispatchTime } from "./probe.js";
 import type { WholeResult } from "./results.js";
 
+const familyOf = ({ label }: DispatchTime): string => label.split(" {")[0];
 const sum = (times: readonly DispatchTime[]): number => times.reduce((all, { ms }) => all + ms, 0);
 
 /** Runs of which the one with the median sum counts, as of other times, and milliseconds after which one is enough. */
@@ -11,8 +12,8 @@ const RUNS = 5;
 const LONG = 1000;
 
 /**
- * The sum of the times of all dispatches, then that of each kernel family, most time first. Nothing where the GPU has no clock that
- * can be trusted.
+ * The sum of the times of all dispatches, the longest of them, then that of each kernel family, most time first. Nothing where the GPU
+ * has no clock that can be trusted.
  * @param record records the work, whose pipelines are compiled
  */
 export async function kernelTimes(
@@ -23,17 +24,19 @@ export async function kernelTimes(
   const times = timer.clock === "timestamps" ? await medianRun(timer, record) : null;
   if (!times) return [];
   const families = new Map<string, { dispatches: number; ms: number }>();
-  for (const { label, ms } of times) {
-    const family = label.split(" {")[0];
+  for (const time of times) {
+    const family = familyOf(time);
     const before = families.get(family) ?? { dispatches: 0, ms: 0 };
-    families.set(family, { dispatches: before.dispatches + 1, ms: before.ms + ms });
+    families.set(family, { dispatches: before.dispatches + 1, ms: before.ms + time.ms });
   }
+  const longest = times.reduce((most, each) => (each.ms > most.ms ? each : most));
   const rows = [...families].sort(([, a], [, b]) => b.ms - a.ms);
   const result = (what: string, value: number): WholeResult => ({
     ...{ kind: "whole", name: `${name}, ${what}`, dtype, value, unit: "ms" },
   });
   return [
     result("sum of its dispatches", sum(times)),
+    result(`the longest, ${familyOf(longest)}`, longest.ms),
     ...rows.map(([family, { dispatches, ms }]) => result(`${dispatches} x ${family}`, ms)),
   ];
 }

@@ -210,10 +210,12 @@ test("the time of a piece of work by kernel: every dispatch counts once", async 
     const before = await probe.watch(record);
     const rows = await kernelTimes(timer, { name: "work", dtype: "float32" }, record);
     if (timer.clock === "wall") return expect(rows).toEqual([]);
-    const [total, ...kernels] = rows;
+    const [total, longest, ...kernels] = rows;
     expect(total.name).toBe("work, sum of its dispatches");
     expect(kernels.map(({ name }) => name).sort()).toEqual(["work, 1 x layer_norm", "work, 2 x matmul"]);
     for (const { value } of kernels) expect(value).toBeGreaterThan(0);
+    expect(longest.name).toMatch(/^work, the longest, (matmul|layer_norm)$/);
+    expect(longest.value).toBeLessThanOrEqual(Math.max(...kernels.map(({ value }) => value)));
     expect(kernels.reduce((sum, { value }) => sum + value, 0)).toBeCloseTo(total.value, 6);
     // Nothing of it is left: the next work has as few passes as before.
     expect(await probe.watch(record)).toEqual(before);
@@ -234,6 +236,7 @@ test("of several runs by kernel the one with the median sum counts", async () =>
   );
   expect(rows.map(({ name, value }) => [name, value])).toEqual([
     ["work, sum of its dispatches", 3],
+    ["work, the longest, add", 3],
     ["work, 1 x add", 3],
   ]);
 });
