@@ -15,8 +15,8 @@ export interface StreamVariant {
   lanes: number;
 }
 
-/** `quads` of y, and how many of them a thread computes at most. */
-export const STREAM_PARAMS = u32s("quads", "turns");
+/** `quads` of y, how many of them a thread computes at most, and from where to where those of the dispatch go. */
+export const STREAM_PARAMS = u32s("quads", "turns", "stream_start", "stream_end");
 
 /** Where a quad lies: a name for each axis, the last one first, and its length; that of the first axis is not needed. */
 export interface Axes {
@@ -31,8 +31,8 @@ export const overQuads = ({ lanes }: StreamVariant, body: string, axes = NO_AXES
 ${lanes === 0 ? perThread(body, axes) : inTurns(lanes, body, axes)}
 }`;
 
-const perThread = (body: string, axes: Axes): string => `  let i = thread;
-  if (i >= params.quads) { return; }
+const perThread = (body: string, axes: Axes): string => `  let i = params.stream_start + thread;
+  if (i >= params.stream_end) { return; }
 ${places(axes, "i", "let", "")}
 ${body}`;
 
@@ -40,8 +40,8 @@ const inTurns = (
   lanes: number,
   body: string,
   axes: Axes,
-): string => `  let first = thread / ${lanes}u * (${lanes}u * params.turns) + thread % ${lanes}u;
-  let end = min(first + ${lanes}u * params.turns, params.quads);
+): string => `  let first = params.stream_start + thread / ${lanes}u * (${lanes}u * params.turns) + thread % ${lanes}u;
+  let end = min(first + ${lanes}u * params.turns, params.stream_end);
 ${places(axes, "first", "var", "")}
 ${places(axes, `${lanes}u`, "let", "_step")}
   for (var i = first; i < end; i += ${lanes}u) {

@@ -11,6 +11,8 @@ import * as gpu from "../support/gpu.js";
 
 /** Lanes of a GPU, of adapters that do not tell, of SwiftShader and of wider CPU adapters. */
 const LANES = [0, 1, 4, 8, 16];
+/** In one dispatch, and in several of some 2000 quads. */
+const WALKS = LANES.flatMap((streamLanes) => [{ streamLanes }, { streamLanes, flopsBudget: 3e5 }]);
 
 describe("streams", () => {
   gpu.checkLeaks();
@@ -21,11 +23,11 @@ describe("streams", () => {
       const data = Float32Array.from({ length: size }, (_, i) => i % 8191);
       await gpu.withTensors(async (make) => {
         const x = make(data, [size], "float32");
-        for (const streamLanes of LANES)
-          await gpu.pretending({ streamLanes }, async () => {
+        for (const walk of WALKS)
+          await gpu.pretending(walk, async () => {
             const doubled = await gpu.take(linearCombination([[2, x]], { offset: 1 }));
             const wrong = doubled.findIndex((v, i) => v !== 2 * data[i] + 1);
-            expect(wrong, `${streamLanes} lanes: the first wrong element`).toBe(-1);
+            expect(wrong, `${JSON.stringify(walk)}: the first wrong element`).toBe(-1);
           });
       });
     });
@@ -35,11 +37,11 @@ describe("streams", () => {
     const data = Float32Array.from({ length: rows * columns }, (_, i) => i);
     await gpu.withTensors(async (make) => {
       const x = make(data, [rows, columns], "float32");
-      for (const streamLanes of LANES)
-        await gpu.pretending({ streamLanes }, async () => {
+      for (const walk of WALKS)
+        await gpu.pretending(walk, async () => {
           const turned = await gpu.take(permute(x, [1, 0]));
           const wrong = turned.findIndex((v, i) => v !== data[(i % rows) * columns + Math.floor(i / rows)]);
-          expect(wrong, `${streamLanes} lanes: the first wrong element`).toBe(-1);
+          expect(wrong, `${JSON.stringify(walk)}: the first wrong element`).toBe(-1);
         });
     });
   });
@@ -76,12 +78,12 @@ describe("places of quads, counted from turn to turn", () => {
           geglu: () => geglu(make(x, [n0 * n1, n2 * n3], "float32")),
           panels: () => inPanels(tensor, n3 / 4).compute(tensor.device),
         };
-        for (const streamLanes of LANES)
-          await gpu.pretending({ streamLanes }, async () => {
+        for (const walk of WALKS)
+          await gpu.pretending(walk, async () => {
             for (const [name, op] of Object.entries(ops)) {
               const got = await gpu.take(op());
               const reference = gpu.want(wanted[name as keyof typeof wanted], got.length);
-              gpu.expectClose(`${name}, ${streamLanes} lanes`, got, reference, {
+              gpu.expectClose(`${name}, ${JSON.stringify(walk)}`, got, reference, {
                 relative: 0,
                 absolute: name === "geglu" ? 4e-6 : 0,
               });
@@ -107,9 +109,11 @@ describe("transposing, by rows or down the axes that lie together in x", () => {
         const x = numbers(shape);
         const tensor = make(x, shape, "float32");
         const reference = gpu.want(permuteReference({ name: "", bytes: 0, shape, axes }, x), x.length);
-        for (const streamLanes of LANES)
-          await gpu.pretending({ streamLanes }, async () => {
-            gpu.expectClose(`${streamLanes} lanes`, await gpu.take(permute(tensor, axes)), reference, { relative: 0 });
+        for (const walk of WALKS)
+          await gpu.pretending(walk, async () => {
+            gpu.expectClose(`${JSON.stringify(walk)}`, await gpu.take(permute(tensor, axes)), reference, {
+              relative: 0,
+            });
           });
       }));
 });

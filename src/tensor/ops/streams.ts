@@ -8,23 +8,33 @@ import { threadGrid } from "./common.js";
 const WORKGROUPS = 16;
 const TURNS = 256;
 
+/** What a quad that is loaded or stored costs, in the operations of a dispatch's budget: measured on SwiftShader. */
+const COST = 60;
+
 /** A run of which the spread over threads is left out. */
 export type StreamRun<V extends StreamVariant> = Omit<Run<V>, "variant" | "grid"> & {
   variant: Omit<V, keyof StreamVariant>;
+  /** Quads that are loaded and stored for each; by default one of each buffer. */
+  accesses?: number;
 };
 
-/** Runs a kernel for each of `quads` quads. */
+/** Runs a kernel for each of `quads` quads, of as many in a dispatch as its budget allows, and in each as many. */
 export function runStream<V extends StreamVariant>(
   device: Device,
   quads: number,
-  { variant, values, ...run }: StreamRun<V>,
+  { variant, values, accesses, ...run }: StreamRun<V>,
 ): void {
   const lanes = device.streamLanes;
-  const turns = lanes === 0 ? 1 : Math.max(1, Math.min(TURNS, Math.floor(quads / THREADS / WORKGROUPS)));
-  device.run<V>({
-    ...run,
-    variant: { ...variant, lanes } as V,
-    values: { ...values, quads, turns },
-    grid: threadGrid(Math.ceil(quads / turns)),
-  });
+  const runs = Math.ceil((COST * (accesses ?? run.buffers.length) * quads) / device.flopsBudget);
+  const most = Math.ceil(quads / runs / THREADS) * THREADS;
+  for (let start = 0; start < quads; start += most) {
+    const count = Math.min(most, quads - start);
+    const turns = lanes === 0 ? 1 : Math.max(1, Math.min(TURNS, Math.floor(count / THREADS / WORKGROUPS)));
+    device.run<V>({
+      ...run,
+      variant: { ...variant, lanes } as V,
+      values: { ...values, quads, turns, stream_start: start, stream_end: start + count },
+      grid: threadGrid(Math.ceil(count / turns)),
+    });
+  }
 }

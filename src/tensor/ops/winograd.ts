@@ -125,6 +125,7 @@ function toBasis({ x, format, edges, top, upsample: upsampled }: Convolution, { 
     variant: { format, upsampled },
     values: { columns: cin / 4, ...run, height, width, pad_top: upsampled ? smallTop(top) : top, pad_left: edges[2] },
     buffers: [x, image],
+    accesses: 2 * image.shape[0],
   });
   return image;
 }
@@ -172,5 +173,6 @@ function fromBasis(
       ...{ shift_stride: shift?.stride ?? 0, shift_start: shift?.start ?? 0 },
     },
     buffers: [sums, y, ...added.filter((term) => term !== undefined)],
+    accesses: sums.shape[0] + 8,
   });
 }

@@ -77,6 +77,7 @@ function make(w: Tensor, upsampled: boolean, { count, lines }: Places, width: nu
     variant: { format: formatOf(dtype, device, "winograd"), upsampled, lines },
     values: { cin, columns, width },
     buffers: [w, y],
+    accesses: 9 + count,
   });
   return y;
 }
