@@ -150,8 +150,7 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
           );
       return tiled(image, tiles, pass);
     };
-    const [, , height, width] = x.shape;
-    return byImages(x, { slicing: this.#slicing, pixels: zoom ** 2 * height * width }, one);
+    return byImages(x, { slicing: this.#slicing, zoom }, one);
   }
 
   /** NCHW in the caller's dtype to NHWC in the model's, through `work`, and back. */

@@ -236,7 +236,6 @@ export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
         const y = toNCHW(half.forward(h.dtype === this.dtype ? h : cast(h, this.dtype)));
         return y.dtype === part.dtype ? y : cast(y, part.dtype);
       });
-    const [, , height, width] = x.shape;
-    return byImages(x, { slicing: this.#slicing, pixels: zoom ** 2 * height * width }, pass);
+    return byImages(x, { slicing: this.#slicing, zoom }, pass);
   }
 }

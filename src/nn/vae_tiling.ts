@@ -70,15 +70,19 @@ function join(parts: readonly Tensor[], axis: number): Tensor {
 /** Pixels of a picture that keep an adapter busy by themselves. */
 const LARGE = 256 * 256;
 
-/** Runs `work` on all images, or on one at a time where that is asked for or they are large: they then need the memory of one. */
+/**
+ * Runs `work` on all images, or on one at a time where that is asked for or they are large: they then need the memory of one.
+ * @param x [batch, channels, height, width], of pictures or of latents with `zoom` pixels along each side
+ */
 export function byImages(
   x: Tensor,
-  { slicing, pixels }: { slicing: boolean; pixels: number },
+  { slicing, zoom }: { slicing: boolean; zoom: number },
   work: (x: Tensor) => Tensor,
 ): Tensor {
+  const [batch, , height, width] = x.shape;
   return x.device.scope(() => {
-    if (x.shape[0] === 1 || !(slicing || pixels >= LARGE)) return work(x);
-    const images = Array.from({ length: x.shape[0] }, (_, i) => x.device.scope(() => work(slice(x, 0, i, 1))));
+    if (batch === 1 || !(slicing || zoom ** 2 * height * width >= LARGE)) return work(x);
+    const images = Array.from({ length: batch }, (_, i) => x.device.scope(() => work(slice(x, 0, i, 1))));
     return join(images, 0);
   });
 }

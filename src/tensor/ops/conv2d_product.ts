@@ -88,13 +88,8 @@ export function implicitProduct(
       variant: { format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, ...finish, phases },
       values: {
         ...{ height, width, cin, cout, out_height: oh, out_width: ow, kernel_height: kh, kernel_width: kw },
-        ...{
-          slices,
-          stride,
-          pad_top: phases ? smallTop(top) : top,
-          pad_left: edges[2],
-          upsample: upsample && !phases ? 1 : 0,
-        },
+        ...{ slices, stride, upsample: upsample && !phases ? 1 : 0 },
+        ...{ pad_top: phases ? smallTop(top) : top, pad_left: edges[2] },
         ...{ m, row_start: start, row_end: start + count, cin_shortcut: cinShortcut, cin_skip: cinSkip },
         ...{ shift_stride: shift?.stride ?? 0, shift_start: shift?.start ?? 0 },
       },

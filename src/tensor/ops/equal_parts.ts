@@ -18,15 +18,15 @@ export function equalParts(
   const limit = tensors[0].device.limits.maxStorageBufferBindingSize;
   const fits = (count: number): boolean =>
     tensors.every(({ bytes, size }) => bytes <= limit * count && size <= most * count);
-  const whole = [(x: Tensor): Tensor => x];
-  if (fits(1)) return whole;
+  const parts = (count: number): ((x: Tensor) => Region)[] =>
+    Array.from({ length: count }, (_, i) => (x) => partOf(x, i, count));
+  if (fits(1)) return parts(1);
   let count = images;
   while (!fits(count)) count *= 2;
   const canStart = tensors.every(({ size, itemSize }) => ((size / count) * itemSize) % ALIGNMENT === 0);
-  if ((rows * images) % count !== 0 || !canStart) return whole;
-  return Array.from({ length: count }, (_, i) => (x: Tensor) => partOf(x, i, count));
+  return parts((rows * images) % count === 0 && canStart ? count : 1);
 }
 
-/** Part `i` of so many. */
-export const partOf = (x: Tensor, i: number, count: number): Part =>
-  new Part(x, (i * x.size) / count, [x.size / count]);
+/** Part `i` of so many; of one, the tensor. */
+export const partOf = (x: Tensor, i: number, count: number): Region =>
+  count === 1 ? x : new Part(x, (i * x.size) / count, [x.size / count]);

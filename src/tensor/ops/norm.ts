@@ -65,14 +65,14 @@ export function groupNorm(
   const format = formatFor("groupNorm", x, weight, bias, skip);
   const spatial = product(x.shape.slice(1, -1));
   const call = { x, skip, weight, bias, format, batch, spatial, channels, groups, eps, silu };
-  // Only the kernels of channels take tensors in slabs.
-  const isLarge = batch * spatial * channels * x.itemSize > device.limits.maxStorageBufferBindingSize;
-  const chosen = how.splits === undefined && how.held === undefined && !how.blocks && !isLarge;
-  const lanes = plain || !chosen ? 0 : normLanes(device, "groupNorm", (batch * spatial * channels) / 4);
+  // Only the kernels of channels take any number of them, and tensors part by part.
+  const byChannels = plain || batch * spatial * channels * x.itemSize > device.limits.maxStorageBufferBindingSize;
+  const chosen = how.splits === undefined && how.held === undefined && !how.blocks;
+  const lanes = byChannels || !chosen ? 0 : normLanes(device, "groupNorm", (batch * spatial * channels) / 4);
   const width = blockWidth(lanes, call);
   if (width > 0) return groupNormByLanes(call, lanes, width);
   const blocks =
-    how.blocks ?? (plain || isLarge || device.isSoftware || how.splits !== undefined ? null : blockPlan(device, call));
+    how.blocks ?? (byChannels || device.isSoftware || how.splits !== undefined ? null : blockPlan(device, call));
   return blocks ? groupNormByBlocks(call, blocks) : groupNormByChannels(call, plain, how);
 }
 
