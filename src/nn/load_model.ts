@@ -1,4 +1,5 @@
 /** From a repository to a model on the GPU: config, modules, files, weights. */
+import { whileItLasts } from "../arguments/signal.js";
 import { inOwnSpelling, refuseRespelt } from "../arguments/spelling.js";
 import { openRequired, readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
@@ -62,8 +63,18 @@ export async function loadModel<M extends PretrainedModel<object>>(
   given: FromPretrainedOptions,
   hooks: LoadHooks = {},
 ): Promise<M> {
-  const { className, weightStem: stem } = Class;
   const options = inOwnSpelling(given, [...HUB_OPTION_NAMES, "useSafetensors"]);
+  // The repository is asked again when the weights are, long after the load's signal may have fired.
+  return whileItLasts(options.signal, ({ signal }) => loadFrom(Class, source, { ...options, signal }, hooks));
+}
+
+async function loadFrom<M extends PretrainedModel<object>>(
+  Class: ModelClass<M>,
+  source: RepositorySource,
+  options: FromPretrainedOptions,
+  hooks: LoadHooks,
+): Promise<M> {
+  const { className, weightStem: stem } = Class;
   const { subfolder, variant, useSafetensors = true } = options;
   const dtype = checkDType(className, "dtype", givenDType(options));
   if (!useSafetensors)
@@ -81,9 +92,10 @@ export async function loadModel<M extends PretrainedModel<object>>(
   const device = await ensureDevice(options.device);
   model.placeOn(device, dtype);
   hooks.onBuilt?.(model, device);
-  const read: ReadWeights = async (device, options) => {
-    const files = await openWeightFiles(repository, { ...weights, orDefault: hooks.orDefault });
-    return readWeights(className, model, files, { ...options, device, dtype });
+  const read: ReadWeights = async (device, { signal, progressCallback }) => {
+    const opened = await openRepository(repository, { signal });
+    const files = await openWeightFiles(opened, { ...weights, orDefault: hooks.orDefault });
+    return readWeights(className, model, files, { signal, progressCallback, device, dtype });
   };
   await read(device, options);
   model.remember(read);

@@ -108,8 +108,9 @@ export abstract class PretrainedModel<C extends object> extends Module {
     throwIfAborted(signal);
     const target = await ensureDevice(device);
     this.dispose();
-    this.placeOn(target, this.#dtype);
     await this.#read(target, { signal });
+    // Only now: where the read fails, the model is still one whose device is lost, and can be recovered.
+    this.placeOn(target, this.#dtype);
   }
 
   /**

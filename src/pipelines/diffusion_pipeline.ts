@@ -1,5 +1,5 @@
 /** Pipelines: components named by model_index.json, loaded together and called like functions. */
-import { throwIfAborted } from "../arguments/signal.js";
+import { whileItLasts } from "../arguments/signal.js";
 import { Callable } from "../loader/callable.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
@@ -66,17 +66,9 @@ export abstract class DiffusionPipeline extends Callable {
     source: RepositorySource,
     options: PipelineOptions & Components = {},
   ): Promise<DiffusionPipeline> {
-    throwIfAborted(options.signal);
+    const calledOn = this === DiffusionPipeline ? null : (this as PipelineClass);
     // One component that fails stops the others, as the caller's signal does.
-    const controller = new AbortController();
-    const stop = (): void => controller.abort(options.signal?.reason);
-    options.signal?.addEventListener("abort", stop, { once: true });
-    try {
-      const calledOn = this === DiffusionPipeline ? null : (this as PipelineClass);
-      return await loadPipeline(calledOn, source, options, controller);
-    } finally {
-      options.signal?.removeEventListener("abort", stop);
-    }
+    return whileItLasts(options.signal, (controller) => loadPipeline(calledOn, source, options, controller));
   }
 
   /**
@@ -134,8 +126,9 @@ export abstract class DiffusionPipeline extends Callable {
   /** @throws Error naming a model that dispose() has freed, before or during a call */
   protected expectModels(): void {
     const { className } = this.constructor as unknown as PipelineClass;
-    for (const [name, { isDisposed }] of this.#models)
-      if (isDisposed) throw new Error(`${className}: the component \`${name}\` was used after dispose()`);
+    // Where a recovery was cut off, the error of the lost device says what to do.
+    for (const [name, { isDisposed, device }] of this.#models)
+      if (isDisposed && !device?.isLost) throw new Error(`${className}: the component \`${name}\` was used after dispose()`);
   }
 
   /** The device of the models. */

@@ -58,7 +58,7 @@ export function rowPlace(
 }
 
 /**
- * Splits `rows` into runs that each stay within the device's budget of operations, and multiples of `unit`:
+ * Splits `rows` into runs that each stay within the device's budget of operations, and multiples of `unit`, of as many rows each:
  * a dispatch that runs for seconds is reset by the operating system.
  * @param limit rows that one dispatch can take
  */
@@ -69,7 +69,9 @@ export function* rowRuns(
   unit: number,
   limit = Infinity,
 ): Generator<[start: number, count: number]> {
+  const units = Math.ceil(rows / unit);
   const fit = Math.min(limit, device.flopsBudget / Math.max(1, flopsPerRow));
-  const most = Math.max(unit, Math.floor(fit / unit) * unit);
-  for (let start = 0; start < rows; start += most) yield [start, Math.min(most, rows - start)];
+  const runs = Math.ceil(units / Math.max(1, Math.floor(fit / unit)));
+  const each = Math.ceil(units / runs) * unit;
+  for (let start = 0; start < rows; start += each) yield [start, Math.min(each, rows - start)];
 }

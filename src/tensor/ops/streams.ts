@@ -2,7 +2,7 @@
 import type { StreamVariant } from "../../../kernels/streams.js";
 import { THREADS } from "../../../kernels/wgsl.js";
 import type { Device, Run } from "../device.js";
-import { threadGrid } from "./common.js";
+import { rowRuns, threadGrid } from "./common.js";
 
 /** Workgroups that keep all cores of a CPU adapter busy to the end, and turns after which a thread's own cost is forgotten. */
 const WORKGROUPS = 16;
@@ -18,17 +18,15 @@ export type StreamRun<V extends StreamVariant> = Omit<Run<V>, "variant" | "grid"
   accesses?: number;
 };
 
-/** Runs a kernel for each of `quads` quads, of as many in a dispatch as its budget allows, and in each as many. */
+/** Runs a kernel for each of `quads` quads. */
 export function runStream<V extends StreamVariant>(
   device: Device,
   quads: number,
   { variant, values, accesses, ...run }: StreamRun<V>,
 ): void {
   const lanes = device.streamLanes;
-  const runs = Math.ceil((COST * (accesses ?? run.buffers.length) * quads) / device.flopsBudget);
-  const most = Math.ceil(quads / runs / THREADS) * THREADS;
-  for (let start = 0; start < quads; start += most) {
-    const count = Math.min(most, quads - start);
+  const cost = COST * (accesses ?? run.buffers.length);
+  for (const [start, count] of rowRuns(device, quads, cost, THREADS)) {
     const turns = lanes === 0 ? 1 : Math.max(1, Math.min(TURNS, Math.floor(count / THREADS / WORKGROUPS)));
     device.run<V>({
       ...run,
