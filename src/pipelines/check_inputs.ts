@@ -8,7 +8,8 @@ import type { OptionTable, WithoutNulls } from "./call_options.js";
 import { checkGeneratorTypes } from "./initial_noise.js";
 import type { EncodePromptOptions, StableDiffusionOptions } from "./stable_diffusion_options.js";
 
-const OUTPUT_TYPES = ["image", "pil", "np", "pt", "latent"];
+const IMAGE_TYPES = ["image", "pil", "np", "pt"];
+const OUTPUT_TYPES = [...IMAGE_TYPES, "latent"];
 
 export const CALL_OPTIONS: OptionTable<Required<StableDiffusionOptions>> = {
   ...{ negativePrompt: true, numInferenceSteps: false, guidanceScale: false, height: true, width: true },
@@ -77,6 +78,17 @@ export function checkPrompts(prompt: unknown, options: CallOptions, device: Devi
   checkNumbers(options);
 }
 
+/** The arguments of decodeLatents(). @throws RangeError or TypeError naming the argument and its value */
+export function checkLatents(latents: unknown, outputType: unknown, device: Device): void {
+  checkTensor("latents", latents ?? null, ["batch", "channels", "height", "width"], device);
+  checkOutputType(outputType, IMAGE_TYPES);
+}
+
+function checkOutputType(outputType: unknown, known: readonly string[]): void {
+  if (!known.includes(outputType as string))
+    throw new RangeError(`\`outputType\` must be one of ${known.join(", ")}, got ${shown(outputType)}`);
+}
+
 /** A number that is infinite in float32 makes every picture black. @throws RangeError naming the argument */
 export function checkFinite(name: string, value: unknown): void {
   if (typeof value === "number" && Number.isFinite(Math.fround(value))) return;
@@ -106,8 +118,7 @@ function checkNumbers(options: CallOptions): void {
     refuse("clipSkip", "a non-negative integer", clipSkip);
   for (const name of ["guidanceScale", "guidanceRescale", "eta"] as const)
     if (options[name] !== undefined) checkFinite(name, options[name]);
-  if (outputType !== undefined && !OUTPUT_TYPES.includes(outputType))
-    refuse("outputType", `one of ${OUTPUT_TYPES.join(", ")}`, outputType);
+  if (outputType !== undefined) checkOutputType(outputType, OUTPUT_TYPES);
   const { callbackOnStepEnd: callback, callbackOnStepEndTensorInputs: names = [] } = options;
   if (callback !== undefined && typeof callback !== "function")
     throw new TypeError(`\`callbackOnStepEnd\` must be a function, got ${shown(callback)}`);

@@ -75,11 +75,13 @@ function wrap(text: string, width: number, dot: number): string[] {
 const limit = (lines: string[], most: number): string[] =>
   lines.length <= most ? lines : [...lines.slice(0, most - 1), lines[most - 1].slice(0, -3) + "..."];
 
-function drawImage(sheet: RawImage, { data, width, height }: RawImage, left: number, top: number, zoom: number): void {
+function drawImage(sheet: RawImage, image: RawImage, left: number, top: number, zoom: number): void {
+  const { width, height } = image;
+  const rgba = image.toRGBA();
   for (let y = 0; y < height * zoom; y++)
     for (let x = 0; x < width * zoom; x++) {
-      const from = 3 * (Math.floor(y / zoom) * width + Math.floor(x / zoom));
-      sheet.data.set(data.subarray(from, from + 3), 3 * ((top + y) * sheet.width + left + x));
+      const from = 4 * (Math.floor(y / zoom) * width + Math.floor(x / zoom));
+      sheet.data.set(rgba.subarray(from, from + 3), 3 * ((top + y) * sheet.width + left + x));
     }
 }
 

@@ -128,7 +128,8 @@ export abstract class DiffusionPipeline extends Callable {
     const { className } = this.constructor as unknown as PipelineClass;
     // Where a recovery was cut off, the error of the lost device says what to do.
     for (const [name, { isDisposed, device }] of this.#models)
-      if (isDisposed && !device?.isLost) throw new Error(`${className}: the component \`${name}\` was used after dispose()`);
+      if (isDisposed && !device?.isLost)
+        throw new Error(`${className}: the component \`${name}\` was used after dispose()`);
   }
 
   /** The device of the models. */

@@ -210,7 +210,7 @@ export class FlaxStableDiffusionPipeline extends Callable {
     const state = scheduler.setTimesteps(created, steps);
     return {
       ...{ scheduler, state, initNoiseSigma: created.initNoiseSigma, steps, guidanceScale, partitionable, jit },
-      shape: [unet.config.in_channels, height / vae.scaleFactor, width / vae.scaleFactor],
+      shape: [unet.config.in_channels, ...[height, width].map((side) => Math.floor(side / vae.scaleFactor))],
       signals: [signal],
     };
   }

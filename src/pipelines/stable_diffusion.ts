@@ -16,6 +16,7 @@ import {
   CALL_OPTIONS,
   checkFinite,
   checkInputs,
+  checkLatents,
   checkPrompts,
   ENCODE_PROMPT_OPTIONS,
   type CallOptions,
@@ -310,18 +311,24 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
   /**
    * Pictures of latents as `outputType: "latent"` returns them.
    * @param latents [batch, channels, height / vaeScaleFactor, width / vaeScaleFactor]; not disposed
-   * @throws NumericalError where the pictures are not finite
+   * @returns batch pictures of height x width, or for "np" [batch, height, width, 3], for "pt" [batch, 3, height, width], in [0, 1];
+   *   the caller disposes a Tensor
+   * @throws RangeError, TypeError for wrong arguments; NumericalError where the pictures are not finite
    */
   async decodeLatents(latents: Tensor, outputType: "np" | "pt"): Promise<Tensor>;
   async decodeLatents(latents: Tensor, outputType?: ImageOutputType): Promise<RawImage[] | Tensor>;
   async decodeLatents(latents: Tensor, outputType: ImageOutputType = "image"): Promise<RawImage[] | Tensor> {
     needComponent("StableDiffusionPipeline", "vae", this.vae, NEEDS.vae);
     this.expectModels();
-    const check = new FiniteCheck(this.device, 1);
+    const { device } = this;
+    checkLatents(latents, outputType, device);
+    const check = new FiniteCheck(device, 1);
     try {
       return await decode(this, latents, outputType, check);
     } finally {
       check.dispose();
+      device.trim();
+      await device.flush();
     }
   }
 }

@@ -163,6 +163,7 @@ export class Plan {
   dispose(): void {
     for (const input of this.#inputs) input.dispose();
     this.#output.dispose();
+    if (this.#device.isLost) return; // and all of it with the device
     this.#device.queue.push({ kind: "destroy", blocks: this.#buffers.splice(0) });
     destroyTextures(this.#device, this.#textures);
   }

@@ -95,6 +95,19 @@ describe("contactSheet", () => {
     expect(sheet.height).toBe(8 + 3 * 9 + 4 + 128 + 4 + 9 + 8);
   });
 
+  test("takes pictures of one channel, and of four, whose opacity it leaves out", () => {
+    const grey = new RawImage(64, 64, new Uint8ClampedArray(64 * 64).fill(90), 1);
+    const clear = new RawImage(
+      64,
+      64,
+      new Uint8ClampedArray(4 * 64 * 64).map((_, i) => [10, 20, 30, 0][i % 4]),
+      4,
+    );
+    const sheet = contactSheet([[grey, clear].map((image) => ({ image, labels: ["x"] }))]);
+    expect(pixel(sheet, 8 + 127, 8 + 127)).toEqual([90, 90, 90]);
+    expect(pixel(sheet, 8 + 136 + 127, 8 + 127)).toEqual([10, 20, 30]);
+  });
+
   test("refuses nothing, and pictures of two sizes", () => {
     expect(() => contactSheet([])).toThrow("at least one picture");
     const other = plain(64, 72, [0, 0, 0]);

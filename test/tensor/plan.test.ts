@@ -5,6 +5,7 @@ import { linearCombination } from "../../src/tensor/ops/elementwise.js";
 import { matmul, type MatmulOptions } from "../../src/tensor/ops/matmul.js";
 import type { Tile } from "../../src/tensor/ops/tiling.js";
 import { concat } from "../../src/tensor/ops/shape.js";
+import { requestDevice } from "../../src/tensor/device.js";
 import { Plan } from "../../src/tensor/plan.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { Random } from "../cases/data.js";
@@ -225,6 +226,15 @@ describe("Plan", () => {
       await device.flush();
       expect(device.memoryUse.textureBytes).toBe(before);
     }));
+
+  test("one of a lost device is disposed of without a word, so that callers hear why their call failed", async () => {
+    const device = await requestDevice();
+    const x = Tensor.from(new Float32Array(16), [4, 4], { device });
+    const plan = new Plan(device, [x], (a) => linearCombination([[2, a]]));
+    device.destroy();
+    plan.dispose();
+    x.dispose();
+  });
 
   test("numbers uploaded while recording, inputs of another shape, and a second recording are errors", () =>
     withInputs(async (make) => {
