@@ -56,6 +56,7 @@ export async function loadWeights(
     queue.check(now); // what went wrong with other work meanwhile may have taken a piece of a weight
   } catch (error) {
     for (const [, parameter] of model.parameters()) parameter.dispose();
+    await options.device.settle();
     throw error;
   }
 }

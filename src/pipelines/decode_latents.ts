@@ -11,13 +11,13 @@ import type { RawImage } from "./raw_image.js";
 /**
  * Recorded though it runs once: the largest activations are here, and planned memory is the tightest.
  * @param latents [batch, channels, height, width]; not disposed
- * @throws NumericalError where numbers are not finite
+ * @throws NumericalError where numbers are not finite; the signal's reason
  */
 export async function decode(
   { device, vae }: { device: Device; vae: AutoencoderKL },
   latents: Tensor,
   outputType: ImageOutputType,
-  check: FiniteCheck,
+  { check, signal }: { check: FiniteCheck; signal?: AbortSignal },
 ): Promise<RawImage[] | Tensor> {
   // This pipeline of diffusers knows nothing of the config's shift_factor.
   const scaled = linearCombination([[1 / vae.config.scaling_factor, latents]]);
@@ -25,7 +25,7 @@ export async function decode(
   try {
     plan = Plan.attempt(device, [scaled], (z) => vae.decode(z).sample, { label: "vae decode" });
     const draw = (): Tensor => plan?.run([scaled]) ?? vae.decode(scaled).sample;
-    return await outputImages(device, draw, outputType, check, "vae");
+    return await outputImages(device, draw, outputType, { check, module: "vae", signals: [signal] });
   } finally {
     plan?.dispose();
     scaled.dispose();

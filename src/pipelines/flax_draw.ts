@@ -60,7 +60,7 @@ export async function drawShard(params: FlaxParams, shard: FlaxShard, run: FlaxR
     latents = await denoise(params, latents, context, check, shard.key, run);
     const drawn = latents;
     const draw = (): Tensor => vae.decode(linearCombination([[1 / vae.config.scaling_factor, drawn]])).sample;
-    return (await outputImages(device, draw, "np", check, "vae")) as Tensor;
+    return (await outputImages(device, draw, "np", { check, module: "vae", signals: run.signals })) as Tensor;
   } finally {
     check?.dispose();
     latents?.dispose();

@@ -9,20 +9,28 @@ import { RawImage } from "./raw_image.js";
 /** "image" (RawImage; "pil" is the same), "np" (Tensor NHWC in [0, 1]) or "pt" (Tensor NCHW in [0, 1]). */
 export type ImageOutputType = "image" | "pil" | "np" | "pt";
 
+/** Who has a say before pictures are returned. */
+export interface OutputChecks {
+  /** Looks at what `module` has drawn. */
+  check: FiniteCheck;
+  module: Place["module"];
+  signals: readonly (AbortSignal | undefined)[];
+}
+
 /**
  * Pictures of a pipeline's output type.
  * @param draw gives [batch, channels, height, width] in [-1, 1] (what lies outside is clamped); tensors made in it are freed
- * @param check looks at what `module` has drawn, and has its say before anything is returned
  * @returns a Tensor, which the caller disposes, for "np" and "pt"
- * @throws NumericalError where any number on the way here was infinite or NaN
+ * @throws NumericalError where any number on the way here was infinite or NaN; the reason of a signal, before drawing or after
  */
 export async function outputImages(
   device: Device,
   draw: () => Tensor,
   outputType: ImageOutputType,
-  check: FiniteCheck,
-  module: Place["module"],
+  { check, module, signals }: OutputChecks,
 ): Promise<RawImage[] | Tensor> {
+  const stopIfAborted = (): void => signals.forEach((signal) => signal?.throwIfAborted());
+  stopIfAborted();
   const images = device.scope(() => {
     const drawn = draw();
     check.look(drawn, { module });
@@ -34,10 +42,12 @@ export async function outputImages(
   try {
     if (outputType === "np" || outputType === "pt") {
       await check.expectFinite();
+      stopIfAborted();
       return (kept = images);
     }
     // One wait for both: browsers may take a tenth of a second for each.
     const [values] = await Promise.all([images.data(), check.expectFinite()]);
+    stopIfAborted();
     return RawImage.fromUnit(values, images.shape);
   } finally {
     if (!kept) images.dispose();

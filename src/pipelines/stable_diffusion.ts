@@ -192,6 +192,7 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
       check.look(latents, { module: "latents" });
       latents = await this.#denoise(latents, embeds, timesteps, scheduler, check, options);
       check.look(latents, { module: "scheduler" });
+      options.signal?.throwIfAborted();
 
       // 8. Decode
       this.expectModels();
@@ -201,7 +202,10 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
         latents = undefined;
         return { images, nsfwContentDetected: null };
       }
-      return { images: await decode(this, latents, outputType, check), nsfwContentDetected: null };
+      return {
+        images: await decode(this, latents, outputType, { check, signal: options.signal }),
+        nsfwContentDetected: null,
+      };
     } finally {
       check?.dispose();
       for (const tensor of [latents, embeds?.positive, embeds?.negative]) tensor?.dispose();
@@ -324,7 +328,7 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     checkLatents(latents, outputType, device);
     const check = new FiniteCheck(device, 1);
     try {
-      return await decode(this, latents, outputType, check);
+      return await decode(this, latents, outputType, { check });
     } finally {
       check.dispose();
       device.trim();

@@ -4,6 +4,7 @@ import { shown } from "../arguments/shown.js";
 import { adapterKind, adapterTitle, SUBGROUP_MATRIX, type ProductUnits, type WinogradCosts } from "./adapter_kind.js";
 import { requestAdapter } from "./adapters.js";
 import { CommandQueue } from "./command_queue.js";
+import { DeviceLoss } from "./device_loss.js";
 import { DeviceLostError, SMALLER } from "./errors.js";
 import { Memory, type Block, type MemoryUse } from "./memory.js";
 import { Part, type Region } from "./part.js";
@@ -117,7 +118,7 @@ export class Device {
   #scopes: Set<Tensor>[] = [];
   #dummies = new Map<DType, Tensor>();
   #gpu: GPUDevice;
-  #lossSignal: Promise<never>;
+  readonly #loss: DeviceLoss;
 
   constructor(gpu: GPUDevice, info: GPUAdapterInfo, tunings = new Tunings()) {
     this.#gpu = gpu;
@@ -141,13 +142,10 @@ export class Device {
     this.memory = new Memory(gpu, (error) => this.queue.fail(error));
     this.queue = new CommandQueue(gpu, this.memory, this.flopsBudget, () => this.#textures.clear());
     this.#textures = new TextureCache(this.memory, (command) => this.queue.push(command));
-    this.#lossSignal = gpu.lost.then(({ reason, message }) => {
-      const error = new DeviceLostError(reason, message);
+    this.#loss = new DeviceLoss(gpu.lost, (error) => {
       this.queue.lose(error);
       if (current === this) current = undefined;
-      throw error;
     });
-    this.#lossSignal.catch(() => undefined);
   }
 
   /** Whether the device can no longer be used. */
@@ -288,7 +286,7 @@ export class Device {
 
   /** Submits all recorded work; rejects if anything has gone wrong. */
   async flush(): Promise<void> {
-    await Promise.race([this.queue.flush(), this.#lossSignal]);
+    await this.#loss.before(this.queue.flush());
   }
 
   /** Submits all recorded work and waits until the GPU has done it. */
@@ -296,9 +294,18 @@ export class Device {
     const { queue } = this;
     const { now } = queue.faults;
     await this.flush();
-    await Promise.race([this.#gpu.queue.onSubmittedWorkDone(), this.#lossSignal]);
+    await this.#loss.before(this.#gpu.queue.onSubmittedWorkDone());
     queue.check(now);
     queue.faults.reached(now, "done");
+  }
+
+  /**
+   * Waits until nothing is under way, whatever becomes of it: after work that was given up, so that its errors come to nobody else and
+   * its memory is free.
+   */
+  async settle(): Promise<void> {
+    // An error ends a wait early: what is behind it has not been waited for.
+    for (let i = 0; i < 2; i++) await this.synchronize().catch(() => undefined);
   }
 
   /** Copies the first `bytes` of a block to the CPU, after all recorded work. */
@@ -310,7 +317,7 @@ export class Device {
     try {
       this.queue.push({ kind: "copy", source: block, target: staging.buffer, bytes });
       await this.flush();
-      await Promise.race([staging.buffer.mapAsync(GPUMapMode.READ), this.#lossSignal]);
+      await this.#loss.before(staging.buffer.mapAsync(GPUMapMode.READ));
       this.queue.check(now);
       faults.reached(now, "done");
       return staging.buffer.getMappedRange().slice(0);

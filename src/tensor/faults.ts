@@ -37,11 +37,14 @@ export class Faults {
   }
 
   /**
-   * The first error counts: those that follow from it say less.
+   * The first error counts: those that follow from it say less. Only that memory is missing may be told after what follows from it:
+   * Dawn in Node refuses a buffer that it could not make at once, and an error scope's answer comes later.
    * @param from writes up to here are safe, where that is known
    */
   report(error: Error, from?: number): void {
-    this.#reported ??= { error, from };
+    const known = this.#reported?.error;
+    if (!known || (error instanceof OutOfMemoryError && !(known instanceof OutOfMemoryError)))
+      this.#reported = { error, from };
   }
 
   /** @returns whether something went wrong that nobody has heard of: what was recorded since is lost */

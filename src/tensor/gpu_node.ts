@@ -1,5 +1,6 @@
 import os from "node:os";
 import { paceEvents } from "./dawn_events.js";
+import { NoAdapterError } from "./errors.js";
 import { findChromiumPackage, privateTempFolder, unpackSwiftShader } from "./software_adapter_node.js";
 
 // Once Dawn's GPU object is garbage-collected its devices abort the process, and while somebody holds it the process
@@ -19,7 +20,7 @@ let heldByName = new Map<string, GPU>();
  * `VK_ICD_FILENAMES` and `VK_DRIVER_FILES` set by the user are never overridden.
  *
  * Call it first on the main thread: in a worker thread Node keeps environment variables from native libraries.
- * @throws Error when `webgpu` is missing or does not load, and when there is no adapter; the message names the cure.
+ * @throws NoAdapterError when `webgpu` is missing or does not load, and when there is no adapter; the message names the cure.
  */
 export function requestNodeGPU(): Promise<GPU> {
   pending ??= findGPU().catch((error: unknown) => {
@@ -124,7 +125,7 @@ async function findGPU(): Promise<GPU> {
     const found = await attempt(`the SwiftShader of @sparticuz/chromium ${source.version}`);
     if (found) return found;
   } else if (!source) tried.push("not SwiftShader from npm (@sparticuz/chromium): not installed, or not linux-x64");
-  throw new Error(noAdapterMessage(wanted, tried));
+  throw new NoAdapterError(noAdapterMessage(wanted, tried));
 }
 
 async function importDawn(): Promise<typeof import("webgpu")> {
@@ -133,7 +134,7 @@ async function importDawn(): Promise<typeof import("webgpu")> {
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     const why = code === "ERR_MODULE_NOT_FOUND" ? "is not installed" : `does not load here: ${String(cause)}`;
-    throw new Error(
+    throw new NoAdapterError(
       `webgpu: Node has no WebGPU of its own and the npm package \`webgpu\` (Dawn) ${why}. ` +
         "Install it with: npm install webgpu (Linux needs glibc >= 2.34: Debian 12, Ubuntu 22.04 or later)",
       { cause },

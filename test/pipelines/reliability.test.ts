@@ -54,6 +54,34 @@ describe("StableDiffusionPipeline", () => {
     await expect(pipeline(PROMPT, { signal: controller.signal })).rejects.toThrow("enough");
   });
 
+  for (const outputType of ["image", "np", "latent"] as const)
+    test(`an AbortSignal is heard after the last step, and in the VAE: ${outputType}`, async () => {
+      const before = await use();
+      const inStep = new AbortController();
+      const inVAE = new AbortController();
+      const draw = (signal: AbortSignal, onStep: () => void): Promise<unknown> =>
+        // Of the overloads each takes one of the types only.
+        pipeline(PROMPT, {
+          ...{ numInferenceSteps: 1, signal, outputType: outputType as "np" },
+          callbackOnStepEnd: onStep,
+        });
+      await expect(draw(inStep.signal, () => inStep.abort(new Error("enough")))).rejects.toThrow("enough");
+      const { decode } = pipeline.vae;
+      pipeline.vae.decode = (z) => {
+        inVAE.abort(new Error("too late"));
+        return decode.call(pipeline.vae, z);
+      };
+      try {
+        const late = draw(inVAE.signal, () => undefined);
+        if (outputType === "latent") ((await late) as { images: Tensor }).images.dispose();
+        else await expect(late).rejects.toThrow("too late");
+      } finally {
+        pipeline.vae.decode = decode;
+      }
+      pipeline.device.trim(); // the latents, which were the test's
+      expect(await use()).toEqual(before);
+    });
+
   test("an error in the callback rejects the call and frees everything", async () => {
     const before = await use();
     const run = pipeline(PROMPT, {

@@ -39,6 +39,7 @@ describe("requestNodeGPU", () => {
     expect(stderr).toMatch(
       /webgpu: no adapter found\. Tried: .*VK_ICD_FILENAMES=\/nowhere\/icd\.json.*Cure: unset VK_ICD_FILENAMES/,
     );
+    expect(stderr).toContain("WD_NO_ADAPTER");
     expect(status).toBe(1);
   });
 
