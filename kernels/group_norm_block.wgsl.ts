@@ -5,7 +5,7 @@
 import { blockEntry, blockParams, blockSources, type BlockVariant } from "./group_norm_block.js";
 import { blockMoments, momentsMemory } from "./group_norm_block_moments.js";
 import { blockStream, streamTensors, type StreamVariant } from "./group_norm_block_stream.js";
-import { paramsStruct, wgsl, type Access, type Kernel } from "./wgsl.js";
+import { enable, paramsStruct, wgsl, type Access, type Kernel } from "./wgsl.js";
 
 /** Parts of groups that a workgroup of `blockApply` merges at most. */
 export const PARTS = 1024;
@@ -18,7 +18,7 @@ export const blockStatistics: Kernel<BlockVariant> = {
   params: blockParams,
   bindings: (variant) => ["read", "write", ...behind(variant)],
   source(variant) {
-    return wgsl`${paramsStruct(this.params)}${blockSources(variant, 3)}${momentsMemory(variant)}
+    return wgsl`${enable(variant.format)}${paramsStruct(this.params)}${blockSources(variant, 3)}${momentsMemory(variant)}
 @group(0) @binding(2) var<storage, read_write> parts: array<vec2f>;
 ${blockEntry(
   variant,
@@ -41,7 +41,7 @@ export const blockApply: Kernel<StreamVariant> = {
   params: { ...blockParams, splits: "u32", lines: "u32", eps: "f32" },
   bindings: (variant) => ["read", "read", "read", "read", "write", ...behind(variant)],
   source(variant) {
-    return wgsl`${paramsStruct(this.params)}${blockSources(variant, 6)}${streamTensors(variant, 3)}
+    return wgsl`${enable(variant.format)}${paramsStruct(this.params)}${blockSources(variant, 6)}${streamTensors(variant, 3)}
 @group(0) @binding(2) var<storage, read> parts: array<vec2f>;
 var<workgroup> near: array<vec2f, ${PARTS}>;
 ${blockEntry(
@@ -80,7 +80,7 @@ export const blockNorm: Kernel<StreamVariant> = {
   params: { ...blockParams, eps: "f32" },
   bindings: (variant) => ["read", "read", "read", "write", ...behind(variant)],
   source(variant) {
-    return wgsl`${paramsStruct(this.params)}${blockSources(variant, 5)}${streamTensors(variant, 2)}${momentsMemory(variant)}
+    return wgsl`${enable(variant.format)}${paramsStruct(this.params)}${blockSources(variant, 5)}${streamTensors(variant, 2)}${momentsMemory(variant)}
 ${blockEntry(
   variant,
   `  let image = workgroup.z;

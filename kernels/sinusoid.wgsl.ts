@@ -8,15 +8,17 @@ import { paramsStruct, tensor, u32s, wgsl, type Kernel } from "./wgsl.js";
 
 export const sinusoid: Kernel<StreamVariant> = {
   name: "sinusoid",
-  /** `width`: of a row, 2 * half or one more, which is 0; `flip`: cosines first. */
-  params: { ...STREAM_PARAMS, ...u32s("size", "width", "half", "flip"), factor: "f32" },
+  /** `width`: of a row, 2 * half or one more, which is 0; `flip`: cosines first; `zero`: 0. */
+  params: { ...STREAM_PARAMS, ...u32s("size", "width", "half", "flip", "zero"), factor: "f32" },
   bindings: () => ["read", "read", "write"],
   source({ lanes }) {
     return wgsl`${paramsStruct(this.params)}
 ${tensor(1, "t", "read", "f32")}${tensor(2, "frequency", "read", "f32")}${tensor(3, "y", "write", "f32")}
+// The number itself, which no compiler may know: Metal's fast math would make one factor of the three parts (5e-5 off at 1000).
+fn apart(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ params.zero); }
 fn wave(angle: f32, cosine: bool) -> f32 {
   let turns = round(angle * 0.63661977236758134);
-  let r = ((angle - turns * 1.5703125) - turns * 4.83751296997070312e-4) - turns * 7.54978995489188216e-8;
+  let r = apart(apart(angle - turns * 1.5703125) - turns * 4.83751296997070312e-4) - turns * 7.54978995489188216e-8;
   let quadrant = (i32(turns) + select(0, 1, cosine)) & 3;
   let z = r * r;
   let sine = ((-1.9515295891e-4 * z + 8.3321608736e-3) * z - 1.6666654611e-1) * z * r + r;

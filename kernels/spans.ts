@@ -3,6 +3,7 @@
  * load at best: a quad of f32, two quads of halves. Halves are read as words here even where shader-f16 is there, as a vec4<f16>
  * has 8 bytes.
  */
+import { storeHalves } from "./halves.js";
 import { range, type Format } from "./wgsl.js";
 
 export interface SpanVariant {
@@ -37,13 +38,19 @@ function load(name: string, format: Format, quads: number): string {
   return `fn load_${name}(i: u32) -> Span { ${body} }\n`;
 }
 
+/** The halves of `v`, a vec4f. pack2x16float may cut off (see AdapterKind.halfFormat), but not what is a half already. */
+const WORDS: Record<Exclude<Format, "f32">, string> = {
+  f16: "let h = vec4f(vec4<f16>(v)); return vec2u(pack2x16float(h.xy), pack2x16float(h.zw));",
+  pack16: "return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));",
+  bits16: `var words: vec2u; ${storeHalves("words")} return words;`,
+};
+
 function store(name: string, format: Format, quads: number): string {
-  const words = range(quads).flatMap((q) => PAIRS.map((pair) => `pack2x16float(v[${q}].${pair})`));
-  const body =
-    format === "f32"
-      ? range(quads)
-          .map((q) => `${name}[${quads}u * i + ${q}u] = v[${q}];`)
-          .join(" ")
-      : `${name}[i] = vec${2 * quads}u(${words.join(", ")});`;
-  return `fn store_${name}(i: u32, v: Span) { ${body} }\n`;
+  if (format === "f32") {
+    const stores = range(quads).map((q) => `${name}[${quads}u * i + ${q}u] = v[${q}];`);
+    return `fn store_${name}(i: u32, v: Span) { ${stores.join(" ")} }\n`;
+  }
+  const words = range(quads).map((q) => `words_${name}(v[${q}])`);
+  return `fn words_${name}(v: vec4f) -> vec2u { ${WORDS[format]} }
+fn store_${name}(i: u32, v: Span) { ${name}[i] = ${quads === 1 ? words[0] : `vec4u(${words.join(", ")})`}; }\n`;
 }

@@ -1,4 +1,4 @@
-/** Looks for numbers that are infinite or none on their way to a picture, which would paint them black. */
+/** Looks for numbers that are infinite or NaN on their way to a picture, which would paint them black. */
 import type { Device } from "../tensor/device.js";
 import { NumericalError } from "../tensor/errors.js";
 import { markNonFinite } from "../tensor/ops/non_finite.js";

@@ -24,13 +24,17 @@ export interface WinogradCosts {
 export interface AdapterKind {
   /** A CPU adapter, where workgroup memory and barriers cost more than they save. */
   isSoftware: boolean;
-  /** The builtin fma() is faster than a*b+c: llvmpipe fuses only the builtin (Mesa 26; 25 fuses nothing), SwiftShader runs it as a slow call. */
+  /**
+   * The builtin fma() is faster than a*b+c, or as fast: llvmpipe fuses only the builtin (Mesa 26; 25 fuses nothing), and so does D3D12,
+   * whose shaders Dawn compiles with IEEE strictness. SwiftShader runs it as a slow call.
+   */
   fusedMultiplyAdd: boolean;
   /** Lanes of every subgroup, for kernels that broadcast among them; 0 where that does not pay or the size varies. */
   broadcastLanes: number;
   /**
    * Halves as shader-f16's type, or as words of two: llvmpipe loads lane by lane and number by number, words for a third, and makes
-   * halves by branches where that is not spelled out.
+   * halves by branches where that is not spelled out. pack2x16float may cut off instead of rounding, and take what is too large for the
+   * largest half instead of infinity (D3D's rules for f32tof16): words are made by it on SwiftShader only, which rounds.
    */
   halfFormat: HalfFormat;
   /** Threads that walk through memory side by side: the lanes of a CPU adapter's subgroup; 0 on GPUs (kernels/streams.ts). */
@@ -82,7 +86,8 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
   const llvmpipe = /llvmpipe|lavapipe/i.test(name);
   const isSoftware = isSoftwareAdapter(info);
   const swiftShader = /swiftshader/i.test(name);
-  const halfFormat = llvmpipe ? "bits16" : features.has("shader-f16") ? "f16" : "pack16";
+  const packed = swiftShader ? "pack16" : "bits16";
+  const halfFormat = !llvmpipe && features.has("shader-f16") ? "f16" : packed;
   const productUnits = unitsOf(info, features, halfFormat);
   const lanes = fixedLanes(info, features);
   // WARP and unknown ones count as SwiftShader, which they resemble most.
@@ -90,7 +95,7 @@ export function adapterKind(info: GPUAdapterInfo, features: ReadonlySet<string>)
   const known = llvmpipe ? "llvmpipe" : isSoftware ? "swiftShader" : ofHardware;
   return {
     isSoftware,
-    fusedMultiplyAdd: llvmpipe,
+    fusedMultiplyAdd: llvmpipe || !isSoftware,
     broadcastLanes: llvmpipe ? lanes : 0,
     halfFormat,
     streamLanes: isSoftware ? lanes || SOFTWARE_LANES : 0,

@@ -48,7 +48,7 @@ export class GPUValidationError extends WebGPUDiffusersError {
   }
 }
 
-/** A model or a scheduler gave numbers that are infinite or none: no picture can be made of them. */
+/** A model or a scheduler gave numbers that are infinite or NaN: no picture can be made of them. */
 export class NumericalError extends WebGPUDiffusersError {
   /** The part of the pipeline that gave them first. */
   readonly module: string;

@@ -1,33 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { copy as kernel } from "../../kernels/copy.wgsl.js";
-import { float16ToFloat32, float32ToFloat16 } from "../../src/tensor/dtype.js";
 import { cast, permute, repeatRows, slice, toNCHW, toNHWC } from "../../src/tensor/ops/copy.js";
 import { runStream } from "../../src/tensor/ops/streams.js";
 import { rounded } from "../cases/data.js";
 import { numbers, permuteCases, permuteReference } from "../cases/movement.js";
+import { floatsAroundHalves } from "../cases/halves.js";
 import * as gpu from "../support/gpu.js";
 
 /** Numbers are moved, not computed. */
 const exact: gpu.Tolerance = { relative: 0 };
-
-/** Every half, and the floats around the middle between it and the next. */
-function* floatsAroundHalves(): Generator<number> {
-  const finite = float16ToFloat32(Uint16Array.from({ length: 0x7c00 }, (_, h) => h));
-  const ulp = new Float32Array(1);
-  const bits = new Uint32Array(ulp.buffer);
-  for (const [h, value] of finite.entries()) {
-    const next = finite[h + 1] ?? 65536;
-    ulp[0] = (value + next) / 2;
-    yield value;
-    yield ulp[0];
-    for (const step of [-1, 1]) {
-      bits[0] += step;
-      yield ulp[0];
-      bits[0] -= step;
-    }
-  }
-  yield* [1e-30, 65535, 65536, 1e30];
-}
 
 describe("copy", () => {
   gpu.checkLeaks();
@@ -93,10 +74,7 @@ describe("copy", () => {
   });
 
   test("bits16 rounds to nearest even: every half, ties, subnormal and too large ones, NaN", async () => {
-    const positive = [...floatsAroundHalves()];
-    const some = [...positive, ...positive.map((value) => -value), Infinity, -Infinity, NaN];
-    const x = Float32Array.from({ length: 4 * Math.ceil(some.length / 4) }, (_, i) => some[i] ?? 0);
-    const wanted = float16ToFloat32(float32ToFloat16(x));
+    const { x, wanted } = floatsAroundHalves();
     await gpu.withTensors(async (make) => {
       const [from, to] = [make(x, [x.length], "float32"), make(new Float32Array(x.length), [x.length], "float16")];
       runStream(from.device, x.length / 4, {

@@ -7,7 +7,7 @@ describe("markNonFinite", () => {
   gpu.checkLeaks();
 
   for (const dtype of gpu.DTYPES)
-    test(`finds one number that is infinite or none among many, wherever it is, ${dtype}`, async () => {
+    test(`finds one number that is infinite or NaN among many, wherever it is, ${dtype}`, async () => {
       const device = await gpu.testDevice();
       const size = 70_001; // several turns of a thread, and a last quad with one number
       const places = [0, 3, 64, 35_000, size - 1];

@@ -15,7 +15,7 @@ const PROMPT = "a photograph of an astronaut";
 const filled = (value: number, shape: readonly number[]): Tensor =>
   Tensor.from(new Float32Array(shape.reduce((a, b) => a * b)).fill(value), shape);
 
-describe("numbers that are infinite or none reject, and paint nothing black", () => {
+describe("numbers that are infinite or NaN reject, and paint nothing black", () => {
   let pipeline: StableDiffusionPipeline;
   beforeAll(async () => {
     pipeline = await loadRepo("sd15");

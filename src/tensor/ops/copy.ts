@@ -40,7 +40,9 @@ export function gatherInto(
   const whole = !part || size === y.size;
   const target = whole ? y : { block: y.block, offset: (part?.start ?? 0) * y.itemSize, size: quads * 4 * y.itemSize };
   const wanted = formatOf(y.dtype, device, "copy");
-  const formats = from === wanted ? { from: bitsOf(from), to: bitsOf(from) } : { from, to: wanted };
+  // Halves lie alike in all their formats.
+  const alike = from !== "bf16" && bitsOf(from) === bitsOf(wanted);
+  const formats = alike ? { from: bitsOf(from), to: bitsOf(wanted) } : { from, to: wanted };
   const lanes = device.streamLanes;
   const isDown = lanes > 0 && n3 % (4 * lanes) === 0 && n2 > 1 && s2 < s3;
   runStream(device, quads, {

@@ -28,7 +28,7 @@ export function sinusoid(t: Tensor, frequencies: Tensor, { width, flipSinToCos, 
   runStream(device, quadsOf(y), {
     kernel,
     variant: {},
-    values: { size: y.size, width, half, flip: flipSinToCos ? 1 : 0, factor },
+    values: { size: y.size, width, half, flip: flipSinToCos ? 1 : 0, zero: 0, factor },
     buffers: [t, frequencies, y],
   });
   return y;
