@@ -20,12 +20,14 @@ export interface SafetensorsHeader {
 const MAX_U64 = (1n << 64n) - 1n;
 const MAX_RANK = 8;
 const MAX_NAME = 512;
+/** Tensors, and entries of the metadata: a model has thousands. A header of as many is judged within a second. */
+const MAX_ENTRIES = 100_000;
 
 /**
  * Parses the JSON of a header and checks that the tensors cover the data exactly, without overlap or hole, in the way of
  * the reference (safetensors 0.8, Rust). Stricter than it where a file means two things or is absurd: repeated names,
- * tensors written as arrays, dtypes written as objects, unknown fields, rank over 8, names over 512 characters, and
- * `"__metadata__": null`.
+ * tensors written as arrays, dtypes written as objects, unknown fields, rank over 8, names over 512 characters, over
+ * 100,000 tensors or entries of the metadata, and `"__metadata__": null`.
  *
  * @param text the header
  * @param dataStart absolute offset of the data behind it
@@ -44,6 +46,7 @@ export function parseHeader(text: string, dataStart: number, size: number): Safe
       return;
     }
     if (name.length > MAX_NAME) scanner.fail(`a tensor's name has ${name.length} characters, more than ${MAX_NAME}`);
+    if (entries.size >= MAX_ENTRIES) scanner.fail(`there are more than ${MAX_ENTRIES} tensors`);
     if (entries.has(name)) scanner.fail(`tensor ${quote(name)} stands twice`);
     const entry = readEntry(scanner, name, dataStart);
     // Tensors that claim more than there is overlap or lie outside: stopping here bounds the work on hostile headers.
@@ -63,7 +66,10 @@ export function parseHeader(text: string, dataStart: number, size: number): Safe
 
 function readMetadata(scanner: JSONScanner): Map<string, string> {
   const metadata = new Map<string, string>();
-  scanner.object((key) => void metadata.set(key, scanner.string()));
+  scanner.object((key) => {
+    if (metadata.size >= MAX_ENTRIES) scanner.fail(`__metadata__ has more than ${MAX_ENTRIES} entries`);
+    metadata.set(key, scanner.string());
+  });
   return metadata;
 }
 

@@ -145,6 +145,21 @@ test("a header whose length looks like a pickle's first bytes is read", async ()
   expect(await verdict(safetensors(`  ${entry}`.padEnd(0x0280), 1))).toBe("accept");
 });
 
+test("huge headers without data are refused at once", async () => {
+  const many = (entry: (i: number) => string): string => Array.from({ length: 900_000 }, (_, i) => entry(i)).join();
+  const tensors = `{${many((i) => `"${i}":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}`)}}`;
+  const metadata = `{"__metadata__":{${many((i) => `"${i}":"some text"`)}}}`;
+  for (const [header, fault] of [
+    [tensors, /more than 100000 tensors/],
+    [metadata, /__metadata__ has more than 100000 entries/],
+  ] as const) {
+    const bytes = safetensors(header);
+    const start = performance.now();
+    expect(await verdict(bytes)).toMatch(fault);
+    expect(performance.now() - start).toBeLessThan(1000);
+  }
+});
+
 test("a huge header of overlapping tensors is refused at once", async () => {
   const entry = '{"dtype":"F32","shape":[4],"data_offsets":[0,16]}';
   const header = `{${Array.from({ length: 200_000 }, (_, i) => `"w${i}":${entry}`).join(",")}}`;
