@@ -21,13 +21,13 @@ const MAX_U64 = (1n << 64n) - 1n;
 const MAX_RANK = 8;
 const MAX_NAME = 512;
 /** Tensors, and entries of the metadata: a model has thousands. A header of as many is judged within a second. */
-const MAX_ENTRIES = 100_000;
+const MAX_ENTRIES = 20_000;
 
 /**
  * Parses the JSON of a header and checks that the tensors cover the data exactly, without overlap or hole, in the way of
  * the reference (safetensors 0.8, Rust). Stricter than it where a file means two things or is absurd: repeated names,
  * tensors written as arrays, dtypes written as objects, unknown fields, rank over 8, names over 512 characters, over
- * 100,000 tensors or entries of the metadata, and `"__metadata__": null`.
+ * 20,000 tensors or entries of the metadata, and `"__metadata__": null`.
  *
  * @param text the header
  * @param dataStart absolute offset of the data behind it
