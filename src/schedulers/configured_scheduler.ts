@@ -6,8 +6,9 @@ import { floatKeys, keepNumberTypes } from "../loader/number_types.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
 import { inFolder, saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
+import { offerKeys } from "./config_attributes.js";
 import { extractInit, freeze, registerConfig, type Config, type Schema } from "./config.js";
-import { CONFIG_NAME, readConfig, type LoadOptions, type Returning } from "./load_config.js";
+import { CONFIG_NAME, readConfig, splitReturning, type LoadOptions, type Returning } from "./load_config.js";
 import { findConfigured } from "./registry.js";
 
 /** Keys that hold floats in Python, so that 1 prints as `1.0`. The other numbers of schedulers' configs are ints. */
@@ -41,12 +42,16 @@ export abstract class ConfiguredScheduler<C extends object = object> {
   /** Names of the classes that can run with this class's config; the class itself need not be among them. */
   static readonly compatibleNames: readonly string[] = [];
 
-  /** Frozen. Keys of other classes are kept in it, hidden, so that a swap there and back loses nothing. */
+  /**
+   * Frozen. Keys of other classes are kept in it, hidden, so that a swap there and back loses nothing. A key is also an
+   * attribute of the object, as in Python, but deprecated: it warns.
+   */
   readonly config: Readonly<C> & Config;
 
   /** @param options config keys, in the spelling of the files */
   constructor(options: object = {}) {
     this.config = registerConfig(this.#class, options as Config) as Readonly<C> & Config;
+    offerKeys(ConfiguredScheduler.prototype, this.config);
   }
 
   get #class(): ConfiguredClass {
@@ -80,8 +85,8 @@ export abstract class ConfiguredScheduler<C extends object = object> {
     source: RepositorySource,
     options: LoadOptions & Partial<Returning<boolean>> & Config = {},
   ): Promise<Config | [Config, Config]> {
-    const loaded = await readConfig(`${this.className}.loadConfig`, source, options);
-    return options.returnUnusedKwargs ? loaded : loaded[0];
+    const [config, unused, returnsUnused] = await readConfig(`${this.className}.loadConfig`, source, options);
+    return returnsUnused ? [config, unused] : config;
   }
 
   /**
@@ -103,8 +108,9 @@ export abstract class ConfiguredScheduler<C extends object = object> {
   static fromConfig<S extends ConfiguredScheduler>(
     this: ConfiguredClass<S>,
     config: ConfigObject,
-    { returnUnusedKwargs, ...overrides }: Partial<Returning<boolean>> = {},
+    options: Partial<Returning<boolean>> = {},
   ): S | [S, Config] {
+    const [returnsUnused, overrides] = splitReturning<Config>(options);
     checkConfigObject(`${this.className}.fromConfig`, config);
     refuseFlow(this, { ...config, ...overrides });
     const compatible = this.compatibleNames.flatMap((name) => findConfigured(name) ?? []);
@@ -112,7 +118,8 @@ export abstract class ConfiguredScheduler<C extends object = object> {
     const scheduler = new this(found.init as never);
     const complete = freeze({ ...scheduler.config, ...found.hidden });
     (scheduler as { config: Config }).config = keepNumberTypes(complete, config);
-    return returnUnusedKwargs ? [scheduler, { ...found.unused, ...found.hidden }] : scheduler;
+    offerKeys(ConfiguredScheduler.prototype, found.hidden);
+    return returnsUnused ? [scheduler, { ...found.unused, ...found.hidden }] : scheduler;
   }
 
   /**

@@ -22,22 +22,32 @@ export interface Returning<B extends boolean> {
   returnUnusedKwargs: B;
 }
 
+/** Takes `returnUnusedKwargs`, which may have Python's spelling, out of options. */
+export function splitReturning<O extends object>(options: O): [returnsUnused: boolean, others: O] {
+  const { returnUnusedKwargs, ...others } = inOwnSpelling<O & Partial<Returning<boolean>>>(options, [
+    "returnUnusedKwargs",
+  ]);
+  return [Boolean(returnUnusedKwargs), others as O];
+}
+
 /**
- * The content of `scheduler_config.json`, in `subfolder` or else at the root, and the options that say nothing of where.
+ * The content of `scheduler_config.json`, in `subfolder` or else at the root, the options that say nothing of where, and
+ * whether the caller wants those back.
  * @param caller for messages, e.g. "DDIMScheduler.fromPretrained"
  * @throws RepositoryError, ConfigError
  */
 export async function readConfig(
   caller: string,
   source: RepositorySource,
-  { subfolder = "", returnUnusedKwargs: _, ...wanted }: LoadOptions & Partial<Returning<boolean>>,
-): Promise<[config: Config, others: Config]> {
+  given: LoadOptions & Partial<Returning<boolean>>,
+): Promise<[config: Config, others: Config, returnsUnused: boolean]> {
+  const [returnsUnused, { subfolder = "", ...wanted }] = splitReturning(given);
   const options = inOwnSpelling(wanted, HUB_OPTION_NAMES);
   const repository = await openRepository(source, options);
   const others = Object.fromEntries(Object.entries(options).filter(([key]) => !HUB_OPTION_NAMES.includes(key)));
   const path = subfolder === "" ? CONFIG_NAME : `${subfolder.replace(/\/+$/, "")}/${CONFIG_NAME}`;
   for (const candidate of new Set([path, CONFIG_NAME]))
-    if (await repository.open(candidate)) return [await readJSON(repository, candidate), others];
+    if (await repository.open(candidate)) return [await readJSON(repository, candidate), others, returnsUnused];
   const missing =
     path === CONFIG_NAME ? `no ${CONFIG_NAME}; does it lie in a subfolder?` : `neither ${path} nor ${CONFIG_NAME}`;
   throw new RepositoryError(`${caller}: ${repository.name} has ${missing}`);

@@ -112,9 +112,9 @@ export abstract class Scheduler<C extends object = object> extends ConfiguredSch
     source: RepositorySource,
     options: LoadOptions & Partial<Returning<boolean>> = {},
   ): Promise<S | [S, Config]> {
-    const [config, overrides] = await readConfig(`${this.className}.fromPretrained`, source, options);
+    const [config, overrides, returnsUnused] = await readConfig(`${this.className}.fromPretrained`, source, options);
     const made = this.fromConfig(config, { ...overrides, returnUnusedKwargs: true });
-    return options.returnUnusedKwargs ? made : made[0];
+    return returnsUnused ? made : made[0];
   }
 
   /** Classes that can take this scheduler's config, itself included, in diffusers' order. */

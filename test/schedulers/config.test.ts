@@ -174,6 +174,43 @@ describe("swapping", () => {
 });
 
 describe("config", () => {
+  test("its keys are deprecated attributes, of other classes' keys too; a class's own names come first", () => {
+    warnings.length = 0;
+    const get = (scheduler: object, name: string): unknown => (scheduler as Record<string, unknown>)[name];
+    const pndm = PNDMScheduler.fromConfig(SD15);
+    expect([get(pndm, "num_train_timesteps"), get(pndm, "trained_betas"), get(pndm, "clip_sample")]).toEqual([
+      ...[1000, null, false],
+    ]);
+    const wording = (name: string): string =>
+      `Accessing config attribute \`${name}\` directly via 'PNDMScheduler' object attribute is deprecated. Please access ` +
+      `'${name}' over 'PNDMScheduler's config object instead, e.g. 'scheduler.config.${name}'.`;
+    expect(warnings).toEqual(["num_train_timesteps", "trained_betas", "clip_sample"].map(wording));
+
+    // A rewritten config, no such key, a private one, and a property of that name.
+    warnings.length = 0;
+    const solver = DPMSolverMultistepScheduler.fromConfig({ solver_type: "bh2" });
+    expect(get(solver, "solver_type")).toBe("midpoint");
+    expect(warnings.length).toBe(1);
+    expect(get(pndm, "solver_type")).toBeUndefined();
+    expect(get(new PNDMScheduler(), "clip_sample")).toBeUndefined();
+    expect(get(pndm, "_diffusers_version")).toBeUndefined();
+    const flow = new FlowMatchEulerDiscreteScheduler({ shift: 3 });
+    flow.setShift(2);
+    expect(flow.shift).toBe(2);
+    expect(warnings.length).toBe(1);
+
+    // A class written in JavaScript may set a field of a key's name.
+    class Own extends PNDMScheduler {
+      constructor() {
+        super();
+        Object.assign(this, { steps_offset: 7 });
+      }
+    }
+    expect([get(new Own(), "steps_offset"), get(FlaxDDIMScheduler.fromConfig({}), "beta_end")]).toEqual([7, 0.02]);
+    expect(warnings.length).toBe(2);
+    expect(Object.keys(pndm)).not.toContain("num_train_timesteps");
+  });
+
   test("is frozen, with its lists", () => {
     const betas = [0.1, 0.2];
     const { config } = new DDIMScheduler({ trained_betas: betas, num_train_timesteps: 2 });

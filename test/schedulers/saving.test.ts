@@ -107,6 +107,14 @@ describe("the other names of diffusers' ConfigMixin", () => {
     expect([flax.config.beta_start, state.timesteps.length]).toEqual([0.2, 1000]);
     expect(rest).toEqual({ ...ofFile, _class_name: "FlaxDDIMScheduler", timestep_spacing: "leading" });
     expect(await FlaxDDIMScheduler.fromPretrained(saved, at)).toHaveLength(2);
+
+    // In Python's spelling, which TypeScript does not offer.
+    const { returnUnusedKwargs: _, ...named } = options;
+    const python = { return_unused_kwargs: true, ...named } as object as typeof options;
+    expect(DDIMScheduler.fromConfig(pndm.config, python)[1]).toEqual(unused);
+    expect((await DDIMScheduler.fromPretrained(saved, { ...at, ...python }))[1]).toEqual(ofFile);
+    expect((await FlaxDDIMScheduler.fromPretrained(saved, { ...at, ...python }))[2]).toEqual(rest);
+    expect((await DDIMScheduler.loadConfig(saved, { ...at, ...python }))[1]).toEqual({ foo: 3, beta_start: 0.2 });
     expect(DDIMScheduler.fromConfig(pndm.config, { foo: 3 } as object)).toBeInstanceOf(DDIMScheduler);
   });
 });

@@ -61,10 +61,10 @@ export abstract class FlaxScheduler<
     source: RepositorySource,
     options: LoadOptions & Partial<Returning<boolean>> = {},
   ): Promise<[F, StateOf<F>] | [F, StateOf<F>, Config]> {
-    const [config, overrides] = await readConfig(`${this.className}.fromPretrained`, source, options);
+    const [config, overrides, returnsUnused] = await readConfig(`${this.className}.fromPretrained`, source, options);
     const [scheduler, unused] = this.fromConfig(config, { ...overrides, returnUnusedKwargs: true });
     const state = scheduler.createState() as StateOf<F>;
-    return options.returnUnusedKwargs ? [scheduler, state, unused] : [scheduler, state];
+    return returnsUnused ? [scheduler, state, unused] : [scheduler, state];
   }
 
   /** Classes that can take this scheduler's config, itself included, in diffusers' order. */
