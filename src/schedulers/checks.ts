@@ -100,13 +100,22 @@ export function checkScheduleOptions(
   const method = `${className}.setTimesteps`;
   options = optionsObject(className, options);
   const other = Object.entries(options).find(([key, value]) => given(value) && !known.includes(key as CustomSchedule));
-  if (other)
-    throw new RangeError(
-      `${method}: does not take ${other[0]}` + (known.length > 0 ? `, only ${known.join(", ")}` : ""),
-    );
+  if (other) throw new RangeError(notTaken(className, other[0], known));
   const lists = (["timesteps", "sigmas"] as const).filter((key) => given(options[key]));
   const numbers = lists.map((key) => [key, numbersOf(`${method}: ${key} must be`, options[key])] as const);
   return { ...options, ...Object.fromEntries(numbers) };
+}
+
+/** Said of an option that a class does not take; of a schedule of one's own in the words of diffusers' retrieve_timesteps. */
+function notTaken(className: string, name: string, known: readonly CustomSchedule[]): string {
+  const taken = known.join(", ");
+  if (name !== "timesteps" && name !== "sigmas")
+    return `${className}.setTimesteps: does not take ${name}${taken && `, only ${taken}`}`;
+  const kind = name === "timesteps" ? "timestep" : "sigmas";
+  return (
+    `The current scheduler class ${className}'s \`setTimesteps\` does not support custom ${kind} schedules. Please check ` +
+    `whether you are using the correct scheduler.${taken && ` ${className} takes ${taken}.`}`
+  );
 }
 
 /** A list or a typed array as a list. */

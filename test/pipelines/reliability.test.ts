@@ -147,6 +147,8 @@ describe("StableDiffusionPipeline", () => {
     await expect(pipeline.to("cpu")).rejects.toThrow("to use another");
   });
 
+  const CURRENT = "The current scheduler class PNDMScheduler's `setTimesteps`";
+  const CHECK = "Please check whether you are using the correct scheduler.";
   const WRONG: [string, unknown, object, string][] = [
     ["no prompt", null, {}, "Provide either `prompt` or `promptEmbeds`"],
     ["a number as prompt", 7, {}, "`prompt` has to be a string or a list of strings but is 7"],
@@ -181,7 +183,13 @@ describe("StableDiffusionPipeline", () => {
     ],
     ["an unknown output", PROMPT, { outputType: "jpeg" }, "`outputType` must be one of image"],
     ["timesteps and sigmas", PROMPT, { timesteps: [1], sigmas: [1] }, "Only one of `timesteps` or `sigmas`"],
-    ["timesteps for PNDM", PROMPT, { timesteps: [999, 1] }, "PNDMScheduler.setTimesteps: does not"],
+    [
+      "timesteps for PNDM",
+      PROMPT,
+      { timesteps: [999, 1] },
+      `${CURRENT} does not support custom timestep schedules. ${CHECK}`,
+    ],
+    ["sigmas for PNDM", PROMPT, { sigmas: [14, 0] }, `${CURRENT} does not support custom sigmas schedules. ${CHECK}`],
     ["too few generators", ["a", "b"], { generator: [new Generator()] }, "generators of length 1"],
   ];
   for (const [name, prompt, options, message] of WRONG)

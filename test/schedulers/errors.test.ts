@@ -173,9 +173,26 @@ describe("errors", () => {
   });
 
   test("schedules of one's own, where a class takes none", () => {
-    expect(() => new DDIMScheduler().setTimesteps(null, { timesteps: [900, 100] })).toThrow(/does not take timesteps/);
+    // The words of diffusers' retrieve_timesteps.
+    for (const name of ["PNDM", "LMSDiscrete", "EulerAncestralDiscrete", "DDIM"])
+      expect(() =>
+        schedulerClass(`${name}Scheduler`)
+          .fromConfig({})
+          .setTimesteps(null, { timesteps: [900, 100] }),
+      ).toThrow(
+        new RangeError(
+          `The current scheduler class ${name}Scheduler's \`setTimesteps\` does not support custom timestep schedules. ` +
+            "Please check whether you are using the correct scheduler.",
+        ),
+      );
     expect(() => new DDPMScheduler().setTimesteps(null, { sigmas: [1, 0] })).toThrow(
-      /does not take sigmas, only timesteps/,
+      new RangeError(
+        "The current scheduler class DDPMScheduler's `setTimesteps` does not support custom sigmas schedules. Please " +
+          "check whether you are using the correct scheduler. DDPMScheduler takes timesteps.",
+      ),
+    );
+    expect(() => new DDPMScheduler().setTimesteps(4, { strength: 1 })).toThrow(
+      /does not take strength, only timesteps$/,
     );
     expect(() => new DDPMScheduler().setTimesteps(2, { timesteps: [900, 100] })).toThrow(/got both/);
     expect(() => new UniPCMultistepScheduler().setTimesteps(null, { sigmas: [1, 0.5] })).toThrow(/use_flow_sigmas/);
