@@ -15,8 +15,8 @@ export function checkConfigObject(caller: string, given: unknown): void {
   throw new TypeError(`${caller}: needs a config object, got ${shown(given)}${cure}`);
 }
 
-/** Also an object of another window or vm context, whose Object.prototype is not ours. */
-function isPlain(value: unknown): boolean {
+/** Whether it is a plain object; also one of another window or vm context, whose Object.prototype is not ours. */
+export function isPlain(value: unknown): boolean {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;

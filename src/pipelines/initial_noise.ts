@@ -1,17 +1,11 @@
 /** The noise that a generation starts from. */
-import { shown } from "../arguments/shown.js";
 import type { StepOptions } from "../schedulers/index.js";
 import type { Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
 import { randnTensor, type Generator } from "../tensor/random.js";
 import { Tensor } from "../tensor/tensor.js";
 
-/** @throws TypeError for anything but a generator, a list of them, or nothing */
-export function checkGeneratorTypes(generator: unknown): void {
-  const isGenerator = (each: unknown): boolean => typeof (each as { randn?: unknown } | null)?.randn === "function";
-  if (generator === undefined || generator === null || [generator].flat().every(isGenerator)) return;
-  throw new TypeError(`\`generator\` must be a Generator or a list of them, got ${shown(generator)}`);
-}
+export { checkGeneratorTypes } from "../schedulers/noise.js";
 
 /** @throws RangeError for a list of generators that has not one per picture */
 export function checkGenerators(generator: StepOptions["generator"], batch: number): void {

@@ -10,6 +10,7 @@ import {
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { SigmasScheduler } from "./sigmas_scheduler.js";
 
 const defaults = {
@@ -80,12 +81,8 @@ export class CMStochasticIterativeScheduler extends SigmasScheduler<CMStochastic
     return [data ** 2 / ((sigma - min) ** 2 + data ** 2), ((sigma - min) * data) / Math.sqrt(sigma ** 2 + data ** 2)];
   }
 
-  step(
-    modelOutput: Tensor,
-    timestep: number,
-    sample: Tensor,
-    { generator, varianceNoise }: StepOptions = {},
-  ): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { generator, varianceNoise } = checkStepOptions(this.className, options);
     checkShapes(this.className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const { sigma_min: min, sigma_max: max, s_noise, clip_denoised } = this.config;

@@ -7,6 +7,7 @@ import { ddimUpdate } from "./ddim_formulas.js";
 import { drawNoise } from "./noise.js";
 import type { UsualPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { spacedTimesteps, type Spacing } from "./spacing.js";
 
 const defaults = {
@@ -45,11 +46,11 @@ export class DDIMScheduler extends AlphasScheduler<DDIMConfig> {
   }
 
   /** Formulas (12) and (16) of the paper; with eta = 1 this is DDPM. */
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
     const { config, className } = this;
     const n = this.stepsSet;
     checkShapes(className, modelOutput, sample);
-    const { eta = 0, useClippedModelOutput = false, generator, varianceNoise } = options;
+    const { eta = 0, useClippedModelOutput = false, generator, varianceNoise } = checkStepOptions(className, options);
     if (eta > 0 && generator && varianceNoise)
       throw new Error(`${className}.step: takes generator or varianceNoise, got both`);
     const previous = timestep - Math.floor(config.num_train_timesteps / n);

@@ -4,7 +4,8 @@ import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
 import type { Choice } from "./config.js";
 import { boundedX0, isBounded, linear, predictEpsilon, predictX0, type UsualPrediction } from "./prediction.js";
-import type { ScheduleOptions, StepResult } from "./scheduler.js";
+import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { spacedTimesteps } from "./spacing.js";
 
 const defaults = {
@@ -42,7 +43,8 @@ export class DDIMInverseScheduler extends AlphasScheduler<DDIMInverseConfig> {
   }
 
   /** One step towards the noise: `prevSample` is the sample at `timestep`, noisier than the one given. */
-  step(modelOutput: Tensor, timestep: number, sample: Tensor): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    checkStepOptions(this.className, options);
     const { className, config } = this;
     const n = this.stepsSet;
     checkShapes(className, modelOutput, sample);

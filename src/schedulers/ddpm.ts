@@ -7,6 +7,7 @@ import { ddpmUpdate, type Variance } from "./ddpm_formulas.js";
 import { drawNoise } from "./noise.js";
 import type { UsualPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { spacedTimesteps, type Spacing } from "./spacing.js";
 
 const defaults = {
@@ -56,12 +57,8 @@ export class DDPMScheduler extends AlphasScheduler<DDPMConfig> {
   }
 
   /** Formulas (6) and (7), with the variance that the config names. */
-  step(
-    modelOutput: Tensor,
-    timestep: number,
-    sample: Tensor,
-    { generator, varianceNoise }: StepOptions = {},
-  ): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { generator, varianceNoise } = checkStepOptions(this.className, options);
     const { className, config } = this;
     checkTensors(className, modelOutput, sample);
     const previous = this.previousTimestep(timestep);

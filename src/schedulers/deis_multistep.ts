@@ -6,7 +6,8 @@ import type { DPMSolver } from "./dpm_formulas.js";
 import { History } from "./history.js";
 import { Linear } from "./linear.js";
 import type { Prediction } from "./prediction.js";
-import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepResult } from "./scheduler.js";
+import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { SolverScheduler } from "./solver_scheduler.js";
 import { roundHalfEven, type Spacing } from "./spacing.js";
 
@@ -90,7 +91,8 @@ export class DEISMultistepScheduler extends SolverScheduler<DEISMultistepConfig>
     this.#outputs.clear();
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    checkStepOptions(this.className, options);
     const { className, config } = this;
     checkShapes(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);

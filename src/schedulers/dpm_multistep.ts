@@ -5,6 +5,7 @@ import { multistepOrder, multistepUpdate, type MultistepConfig } from "./dpm_for
 import { DPMScheduler, type DPMConfig } from "./dpm_scheduler.js";
 import { History } from "./history.js";
 import type { StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 
 export type DPMMultistepConfig = DPMConfig & MultistepConfig;
 
@@ -20,8 +21,9 @@ export abstract class DPMMultistep<C extends DPMMultistepConfig = DPMMultistepCo
     this.#outputs.clear();
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
     const { algorithm, solver, className, endsAtZero } = this;
+    const noiseOptions = checkStepOptions(className, options);
     checkTensors(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const remembered = this.#outputs.length;
@@ -32,7 +34,7 @@ export abstract class DPMMultistep<C extends DPMMultistepConfig = DPMMultistepCo
       const mean = this.meanOf(modelOutput, sample);
       checkShapes(className, mean, sample);
       this.#outputs.push(this.convert(mean, sample, index));
-      const noise = this.noiseFor(mean, options);
+      const noise = this.noiseFor(mean, noiseOptions);
       const levels = Array.from({ length: order + 1 }, (_, k) => this.level(index + 1 - k));
       const update = multistepUpdate({ algorithm, solver, order }, levels, this.#outputs.newestFirst, {
         x: sample,

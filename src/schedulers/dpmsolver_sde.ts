@@ -10,6 +10,7 @@ import { Slot } from "./history.js";
 import { Linear } from "./linear.js";
 import { sigmaPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { sigmaToTimestep } from "./sigmas.js";
 import type { Spacing } from "./spacing.js";
 
@@ -89,7 +90,8 @@ export class DPMSolverSDEScheduler extends DiscreteScheduler<DPMSolverSDEConfig>
   }
 
   /** @param options `sNoise` scales the noise */
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, { sNoise = 1 }: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { sNoise = 1 } = checkStepOptions(this.className, options);
     const { className, config, sigmas } = this;
     checkShapes(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);

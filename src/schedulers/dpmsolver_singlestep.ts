@@ -6,6 +6,7 @@ import { DPM_DEFAULTS, DPMScheduler } from "./dpm_scheduler.js";
 import { History, Slot } from "./history.js";
 import { Linear } from "./linear.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { sigmaShape } from "./sigmas.js";
 import { linspace64, roundHalfEven } from "./spacing.js";
 
@@ -99,14 +100,15 @@ export class DPMSolverSinglestepScheduler extends DPMScheduler<DPMSolverSinglest
     this.#start.clear();
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const noiseOptions = checkStepOptions(this.className, options);
     checkTensors(this.className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const result = sample.device.scope(() => {
       const mean = this.meanOf(modelOutput, sample);
       checkShapes(this.className, mean, sample);
       this.#outputs.push(this.convert(mean, sample, index));
-      const noise = this.noiseFor(mean, options);
+      const noise = this.noiseFor(mean, noiseOptions);
       // A run that began in the middle has fewer outputs than its orders say.
       const order = Math.min(this.orderList[index], this.#outputs.length);
       if (order === 1) this.#start.set(sample);

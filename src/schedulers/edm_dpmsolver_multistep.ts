@@ -17,6 +17,7 @@ import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import { boundedX0, linear } from "./prediction.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import type { Level } from "./levels.js";
 
 const defaults = {
@@ -73,12 +74,8 @@ export class EDMDPMSolverMultistepScheduler extends EDMScheduler<EDMDPMSolverMul
     return { alpha: 1, sigma, lambda: -Math.fround(Math.log(sigma)) };
   }
 
-  step(
-    modelOutput: Tensor,
-    timestep: number,
-    sample: Tensor,
-    { generator, varianceNoise }: StepOptions = {},
-  ): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { generator, varianceNoise } = checkStepOptions(this.className, options);
     const { className, config } = this;
     checkShapes(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);

@@ -5,6 +5,7 @@ import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import { linear } from "./prediction.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { linspace64 } from "./spacing.js";
 
 const exact = (x: number): number => x;
@@ -35,11 +36,12 @@ export class EDMEulerScheduler extends EDMScheduler {
   }
 
   /** Algorithm 2 of the paper; `sChurn`, `sTmin`, `sTmax`, `sNoise` add noise on the way. */
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
     checkShapes(this.className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const { sigmas } = this;
-    const { sChurn = 0, sTmin = 0, sTmax = Infinity, sNoise = 1, generator, predOriginalSample: given } = options;
+    const { sChurn = 0, sTmin = 0, sTmax = Infinity, ...others } = checkStepOptions(this.className, options);
+    const { sNoise = 1, generator, predOriginalSample: given } = others;
     const sigma = sigmas[index];
     const churns = sTmin <= sigma && sigma <= sTmax;
     const gamma = churns ? Math.min(sChurn / (sigmas.length - 1), Math.SQRT2 - 1) : 0;

@@ -7,6 +7,7 @@ import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import { sigmaPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { interpolate } from "./sigmas.js";
 import { spacedTimesteps, type Spacing } from "./spacing.js";
 
@@ -48,7 +49,8 @@ export class EulerAncestralDiscreteScheduler extends DiscreteScheduler<EulerAnce
     this.begin(n, times, [...times.map((t) => interpolate(this.table, t)), 0]);
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, { generator }: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { generator } = checkStepOptions(this.className, options);
     const { className, config, sigmas } = this;
     checkShapes(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);

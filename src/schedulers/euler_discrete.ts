@@ -8,6 +8,7 @@ import { drawNoise } from "./noise.js";
 import { velocityAt } from "./noising.js";
 import { sigmaPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { eulerUpdate } from "./sigma_formulas.js";
 import { sigmaToTimestep } from "./sigmas.js";
 import type { Spacing } from "./spacing.js";
@@ -87,11 +88,11 @@ export class EulerDiscreteScheduler extends DiscreteScheduler<EulerDiscreteConfi
   }
 
   /** Algorithm 2 of the paper; `sChurn`, `sTmin`, `sTmax`, `sNoise` add noise on the way. */
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
     const { className, config, sigmas } = this;
     checkShapes(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
-    const { sChurn = 0, sTmin = 0, sTmax = Infinity, sNoise = 1, generator } = options;
+    const { sChurn = 0, sTmin = 0, sTmax = Infinity, sNoise = 1, generator } = checkStepOptions(className, options);
     const sigma = sigmas[index];
     const churns = sTmin <= sigma && sigma <= sTmax;
     const gamma = churns ? Math.min(sChurn / (sigmas.length - 1), Math.SQRT2 - 1) : 0;

@@ -4,6 +4,8 @@ import { SHIFTED_FLOW_DEFAULTS, ShiftedFlowScheduler } from "./flow_scheduler.js
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
+import { tokenStep } from "./token_steps.js";
 
 const defaults = { ...SHIFTED_FLOW_DEFAULTS, stochastic_sampling: false };
 export type FlowMatchEulerDiscreteConfig = typeof defaults;
@@ -28,28 +30,33 @@ export class FlowMatchEulerDiscreteScheduler extends ShiftedFlowScheduler<FlowMa
     this.prepare(numInferenceSteps, options);
   }
 
-  step(
-    modelOutput: Tensor,
-    timestep: number,
-    sample: Tensor,
-    { generator, varianceNoise }: StepOptions = {},
-  ): StepResult {
-    checkShapes(this.className, modelOutput, sample);
+  /**
+   * @param options `perTokenTimesteps`: the level of each token of samples [batch, tokens, channels], in place of the
+   *   schedule's; a token goes down to the next level of the schedule, by the output negated (see `tokenStep`)
+   */
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { className, config } = this;
+    const { generator, varianceNoise, perTokenTimesteps } = checkStepOptions(className, options);
+    checkShapes(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
-    const [sigma, next] = [this.sigmas[index], this.sigmas[index + 1]];
-    const result = sample.device.scope(() => {
-      const x = Linear.of(sample);
-      if (!this.config.stochastic_sampling) return { prevSample: x.plus(modelOutput, next - sigma).toTensor() };
-      const noise = varianceNoise ?? drawNoise(sample, generator);
-      return {
-        prevSample: x
-          .plus(modelOutput, -sigma)
-          .times(1 - next)
-          .plus(noise, next)
-          .toTensor(),
-      };
+    const prevSample = sample.device.scope(() => {
+      const noise = config.stochastic_sampling ? (varianceNoise ?? drawNoise(sample, generator)) : null;
+      if (!perTokenTimesteps) return this.#euler(index, modelOutput, sample, noise).toTensor();
+      const schedule = { sigmas: this.sigmas, train: config.num_train_timesteps };
+      return tokenStep(`${className}.step`, perTokenTimesteps, schedule, { modelOutput, sample, noise });
     });
     this.advance();
-    return result;
+    return { prevSample };
+  }
+
+  /** From a level to the next; with noise by way of x0. */
+  #euler(index: number, modelOutput: Tensor, sample: Tensor, noise: Tensor | null): Linear {
+    const [sigma, next] = [this.sigmas[index], this.sigmas[index + 1]];
+    const x = Linear.of(sample);
+    if (!noise) return x.plus(modelOutput, next - sigma);
+    return x
+      .plus(modelOutput, -sigma)
+      .times(1 - next)
+      .plus(noise, next);
   }
 }

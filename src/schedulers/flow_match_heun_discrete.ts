@@ -6,6 +6,7 @@ import { Slot } from "./history.js";
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { linspace64 } from "./spacing.js";
 
 const defaults = { num_train_timesteps: 1000, shift: 1.0 };
@@ -53,11 +54,17 @@ export class FlowMatchHeunDiscreteScheduler extends FlowScheduler<FlowMatchHeunD
     return this.#start.value === null;
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
     checkShapes(this.className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const { sigmas } = this;
-    const { sChurn = 0, sTmin = 0, sTmax = Infinity, sNoise = 1, generator } = options;
+    const {
+      sChurn = 0,
+      sTmin = 0,
+      sTmax = Infinity,
+      sNoise = 1,
+      generator,
+    } = checkStepOptions(this.className, options);
     const [start, first] = [this.#start.value, this.#derivative.value];
     const [sigma, next] = start ? [sigmas[index - 1], sigmas[index]] : [sigmas[index], sigmas[index + 1]];
     const churns = sTmin <= sigma && sigma <= sTmax;

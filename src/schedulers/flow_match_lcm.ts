@@ -5,6 +5,7 @@ import { SHIFTED_FLOW_DEFAULTS, ShiftedFlowScheduler } from "./flow_scheduler.js
 import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 
 const defaults = { ...SHIFTED_FLOW_DEFAULTS, scale_factors: null as readonly number[] | null, upscale_mode: "bicubic" };
 export type FlowMatchLCMConfig = typeof defaults;
@@ -28,12 +29,8 @@ export class FlowMatchLCMScheduler extends ShiftedFlowScheduler<FlowMatchLCMConf
     this.prepare(numInferenceSteps, options);
   }
 
-  step(
-    modelOutput: Tensor,
-    timestep: number,
-    sample: Tensor,
-    { generator, varianceNoise }: StepOptions = {},
-  ): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { generator, varianceNoise } = checkStepOptions(this.className, options);
     checkShapes(this.className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const [sigma, next] = [this.sigmas[index], this.sigmas[index + 1]];

@@ -13,7 +13,8 @@ import {
   USUAL_PREDICTIONS,
   type UsualPrediction,
 } from "./prediction.js";
-import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepResult } from "./scheduler.js";
+import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import type { Spacing } from "./spacing.js";
 
 const defaults = {
@@ -70,7 +71,8 @@ export class HeunDiscreteScheduler extends DiscreteScheduler<HeunDiscreteConfig>
     return this.#start.value === null;
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    checkStepOptions(this.className, options);
     const { className, config, sigmas } = this;
     checkShapes(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);

@@ -5,7 +5,8 @@ import { History } from "./history.js";
 import { IndexedScheduler } from "./indexed_scheduler.js";
 import { Linear } from "./linear.js";
 import { adamsBashforth } from "./multistep.js";
-import type { ScheduleOptions, StepResult } from "./scheduler.js";
+import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 
 const defaults = { num_train_timesteps: 1000, trained_betas: null as readonly number[] | null };
 export type IPNDMConfig = typeof defaults;
@@ -51,7 +52,8 @@ export class IPNDMScheduler extends IndexedScheduler<IPNDMConfig> {
     return sample;
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    checkStepOptions(this.className, options);
     checkShapes(this.className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const [alpha, beta] = [this.alphas[index], this.betas[index]];

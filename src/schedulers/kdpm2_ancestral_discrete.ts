@@ -4,6 +4,7 @@ import { ancestralLevels } from "./euler_ancestral_discrete.js";
 import { between, KDPM2Scheduler } from "./kdpm2_scheduler.js";
 import { drawNoise } from "./noise.js";
 import type { StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 
 /** DPM2 with ancestral noise (k-diffusion, sample_dpm_2_ancestral). diffusers: scheduling_k_dpm_2_ancestral_discrete.py */
 export class KDPM2AncestralDiscreteScheduler extends KDPM2Scheduler {
@@ -19,7 +20,8 @@ export class KDPM2AncestralDiscreteScheduler extends KDPM2Scheduler {
     );
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, { generator }: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { generator } = checkStepOptions(this.className, options);
     checkShapes(this.className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const { sigmas } = this;

@@ -1,7 +1,8 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { checkShapes } from "./checks.js";
 import { between, KDPM2Scheduler } from "./kdpm2_scheduler.js";
-import type { StepResult } from "./scheduler.js";
+import type { StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 
 /** DPM2 (Karras et al. 2022, arXiv 2206.00364, algorithm 2 with midpoints in log σ). diffusers: scheduling_k_dpm_2_discrete.py */
 export class KDPM2DiscreteScheduler extends KDPM2Scheduler {
@@ -15,7 +16,8 @@ export class KDPM2DiscreteScheduler extends KDPM2Scheduler {
     return sigmas.map((sigma, i) => (i === 0 ? 0 : between(sigma, sigmas[i - 1])));
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    checkStepOptions(this.className, options);
     checkShapes(this.className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const start = this.start.value;

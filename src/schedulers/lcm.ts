@@ -5,6 +5,7 @@ import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import { boundedX0, isBounded, linear, predictX0 } from "./prediction.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 
 const SIGMA_DATA = 0.5;
 
@@ -24,7 +25,8 @@ export class LCMScheduler extends DistilledScheduler {
     return [SIGMA_DATA ** 2 / sum, scaled / Math.sqrt(sum)];
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, { generator }: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { generator } = checkStepOptions(this.className, options);
     const { className, config } = this;
     checkShapes(className, modelOutput, sample);
     const next = this.nextTimestep(this.indexOfStep(timestep)) ?? timestep;

@@ -7,6 +7,7 @@ import { History } from "./history.js";
 import { Linear } from "./linear.js";
 import { sigmaPrediction, USUAL_PREDICTIONS, type UsualPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { checkOrder, derivative, LMS_ORDER, lmsCoefficient, lmsUpdate } from "./sigma_formulas.js";
 import type { Spacing } from "./spacing.js";
 
@@ -55,7 +56,8 @@ export class LMSDiscreteScheduler extends DiscreteScheduler<LMSDiscreteConfig> {
   }
 
   /** @param options `order`: how many derivatives to use, 4 unless told */
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, { order = LMS_ORDER }: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { order = LMS_ORDER } = checkStepOptions(this.className, options);
     const { className, config, sigmas } = this;
     checkShapes(className, modelOutput, sample);
     checkOrder(className, order);

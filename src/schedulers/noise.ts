@@ -1,10 +1,22 @@
 /** Random numbers for the steps that add noise. */
+import { shown } from "../arguments/shown.js";
 import { randnTensor } from "../tensor/random.js";
 import { Tensor } from "../tensor/tensor.js";
 
 /** What `step` draws from: the library's Generator, or anything that gives standard normal numbers. */
 export interface NoiseSource {
   randn(shape: readonly number[], options?: { dtype?: "float32" | "float16" }): Float32Array;
+}
+
+/**
+ * @param where the method, for messages; none of a pipeline's own call
+ * @throws TypeError for anything but a generator, a list of them, or nothing
+ */
+export function checkGeneratorTypes(generator: unknown, where?: string): void {
+  const isGenerator = (each: unknown): boolean => typeof (each as { randn?: unknown } | null)?.randn === "function";
+  if (generator === undefined || generator === null || [generator].flat().every(isGenerator)) return;
+  const message = `\`generator\` must be a Generator or a list of them, got ${shown(generator)}`;
+  throw new TypeError(where === undefined ? message : `${where}: ${message}`);
 }
 
 /**

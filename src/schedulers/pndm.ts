@@ -13,7 +13,8 @@ import {
   rungeKutta,
   type PNDMEvaluation,
 } from "./pndm_formulas.js";
-import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepResult } from "./scheduler.js";
+import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import type { Spacing } from "./spacing.js";
 
 const defaults = {
@@ -65,7 +66,8 @@ export class PNDMScheduler extends AlphasScheduler<PNDMConfig> {
   }
 
   /** `stepPrk` while Runge-Kutta timesteps are left, then `stepPlms`. */
-  step(modelOutput: Tensor, timestep: number, sample: Tensor): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    checkStepOptions(this.className, options);
     return this.counter < this.prkTimesteps.length && !this.config.skip_prk_steps
       ? this.stepPrk(modelOutput, timestep, sample)
       : this.stepPlms(modelOutput, timestep, sample);

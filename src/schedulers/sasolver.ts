@@ -10,6 +10,7 @@ import { noisyAt } from "./noising.js";
 import type { Prediction } from "./prediction.js";
 import { adamsWeights } from "./sasolver_formulas.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { SolverScheduler } from "./solver_scheduler.js";
 import { roundHalfEven, type Spacing } from "./spacing.js";
 
@@ -88,12 +89,8 @@ export class SASolverScheduler extends SolverScheduler<SASolverConfig> {
     return (this.config.tau_func ?? usualTau)(timestep);
   }
 
-  step(
-    modelOutput: Tensor,
-    timestep: number,
-    sample: Tensor,
-    { generator, varianceNoise }: StepOptions = {},
-  ): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { generator, varianceNoise } = checkStepOptions(this.className, options);
     const { className, config } = this;
     checkTensors(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);

@@ -5,9 +5,9 @@ import type { Tensor } from "../tensor/tensor.js";
 import type { Config } from "./config.js";
 import { ConfiguredScheduler, type ConfiguredClass, type Overrides } from "./configured_scheduler.js";
 import { readConfig, type LoadOptions, type Returning } from "./load_config.js";
-import type { NoiseSource } from "./noise.js";
+import type { StepOptions } from "./step_options.js";
 
-export type { LoadOptions };
+export type { LoadOptions, StepOptions };
 
 /** Replaces the spacing of `setTimesteps`. Which of these a class takes is listed in its `customSchedules`. */
 export interface ScheduleOptions {
@@ -21,29 +21,6 @@ export interface ScheduleOptions {
   strength?: number;
 }
 export type CustomSchedule = keyof ScheduleOptions;
-
-/** Options of `step`; a scheduler ignores those that are not its own, so that pipelines need not know it. */
-export interface StepOptions {
-  /** Weight of the noise in DDIM (0: deterministic, 1: DDPM) and TCD. */
-  eta?: number;
-  /** Derive the direction from the clipped x0 (DDIM). */
-  useClippedModelOutput?: boolean;
-  /** Source of the step's noise; a list has one generator per sample. */
-  generator?: NoiseSource | readonly NoiseSource[] | null;
-  /** Noise to use instead of drawing it. */
-  varianceNoise?: Tensor | null;
-  /** Karras et al. 2022, algorithm 2 (Euler, EDMEuler, FlowMatchHeun). */
-  sChurn?: number;
-  sTmin?: number;
-  sTmax?: number;
-  sNoise?: number;
-  /** Number of derivatives to use (LMS). */
-  order?: number;
-  /** A guess of x0 to use instead of the model's (EDMEuler). */
-  predOriginalSample?: Tensor | null;
-  /** The timestep that follows, where it is not the next of the schedule (UnCLIP). */
-  prevTimestep?: number | null;
-}
 
 export interface StepResult {
   /** x at the next timestep. Belongs to the caller. */
@@ -131,8 +108,9 @@ export abstract class Scheduler<C extends object = object> extends ConfiguredSch
   /**
    * One step of denoising.
    * @param modelOutput what the model said of `scaleModelInput(sample, timestep)`
+   * @throws TypeError for an option that no scheduler has, or of the wrong type
    */
-  abstract step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions): StepResult;
+  abstract step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult;
 
   /** Frees what is remembered between steps and goes back to the start of the schedule. */
   reset(): void {}

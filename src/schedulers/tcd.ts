@@ -6,6 +6,7 @@ import { Linear } from "./linear.js";
 import { drawNoise } from "./noise.js";
 import { linear, predictEpsilon, predictX0 } from "./prediction.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 
 const f32 = Math.fround;
 
@@ -27,7 +28,8 @@ export class TCDScheduler extends DistilledScheduler {
   }
 
   /** @param options `eta` (gamma in the paper): the part of each step that is left to noise, 0.3 unless told */
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, { eta = 0.3, generator }: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    const { eta = 0.3, generator } = checkStepOptions(this.className, options);
     const { className, config } = this;
     checkShapes(className, modelOutput, sample);
     if (!(eta >= 0 && eta <= 1)) throw new RangeError(`${className}.step: eta must be from 0 to 1, got ${shown(eta)}`);

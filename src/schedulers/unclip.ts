@@ -7,6 +7,7 @@ import { oneOf, type Choice } from "./config.js";
 import { drawNoise } from "./noise.js";
 import { boundedX0, isBounded, linear, predictX0 } from "./prediction.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { roundHalfEven } from "./spacing.js";
 
 const defaults = {
@@ -39,10 +40,11 @@ export class UnCLIPScheduler extends AlphasScheduler<UnCLIPConfig> {
   }
 
   /** @param options `prevTimestep`: the timestep that follows, `timestep - 1` unless told */
-  step(modelOutput: Tensor, timestep: number, sample: Tensor, options: StepOptions = {}): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
     const { className, config } = this;
     checkTensors(className, modelOutput, sample);
-    const previous = options.prevTimestep ?? timestep - 1;
+    const { prevTimestep, generator, varianceNoise } = checkStepOptions(className, options);
+    const previous = prevTimestep ?? timestep - 1;
     const alpha = this.alphaAt(timestep);
     const alphaPrevious = previous >= 0 ? this.alphaAt(previous) : 1;
     // In float32 as in diffusers: at the noisy end 1 - beta is all rounding, and the sample is scaled by it.
@@ -58,7 +60,7 @@ export class UnCLIPScheduler extends AlphasScheduler<UnCLIPConfig> {
         .times((Math.sqrt(alphaPrevious) * beta) / (1 - alpha))
         .plus(sample, (Math.sqrt(f32(1 - beta)) * (1 - alphaPrevious)) / (1 - alpha));
       if (timestep <= 0) return { prevSample: x.toTensor(), predOriginalSample };
-      const noise = options.varianceNoise ?? drawNoise(mean, options.generator);
+      const noise = varianceNoise ?? drawNoise(mean, generator);
       const variance = ((1 - alphaPrevious) / (1 - alpha)) * beta;
       if (!learned)
         return { prevSample: x.plus(noise, Math.sqrt(Math.max(variance, 1e-20))).toTensor(), predOriginalSample };

@@ -6,7 +6,8 @@ import type { DPMSolver } from "./dpm_formulas.js";
 import { History, Slot } from "./history.js";
 import type { Linear } from "./linear.js";
 import { predictEpsilon, type Prediction } from "./prediction.js";
-import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepResult } from "./scheduler.js";
+import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
+import { checkStepOptions } from "./step_options.js";
 import { sigmaShape } from "./sigmas.js";
 import { SolverScheduler } from "./solver_scheduler.js";
 import { linspace64, roundHalfEven, type Spacing } from "./spacing.js";
@@ -130,7 +131,8 @@ export class UniPCMultistepScheduler extends SolverScheduler<UniPCMultistepConfi
     return { solver: this.config.solver_type as "bh1" | "bh2", predictsData: this.config.predict_x0 };
   }
 
-  step(modelOutput: Tensor, timestep: number, sample: Tensor): StepResult {
+  step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
+    checkStepOptions(this.className, options);
     const { className, config } = this;
     checkShapes(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
