@@ -18,7 +18,7 @@ SAMPLE = [0.5, -1.0, 0.25, 2.0]
 OUTPUT = [0.1, 0.2, -0.3, 0.4]
 TIMES = ["first", "second", "last", 0, 1, 555, 555.5, 999, 1000, -1]
 CLASSES = (
-    "DDIM DDIMInverse DDPM PNDM LMSDiscrete EulerDiscrete EulerAncestralDiscrete HeunDiscrete KDPM2Discrete "
+    "DDIM DDIMInverse DDIMParallel DDPM DDPMParallel PNDM LMSDiscrete EulerDiscrete EulerAncestralDiscrete HeunDiscrete KDPM2Discrete "
     "KDPM2AncestralDiscrete DPMSolverMultistep DPMSolverMultistepInverse DPMSolverSinglestep DPMSolverSDE DEISMultistep "
     "UniPCMultistep SASolver LCM TCD IPNDM EDMEuler EDMDPMSolverMultistep FlowMatchEulerDiscrete FlowMatchHeunDiscrete "
     "FlowMatchLCM CMStochasticIterative UnCLIP ScoreSdeVe"

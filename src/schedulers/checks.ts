@@ -129,19 +129,19 @@ function numbersOf(wanted: string, list: unknown): number[] {
 }
 
 /** @throws TypeError unless what a step is to work on are tensors */
-export function checkTensors(className: string, modelOutput: Tensor, sample: Tensor): void {
+export function checkTensors(className: string, modelOutput: Tensor, sample: Tensor, method = "step"): void {
   for (const [name, value] of Object.entries({ "model output": modelOutput, sample }))
     if (!((value as unknown) instanceof Tensor))
-      throw new TypeError(`${className}.step: ${name} must be a Tensor, got ${noTensor(value)}`);
+      throw new TypeError(`${className}.${method}: ${name} must be a Tensor, got ${noTensor(value)}`);
 }
 
 /** @throws TypeError unless both are tensors; RangeError if the shapes of model output and sample differ */
-export function checkShapes(className: string, modelOutput: Tensor, sample: Tensor): void {
-  checkTensors(className, modelOutput, sample);
+export function checkShapes(className: string, modelOutput: Tensor, sample: Tensor, method = "step"): void {
+  checkTensors(className, modelOutput, sample, method);
   const [a, b] = [modelOutput.shape, sample.shape];
   if (a.length === b.length && a.every((n, i) => n === b[i])) return;
   throw new RangeError(
-    `${className}.step: model output and sample must have the same shape, got [${a.join(", ")}] and [${b.join(", ")}]`,
+    `${className}.${method}: model output and sample must have the same shape, got [${a.join(", ")}] and [${b.join(", ")}]`,
   );
 }
 

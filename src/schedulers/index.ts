@@ -1,6 +1,8 @@
 /** All schedulers. Importing this makes every class known to configs by its name. */
 import { DDIMScheduler } from "./ddim.js";
+import { DDIMParallelScheduler } from "./ddim_parallel.js";
 import { DDPMScheduler } from "./ddpm.js";
+import { DDPMParallelScheduler } from "./ddpm_parallel.js";
 import { PNDMScheduler } from "./pndm.js";
 import { LMSDiscreteScheduler } from "./lms_discrete.js";
 import { EulerDiscreteScheduler } from "./euler_discrete.js";
@@ -45,6 +47,8 @@ registerSchedulers(
   UniPCMultistepScheduler,
   DPMSolverSDEScheduler,
   EDMEulerScheduler,
+  DDIMParallelScheduler,
+  DDPMParallelScheduler,
   DPMSolverMultistepInverseScheduler,
   SASolverScheduler,
   DDIMInverseScheduler,
@@ -67,6 +71,8 @@ export { KARRAS_SCHEDULERS, Scheduler } from "./scheduler.js";
 export type { LoadOptions, ScheduleOptions, SchedulerClass, StepOptions, StepResult } from "./scheduler.js";
 export { DDIMScheduler, type DDIMConfig } from "./ddim.js";
 export { DDPMScheduler, type DDPMConfig } from "./ddpm.js";
+export { DDIMParallelScheduler } from "./ddim_parallel.js";
+export { DDPMParallelScheduler } from "./ddpm_parallel.js";
 export { PNDMScheduler, type PNDMConfig } from "./pndm.js";
 export { LMSDiscreteScheduler, type LMSDiscreteConfig } from "./lms_discrete.js";
 export { EulerDiscreteScheduler, type EulerDiscreteConfig } from "./euler_discrete.js";

@@ -116,9 +116,16 @@ describe("errors", () => {
   });
 
   /** The classes that diffusers bounds by num_train_timesteps; the others go on beyond it. */
-  const BOUNDED = ["CMStochasticIterative", "DDIMInverse", "DDIM", "DDPM", "LCM", "TCD"].map(
-    (name) => `${name}Scheduler`,
-  );
+  const BOUNDED = [
+    "CMStochasticIterative",
+    "DDIMInverse",
+    "DDIM",
+    "DDIMParallel",
+    "DDPM",
+    "DDPMParallel",
+    "LCM",
+    "TCD",
+  ].map((name) => `${name}Scheduler`);
 
   test("more steps than the training has, where diffusers refuses them", () => {
     const makes = (name: string, n: number) => (): void => schedulerClass(name).fromConfig({}).setTimesteps(n);
