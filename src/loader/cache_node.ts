@@ -51,6 +51,11 @@ export class HubCache {
     await writeAtomically(join(this.root, "refs", checkPath(revision)), commit).catch(() => undefined);
   }
 
+  /** Whether files of this commit were ever linked in the cache. */
+  async hasSnapshot(commit: string): Promise<boolean> {
+    return (await stat(this.snapshot(commit)).catch(() => null))?.isDirectory() ?? false;
+  }
+
   /** A file that is linked in the cache; null if it is not there. */
   async find(commit: string, path: string): Promise<RepositoryFile | null> {
     const snapshot = await openDirectory(this.snapshot(commit));

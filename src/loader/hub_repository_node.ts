@@ -63,7 +63,10 @@ export async function openHubRepository(
   }
   if (isCommit(revision)) return at(revision, null);
   try {
-    return at(await resolveCommit(hub, revision, known === null ? TRIES : TRIES_WITH_CACHE), null);
+    const commit = await resolveCommit(hub, revision, known === null ? TRIES : TRIES_WITH_CACHE);
+    // Where all its files are cached, nothing is downloaded that would write it. Of a commit without files, offline use has nothing.
+    if (commit !== known && (await cache.hasSnapshot(commit))) await cache.writeRef(revision, commit);
+    return at(commit, null);
   } catch (error) {
     hub.signal?.throwIfAborted();
     if (known === null || !(error instanceof HubError) || error.code === "RevisionNotFound") throw error;

@@ -1,5 +1,15 @@
 // The hub in Node: what is fetched, where it lies, what the options and the environment do.
-import { chmodSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { DownloadBar } from "../../src/loader/download_bar_node.js";
@@ -73,6 +83,37 @@ describe("a repository on the hub", () => {
     // What was opened before stays at its commit.
     expect((await readJSON(before, CONFIG))._class_name).toBe("UNet2DConditionModel");
     expect(readFileSync(path.join(at.cache, FOLDER, "refs/main"), "utf8")).toBe(newer);
+  });
+
+  test("a branch is noted for offline use where all its files are cached, too", async () => {
+    const ref = path.join(at.cache, FOLDER, "refs/main");
+    const offline = { localFilesOnly: true };
+    await (await at.open({ revision: COMMIT })).open(CONFIG);
+    await expect(at.open(offline)).rejects.toThrow(/revision main is not in the cache/);
+    await at.open();
+    expect(readFileSync(ref, "utf8")).toBe(COMMIT);
+    expect(await (await at.open(offline)).open(CONFIG)).not.toBeNull();
+    // One that has not moved is not written again.
+    const before = statSync(ref).mtimeMs;
+    utimesSync(ref, 1000, 1000);
+    await (await at.open()).open(CONFIG);
+    expect([before > 1e6, statSync(ref).mtimeMs]).toEqual([true, 1e6]);
+  });
+
+  test("a branch that moved back is noted so, and one that moved to what is not cached is not", async () => {
+    const ref = path.join(at.cache, FOLDER, "refs/main");
+    const repository = at.hub.repositories.get(ID);
+    const newer = "b".repeat(40);
+    repository?.commits.set(newer, new Map(at.files));
+    await (await at.open()).open(CONFIG);
+    repository?.refs.set("main", newer);
+    const moved = await at.open();
+    expect(readFileSync(ref, "utf8")).toBe(COMMIT); // offline, the old files are better than none
+    await moved.open(CONFIG);
+    expect(readFileSync(ref, "utf8")).toBe(newer);
+    repository?.refs.set("main", COMMIT);
+    await at.open();
+    expect(readFileSync(ref, "utf8")).toBe(COMMIT);
   });
 
   test("branches, tags and pull requests by name", async () => {
