@@ -36,6 +36,7 @@ export type { CLIPTextOptions, CLIPTextOutput, CLIPTextProjectionOutput } from "
 export { ControlNetModel } from "./nn/controlnet.js";
 export type { ControlNetOptions, ControlNetOutput } from "./nn/controlnet.js";
 export { DiagonalGaussian } from "./nn/diagonal_gaussian.js";
+export type { LoadingInfo } from "./nn/load_model.js";
 export type { FromPretrainedOptions } from "./nn/pretrained.js";
 export type { SaveOptions } from "./nn/save_model.js";
 export type { SaveTarget } from "./loader/save_target.js";

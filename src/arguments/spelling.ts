@@ -7,9 +7,21 @@ const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `
 const respelt = (name: string, known: readonly string[]): string | undefined =>
   known.includes(name) ? undefined : [camelCase(name), snakeCase(name)].find((other) => known.includes(other));
 
-/** Options with those of `known` under these names, where they were given in the other spelling. */
-export const inOwnSpelling = <T extends object>(options: T, known: readonly string[]): T =>
-  Object.fromEntries(Object.entries(options).map(([name, value]) => [respelt(name, known) ?? name, value])) as T;
+export type WithoutNulls<T> = { [K in keyof T]: Exclude<T[K], null> };
+
+/**
+ * Options with those of `known` under these names, where they were given in the other spelling, and without those of them that are
+ * null, which is as nothing there, as Python's None. Other names keep their nulls, which may say something: that a component is
+ * left out, or a value of a config.
+ */
+export function givenOptions<T extends object>(options: T, known: readonly string[]): WithoutNulls<T> {
+  const named = Object.entries(options).map(
+    ([name, value]) => [respelt(name, known) ?? name, value as unknown] as const,
+  );
+  return Object.fromEntries(
+    named.filter(([name, value]) => value !== null || !known.includes(name)),
+  ) as WithoutNulls<T>;
+}
 
 /** Said of a name that is no option: the one that was meant, if only its spelling is Python's; else all there are. */
 export function hint(name: string, known: readonly string[]): string {

@@ -86,9 +86,10 @@ export class CLIPTokenizer extends Callable {
    */
   static async fromPretrained(
     source: RepositorySource,
-    { subfolder, ...options }: HubOptions & { subfolder?: string } = {},
+    { subfolder, ...options }: HubOptions & { subfolder?: string | null } = {},
   ): Promise<CLIPTokenizer> {
-    return new CLIPTokenizer(await readTokenizerFiles(await openRepository(source, options), subfolder));
+    const repository = await openRepository(source, options);
+    return new CLIPTokenizer(await readTokenizerFiles(repository, subfolder ?? undefined));
   }
 
   /**

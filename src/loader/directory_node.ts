@@ -1,5 +1,5 @@
 import { open, stat, type FileHandle } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { RepositoryError } from "./errors.js";
 import { checkPath, checkRange } from "./paths.js";
@@ -26,8 +26,17 @@ export async function openDirectory(source: string | URL): Promise<Repository | 
   if (!info) return null;
   if (info.isDirectory()) return new DirectoryRepository(path);
   throw new RepositoryError(
-    `repository ${path}: is a file; give the folder that holds model_index.json or config.json`,
+    `repository ${path}: is a file; give the folder that it is in (only loadConfig, and fromPretrained of schedulers, take a file)`,
   );
+}
+
+/** The folder and the name of a local file, by its path or `file:` address; null if it is none. */
+export async function findFile(source: string | URL): Promise<{ folder: string; name: string } | null> {
+  const isAddress = source instanceof URL || /^[a-z][a-z0-9+.-]*:\/\//i.test(source);
+  if (isAddress && !(URL.canParse(source) && new URL(source).protocol === "file:")) return null;
+  const path = resolve(isAddress ? fileURLToPath(source) : source);
+  const info = await stat(path).catch(() => null); // openDirectory() says what is wrong
+  return info?.isFile() ? { folder: dirname(path), name: basename(path) } : null;
 }
 
 class DirectoryRepository implements Repository {

@@ -1,6 +1,7 @@
 import { shown } from "../arguments/shown.js";
 import { PieceCache } from "./cache_pieces.js";
 import { deletePieces, downloadPieces, PieceFile, StorageFullError } from "./download_pieces.js";
+import { RepositoryError } from "./errors.js";
 import { commitOf, fetchJSON, fileURL, type Hub } from "./hub_api.js";
 import { HubError } from "./hub_errors.js";
 import {
@@ -11,7 +12,7 @@ import {
   DEFAULT_ENDPOINT,
   DEFAULT_REVISION,
   isCommit,
-  type HubOptions,
+  type GivenHubOptions,
   type LoadProgress,
 } from "./hub_options.js";
 import { systemClock, type Clock } from "./hub_retry.js";
@@ -33,7 +34,7 @@ interface Replaced extends Partial<Clock> {
  */
 export async function openHubInBrowser(
   id: string,
-  options: HubOptions = {},
+  options: GivenHubOptions = {},
   { caches = globalThis.caches, ...clock }: Replaced = {},
 ): Promise<Repository> {
   const revision = checkRevision(options.revision ?? DEFAULT_REVISION);
@@ -41,7 +42,7 @@ export async function openHubInBrowser(
   const hub: Hub = {
     id,
     endpoint: checkEndpoint(options.endpoint ?? DEFAULT_ENDPOINT),
-    token: options.token ? checkToken(options.token) : undefined,
+    token: browserToken(options),
     signal,
     clock: { ...systemClock, ...clock },
     // A browser does not show where a redirect leads; it follows by itself and keeps the token from foreign origins.
@@ -79,7 +80,14 @@ interface Parts {
   commit: string;
   /** Why nothing may be fetched; null if it may. */
   offline: string | null;
-  report: HubOptions["progressCallback"];
+  report: GivenHubOptions["progressCallback"];
+}
+
+/** @throws RepositoryError for `true`: a browser has no token of its own */
+function browserToken({ token }: GivenHubOptions): string | undefined {
+  if (token === true)
+    throw new RepositoryError("token: true asks for the stored token, and a browser has none; give the token itself");
+  return token === undefined || token === false || token === "" ? undefined : checkToken(token);
 }
 
 class BrowserRepository implements Repository {

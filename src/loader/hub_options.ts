@@ -1,5 +1,5 @@
 import { shown } from "../arguments/shown.js";
-import { inOwnSpelling } from "../arguments/spelling.js";
+import { givenOptions, type WithoutNulls } from "../arguments/spelling.js";
 import { quote, RepositoryError } from "./errors.js";
 import { checkPath } from "./paths.js";
 
@@ -18,31 +18,40 @@ export interface LoadProgress {
   progress: number;
 }
 
-/** How `fromPretrained` reaches a repository. All but `fetch` and `signal` matter for ids on the Hugging Face hub only. */
+/**
+ * How `fromPretrained` reaches a repository. All but `fetch` and `signal` matter for ids on the Hugging Face hub only. null is as
+ * nothing, as Python's None.
+ */
 export interface HubOptions {
   /** Branch, tag or commit; by default "main". */
-  revision?: string;
-  /** Access token for private and gated repositories; by default HF_TOKEN or the token of `hf auth login`. false: none. */
-  token?: string | false;
+  revision?: string | null;
+  /**
+   * Access token for private and gated repositories; by default the stored one, HF_TOKEN or that of `hf auth login`, if there is
+   * one. true: it is an error if there is none, as in browsers, which store none. false: no token.
+   */
+  token?: string | boolean | null;
   /** Address of a hub or mirror; by default HF_ENDPOINT or https://huggingface.co. */
-  endpoint?: string;
+  endpoint?: string | null;
   /** Replaces the global fetch (proxies, tests). */
-  fetch?: typeof fetch;
+  fetch?: typeof fetch | null;
   /** Folder of the cache that is shared with Python's huggingface_hub; by default HF_HUB_CACHE or HF_HOME/hub. */
-  cacheDir?: string;
+  cacheDir?: string | null;
   /** Takes cached files only and never touches the network; so does HF_HUB_OFFLINE=1. */
-  localFilesOnly?: boolean;
+  localFilesOnly?: boolean | null;
   /** Ends the call with its reason, downloads included. */
-  signal?: AbortSignal;
-  progressCallback?: (progress: LoadProgress) => void;
+  signal?: AbortSignal | null;
+  progressCallback?: ((progress: LoadProgress) => void) | null;
 }
+
+/** HubOptions as they are used inside. */
+export type GivenHubOptions = WithoutNulls<HubOptions>;
 
 export const DEFAULT_ENDPOINT = "https://huggingface.co";
 export const DEFAULT_REVISION = "main";
 const COMMIT = /^[0-9a-f]{40}$/;
 const BLOB = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 
-function pick(options: HubOptions): HubOptions {
+function pick(options: GivenHubOptions): GivenHubOptions {
   const { revision, token, endpoint, fetch, cacheDir, localFilesOnly, signal, progressCallback } = options;
   return { revision, token, endpoint, fetch, cacheDir, localFilesOnly, signal, progressCallback };
 }
@@ -51,7 +60,7 @@ function pick(options: HubOptions): HubOptions {
 export const HUB_OPTION_NAMES: readonly string[] = Object.keys(pick({}));
 
 /** Those of `options`, without others. Python's spelling is understood: who writes local_files_only must not get the network. */
-export const hubOptions = (options: HubOptions): HubOptions => pick(inOwnSpelling(options, HUB_OPTION_NAMES));
+export const hubOptions = (options: HubOptions): GivenHubOptions => pick(givenOptions(options, HUB_OPTION_NAMES));
 
 /** As the hub's ids look (huggingface_hub's validate_repo_id): "name" or "owner/name". */
 export function isHubId(text: string): boolean {
@@ -107,8 +116,10 @@ export function checkEndpoint(endpoint: string): string {
   );
 }
 
-/** A token goes into a header. It is never part of a message. */
-export function checkToken(token: string): string {
+/** A token goes into a header. A string is never part of a message. Throws RepositoryError; TypeError for what is no string. */
+export function checkToken(token: unknown): string {
+  if (typeof token !== "string")
+    throw new TypeError(`token: must be a string, true, false or null, got ${typeof token}`);
   if (/^[\x21-\x7e]{1,4096}$/.test(token)) return token;
   throw new RepositoryError("token: must be printable ASCII without spaces (option token, HF_TOKEN)");
 }

@@ -12,7 +12,7 @@ import {
   DEFAULT_REVISION,
   isCommit,
   isHubId,
-  type HubOptions,
+  type GivenHubOptions,
   type LoadProgress,
 } from "./hub_options.js";
 import { systemClock, TRIES, type Clock } from "./hub_retry.js";
@@ -33,7 +33,7 @@ const TRIES_WITH_CACHE = 2;
  */
 export async function openHubRepository(
   id: string,
-  options: HubOptions = {},
+  options: GivenHubOptions = {},
   clock: Partial<Clock> = {},
 ): Promise<Repository> {
   const revision = checkRevision(options.revision ?? DEFAULT_REVISION);
@@ -83,7 +83,7 @@ interface Parts {
   commit: string;
   /** Why nothing may be fetched; null if it may. */
   offline: string | null;
-  report: HubOptions["progressCallback"];
+  report: GivenHubOptions["progressCallback"];
 }
 
 class HubRepository implements Repository {

@@ -3,7 +3,7 @@ import { throwIfAborted } from "../arguments/signal.js";
 import { addressesIn } from "./addressed_folder.js";
 import { quote, RepositoryError } from "./errors.js";
 import { HandleRepository, isDirectoryHandle } from "./handle_repository.js";
-import { hubOptions, isHubId, type HubOptions } from "./hub_options.js";
+import { hubOptions, isHubId, type GivenHubOptions, type HubOptions } from "./hub_options.js";
 import { withSignal } from "./signals.js";
 import { URLRepository } from "./url_repository.js";
 
@@ -64,13 +64,29 @@ export async function openRepository(source: RepositorySource, options: HubOptio
   const hub = hubOptions(options);
   const { signal, progressCallback } = hub;
   throwIfAborted(signal);
-  if (progressCallback != null && typeof progressCallback !== "function")
+  if (progressCallback !== undefined && typeof progressCallback !== "function")
     throw new TypeError(`progressCallback must be a function, got ${shown(progressCallback)}`);
   const repository = await openSource(source, hub);
   return signal ? withSignal(repository, signal) : repository;
 }
 
-async function openSource(source: RepositorySource, options: HubOptions): Promise<Repository> {
+/**
+ * Opens a repository, or, where `source` is the path or `file:` address of a file (Node), the folder that it is in.
+ * @returns also the file's path inside the repository, in the second case
+ * @throws what openRepository() throws
+ */
+export async function openFileOrRepository(
+  source: RepositorySource,
+  options: HubOptions = {},
+): Promise<{ repository: Repository; file?: string }> {
+  if (isNode() && (typeof source === "string" || source instanceof URL)) {
+    const file = await (await import("./directory_node.js")).findFile(source);
+    if (file) return { repository: await openRepository(file.folder, options), file: file.name };
+  }
+  return { repository: await openRepository(source, options) };
+}
+
+async function openSource(source: RepositorySource, options: GivenHubOptions): Promise<Repository> {
   if (source instanceof URL) return openURL(source, options);
   if (isDirectoryHandle(source)) return new HandleRepository(source);
   if (typeof source !== "string") {
@@ -98,7 +114,7 @@ async function openSource(source: RepositorySource, options: HubOptions): Promis
   );
 }
 
-async function openURL(url: URL, options: HubOptions): Promise<Repository> {
+async function openURL(url: URL, options: GivenHubOptions): Promise<Repository> {
   const bundled = url.protocol === "bundled:" && addressesIn(url.href) !== undefined;
   if (bundled && isNode())
     throw new RepositoryError(

@@ -8,13 +8,16 @@ export type ModelDType = "float32" | "float16";
 /** The option `dtype` under Python's names, of which the later ones are older. */
 export interface DTypeOptions<T = ModelDType> {
   /** Storage of weights and activations; sums are always in float32. Default "float32", whatever the file has. */
-  dtype?: T;
-  torchDtype?: T;
-  torch_dtype?: T;
+  dtype?: T | null;
+  torchDtype?: T | null;
+  torch_dtype?: T | null;
 }
 
+/** Names of all DTypeOptions. */
+export const DTYPE_OPTION_NAMES: readonly (keyof DTypeOptions)[] = ["dtype", "torchDtype", "torch_dtype"];
+
 export const givenDType = <T>({ dtype, torchDtype, torch_dtype }: DTypeOptions<T>): T | undefined =>
-  dtype ?? torchDtype ?? torch_dtype;
+  dtype ?? torchDtype ?? torch_dtype ?? undefined;
 
 /** Why not, and what to do. */
 const REASONS: Record<string, string> = {

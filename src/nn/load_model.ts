@@ -1,6 +1,6 @@
 /** From a repository to a model on the GPU: config, modules, files, weights. */
 import { whileItLasts } from "../arguments/signal.js";
-import { inOwnSpelling, refuseRespelt } from "../arguments/spelling.js";
+import { givenOptions, refuseRespelt, type WithoutNulls } from "../arguments/spelling.js";
 import { openRequired, readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
 import { requireAll } from "../loader/missing_files.js";
@@ -15,7 +15,7 @@ import {
 import { Turns } from "../loader/turns.js";
 import { exists, openWeightFiles, type WeightFilesOptions, type WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
-import { checkDType, givenDType } from "./dtype.js";
+import { checkDType, DTYPE_OPTION_NAMES, givenDType } from "./dtype.js";
 import type { FromPretrainedOptions, PretrainedModel } from "./pretrained.js";
 import type { Module } from "./module.js";
 import { loadWeights, type LoadWeightsOptions } from "./weights.js";
@@ -56,14 +56,38 @@ export interface LoadHooks {
 /** Models whose weights go to the GPU at the same time. Others download meanwhile; pieces in memory stay few. */
 const uploads = new Turns(2);
 
-/** The load behind fromPretrained(). */
+const OPTION_NAMES: readonly string[] = [
+  ...["subfolder", "variant", "useSafetensors", "device", "config"],
+  ...[...DTYPE_OPTION_NAMES, ...HUB_OPTION_NAMES],
+];
+
+/** What a load found in the files that is not the model's. Of these only `unexpectedKeys` is ever filled: all else is an error. */
+export interface LoadingInfo {
+  missingKeys: string[];
+  /** Names of tensors that no module has and none needs, such as an old text encoder's position_ids. */
+  unexpectedKeys: string[];
+  mismatchedKeys: string[];
+  errorMsgs: string[];
+}
+
+/** The load behind fromPretrained() without its info. */
 export async function loadModel<M extends PretrainedModel<object>>(
   Class: ModelClass<M>,
   source: RepositorySource,
   given: FromPretrainedOptions,
-  hooks: LoadHooks = {},
+  hooks?: LoadHooks,
 ): Promise<M> {
-  const options = inOwnSpelling(given, [...HUB_OPTION_NAMES, "useSafetensors"]);
+  return (await loadModelWithInfo(Class, source, given, hooks))[0];
+}
+
+/** The load behind fromPretrained(). */
+export async function loadModelWithInfo<M extends PretrainedModel<object>>(
+  Class: ModelClass<M>,
+  source: RepositorySource,
+  given: FromPretrainedOptions,
+  hooks: LoadHooks = {},
+): Promise<[model: M, info: LoadingInfo]> {
+  const options = givenOptions(given, OPTION_NAMES);
   // The repository is asked again when the weights are, long after the load's signal may have fired.
   return whileItLasts(options.signal, ({ signal }) => loadFrom(Class, source, { ...options, signal }, hooks));
 }
@@ -71,9 +95,9 @@ export async function loadModel<M extends PretrainedModel<object>>(
 async function loadFrom<M extends PretrainedModel<object>>(
   Class: ModelClass<M>,
   source: RepositorySource,
-  options: FromPretrainedOptions,
+  options: WithoutNulls<FromPretrainedOptions>,
   hooks: LoadHooks,
-): Promise<M> {
+): Promise<[model: M, info: LoadingInfo]> {
   const { className, weightStem: stem } = Class;
   const { subfolder, variant, useSafetensors = true } = options;
   const dtype = checkDType(className, "dtype", givenDType(options));
@@ -97,30 +121,36 @@ async function loadFrom<M extends PretrainedModel<object>>(
     const files = await openWeightFiles(opened, { ...weights, orDefault: hooks.orDefault });
     return readWeights(className, model, files, { signal, progressCallback, device, dtype });
   };
-  await read(device, options);
+  const unexpectedKeys = await read(device, options);
   model.remember(read);
-  return model;
+  return [model, { missingKeys: [], unexpectedKeys, mismatchedKeys: [], errorMsgs: [] }];
 }
 
-/** Fills a model from its files, onto a device: at its loading, and again when that device was lost. */
+/**
+ * Fills a model from its files, onto a device: at its loading, and again when that device was lost.
+ * @returns the names of tensors that were left out
+ */
 export type ReadWeights = (
   device: Device,
-  options: Pick<FromPretrainedOptions, "signal" | "progressCallback">,
-) => Promise<void>;
+  options: Pick<WithoutNulls<FromPretrainedOptions>, "signal" | "progressCallback">,
+) => Promise<string[]>;
 
 async function readWeights(
   className: string,
   model: Module,
   files: readonly RepositoryFile[],
-  { progressCallback: report, ...options }: LoadWeightsOptions & Pick<FromPretrainedOptions, "progressCallback">,
-): Promise<void> {
+  {
+    progressCallback: report,
+    ...options
+  }: LoadWeightsOptions & Pick<WithoutNulls<FromPretrainedOptions>, "progressCallback">,
+): Promise<string[]> {
   const onProgress = ({ loaded, total }: { loaded: number; total: number }): void =>
     report?.({
       ...{ status: "progress", name: className, file: files[0].path },
       ...{ loaded, total, progress: (100 * loaded) / total },
     });
   try {
-    await uploads.run(() => loadWeights(className, model, files, { ...options, onProgress }), options.signal);
+    return await uploads.run(() => loadWeights(className, model, files, { ...options, onProgress }), options.signal);
   } finally {
     await Promise.all(files.map((file) => file.close?.()));
   }

@@ -1,6 +1,8 @@
 /** A model with a config and weights that fromPretrained() reads, as diffusers' ModelMixin. */
 import { checkConfigObject, type ConfigObject } from "../arguments/config_object.js";
 import { throwIfAborted } from "../arguments/signal.js";
+import { givenOptions, type WithoutNulls } from "../arguments/spelling.js";
+import { readClassConfig, type ConfigPlace } from "../loader/class_config.js";
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
@@ -11,7 +13,7 @@ import { checkIsOn } from "./check_is_on.js";
 import { checkConfig, warnOfUnexpected, type ConfigSchema } from "./config.js";
 import { copyWeights } from "./copy_weights.js";
 import type { DTypeOptions } from "./dtype.js";
-import { configKeys, loadModel, type ModelClass, type ReadWeights } from "./load_model.js";
+import { configKeys, loadModelWithInfo, type LoadingInfo, type ModelClass, type ReadWeights } from "./load_model.js";
 import { Module } from "./module.js";
 import {
   configText,
@@ -22,17 +24,23 @@ import {
   type SaveOptions,
 } from "./save_model.js";
 
+/** null is as nothing, as Python's None, but for keys of the config. */
 export interface FromPretrainedOptions extends HubOptions, DTypeOptions {
   /** Folder of the model inside the repository, e.g. "unet"; by default the repository's root. */
-  subfolder?: string;
+  subfolder?: string | null;
   /** e.g. "fp16": reads `<name>.fp16.safetensors`. A missing variant is an error. */
-  variant?: string;
+  variant?: string | null;
   /** Only safetensors are read, so `false` is refused. */
-  useSafetensors?: boolean;
+  useSafetensors?: boolean | null;
   /** By default the device made first. */
-  device?: Device;
+  device?: Device | null;
   /** Config keys that override the file's, e.g. `{ sample_size: 32 }`. */
-  config?: Readonly<Record<string, unknown>>;
+  config?: Readonly<Record<string, unknown>> | null;
+}
+
+/** With `outputLoadingInfo` the result is a list of the model and what was found in its files. */
+interface Informing<B extends boolean | null> {
+  outputLoadingInfo: B;
 }
 
 export abstract class PretrainedModel<C extends object> extends Module {
@@ -62,14 +70,41 @@ export abstract class PretrainedModel<C extends object> extends Module {
   /**
    * Loads config.json and the weights of a model. Options in the spelling of the config override it: `{ sample_size: 24 }`.
    * @param source a local folder, an id on the hub ("owner/name"), a base URL, or EMBEDDED_MODEL
+   * @returns the model; with `outputLoadingInfo` also which tensors of the files it did not need
    * @throws Error naming file, key and fault; nothing stays allocated
    */
+  static fromPretrained<M extends PretrainedModel<object>>(
+    this: ModelClass<M>,
+    source: RepositorySource,
+    options: FromPretrainedOptions & Partial<M["config"]> & Informing<true>,
+  ): Promise<[model: M, info: LoadingInfo]>;
+  static fromPretrained<M extends PretrainedModel<object>>(
+    this: ModelClass<M>,
+    source: RepositorySource,
+    options?: FromPretrainedOptions & Partial<M["config"]> & Partial<Informing<false | null>>,
+  ): Promise<M>;
   static async fromPretrained<M extends PretrainedModel<object>>(
     this: ModelClass<M>,
     source: RepositorySource,
-    options: FromPretrainedOptions & Partial<M["config"]> = {},
-  ): Promise<M> {
-    return loadModel(this, source, options, { alsoAtRoot: true });
+    given: FromPretrainedOptions & Partial<M["config"]> & Partial<Informing<boolean | null>> = {},
+  ): Promise<M | [M, LoadingInfo]> {
+    const { outputLoadingInfo = false, ...options } = givenOptions(given, ["outputLoadingInfo"]);
+    const loaded = await loadModelWithInfo(this, source, options as FromPretrainedOptions, { alsoAtRoot: true });
+    return outputLoadingInfo ? loaded : loaded[0];
+  }
+
+  /**
+   * Reads a model's config alone: `config.json` of a repository, in `subfolder` first, then at the root, or the file whose path is
+   * given.
+   * @returns the config as it is in the file, for `fromConfig`
+   * @throws RepositoryError, ConfigError
+   */
+  static loadConfig(
+    this: Pick<ModelClass<unknown>, "className">,
+    source: RepositorySource,
+    options: ConfigPlace = {},
+  ): Promise<Record<string, unknown>> {
+    return readClassConfig(`${this.className}.loadConfig`, "config.json", source, options);
   }
 
   /**
@@ -102,7 +137,10 @@ export abstract class PretrainedModel<C extends object> extends Module {
    * @param options device: by default the one made first, or a new one where that is lost, too
    * @throws Error for a model that fromPretrained() did not load; nothing stays allocated
    */
-  async recover({ device, signal }: Pick<FromPretrainedOptions, "device" | "signal"> = {}): Promise<void> {
+  async recover({
+    device,
+    signal,
+  }: Pick<WithoutNulls<FromPretrainedOptions>, "device" | "signal"> = {}): Promise<void> {
     if (!this.#read)
       throw new Error(`${this.#class.className}.recover: only what fromPretrained() has loaded can be loaded again`);
     throwIfAborted(signal);

@@ -11,13 +11,14 @@ import { saveWeights } from "./save_weights.js";
 
 export type { SaveDType };
 
+/** null is as nothing, as Python's None. */
 export interface SaveOptions {
   /** e.g. "fp16": writes `<name>.fp16.safetensors`. Loading it needs the same variant. */
-  variant?: string;
+  variant?: string | null;
   /** Bytes per file, or "10GB" (the default), "500MB", "200KB" (powers of ten). Larger models are cut into shards. */
-  maxShardSize?: number | string;
+  maxShardSize?: number | string | null;
   /** By default that of the model. */
-  dtype?: SaveDType;
+  dtype?: SaveDType | null;
 }
 
 /** Names of all SaveOptions. */
@@ -44,9 +45,12 @@ export async function saveModel(
   target: SaveTarget,
   folder: string,
   model: SavedModel,
-  { variant, maxShardSize = "10GB", dtype = model.dtype as SaveDType }: SaveOptions,
+  options: SaveOptions,
 ): Promise<void> {
   const { className, stem, parameters } = model;
+  const variant = options.variant ?? undefined;
+  const maxShardSize = options.maxShardSize ?? "10GB";
+  const dtype = options.dtype ?? (model.dtype as SaveDType);
   if (dtype !== "float32" && dtype !== "float16")
     throw new TypeError(`${className}.savePretrained: dtype must be "float32" or "float16", got ${shown(dtype)}`);
   for (const [key, parameter] of parameters)

@@ -32,6 +32,7 @@ export interface LoadWeightsOptions {
 
 /**
  * Fills every parameter of `model` from `files`. Nothing is allocated until all keys and shapes are known to fit.
+ * @returns the names of tensors that no module has and none needs, see isIgnoredKey()
  * @throws Error naming missing, unexpected and misshapen tensors
  */
 export async function loadWeights(
@@ -39,8 +40,8 @@ export async function loadWeights(
   model: Module,
   files: readonly RepositoryFile[],
   options: LoadWeightsOptions,
-): Promise<void> {
-  const plan = await planWeights(name, model, files);
+): Promise<string[]> {
+  const { plan, ignored } = await planWeights(name, model, files);
   const total = plan.reduce(
     (sum, { entries }) => sum + entries.reduce((bytes, { entry }) => bytes + entry.end - entry.start, 0),
     0,
@@ -54,6 +55,7 @@ export async function loadWeights(
         options.onProgress?.({ loaded: (loaded += bytes), total });
     await options.device.synchronize();
     queue.check(now); // what went wrong with other work meanwhile may have taken a piece of a weight
+    return ignored;
   } catch (error) {
     for (const [, parameter] of model.parameters()) parameter.dispose();
     await options.device.settle();
@@ -65,10 +67,11 @@ async function planWeights(
   name: string,
   model: Module,
   files: readonly RepositoryFile[],
-): Promise<{ file: RepositoryFile; entries: Assignment[] }[]> {
+): Promise<{ plan: { file: RepositoryFile; entries: Assignment[] }[]; ignored: string[] }> {
   const parameters = new Map(model.parameters());
   const missing = new Set(parameters.keys());
   const unexpected: string[] = [];
+  const ignored: string[] = [];
   const faults: string[] = [];
   const plan: { file: RepositoryFile; entries: Assignment[] }[] = [];
   for (const file of files) {
@@ -76,9 +79,9 @@ async function planWeights(
     const entries: Assignment[] = [];
     for (const entry of header.values()) {
       const key = mapKey(entry.name);
-      if (key === null) continue;
-      const parameter = parameters.get(key);
-      if (!parameter) unexpected.push(entry.name);
+      const parameter = key === null ? undefined : parameters.get(key);
+      if (key === null) ignored.push(entry.name);
+      else if (!parameter) unexpected.push(entry.name);
       else if (!missing.delete(key)) faults.push(`${entry.name}: the tensor occurs twice`);
       else {
         const fault = misfit(entry, parameter);
@@ -94,7 +97,7 @@ async function planWeights(
     throw new Error(
       `${name}: the weights in ${files.map((file) => file.path).join(", ")} do not fit the config: ${listed(faults, "; ")}`,
     );
-  return plan;
+  return { plan, ignored };
 }
 
 function misfit(entry: SafetensorsEntry, { shape }: Parameter): string | null {

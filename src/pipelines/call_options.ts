@@ -1,12 +1,12 @@
 /** The options of a call: which there are, and which may be null, before their values are looked at. */
 import { shown } from "../arguments/shown.js";
-import { hint } from "../arguments/spelling.js";
+import { hint, type WithoutNulls } from "../arguments/spelling.js";
 import { Tensor } from "../tensor/tensor.js";
+
+export type { WithoutNulls };
 
 /** The names of all options; true where null is as good as nothing: where Python's default is None. */
 export type OptionTable<T> = Readonly<Record<keyof T, boolean>>;
-
-export type WithoutNulls<T> = { [K in keyof T]: Exclude<T[K], null> };
 
 /**
  * The options that were given, without those that are null where that means nothing.

@@ -1,4 +1,5 @@
 /** How each class that model_index.json may name is loaded. Names are looked up here and never imported. */
+import type { WithoutNulls } from "../arguments/spelling.js";
 import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { requireTokenizerFiles } from "../loader/clip_tokenizer_files.js";
 import { openRequired } from "../loader/config.js";
@@ -14,7 +15,7 @@ import { UNet2DModel } from "../nn/unet_2d.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import { Scheduler, schedulerClass, schedulerNames } from "../schedulers/index.js";
 
-export type ModelOptions = Omit<FromPretrainedOptions, "subfolder" | "config">;
+export type ModelOptions = Omit<WithoutNulls<FromPretrainedOptions>, "subfolder" | "config">;
 
 export interface ComponentLoader {
   /** What a component that is given in place of the file's has to be. */

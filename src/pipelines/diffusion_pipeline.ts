@@ -1,5 +1,6 @@
 /** Pipelines: components named by model_index.json, loaded together and called like functions. */
 import { whileItLasts } from "../arguments/signal.js";
+import type { WithoutNulls } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
@@ -171,7 +172,7 @@ export abstract class DiffusionPipeline extends Callable {
    * @example
    * catch (error) { if (error instanceof DeviceLostError) await pipeline.recover(); else throw error; }
    */
-  async recover({ device, signal }: Pick<PipelineOptions, "device" | "signal"> = {}): Promise<this> {
+  async recover({ device, signal }: Pick<WithoutNulls<PipelineOptions>, "device" | "signal"> = {}): Promise<this> {
     await inTurn([this], signal, async () => {
       const target = await ensureDevice(device);
       for (const [, model] of this.#models) if (model.device?.isLost) await model.recover({ device: target, signal });

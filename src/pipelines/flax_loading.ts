@@ -1,5 +1,6 @@
 /** From a repository to the parts of FlaxStableDiffusionPipeline. */
 import { shown } from "../arguments/shown.js";
+import type { WithoutNulls } from "../arguments/spelling.js";
 import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
@@ -17,18 +18,19 @@ import { ensureDevice, type Device } from "../tensor/device.js";
 import { warmUp } from "./first_pass.js";
 import { FlaxParams } from "./flax_params.js";
 
+/** null is as nothing, as Python's None. */
 export interface FlaxPipelineOptions extends HubOptions {
   /** Instead of the repository's; its state must then be put in `params.scheduler`. */
   scheduler?: FlaxDiffusionScheduler;
   /** e.g. "bf16": reads `<name>.bf16.safetensors`; models that have none are read from the default files, with a warning. */
-  variant?: string;
+  variant?: string | null;
   /**
    * Of weights and activations; sums are always in float32. Default "float32". WebGPU has no bfloat16: that is kept in
    * float16, which takes as many bytes and has three more bits of precision, for numbers up to 65504.
    */
-  dtype?: "float32" | "float16" | "bfloat16";
+  dtype?: "float32" | "float16" | "bfloat16" | null;
   /** By default the device made first. */
-  device?: Device;
+  device?: Device | null;
 }
 
 export interface FlaxParts {
@@ -48,7 +50,7 @@ const PIPELINES = ["StableDiffusionPipeline", "FlaxStableDiffusionPipeline"];
 /** @throws Error naming file, key and fault; nothing stays allocated */
 export async function loadFlaxParts(
   repository: Repository,
-  { scheduler: given, variant, dtype = "float32", device, progressCallback, signal }: FlaxPipelineOptions,
+  { scheduler: given, variant, dtype = "float32", device, progressCallback, signal }: WithoutNulls<FlaxPipelineOptions>,
 ): Promise<FlaxParts> {
   const index = await readJSON(repository, "model_index.json");
   if (!PIPELINES.includes(index._class_name as string))

@@ -1,7 +1,7 @@
 /** Text to picture without state, on one device or many: diffusers/pipelines/stable_diffusion/pipeline_flax_stable_diffusion.py. */
 import { shown } from "../arguments/shown.js";
 import { throwIfAborted } from "../arguments/signal.js";
-import { inOwnSpelling } from "../arguments/spelling.js";
+import { givenOptions } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { HUB_OPTION_NAMES, openRepository, type RepositorySource } from "../loader/repository.js";
@@ -66,7 +66,8 @@ const CALL_OPTIONS: OptionTable<Required<FlaxCallOptions>> = {
   ...{ partitionable: false, signal: true },
 };
 
-const OPTION_NAMES = new Set(["scheduler", "variant", "dtype", "device", "safety_checker", ...HUB_OPTION_NAMES]);
+const OPTION_NAMES: readonly string[] = ["variant", "dtype", "device", ...HUB_OPTION_NAMES];
+const COMPONENT_NAMES: readonly string[] = ["scheduler", "safety_checker"];
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class FlaxStableDiffusionPipeline extends Callable {
@@ -91,7 +92,7 @@ export class FlaxStableDiffusionPipeline extends Callable {
     source: RepositorySource,
     wanted: FlaxPipelineOptions & Record<string, unknown> = {},
   ): Promise<[pipeline: FlaxStableDiffusionPipeline, params: FlaxParams]> {
-    const options = inOwnSpelling(wanted, HUB_OPTION_NAMES);
+    const options = givenOptions(wanted, OPTION_NAMES);
     const { dtype = "float32", scheduler } = options;
     if (!["float32", "float16", "bfloat16"].includes(dtype))
       throw new TypeError(`${this.className}: dtype must be "float32", "float16" or "bfloat16", got ${shown(dtype)}`);
@@ -99,7 +100,9 @@ export class FlaxStableDiffusionPipeline extends Callable {
       throw new TypeError(
         `${this.className}: the scheduler must be one of ${FLAX_KARRAS_SCHEDULERS.join(", ")}, without its state`,
       );
-    const unexpected = Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name));
+    const unexpected = Object.entries(options).filter(
+      ([name]) => !OPTION_NAMES.includes(name) && !COMPONENT_NAMES.includes(name),
+    );
     if (unexpected.length > 0) warnOfUnexpected(this.className, Object.fromEntries(unexpected));
     const parts = await loadFlaxParts(await openRepository(source, options), options);
     patchSampleSize(parts.params.unet);

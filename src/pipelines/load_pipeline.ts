@@ -1,10 +1,10 @@
 /** From model_index.json to a pipeline: its class, its components, and what else it is made of. */
 import { shown } from "../arguments/shown.js";
-import { inOwnSpelling } from "../arguments/spelling.js";
+import { givenOptions } from "../arguments/spelling.js";
 import { readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
 import { HUB_OPTION_NAMES, openRepository, type HubOptions, type RepositorySource } from "../loader/repository.js";
-import { givenDType, type DTypeOptions } from "../nn/dtype.js";
+import { DTYPE_OPTION_NAMES, givenDType, type DTypeOptions } from "../nn/dtype.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
 import { ensureDevice } from "../tensor/device.js";
 import { componentLoader } from "./component_loaders.js";
@@ -12,7 +12,7 @@ import type { DiffusionPipeline } from "./diffusion_pipeline.js";
 import { checkFamilies, sortOptions, warnOfClasses, type ComponentClass } from "./given_components.js";
 import { loadComponents, type PipelineDType } from "./load_components.js";
 
-/** What `fromPretrained` takes besides components. */
+/** What `fromPretrained` takes besides components. null is as nothing, as Python's None; a component that is null is left out. */
 export interface PipelineOptions
   extends
     DTypeOptions<PipelineDType>,
@@ -38,10 +38,10 @@ export function registerPipeline(pipeline: PipelineClass): void {
   registry.set(pipeline.className, pipeline);
 }
 
-const OPTION_NAMES = new Set([
-  ...["dtype", "torchDtype", "torch_dtype", "variant", "useSafetensors", "device"],
-  ...HUB_OPTION_NAMES,
-]);
+const OPTION_NAMES: readonly string[] = [
+  ...["variant", "useSafetensors", "device"],
+  ...[...DTYPE_OPTION_NAMES, ...HUB_OPTION_NAMES],
+];
 
 /**
  * Loads a pipeline in the layout of diffusers.
@@ -55,12 +55,12 @@ export async function loadPipeline(
   wanted: PipelineOptions & Components,
   controller: AbortController,
 ): Promise<DiffusionPipeline> {
-  const options = inOwnSpelling(wanted, [...OPTION_NAMES]);
+  const options = givenOptions(wanted, OPTION_NAMES);
   const repository = await openRepository(source, { ...options, signal: controller.signal });
   const index = await readJSON(repository, "model_index.json");
   const Class = calledOn ?? registered(index._class_name);
   const fileClass = Class.className === index._class_name ? Class : registry.get(index._class_name as string);
-  const extra = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.has(name)));
+  const extra = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.includes(name)));
   const { given, initArguments } = sortOptions(Class, extra, index, fileClass);
   checkFamilies(Class.className, given, index);
 

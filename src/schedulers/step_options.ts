@@ -1,7 +1,7 @@
 /** The options of `step`: what they are, and their check, which is the same for all schedulers. */
 import { isPlain } from "../arguments/config_object.js";
 import { shown } from "../arguments/shown.js";
-import { hint, inOwnSpelling } from "../arguments/spelling.js";
+import { givenOptions, hint } from "../arguments/spelling.js";
 import { noTensor } from "../tensor/no_tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 import { checkGeneratorTypes, type NoiseSource } from "./noise.js";
@@ -71,14 +71,14 @@ export function checkStepOptions(
   if (options === null || options === undefined) return {};
   if (!isPlain(options))
     throw new TypeError(`${where}: options must be an object such as { generator }, got ${shown(options)}`);
-  const entries = Object.entries(inOwnSpelling(options, NAMES));
+  const entries = Object.entries(givenOptions(options, NAMES));
   for (const [name, value] of entries) {
     if (!NAMES.includes(name)) throw new TypeError(`${where}: has no option ${name} ${hint(name, NAMES)}`);
-    if (value === null || value === undefined) continue;
+    if (value === undefined) continue;
     if (name === "generator") checkGeneratorTypes(value, where);
     else checkKind(`${where}: ${name}`, KINDS[name as keyof typeof KINDS], value);
   }
-  return Object.fromEntries(entries.filter(([, value]) => value !== null));
+  return Object.fromEntries(entries);
 }
 
 function checkKind(what: string, kind: Kind, value: unknown): void {

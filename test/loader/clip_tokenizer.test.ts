@@ -226,6 +226,12 @@ describe("other files", () => {
     expect(tokenizer.decode(tokenizer.encode(text), { skipSpecialTokens: true })).toBe(text);
   });
 
+  test("null says nothing of where it is", async () => {
+    const nothing = { subfolder: null, revision: null, token: null, local_files_only: null, signal: null };
+    const tokenizer = await CLIPTokenizer.fromPretrained(fixtureRepository("clip-vocab"), nothing);
+    expect(tokenizer.modelMaxLength).toBe(77);
+  });
+
   test("malformed ones are named", async () => {
     const broken: [Record<string, unknown>, RegExp][] = [
       [{}, /^vocab\.json: no such file in memory/],

@@ -4,6 +4,7 @@ import { join, relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { addressesIn } from "../../src/loader/addressed_folder.js";
+import { readClassConfig } from "../../src/loader/class_config.js";
 import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import { openRepository } from "../../src/loader/repository.js";
 
@@ -44,8 +45,25 @@ test("links are followed: the hub's cache is made of them", async () => {
   expect(await (await openRepository(folder)).open("dangling")).toBeNull();
 });
 
+test("the config of a class is found in its subfolder, at the root, or is the file that is given", async () => {
+  const read = (source: string | URL, subfolder?: string): Promise<Record<string, unknown>> =>
+    readClassConfig("Model.loadConfig", "config.json", source, { subfolder });
+  const at = join(folder, "configs");
+  await mkdir(join(at, "unet"), { recursive: true });
+  await writeFile(join(at, "unet", "config.json"), '{"at": "unet"}');
+  await expect(read(at)).rejects.toThrow(`Model.loadConfig: ${at} has no config.json; does it lie in a subfolder?`);
+  await expect(read(at, "vae")).rejects.toThrow(`${at} has neither vae/config.json nor config.json`);
+  await writeFile(join(at, "config.json"), '{"at": "root"}');
+  expect([await read(at), await read(at, "unet/"), await read(at, "vae")]).toEqual([
+    ...[{ at: "root" }, { at: "unet" }, { at: "root" }],
+  ]);
+  const file = join(at, "unet", "config.json");
+  for (const source of [file, pathToFileURL(file), pathToFileURL(file).href])
+    expect(await read(source, "vae")).toEqual({ at: "unet" });
+});
+
 test("what is no folder or no file is named", async () => {
-  await expect(openRepository(join(folder, "blob"))).rejects.toThrow(/is a file; give the folder/);
+  await expect(openRepository(join(folder, "blob"))).rejects.toThrow(/is a file; give the folder that it is in/);
   await expect(openRepository(join(folder, "nothing"))).rejects.toThrow(/no such folder$/);
   await expect(openRepository(pathToFileURL(join(folder, "nothing")))).rejects.toThrow(/no such folder$/);
   await expect((await openRepository(folder)).open("unet")).rejects.toThrow(/is not a file/);

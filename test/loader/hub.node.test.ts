@@ -13,7 +13,13 @@ import {
 import path from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { DownloadBar } from "../../src/loader/download_bar_node.js";
-import { openRepository, readJSON, type LoadProgress } from "../../src/loader/repository.js";
+import {
+  openRepository,
+  readJSON,
+  type HubOptions,
+  type LoadProgress,
+  type Repository,
+} from "../../src/loader/repository.js";
 import { gitHash, oneCommit, type Seen } from "../support/fake_hub_node.js";
 import { COMMIT, CONFIG, filesBelow, ID, sha256, useHub, WEIGHT } from "../support/hub_sandbox_node.js";
 
@@ -184,6 +190,29 @@ describe("a repository on the hub", () => {
     delete process.env.HF_TOKEN;
     writeFileSync(path.join(at.cache, "token"), "hf_secret\n");
     await (await at.open()).open(CONFIG);
+  });
+
+  test("a token that is null is one that was not given; true asks for the stored one, and false for none", async () => {
+    const open = (token: HubOptions["token"]): Promise<Repository> =>
+      openRepository(ID, { endpoint: at.hub.url, cacheDir: at.cache, token });
+    const sent = async (token: HubOptions["token"]): Promise<string | undefined> => {
+      at.hub.seen.length = 0;
+      await open(token);
+      return at.hub.seen[0].authorization;
+    };
+    expect(await sent(null)).toBeUndefined();
+    await expect(open(true)).rejects.toThrow(/^token: true asks for the stored token, and there is none/);
+    process.env.HF_TOKEN = "hf_stored";
+    expect(await sent(null)).toBe("Bearer hf_stored");
+    expect(await sent(true)).toBe("Bearer hf_stored");
+    expect(await sent(false)).toBeUndefined();
+    process.env.HF_HUB_DISABLE_IMPLICIT_TOKEN = "1"; // what is asked for is not implicit
+    expect(await sent(null)).toBeUndefined();
+    expect(await sent(true)).toBe("Bearer hf_stored");
+    at.hub.seen.length = 0;
+    for (const token of [7, 0, NaN, {}, ["hf_x"]])
+      await expect(open(token as never)).rejects.toThrow(/^token: must be a string, true, false or null/);
+    expect(at.hub.seen).toHaveLength(0);
   });
 
   test("reports progress in the shape of transformers.js", async () => {

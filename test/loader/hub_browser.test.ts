@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PIECE_BYTES } from "../../src/loader/cache_pieces.js";
 import { openHubInBrowser } from "../../src/loader/hub_browser.js";
-import { readJSON, type HubOptions, type LoadProgress, type Repository } from "../../src/loader/repository.js";
+import { HUB_OPTION_NAMES, hubOptions, type GivenHubOptions } from "../../src/loader/hub_options.js";
+import { readJSON, type LoadProgress, type Repository } from "../../src/loader/repository.js";
 import { SHA256 } from "../../src/loader/sha256.js";
 
 const ID = "org/tiny";
@@ -64,7 +65,7 @@ async function answer(url: string | URL | Request, init: RequestInit = {}): Prom
 }
 
 const pauses: number[] = [];
-const open = (options: HubOptions = {}, caches: CacheStorage | undefined = storage): Promise<Repository> =>
+const open = (options: GivenHubOptions = {}, caches: CacheStorage | undefined = storage): Promise<Repository> =>
   openHubInBrowser(
     ID,
     { endpoint: HUB, fetch: answer as typeof fetch, ...options },
@@ -169,6 +170,21 @@ describe("a repository on the hub in a browser", () => {
     await expect(repository.open(WEIGHT, { signal: controller.signal })).rejects.toBe(reason);
     await expect(repository.open("config.json", { signal: controller.signal })).rejects.toBe(reason);
     expect(await readJSON(repository, "config.json")).toEqual({ a: 1 });
+  });
+
+  test("a token that is true asks for one that nothing stores, and null and false for none", async () => {
+    // As openRepository() hands them on.
+    const nothing = Object.fromEntries(HUB_OPTION_NAMES.map((name) => [name, null]));
+    await open({ ...hubOptions(nothing), endpoint: HUB, fetch: answer as typeof fetch });
+    await open({ token: false });
+    await open({ token: "hf_x" });
+    expect(asked.map(({ token }) => token)).toEqual([null, null, "Bearer hf_x"]);
+    await expect(open({ token: true })).rejects.toThrow(
+      /^token: true asks for the stored token, and a browser has none/,
+    );
+    await expect(open({ token: 7 as never })).rejects.toThrow(
+      /^token: must be a string, true, false or null, got number/,
+    );
   });
 
   test("without a network, and without a cache", async () => {

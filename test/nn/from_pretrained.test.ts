@@ -8,7 +8,7 @@ import {
   type Repository,
 } from "../../src/index.js";
 import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
-import { changed, type Changes } from "../support/repositories.js";
+import { changed, parseSafetensors, writeSafetensors, type Changes } from "../support/repositories.js";
 
 const SD15 = fixturePath("models/repos/sd15");
 const CIFAR = "models/repos/ddpm-cifar";
@@ -22,6 +22,69 @@ test("a device must be one", async () => {
   await expect(vae.recover({ device })).rejects.toThrow(refused);
   await expect(vae.copyTo([device])).rejects.toThrow(refused);
   vae.dispose();
+});
+
+describe("null among the options", () => {
+  test("is as nothing where it says where and how to load", async () => {
+    const nothing = {
+      ...{ variant: null, useSafetensors: null, dtype: null, torchDtype: null, device: null, config: null },
+      ...{ revision: null, token: null, endpoint: null, fetch: null, cacheDir: null, localFilesOnly: null },
+      ...{ signal: null, progressCallback: null },
+    };
+    const vae = await AutoencoderKL.fromPretrained(SD15, { ...nothing, subfolder: "vae" });
+    expect(vae.dtype).toBe("float32");
+    vae.dispose();
+    const unet = await UNet2DModel.fromPretrained(fixturePath(CIFAR), { ...nothing, subfolder: null });
+    unet.dispose();
+    const inPython = { subfolder: "vae", use_safetensors: null, torch_dtype: null, local_files_only: null };
+    (await AutoencoderKL.fromPretrained(SD15, inPython)).dispose();
+    await expect(AutoencoderKL.fromPretrained(SD15, { subfolder: "vae", useSafetensors: false })).rejects.toThrow(
+      "AutoencoderKL: useSafetensors: false asks for pickles",
+    );
+  });
+
+  test("is a value where it is a key of the config", async () => {
+    const options = { subfolder: "vae", latents_mean: null, shift_factor: null } as object;
+    const vae = await AutoencoderKL.fromPretrained(SD15, options);
+    expect(vae.config).toMatchObject({ latents_mean: null, shift_factor: null });
+    vae.dispose();
+  });
+});
+
+test("outputLoadingInfo: the model, and what of its files it did not need", async () => {
+  const empty = { missingKeys: [], unexpectedKeys: [], mismatchedKeys: [], errorMsgs: [] };
+  const options = { subfolder: "vae", outputLoadingInfo: true, latents_mean: null } as const;
+  const [vae, info] = await AutoencoderKL.fromPretrained(SD15, options);
+  expect(vae).toBeInstanceOf(AutoencoderKL);
+  expect(info).toEqual(empty);
+  vae.dispose();
+  const position_ids = { dtype: "I64", shape: [1, 2], bytes: new Uint8Array(16) };
+  const file = "text_encoder/model.safetensors";
+  const tensors = parseSafetensors(await readFixture(`models/repos/sd15/${file}`));
+  for (const name of [...tensors.keys()]) if (name.endsWith("position_ids")) tensors.delete(name);
+  const older = writeSafetensors(tensors.set("text_model.embeddings.position_ids", position_ids));
+  const inPython = { subfolder: "text_encoder", output_loading_info: true } as unknown as typeof options;
+  const [text, found] = await CLIPTextModel.fromPretrained(await changed(SD15, { [file]: older }), inPython);
+  expect(text).toBeInstanceOf(CLIPTextModel);
+  expect(found).toEqual({ ...empty, unexpectedKeys: ["text_model.embeddings.position_ids"] });
+  text.dispose();
+  for (const outputLoadingInfo of [false, null] as const) {
+    const alone = await AutoencoderKL.fromPretrained(SD15, { subfolder: "vae", outputLoadingInfo });
+    expect(alone).toBeInstanceOf(AutoencoderKL);
+    alone.dispose();
+  }
+});
+
+test("loadConfig gives a file's content, which fromConfig takes", async () => {
+  const content = (await readFixtureJSON("models/repos/sd15/unet/config.json")) as Record<string, unknown>;
+  const config = await UNet2DConditionModel.loadConfig(SD15, { subfolder: "unet", token: null });
+  expect(config).toEqual(content);
+  expect(UNet2DConditionModel.fromConfig(config).config.sample_size).toBe(content.sample_size);
+  const cifar = await UNet2DModel.loadConfig(fixturePath(CIFAR), { subfolder: "unet" }); // at the root, too
+  expect(cifar._class_name).toBe("UNet2DModel");
+  await expect(UNet2DConditionModel.loadConfig(SD15)).rejects.toThrow(
+    /^UNet2DConditionModel\.loadConfig: .* has no config\.json; does it lie in a subfolder\?$/,
+  );
 });
 
 describe("config keys among the options", () => {

@@ -8,6 +8,7 @@ import { ensureDevice } from "../../src/tensor/device.js";
 import { float32ToFloat16 } from "../../src/tensor/dtype.js";
 import { fixturePath, readFixture } from "../support/files.js";
 import { changed, parseSafetensors, type RawTensor } from "../support/repositories.js";
+import { warnings } from "../support/warnings.js";
 
 const REPO = "models/repos/sd15";
 const STEM = "diffusion_pytorch_model";
@@ -177,6 +178,15 @@ describe("savePretrained", () => {
       "CLIPTextModel.savePretrained: options that it does not have are ignored: `max_shard_size` (it is `maxShardSize`), " +
         "`nosuch` (there are variant, maxShardSize, dtype)",
     ]);
+  });
+
+  test("options that are null are as none", async () => {
+    const vae = await load("vae", fixturePath(REPO), { subfolder: "vae" });
+    const nothing = { variant: null, maxShardSize: null, dtype: null };
+    const given = newFolder();
+    expect(await warnings(() => vae.savePretrained(given, nothing))).toEqual([]);
+    expect(await sha256(given, "diffusion_pytorch_model.safetensors")).toBe(PYTHON.vae.whole);
+    vae.dispose();
   });
 
   test("a float16 model is saved in float16, and exactly so in float32", async () => {

@@ -29,6 +29,17 @@ describe("loading", () => {
       /params\.scheduler is missing.*params\.scheduler = state/,
     );
     for (const owned of [ids, without]) owned.dispose();
+    const nothing = {
+      dtype: null,
+      device: null,
+      token: null,
+      signal: null,
+      local_files_only: null,
+      safety_checker: null,
+    };
+    const [, unset] = await FlaxStableDiffusionPipeline.fromPretrained(FLAX_REPO, { ...nothing, variant: "bf16" });
+    expect(unset.unet.dtype).toBe("float32");
+    unset.dispose();
     const stateful = new DDIMScheduler() as unknown as FlaxDiffusionScheduler;
     await expect(FlaxStableDiffusionPipeline.fromPretrained(FLAX_REPO, { scheduler: stateful })).rejects.toThrow(
       /must be one of FlaxDDIMScheduler/,

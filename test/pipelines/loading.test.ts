@@ -37,6 +37,20 @@ describe("DiffusionPipeline.fromPretrained", () => {
     pipeline.dispose();
   });
 
+  test("null is as nothing but for a component, which is left out", async () => {
+    let pipeline: StableDiffusionPipeline | undefined;
+    const nothing = {
+      ...{ variant: null, useSafetensors: null, dtype: null, device: null, signal: null, progressCallback: null },
+      ...{ revision: null, token: null, local_files_only: null, torch_dtype: null },
+    };
+    const ofFile = await warnings(async () => (await load()).dispose());
+    const seen = await warnings(async () => (pipeline = await load({}, { ...nothing, unet: null })));
+    expect(seen).toEqual(ofFile);
+    expect(pipeline!.unet).toBeNull();
+    expect(pipeline!.vae).toBeInstanceOf(AutoencoderKL);
+    pipeline!.dispose();
+  });
+
   test("a component that is given is used and its files are not read", async () => {
     const scheduler = await DDIMScheduler.fromPretrained(fixturePath(REPO), { subfolder: "scheduler" });
     const pipeline = await load({ "scheduler/scheduler_config.json": null }, { scheduler });

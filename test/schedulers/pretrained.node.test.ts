@@ -1,9 +1,10 @@
 import { mkdtemp, readFile, readdir, rm, writeFile, mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler } from "../../src/schedulers/index.js";
+import { DDIMScheduler, EulerDiscreteScheduler, FlaxDDIMScheduler, PNDMScheduler } from "../../src/schedulers/index.js";
 
 let folder = "";
 beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), "schedulers-"))));
@@ -33,6 +34,21 @@ test("the config is looked for in the subfolder, then at the root; other options
   await writeFile(join(repository, "scheduler", "scheduler_config.json"), '{"steps_offset": 2, "beta_end": 0.03}');
   const sub = await DDIMScheduler.fromPretrained(repository, { subfolder: "scheduler", beta_end: 0.04 });
   expect([sub.config.steps_offset, sub.config.beta_end]).toEqual([2, 0.04]);
+});
+
+test("the config's file itself is taken, whatever its name", async () => {
+  const file = join(folder, "my ddim.json");
+  await writeFile(file, '{"_class_name": "DDIMScheduler", "steps_offset": 3}');
+  const options = { subfolder: "scheduler", beta_end: 0.04 };
+  const made = await DDIMScheduler.fromPretrained(file, options);
+  expect([made.config.steps_offset, made.config.beta_end]).toEqual([3, 0.04]);
+  for (const source of [pathToFileURL(file), pathToFileURL(file).href, relative(".", file)])
+    expect(await DDIMScheduler.loadConfig(source)).toEqual({ _class_name: "DDIMScheduler", steps_offset: 3 });
+  const [flax] = await FlaxDDIMScheduler.fromPretrained(file, options);
+  expect(flax.config.steps_offset).toBe(3);
+  await writeFile(file, "{");
+  await expect(DDIMScheduler.fromPretrained(file)).rejects.toThrow(/^my ddim\.json of .*: is no valid JSON/);
+  await expect(DDIMScheduler.fromPretrained(join(folder, "no.json"))).rejects.toThrow(/no such folder/);
 });
 
 test("faults of files are named", async () => {

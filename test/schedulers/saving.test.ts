@@ -90,6 +90,22 @@ describe("the other names of diffusers' ConfigMixin", () => {
     );
   });
 
+  test("null says nothing of where to load from; as a value of the config it overrides the file's", async () => {
+    const nothing = { revision: null, token: null, signal: null, localFilesOnly: null, progressCallback: null };
+    const options = { ...nothing, beta_start: null } as unknown as { beta_start: number };
+    const [config, unused] = await DDIMScheduler.loadConfig(saved, { ...at, ...options, returnUnusedKwargs: true });
+    expect(config).toEqual(JSON.parse(pndm.toJSONString()));
+    expect(unused).toEqual({ beta_start: null });
+    const atRoot = repositoryOf(new Map([["scheduler_config.json", pndm.toJSONString()]]));
+    const root = { ...nothing, subfolder: null, returnUnusedKwargs: false } as const;
+    expect((await DDIMScheduler.fromPretrained(atRoot, root)).config.beta_end).toBe(0.012);
+    const [flax] = await FlaxDDIMScheduler.fromPretrained(atRoot, root);
+    expect(flax.config.beta_end).toBe(0.012);
+    const trained = repositoryOf(new Map([["scheduler_config.json", '{"trained_betas": [0.1, 0.2]}']]));
+    const own = await DDIMScheduler.fromPretrained(trained, { trained_betas: null });
+    expect(own.config.trained_betas).toBeNull();
+  });
+
   // As Python gives them, but that our live configs name their class.
   test("returnUnusedKwargs names the overrides left over, and what stays hidden", async () => {
     const options = { returnUnusedKwargs: true, foo: 3, beta_start: 0.2 } as const;

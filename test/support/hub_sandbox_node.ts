@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach } from "vitest";
 import { openHubRepository } from "../../src/loader/hub_repository_node.js";
-import type { HubOptions } from "../../src/loader/hub_options.js";
+import type { GivenHubOptions } from "../../src/loader/hub_options.js";
 import type { Repository } from "../../src/loader/repository.js";
 import { oneCommit, startFakeHub, type FakeHub, type Files } from "./fake_hub_node.js";
 
@@ -24,7 +24,7 @@ export interface Sandbox {
   /** Pauses that were asked for, in milliseconds; none is made. */
   pauses: number[];
   /** Opens the repository ID of the fake hub. */
-  open(options?: HubOptions, timeout?: number): Promise<Repository>;
+  open(options?: GivenHubOptions, timeout?: number): Promise<Repository>;
 }
 
 const VARIABLES = /^(HF_|HUGGING|TRANSFORMERS_OFFLINE|XDG_CACHE_HOME)/;
