@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** webgpu-diffusers: Stable Diffusion on raw WebGPU, with diffusers' API. Importing this touches neither GPU nor files. */
+export { deleteFromCache } from "./loader/delete_from_cache.js";
 export { EMBEDDED_MODEL } from "./loader/embedded.js";
 export { CLIPTokenizer } from "./loader/clip_tokenizer.js";
 export type { CLIPTokenizerOptions, CLIPTokenizerOutput } from "./loader/clip_tokenizer.js";

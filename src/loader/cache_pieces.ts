@@ -29,6 +29,17 @@ export class PieceCache {
     await this.#cache.put(`${BASE}/note/${encodeURIComponent(key)}`, Response.json(value));
   }
 
+  async deleteNote(key: string): Promise<void> {
+    await this.#cache.delete(`${BASE}/note/${encodeURIComponent(key)}`);
+  }
+
+  /** The keys of all notes. */
+  async noteKeys(): Promise<string[]> {
+    const start = `${BASE}/note/`;
+    const urls = (await this.#cache.keys()).map(({ url }) => url).filter((url) => url.startsWith(start));
+    return urls.map((url) => decodeURIComponent(url.slice(start.length)));
+  }
+
   /** One piece of the file with this hash; null if it is not kept. */
   async readPiece(hash: string, index: number): Promise<Blob | null> {
     const found = await this.#cache.match(`${BASE}/piece/${hash}/${index}`);

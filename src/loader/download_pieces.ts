@@ -8,14 +8,25 @@ import { checkRange } from "./paths.js";
 import type { RepositoryFile } from "./repository.js";
 import { SHA256 } from "./sha256.js";
 
-export interface PiecesJob {
+/** A file whose pieces are kept. */
+export interface NamedPieces {
+  hash: string;
+  /** Bytes of the whole file. */
+  size: number;
+}
+
+/** What the cache notes of a file, by its address. */
+export type FileNote = NamedPieces & {
+  /** Whether some pieces may be missing: its download began, and has not ended. */
+  isPart: boolean;
+};
+
+export interface PiecesJob extends NamedPieces {
   hub: Hub;
   cache: PieceCache;
   url: string;
   /** File and repository, for messages. */
   where: string;
-  hash: string;
-  size: number;
   onProgress: (loaded: number) => void;
 }
 
@@ -24,18 +35,46 @@ export class StorageFullError extends Error {}
 
 const pieceCount = (size: number): number => Math.ceil(size / PIECE_BYTES);
 
+/** A note as it is read; "absent" where the hub said that there is no such file, null where nothing is noted. */
+export function noteOf(value: unknown): "absent" | FileNote | null {
+  if (value === "absent") return value;
+  const { part } = (value ?? {}) as { part?: unknown };
+  const { hash, size } = (part ?? value ?? {}) as { hash?: unknown; size?: unknown };
+  return typeof hash === "string" && typeof size === "number" ? { hash, size, isPart: part !== undefined } : null;
+}
+
 /**
- * Brings a file's missing pieces into the cache and verifies the hash of the whole. A page that is closed meanwhile goes
- * on from the last whole piece next time. Two tabs take turns.
+ * Works on a file's pieces while no other tab does, where browsers have locks. With `ifAvailable` it does not wait for the other tab,
+ * and the work is told so.
+ */
+export async function pieceLock(
+  hash: string,
+  options: LockOptions,
+  work: (isFree: boolean) => Promise<void>,
+): Promise<void> {
+  const locks = typeof navigator === "undefined" ? undefined : navigator.locks;
+  if (!locks) return work(true);
+  await locks.request(`webgpu-diffusers ${hash}`, options, (lock) => work(lock !== null));
+}
+
+/**
+ * Brings a file's missing pieces into the cache, verifies the hash of the whole, and notes that it is there. A page that is
+ * closed meanwhile goes on from the last whole piece next time. Two tabs take turns.
  *
  * @throws HubError naming file and fault; StorageFullError
  */
 export async function downloadPieces(job: PiecesJob): Promise<void> {
-  const locks = typeof navigator === "undefined" ? undefined : navigator.locks;
+  const { cache, url, size } = job;
+  const note = (value: unknown): Promise<void> =>
+    cache.writeNote(url, value).catch((cause: unknown) => {
+      throw new StorageFullError(String(cause), { cause });
+    });
   const work = async (): Promise<void> => {
+    // Whose the pieces are, should no more come. Where another tab was faster, they all are there.
+    if ((await cache.readNote(url)) === null) await note({ part: { hash: job.hash, size } });
     for (let again = false; ; again = true) {
       const hash = await fetchAll(job);
-      if (hash === job.hash) return;
+      if (hash === job.hash) return note({ hash, size });
       await deletePieces(job);
       if (again)
         throw new HubError(
@@ -45,8 +84,7 @@ export async function downloadPieces(job: PiecesJob): Promise<void> {
     }
   };
   const { signal } = job.hub;
-  if (locks) await locks.request(`webgpu-diffusers ${job.hash}`, { ...(signal && { signal }) }, work);
-  else await work();
+  await pieceLock(job.hash, { ...(signal && { signal }) }, work);
 }
 
 export async function deletePieces({ cache, hash, size }: Pick<PiecesJob, "cache" | "hash" | "size">): Promise<void> {

@@ -1,6 +1,6 @@
 import { shown } from "../arguments/shown.js";
 import { PieceCache } from "./cache_pieces.js";
-import { deletePieces, downloadPieces, PieceFile, StorageFullError } from "./download_pieces.js";
+import { deletePieces, downloadPieces, noteOf, PieceFile, StorageFullError } from "./download_pieces.js";
 import { RepositoryError } from "./errors.js";
 import { commitOf, fetchJSON, fileURL, type Hub } from "./hub_api.js";
 import { HubError } from "./hub_errors.js";
@@ -114,7 +114,7 @@ class BrowserRepository implements Repository {
     const url = fileURL(hub, commit, path);
     const kept = noteOf(await cache?.readNote(url));
     if (kept === "absent") return this.#absent(path);
-    if (kept && cache) {
+    if (kept && !kept.isPart && cache) {
       this.#report("initiate", path);
       this.#report("done", path, kept.size, kept.size);
       return new PieceFile(url, kept.size, cache, kept.hash);
@@ -138,13 +138,11 @@ class BrowserRepository implements Repository {
     const onProgress = (loaded: number): void => this.#report("progress", path, loaded, size);
     try {
       await downloadPieces({ hub, cache, url, where, ...file, onProgress });
-      await cache.writeNote(url, file).catch((cause: unknown) => {
-        throw new StorageFullError(String(cause), { cause });
-      });
     } catch (error) {
       if (!(error instanceof StorageFullError)) throw error;
       console.warn(`${where}: the browser does not keep it (${error.message}); it is read from the hub each time.`);
       await deletePieces({ cache, ...file });
+      await cache.deleteNote(url).catch(() => undefined);
       return this.#byRanges(path, hub);
     }
     this.#report("done", path, size, size);
@@ -191,11 +189,4 @@ class BrowserRepository implements Repository {
     const progress = total > 0 ? (100 * loaded) / total : status === "done" ? 100 : 0;
     this.#parts.report?.({ status, name: this.name, file, loaded, total, progress });
   }
-}
-
-/** What the cache says about a file. */
-function noteOf(value: unknown): "absent" | { hash: string; size: number } | null {
-  if (value === "absent") return value;
-  const { hash, size } = (value ?? {}) as { hash?: unknown; size?: unknown };
-  return typeof hash === "string" && typeof size === "number" ? { hash, size } : null;
 }

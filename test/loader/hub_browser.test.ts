@@ -1,6 +1,7 @@
 // The hub as browsers read it: pieces in the Cache API, verified, resumed and reused. Runs in Node with a stand-in for it.
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PIECE_BYTES } from "../../src/loader/cache_pieces.js";
+import { deleteFrom, deleteFromCache } from "../../src/loader/delete_from_cache.js";
 import { openHubInBrowser } from "../../src/loader/hub_browser.js";
 import { HUB_OPTION_NAMES, hubOptions, type GivenHubOptions } from "../../src/loader/hub_options.js";
 import { readJSON, type LoadProgress, type Repository } from "../../src/loader/repository.js";
@@ -24,6 +25,7 @@ class MemoryCaches {
         this.entries.set(key, new Response(await value.arrayBuffer()));
       },
       delete: async (key: string) => this.entries.delete(key),
+      keys: async () => [...this.entries.keys()].map((url) => ({ url })),
     }) as unknown as Cache;
 }
 
@@ -216,5 +218,59 @@ describe("a repository on the hub in a browser", () => {
     const file = await (await open({ token: "hf_x" }, none)).open(WEIGHT);
     expect(await file?.read(0, 9)).toEqual(weight.slice(0, 9));
     expect(asked.at(-1)?.token).toBe("Bearer hf_x");
+  });
+});
+
+describe("deleteFromCache", () => {
+  const MIRROR = "https://cdn.test";
+  const remove = (id = ID, endpoint = HUB): Promise<boolean> => deleteFrom(storage, id, { endpoint });
+  const kept = async (): Promise<number> => (await (await storage.open("webgpu-diffusers")).keys()).length;
+
+  test("frees all commits of a repository, and interrupted downloads", async () => {
+    const newer = "b".repeat(40);
+    await (await open()).open(WEIGHT);
+    // The branch moves on: what the old commit has besides would stay for ever.
+    fault = ({ url }) =>
+      url.includes("/revision/")
+        ? Response.json({ sha: newer })
+        : url.includes(`/paths-info/${newer}`)
+          ? Response.json([{ type: "file", path: "config.json", size: config.length, oid: CONFIG_HASH }])
+          : undefined;
+    expect(await readJSON(await open(), "config.json")).toEqual({ a: 1 });
+    expect(await (await open()).open("absent.json")).toBeNull();
+    expect(await remove()).toBe(true);
+    expect(await kept()).toBe(0);
+    expect(await remove()).toBe(false);
+    await expect(open({ localFilesOnly: true })).rejects.toThrow(/is not in the browser's cache/);
+
+    fault = ({ range }) => (range?.startsWith("bytes=8") ? new Response(null, { status: 403 }) : undefined);
+    await expect((await open()).open(WEIGHT)).rejects.toThrow("403");
+    expect(await kept()).toBe(3); // the branch, a note of the file, a piece
+    expect(await (await open({ localFilesOnly: true })).open(WEIGHT)).toBeNull();
+    expect(await remove()).toBe(true);
+    expect(await kept()).toBe(0);
+    fault = () => undefined;
+    expect((await (await open()).open(WEIGHT))?.size).toBe(SIZE);
+  });
+
+  test("leaves other repositories their files, those that both have among them", async () => {
+    for (const endpoint of [HUB, MIRROR]) await (await open({ endpoint })).open(WEIGHT);
+    const before = await kept();
+    for (const id of ["org", "org/tin", "tiny"]) expect(await remove(id)).toBe(false);
+    expect(await kept()).toBe(before);
+    expect(await remove()).toBe(true);
+    expect(await kept()).toBe(before - 2); // the notes of the branch and the file
+    const file = await (await open({ endpoint: MIRROR, localFilesOnly: true })).open(WEIGHT);
+    expect(await file?.read(SIZE - 9)).toEqual(weight.slice(-9));
+    expect(await remove(ID, `${MIRROR}/`)).toBe(true);
+    expect(await kept()).toBe(0);
+  });
+
+  test("names what is no id, and keeps nothing where pages may not", async () => {
+    for (const id of ["../x", "a/b/c", "", 7 as never]) await expect(remove(id)).rejects.toThrow(/is no id on the hub/);
+    const none = { open: () => Promise.reject(new Error("SecurityError")) } as unknown as CacheStorage;
+    expect(await deleteFrom(none, ID, {})).toBe(false);
+    if (typeof window !== "undefined") expect(await deleteFromCache(ID, { endpoint: null })).toBe(false);
+    else await expect(deleteFromCache(ID)).rejects.toThrow(/in Node the cache is .* models--org--tiny/);
   });
 });

@@ -1,0 +1,69 @@
+/** Deleting a repository of the hub from a browser's cache, which keeps the files of every commit that was loaded. */
+import { PieceCache } from "./cache_pieces.js";
+import { deletePieces, noteOf, pieceLock, type NamedPieces } from "./download_pieces.js";
+import { quote, RepositoryError } from "./errors.js";
+import { checkEndpoint, DEFAULT_ENDPOINT, isCommit, isHubId, type HubOptions } from "./hub_options.js";
+
+/**
+ * Frees what a browser keeps of a repository on the hub: the files of all commits, those of superseded ones among them, and
+ * downloads that were interrupted. The next load fetches it again. Files that another repository has, too, stay for it, and so
+ * do those that a page is downloading just now.
+ *
+ * @param id "owner/name"
+ * @param options endpoint: the hub that it was loaded from, by default https://huggingface.co
+ * @returns whether anything of it was kept
+ * @throws RepositoryError in Node, whose cache is Python's; for wrong options
+ */
+export async function deleteFromCache(id: string, options: Pick<HubOptions, "endpoint"> = {}): Promise<boolean> {
+  if (typeof process !== "undefined" && process.versions?.node)
+    throw new RepositoryError(
+      "deleteFromCache: is for browsers; in Node the cache is the one of Python's huggingface_hub: " +
+        `delete its folder models--${String(id).replace("/", "--")}, or use \`hf cache\``,
+    );
+  return deleteFrom(globalThis.caches, id, options);
+}
+
+/** The same in given caches. */
+export async function deleteFrom(
+  caches: CacheStorage | undefined,
+  id: string,
+  { endpoint }: Pick<HubOptions, "endpoint">,
+): Promise<boolean> {
+  if (typeof id !== "string" || !isHubId(id))
+    throw new RepositoryError(`deleteFromCache: ${quote(String(id))} is no id on the hub, such as "owner/name"`);
+  const base = `${checkEndpoint(endpoint ?? DEFAULT_ENDPOINT)}/${id}`;
+  const cache = await PieceCache.open(caches);
+  if (!cache) return false;
+  const own = (await cache.noteKeys()).filter((key) => belongs(key, base));
+  const files = await filesOf(cache, own);
+  // Notes first: they say that all pieces are there.
+  for (const key of own) await cache.deleteNote(key);
+  for (const file of files.values()) await deleteUnnamed(cache, file);
+  return own.length > 0;
+}
+
+/** Whether a note is of a branch or a file of this repository, and not of one whose owner has its name. */
+function belongs(key: string, base: string): boolean {
+  if (key.startsWith(`${base}/refs/`)) return true;
+  const start = `${base}/resolve/`;
+  return key.startsWith(start) && isCommit(key.slice(start.length).split("/")[0]);
+}
+
+/** What some notes name, by its hash. */
+async function filesOf(cache: PieceCache, keys: readonly string[]): Promise<Map<string, NamedPieces>> {
+  const files = new Map<string, NamedPieces>();
+  for (const key of keys) {
+    const note = noteOf(await cache.readNote(key));
+    if (note !== null && note !== "absent") files.set(note.hash, note);
+  }
+  return files;
+}
+
+/** Deletes the pieces of a file, unless another repository has it, or a page is downloading it. */
+async function deleteUnnamed(cache: PieceCache, file: NamedPieces): Promise<void> {
+  await pieceLock(file.hash, { ifAvailable: true }, async (isFree) => {
+    // Looked at again: another page may have noted it meanwhile.
+    if (isFree && !(await filesOf(cache, await cache.noteKeys())).has(file.hash))
+      await deletePieces({ cache, ...file });
+  });
+}
