@@ -78,6 +78,16 @@ export async function ensureDevice(given?: Device | null): Promise<Device> {
  * @throws NoAdapterError if there is no WebGPU adapter
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
+  try {
+    return await makeDevice(options);
+  } catch (error) {
+    // Where the browser's GPU process has crashed since it gave the adapter, another adapter is as good.
+    if (options.adapter || !(error instanceof DOMException) || error.name !== "OperationError") throw error;
+    return makeDevice(options);
+  }
+}
+
+async function makeDevice(options: DeviceOptions): Promise<Device> {
   const adapter = options.adapter ?? (await requestAdapter(options.powerPreference));
   const requiredFeatures = OPTIONAL_FEATURES.filter(
     (name) => adapter.features.has(name) && !options.disableFeatures?.includes(name),

@@ -1,7 +1,7 @@
-// Bundles the shared tests with esbuild for the page in a browser, in memory.
+// Bundles what runs in a page with esbuild, in memory: the shared tests, or a script of one test's own.
 import { readdirSync } from "node:fs";
 import path from "node:path";
-import { build, type Plugin } from "esbuild";
+import { build, type BuildOptions, type Plugin } from "esbuild";
 
 const FOLDERS = ["arguments", "tensor", "kernels", "nn", "schedulers", "pipelines", "loader"];
 
@@ -26,7 +26,7 @@ export function sharedTests(root: string): string[] {
 }
 
 /** Bundles `tests` with the page's entry; URL path -> contents. */
-export async function bundleTests(root: string, tests: string[]): Promise<Map<string, Uint8Array>> {
+export function bundleTests(root: string, tests: string[]): Promise<Map<string, Uint8Array>> {
   const list: Plugin = {
     name: "shared-tests",
     setup(setup) {
@@ -37,9 +37,27 @@ export async function bundleTests(root: string, tests: string[]): Promise<Map<st
       });
     },
   };
-  const { outputFiles } = await build({
-    absWorkingDir: root,
+  return bundle(root, {
     entryPoints: { main: "test/browser/main.ts" },
+    alias: { vitest: path.join(root, "test/browser/vitest_stub.ts") },
+    plugins: [list],
+  });
+}
+
+/** The address of the page that `bundlePage` makes. */
+export const PAGE = "/page.html";
+
+/** A page that runs a script of the repository, and nothing else; URL path -> contents. */
+export async function bundlePage(root: string, script: string): Promise<Map<string, string | Uint8Array>> {
+  const files = await bundle(root, { entryPoints: { page: script } });
+  const html = `<!doctype html><link rel="icon" href="data:," /><script type="module" src="${SERVED_FROM}page.js"></script>`;
+  return new Map<string, string | Uint8Array>([...files, [PAGE, html]]);
+}
+
+async function bundle(root: string, { alias, ...options }: BuildOptions): Promise<Map<string, Uint8Array>> {
+  const { outputFiles } = await build({
+    ...options,
+    absWorkingDir: root,
     outdir: "/bundle",
     bundle: true,
     format: "esm",
@@ -48,11 +66,10 @@ export async function bundleTests(root: string, tests: string[]): Promise<Map<st
     splitting: true, // keeps every *_node.ts, reached by import() only, in a chunk that the page never fetches
     external: ["node:*", "webgpu", "@sparticuz/chromium"],
     alias: {
-      vitest: path.join(root, "test/browser/vitest_stub.ts"),
+      ...alias,
       // Its exports have no "browser" condition, so esbuild would take the build for Node.
       "@huggingface/hub": path.join(root, "node_modules/@huggingface/hub/dist/browser/index.mjs"),
     },
-    plugins: [list],
     keepNames: true,
     write: false,
     logLevel: "error",

@@ -17,12 +17,13 @@ const ARGUMENTS = [
 /**
  * Launches headless Chrome: PUPPETEER_EXECUTABLE_PATH or CHROME_PATH when set, otherwise the Chromium in the npm
  * package @sparticuz/chromium (linux-x64), otherwise the installed Chrome.
+ * @param args further arguments of Chrome
  * @param handleSIGINT false where the caller closes Chrome at Ctrl-C: puppeteer ends the whole process
  */
-export async function launchChrome({ handleSIGINT = true } = {}): Promise<Browser> {
+export async function launchChrome({ args = [] as string[], handleSIGINT = true } = {}): Promise<Browser> {
   const { VK_ICD_FILENAMES: _icd, VK_DRIVER_FILES: _files, ...env } = process.env; // meant for Node's own adapter
   const times = { timeout: 120_000, protocolTimeout: 600_000 };
-  const options = { headless: "shell", args: ARGUMENTS, handleSIGINT, ...times } as const;
+  const options = { headless: "shell" as const, args: [...ARGUMENTS, ...args], handleSIGINT, ...times };
   const chosen = process.env.PUPPETEER_EXECUTABLE_PATH || process.env.CHROME_PATH;
   if (chosen) return puppeteer.launch({ ...options, env, executablePath: chosen });
   const source = findChromiumPackage();
