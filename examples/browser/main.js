@@ -22,15 +22,17 @@ for (const name of SCHEDULERS) if (name in diffusers) form.elements.scheduler.ad
 let controller = new AbortController();
 cancelButton.addEventListener("click", () => controller.abort());
 
+let pipeline;
+
 /** Runs one piece of work with the buttons set for it, and shows how it ended. */
 async function run(work) {
   controller = new AbortController();
   drawButton.disabled = true;
   cancelButton.disabled = false;
   try {
-    await work(controller.signal);
+    await withRecovery(work, controller.signal);
   } catch (error) {
-    status.textContent = controller.signal.aborted ? "Cancelled." : `Failed: ${error.message ?? error}`;
+    status.textContent = controller.signal.aborted ? "Cancelled." : failure(error);
     if (!controller.signal.aborted) console.error(error);
   } finally {
     drawButton.disabled = false;
@@ -38,7 +40,27 @@ async function run(work) {
   }
 }
 
-let pipeline;
+/** Where the browser loses the GPU (its driver may fail), the models are loaded again, and the work is done once more. */
+async function withRecovery(work, signal) {
+  try {
+    await work(signal);
+  } catch (error) {
+    if (!(error instanceof diffusers.DeviceLostError)) throw error;
+    console.warn(error);
+    status.textContent = "The browser has lost the GPU. Starting again …";
+    await pipeline?.recover({ signal });
+    await work(signal);
+  }
+}
+
+/** What helps a visitor; the library's messages are for who calls it. */
+function failure(error) {
+  if (error instanceof diffusers.DeviceLostError)
+    return "The browser has lost the GPU again. Please wait a little and press Draw, or reload the page.";
+  if (error instanceof diffusers.NoAdapterError && pipeline)
+    return "The browser gives this page no GPU any more. Please reload the page; if that does not help, restart the browser.";
+  return `Failed: ${error.message ?? error}`;
+}
 
 async function load(signal) {
   if (!navigator.gpu) throw new Error("this browser has no WebGPU, or the page is not served from https or localhost");

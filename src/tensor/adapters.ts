@@ -29,7 +29,7 @@ export async function requestAdapter(powerPreference: GPUPowerPreference = "high
   if (adapter) return adapter;
   throw new NoAdapterError(
     gpu
-      ? "This browser has WebGPU but gives no adapter: enable hardware acceleration (chrome://gpu shows why), or update the graphics driver."
+      ? "This browser has WebGPU but gives no adapter: enable hardware acceleration (chrome://gpu shows why), or update the graphics driver. Where it gave one before, its GPU process has crashed too often: reload the page, or restart the browser."
       : "This browser has no WebGPU: use Chrome or Edge 113+, Safari 26+ or Firefox 141+, on an https:// or http://localhost page.",
   );
 }

@@ -4,6 +4,7 @@ import type { Browser, Page } from "puppeteer";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startStaticServer } from "../../scripts/static_server.mjs";
 import { launchChrome } from "../browser/chromium.js";
+import { endGPU } from "../browser/end_gpu.js";
 import { floats, readGolden } from "../support/goldens.js";
 import { differences } from "../support/pipelines.js";
 
@@ -43,18 +44,16 @@ describe("the example page", () => {
   };
   const fill = (name: string, value: string): Promise<void> =>
     page.$eval(`[name=${name}]`, (element, text) => void ((element as HTMLInputElement).value = text), value);
-  test("loads the embedded model", { timeout: PATIENCE }, () => untilStatus(/^Ready/));
-
-  test("draws the picture that diffusers draws", { timeout: PATIENCE }, async () => {
+  const ask = async (steps: number): Promise<void> => {
     await fill("prompt", "a red circle on a white background");
     await fill("seed", "8");
-    await fill("steps", "25");
+    await fill("steps", String(steps));
     await fill("guidance", "3");
     await page.select("[name=scheduler]", "DDIMScheduler");
     await page.click("#draw");
-    await untilStatus(/^Drawn/);
-
-    // The very picture that diffusers draws for this seed, within one step of 255 on average.
+  };
+  /** The very picture that diffusers draws with 25 steps, within one step of 255 on average. */
+  const expectGolden = async (): Promise<void> => {
     const [size, rgba] = await page.$eval("canvas", (canvas) => {
       const { width, height } = canvas;
       return [[width, height], [...canvas.getContext("2d")!.getImageData(0, 0, width, height).data]];
@@ -63,15 +62,51 @@ describe("the example page", () => {
     const golden = floats(await readGolden("shapes/0-DDIMScheduler.safetensors"), "image");
     const rgb = rgba.filter((_, i) => i % 4 < 3).map((value) => value / 255);
     expect(differences(rgb, golden).mean).toBeLessThan(1 / 255);
+  };
+
+  test("loads the embedded model", { timeout: PATIENCE }, () => untilStatus(/^Ready/));
+
+  test("draws the picture that diffusers draws", { timeout: PATIENCE }, async () => {
+    await ask(25);
+    await untilStatus(/^Drawn/);
+    await expectGolden();
     expect(complaints).toEqual([]);
   });
 
   test("Cancel stops a drawing", { timeout: PATIENCE }, async () => {
-    await fill("steps", "500");
-    await page.click("#draw");
+    await ask(500);
     await untilStatus(/^(Drawing|Step)/);
     await page.click("#cancel");
     await untilStatus(/^Cancelled/);
     expect(await page.$eval("#draw", (button) => (button as HTMLButtonElement).disabled)).toBe(false);
   });
+
+  test("starts again by itself where the GPU's process has crashed", { timeout: PATIENCE }, async () => {
+    await page.$eval("canvas", (canvas) => canvas.getContext("2d")!.reset());
+    await ask(25);
+    await untilStatus(/^Step/);
+    const told = page.waitForFunction(
+      () => document.getElementById("status")?.textContent === "The browser has lost the GPU. Starting again …",
+      { polling: "mutation" },
+    );
+    await endGPU(browser!);
+    await told;
+    await untilStatus(/^Drawn/);
+    await expectGolden();
+    expect(complaints).toEqual([]);
+  });
+
+  test(
+    "says what to do where Chrome gives no GPU after a second crash, and that helps",
+    { timeout: PATIENCE },
+    async () => {
+      await endGPU(browser!);
+      await ask(25);
+      await untilStatus(/^The browser gives this page no GPU any more\. Please reload the page/);
+      expect(complaints.splice(0)).toEqual([expect.stringMatching(/^NoAdapterError: .*reload the page/)]);
+      await page.reload();
+      await untilStatus(/^Ready/);
+      expect(complaints).toEqual([]);
+    },
+  );
 });
