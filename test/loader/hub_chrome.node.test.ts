@@ -1,49 +1,32 @@
 // A page in Chrome that loads from a hub on another origin, with Chrome's own fetch, redirects, CORS and Cache API.
 import { randomBytes } from "node:crypto";
-import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
-import type { Browser } from "puppeteer";
+import type { Browser, Page } from "puppeteer";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startStaticServer } from "../../scripts/static_server.mjs";
+import { bundlePage, PAGE } from "../browser/bundle.js";
 import { launchChrome } from "../browser/chromium.js";
-import { oneCommit, startFakeHub, type FakeHub } from "../support/fake_hub_node.js";
+import { folderFiles, oneCommit, startFakeHub, type FakeHub } from "../support/fake_hub_node.js";
+import { fixturePath } from "../support/files.js";
 import { ID, sha256, WEIGHT } from "../support/hub_sandbox_node.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PIECE = 8 << 20;
 const SIZE = 2 * PIECE + 12_345;
 const TOKEN = "hf_secret";
+const MODEL = "org/sd";
 const weight = randomBytes(SIZE);
-
-/** What the page does: loads a file and gives its hash. */
-const PAGE = `
-  import { openRepository } from "./src/loader/repository.ts";
-  globalThis.load = async (id, file, options) => {
-    const opened = await (await openRepository(id, options)).open(file);
-    if (!opened) return null;
-    const digest = await crypto.subtle.digest("SHA-256", await opened.read());
-    return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  };
-`;
 
 let hub: FakeHub;
 let browser: Browser;
 let server: Awaited<ReturnType<typeof startStaticServer>>;
 beforeAll(async () => {
-  const { outputFiles } = await build({
-    stdin: { contents: PAGE, resolveDir: ROOT, loader: "ts", sourcefile: "page.ts" },
-    ...{ bundle: true, splitting: true, format: "esm", platform: "browser", outdir: "/", write: false },
-    external: ["node:*"],
-    alias: { "@huggingface/hub": path.join(ROOT, "node_modules/@huggingface/hub/dist/browser/index.mjs") },
-  });
-  const virtual = new Map<string, string | Uint8Array>(
-    outputFiles.map((file) => [`/${path.basename(file.path)}`, file.contents]),
-  );
-  virtual.set("/page.html", '<!doctype html><script type="module" src="/stdin.js"></script>');
-  server = await startStaticServer({ root: ROOT, virtual });
+  server = await startStaticServer({ root: ROOT, virtual: await bundlePage(ROOT, "test/browser/hub.ts") });
   const repository = { ...oneCommit(new Map([[WEIGHT, weight]])), token: TOKEN };
-  hub = await startFakeHub([[ID, repository]]);
+  hub = await startFakeHub([
+    [ID, repository],
+    [MODEL, oneCommit(folderFiles(fixturePath("models/repos/sd15")))],
+  ]);
   browser = await launchChrome();
 });
 afterAll(async () => {
@@ -54,18 +37,19 @@ afterAll(async () => {
 
 const ranges = (): (string | undefined)[] => hub.seen.flatMap((seen) => (seen.at === "cdn" ? [seen.range] : []));
 
+async function openPage(): Promise<Page> {
+  const page = await browser.newPage();
+  await page.goto(`${server.origin}${PAGE}`);
+  await page.waitForFunction("globalThis.hubPage");
+  return page;
+}
+
 /** Loads in a page of its own; `during` may close it. */
 async function load(file: string, during?: (close: () => Promise<void>) => Promise<void>): Promise<string | null> {
-  const page = await browser.newPage();
+  const page = await openPage();
   try {
-    await page.goto(`${server.origin}/page.html`);
-    await page.waitForFunction("globalThis.load");
     const options = { endpoint: hub.url, token: TOKEN };
-    const result = page.evaluate(
-      (...given: unknown[]) =>
-        (globalThis as unknown as { load(...all: unknown[]): Promise<string | null> }).load(...given),
-      ...[ID, file, options],
-    );
+    const result = page.evaluate((...given) => globalThis.hubPage.load(...given), ID, file, options);
     await Promise.all([
       during?.(() => page.close()),
       result.catch((error: unknown) => during ?? Promise.reject(error)),
@@ -99,4 +83,24 @@ test("a page that is closed meanwhile goes on from the last whole piece; then no
 
 test("a file that the repository does not have", async () => {
   expect(await load("absent.json")).toBeNull();
+});
+
+test("two pages and a worker load a model at once: its bytes come once, and all draw the same picture", async () => {
+  const pages = await Promise.all([openPage(), openPage()]);
+  hub.seen.length = 0;
+  hub.fault = ({ at, path }) => (at === "cdn" && path === WEIGHT ? { pause: 20 } : undefined); // so that all come meanwhile
+  const given = [MODEL, hub.url] as const;
+  const [first, ...others] = await Promise.all([
+    ...pages.map((page) => page.evaluate((...all) => globalThis.hubPage.draw(...all), ...given)),
+    pages[1].evaluate((...all) => globalThis.hubPage.drawInWorker(...all), ...given),
+  ]);
+  hub.fault = () => undefined;
+  await Promise.all(pages.map((page) => page.close()));
+  expect(new Set(first.picture).size).toBeGreaterThan(50); // a picture, and not one colour
+  for (const { picture } of others) expect(picture).toEqual(first.picture);
+
+  for (const { missed } of [first, ...others]) expect(missed).toContain(WEIGHT);
+  const fetched = hub.seen.filter(({ at, sent }) => at !== "api" && sent > 0).map(({ path }) => path);
+  expect(fetched).toContain(WEIGHT);
+  expect(fetched).toEqual([...new Set(fetched)]);
 });
