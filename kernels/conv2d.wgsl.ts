@@ -50,7 +50,9 @@ export interface Conv2dVariant extends TileVariant {
 
 const params = {
   ...u32s("height", "width", "cin", "cout", "out_height", "out_width", "kernel_height", "kernel_width", "slices"),
-  ...u32s("stride", "pad_top", "pad_left", "upsample", "m", "row_start", "row_end"),
+  ...u32s("stride", "pad_left", "upsample", "m", "row_start", "row_end"),
+  /** Below 0 where x begins above what the first row needs. */
+  pad_top: "i32" as const,
   /** Elements from one image's shift to the next (0: all have the same), and where the first begins. */
   ...u32s("shift_stride", "shift_start"),
   ...u32s("cin_shortcut", "cin_skip"),
@@ -63,7 +65,7 @@ fn pixel_of(row: u32) -> Pixel {
   let ox = row % params.out_width;
   let rest = row / params.out_width;
   let oy = rest % params.out_height;
-  return Pixel(rest / params.out_height, i32(oy * params.stride) - i32(params.pad_top), i32(ox * params.stride) - i32(params.pad_left));
+  return Pixel(rest / params.out_height, i32(oy * params.stride) - params.pad_top, i32(ox * params.stride) - i32(params.pad_left));
 }
 /** The input pixel under a tap as a linear index, or -1 in the padding. */
 fn source(p: Pixel, ky: u32, kx: u32) -> i32 {

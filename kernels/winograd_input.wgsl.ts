@@ -14,7 +14,11 @@ export interface WinogradInputVariant extends StreamVariant {
 /** `quads` are those of one place, `columns` those of a tile; `first` is the run's first tile, of `down` x `across` an image. */
 export const winogradInput: Kernel<WinogradInputVariant> = {
   name: "winograd input",
-  params: { ...STREAM_PARAMS, ...u32s("columns", "first", "across", "down", "height", "width", "pad_top", "pad_left") },
+  params: {
+    ...STREAM_PARAMS,
+    ...u32s("columns", "first", "across", "down", "height", "width", "pad_left"),
+    pad_top: "i32",
+  },
   bindings: () => ["read", "write"],
   source({ format, upsampled, lanes }) {
     const side = placesOf(upsampled);
@@ -34,7 +38,7 @@ ${overQuads(
   let tx = tile % params.across;
   let rest = tile / params.across;
   let x = ${zoom}i32(tx) - i32(params.pad_left);
-  let y = ${zoom}i32(rest % params.down) - i32(params.pad_top);
+  let y = ${zoom}i32(rest % params.down) - params.pad_top;
   let image = rest / params.down;
 ${range(side)
   .map((r) => `  let line${r} = line_at(image, y + ${r});`)

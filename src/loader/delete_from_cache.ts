@@ -1,4 +1,5 @@
 /** Deleting a repository of the hub from a browser's cache, which keeps the files of every commit that was loaded. */
+import { inNode } from "../arguments/environment.js";
 import { PieceCache } from "./cache_pieces.js";
 import { deletePieces, noteOf, pieceLock, type NamedPieces } from "./download_pieces.js";
 import { quote, RepositoryError } from "./errors.js";
@@ -15,7 +16,7 @@ import { checkEndpoint, DEFAULT_ENDPOINT, isCommit, isHubId, type HubOptions } f
  * @throws RepositoryError in Node, whose cache is Python's; for wrong options
  */
 export async function deleteFromCache(id: string, options: Pick<HubOptions, "endpoint"> = {}): Promise<boolean> {
-  if (typeof process !== "undefined" && process.versions?.node)
+  if (inNode())
     throw new RepositoryError(
       "deleteFromCache: is for browsers; in Node the cache is the one of Python's huggingface_hub: " +
         `delete its folder models--${String(id).replace("/", "--")}, or use \`hf cache\``,

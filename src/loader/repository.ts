@@ -1,3 +1,4 @@
+import { inNode } from "../arguments/environment.js";
 import { shown } from "../arguments/shown.js";
 import { throwIfAborted } from "../arguments/signal.js";
 import { addressesIn } from "./addressed_folder.js";
@@ -47,8 +48,6 @@ export interface Repository {
 /** What `fromPretrained` takes as its first argument. */
 export type RepositorySource = string | URL | Repository | FileSystemDirectoryHandle;
 
-const isNode = (): boolean => typeof process !== "undefined" && Boolean(process.versions?.node);
-
 /**
  * Opens a repository: a local folder (Node), an id on the Hugging Face hub ("owner/name"), a `file:` or `http(s):` address
  * of a folder, `EMBEDDED_MODEL`, or an object that is a Repository already. Where a local folder has the name of an id,
@@ -79,7 +78,7 @@ export async function openFileOrRepository(
   source: RepositorySource,
   options: HubOptions = {},
 ): Promise<{ repository: Repository; file?: string }> {
-  if (isNode() && (typeof source === "string" || source instanceof URL)) {
+  if (inNode() && (typeof source === "string" || source instanceof URL)) {
     const file = await (await import("./directory_node.js")).findFile(source);
     if (file) return { repository: await openRepository(file.folder, options), file: file.name };
   }
@@ -98,17 +97,17 @@ async function openSource(source: RepositorySource, options: GivenHubOptions): P
     if (!URL.canParse(source)) throw new RepositoryError(`repository ${quote(source, 200)}: no valid address`);
     return openURL(new URL(source), options);
   }
-  if (isNode()) {
+  if (inNode()) {
     const { openDirectory } = await import("./directory_node.js");
     const directory = await openDirectory(source);
     if (directory) return directory;
   }
   if (isHubId(source)) {
-    if (!isNode()) return (await import("./hub_browser.js")).openHubInBrowser(source, options);
+    if (!inNode()) return (await import("./hub_browser.js")).openHubInBrowser(source, options);
     return (await import("./hub_repository_node.js")).openHubRepository(source, options);
   }
   throw new RepositoryError(
-    isNode()
+    inNode()
       ? `repository ${quote(source, 200)}: no such folder`
       : `repository ${quote(source, 200)}: a browser has no folders; give an id on the hub, or an http(s) address that ends in "/"`,
   );
@@ -116,19 +115,19 @@ async function openSource(source: RepositorySource, options: GivenHubOptions): P
 
 async function openURL(url: URL, options: GivenHubOptions): Promise<Repository> {
   const bundled = url.protocol === "bundled:" && addressesIn(url.href) !== undefined;
-  if (bundled && isNode())
+  if (bundled && inNode())
     throw new RepositoryError(
       `repository ${quote(url.href)}: a bundle for Node has no model beside it; leave webgpu-diffusers out of it (external; Next.js: serverExternalPackages)`,
     );
   if (bundled || url.protocol === "http:" || url.protocol === "https:")
     return new URLRepository(url, { ...options, files: addressesIn(url.href) });
-  if (url.protocol === "file:" && isNode()) {
+  if (url.protocol === "file:" && inNode()) {
     const { openDirectory } = await import("./directory_node.js");
     const directory = await openDirectory(url);
     if (directory) return directory;
     throw new RepositoryError(`repository ${quote(url.href, 200)}: no such folder`);
   }
   throw new RepositoryError(
-    `repository ${quote(url.href, 200)}: cannot read ${url.protocol} addresses here; use http(s)${isNode() ? " or a folder" : ""}`,
+    `repository ${quote(url.href, 200)}: cannot read ${url.protocol} addresses here; use http(s)${inNode() ? " or a folder" : ""}`,
   );
 }

@@ -1,4 +1,5 @@
 /** Where savePretrained() writes: a folder in Node, or an object of the caller's own (in browsers). */
+import { inNode } from "../arguments/environment.js";
 import { shown } from "../arguments/shown.js";
 import { RepositoryError } from "./errors.js";
 
@@ -29,7 +30,7 @@ export async function saveInto(
     throw new RepositoryError(
       `${caller}: needs a folder, or an object with list, write and remove, got ${shown(destination)}`,
     );
-  if (typeof process === "undefined" || !process.versions?.node)
+  if (!inNode())
     throw new RepositoryError(
       `${caller}: a browser has no folders; instead of a path give an object { name, list, write, remove } (SaveTarget) ` +
         "that keeps the files, for example over a directory handle, or save in Node",

@@ -1,4 +1,5 @@
 /** A finished picture on the CPU. */
+import { inNode } from "../arguments/environment.js";
 import { shown } from "../arguments/shown.js";
 import { encodePNG, type Channels } from "./png.js";
 
@@ -46,8 +47,7 @@ export class RawImage {
   async save(path: string): Promise<void> {
     if (!/\.png$/i.test(String(path)))
       throw new RangeError(`RawImage.save: only PNG is written, so the name must end in .png, got ${shown(path)}`);
-    if (typeof process === "undefined" || !process.versions?.node)
-      throw new Error("RawImage.save: a browser has no file system; use toPNG() or toBlob()");
+    if (!inNode()) throw new Error("RawImage.save: a browser has no file system; use toPNG() or toBlob()");
     const { writeFile } = await import("./files_node.js");
     await writeFile(path, this.toPNG());
   }

@@ -1,5 +1,5 @@
 /** The GPUs that there are: those of the browser, or of Dawn in Node. `navigator.gpu` appears only here. */
-import { inNode } from "./environment.js";
+import { inNode } from "../arguments/environment.js";
 import { NoAdapterError } from "./errors.js";
 
 /** Asks for an adapter; each call gives a new one of the same hardware, as an adapter makes one device only. */

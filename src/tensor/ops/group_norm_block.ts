@@ -50,11 +50,11 @@ const WIDTH = 8;
 export function blockPlan(device: Device, call: GroupNormCall): BlockPlan | null {
   const { channels, x, format } = call;
   if (channels % 4 !== 0) return null;
+  // Small tensors lie in caches, and there are more threads than long loads could keep busy.
+  const whole = wholePlan(device, call);
+  if (whole) return whole;
   const pairs = format !== "f32" && channels % 8 === 0 && x.shape.at(-1)! % 8 === 0;
   const options = pairs ? ([2, 1] as const) : ([1] as const);
-  // Small tensors lie in caches, and there are more threads than long loads could keep busy.
-  const whole = wholePlan(device, call, 1);
-  if (whole) return whole;
   for (const quads of options) {
     const plan = splitPlan(call, quads);
     if (plan && fits(device, call, plan)) return plan;
@@ -68,9 +68,10 @@ export function narrowest({ channels, groups }: Pick<GroupNormCall, "channels" |
   return perGroup / commonDivisor(perGroup, 4 * quads);
 }
 
-function wholePlan(device: Device, call: GroupNormCall, quads: 1 | 2): BlockPlan | null {
+function wholePlan(device: Device, call: GroupNormCall): BlockPlan | null {
+  const quads = 1;
   const width = narrowest(call, quads);
-  if (call.spatial * width * 4 * quads > WHOLE) return null;
+  if (call.spatial * width * 4 > WHOLE) return null;
   for (let threads = 512; threads >= 64; threads /= 2) {
     const plan: BlockPlan = { quads, threads, unroll: UNROLL, width, splits: 0, runs: 1 };
     // A thread has a few pixels at least.

@@ -1,7 +1,7 @@
 /** Where tunings are kept between processes and pages: a file of the user's cache in Node, the Cache API in browsers. */
 import { adapterName } from "../adapter_kind.js";
 import type { Device } from "../device.js";
-import { inNode } from "../environment.js";
+import { inNode } from "../../arguments/environment.js";
 import type { KeptWays, Tunings } from "./tunings.js";
 
 /** Changes when what is kept means something else. */
