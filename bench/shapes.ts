@@ -172,7 +172,7 @@ function withDoubled(ops: readonly Op[]): Op[] {
 /** Fields of an op that tell it apart from all others. */
 type Wanted = Partial<Record<string, string | number | boolean>>;
 
-/** PERFORMANCE.md section 5.7: one of every kind that costs time, without an upsampling before it. */
+/** One of every kind that costs time, without an upsampling before it. */
 const QUICK: readonly Wanted[] = [
   { op: "conv2d", N: 2, Cin: 320, Cout: 320, H: 64, k: 3, stride: 1 },
   { op: "conv2d", N: 2, Cin: 640, Cout: 640, H: 32, k: 3, stride: 1 },

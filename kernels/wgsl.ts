@@ -138,7 +138,7 @@ function loadOne(name: string, format: Format | BitsFormat): string {
 /** `[0, 1, … n-1]`, for bodies unrolled in text: software adapters and FXC do not unroll loops over private arrays well. */
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-/** `a * b + c`. lavapipe fuses only the builtin `fma`; SwiftShader runs that builtin as a slow call (PERFORMANCE.md section 8). */
+/** `a * b + c`. lavapipe fuses only the builtin `fma`; SwiftShader runs that builtin as a slow call. */
 export type MultiplyAdd = (a: string, b: string, c: string) => string;
 export const multiplyAdd = (fused: boolean): MultiplyAdd =>
   fused ? (a, b, c) => `fma(${a}, ${b}, ${c})` : (a, b, c) => `${a} * ${b} + ${c}`;

@@ -20,7 +20,8 @@ Environment: WEBGPU_DIFFUSERS_ADAPTER=NAME picks an adapter by a part of its nam
 WEBGPU_DIFFUSERS_TUNINGS=off leaves unused what "tune" has kept, or names another folder for it, DEBUG=1 shows errors with their stack.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`;
 
-const DRAWING = `  --model DIR          folder of a Stable Diffusion model in the layout of diffusers; by default the one of the package
+const DRAWING = `  --model DIR|ID       a Stable Diffusion model in the layout of diffusers: its folder, or its id on the hub, "owner/name"; by
+                       default the one of the package
   --negative TEXT      what the picture should not show
   --guidance X         how strictly the prompt is followed; 1 means no guidance (default: 7.5, the package's model 3)
   --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
@@ -59,7 +60,8 @@ Draws a prompt in one step, then measures the ways of every product, convolution
 numbers are checked before it is timed. What is faster than the rules' choice is kept in this user's cache and used from then on by
 every device of this adapter, at the same sizes. Ctrl-C stops after a measurement; what was found is kept. Run nothing else beside.
 
-  --model DIR          folder of a Stable Diffusion model in the layout of diffusers; by default the one of the package
+  --model DIR|ID       a Stable Diffusion model in the layout of diffusers: its folder, or its id on the hub, "owner/name"; by
+                       default the one of the package
   --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
   --dtype TYPE         float32 (default) or float16
   --count N            number of pictures that are drawn together (default: 1)

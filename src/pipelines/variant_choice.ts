@@ -12,7 +12,7 @@ export class VariantChoice {
   #decide!: () => void;
   readonly #decided: Promise<void>;
 
-  /** @param models that will each call fallBack() once; the signal aborts those that wait for one that never will */
+  /** @param models that will each call fallBack(), first of all at their load; the signal aborts those that wait for one that never will */
   constructor(variant: string, models: readonly string[], signal: AbortSignal) {
     this.#variant = variant;
     this.#models = models;

@@ -1,7 +1,7 @@
 /**
  * The only submitter of GPU work. Ops record commands and return at once; commands are encoded in order as soon as
  * their pipelines are compiled, so the first pass through a model compiles all its kernels at the same time and
- * nothing ever blocks on a compiler. What is recorded here is a plain list: replaying it is the planned fast path.
+ * nothing ever blocks on a compiler. What is recorded here is a plain list; plan.ts records one to replay it.
  */
 import { type DeviceLostError, GPUValidationError } from "./errors.js";
 import { TEXTURE_WIDTH } from "../../kernels/wgsl.js";

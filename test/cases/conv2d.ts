@@ -197,7 +197,7 @@ export function shortcutSum({ shortcut = [0], cout }: Conv2dCase, data: Conv2dDa
 }
 
 /**
- * The same of an upsampled 3x3 convolution, as PERFORMANCE.md section 2.3 has it, with sums of weights as the type holds them:
+ * The same of an upsampled 3x3 convolution, in four phases, with sums of weights as the type holds them:
  * rounding them is what sets float16 apart from conv2dReference.
  */
 export function phasesReference(item: Conv2dCase, data: Conv2dData, dtype: FloatType): Reference {

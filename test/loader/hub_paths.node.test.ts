@@ -1,4 +1,4 @@
-// RELIABILITY.md, section 5, row 10: wherever a name comes from, nothing is read or written outside the cache.
+// Wherever a name comes from, nothing is read or written outside the cache.
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";

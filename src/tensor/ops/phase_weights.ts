@@ -4,7 +4,7 @@ import { formatFor, quadsOf } from "./common.js";
 import { runStream } from "./streams.js";
 
 /**
- * The weights with which conv2d computes an upsampled 3x3 convolution in four phases (PERFORMANCE.md section 2.3). Made on the
+ * The weights with which conv2d computes an upsampled 3x3 convolution in four phases. Made on the
  * first call and kept with `w`, of which they take 16/9 of the memory.
  * @param w [3, 3, cin, cout]; cout fills quads
  * @returns [phase y · 2 + phase x, 2, 2, cin, cout], summed in float32 and rounded once
