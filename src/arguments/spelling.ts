@@ -7,17 +7,41 @@ const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `
 const respelt = (name: string, known: readonly string[]): string | undefined =>
   known.includes(name) ? undefined : [camelCase(name), snakeCase(name)].find((other) => known.includes(other));
 
+/**
+ * Options with those of `known` under these names, where they were given in the other spelling. What is undefined or null does not
+ * undo what the other spelling says.
+ * @param caller for the message, e.g. "StableDiffusionPipeline"
+ * @throws TypeError for an option that is given in both spellings: nobody would see which one counts
+ */
+export function inOwnSpelling<T extends object>(options: T, known: readonly string[], caller?: string): T {
+  const own = new Map<string, [given: string, value: unknown]>();
+  for (const [given, value] of Object.entries(options)) {
+    const name = respelt(given, known) ?? given;
+    const [other, before = null] = own.get(name) ?? [];
+    if (before !== null && (value === null || value === undefined)) continue;
+    if (before !== null) {
+      const second = given === name ? other : given;
+      const message = `got both \`${name}\` and \`${second}\`, which are one option; give one of them`;
+      throw new TypeError(caller === undefined ? message : `${caller}: ${message}`);
+    }
+    own.set(name, [given, value]);
+  }
+  return Object.fromEntries([...own].map(([name, [, value]]) => [name, value])) as T;
+}
+
 export type WithoutNulls<T> = { [K in keyof T]: Exclude<T[K], null> };
 
 /**
- * Options with those of `known` under these names, where they were given in the other spelling, and without those of them that are
- * null, which is as nothing there, as Python's None. Other names keep their nulls, which may say something: that a component is
- * left out, or a value of a config.
+ * The same without those of `known` that are null, which is as nothing there, as Python's None. Other names keep their nulls, which
+ * may say something: that a component is left out, or a value of a config.
+ * @throws TypeError for an option that is given in both spellings
  */
-export function givenOptions<T extends object>(options: T, known: readonly string[]): WithoutNulls<T> {
-  const named = Object.entries(options).map(
-    ([name, value]) => [respelt(name, known) ?? name, value as unknown] as const,
-  );
+export function givenOptions<T extends object>(
+  options: T,
+  known: readonly string[],
+  caller?: string,
+): WithoutNulls<T> {
+  const named = Object.entries(inOwnSpelling(options, known, caller));
   return Object.fromEntries(
     named.filter(([name, value]) => value !== null || !known.includes(name)),
   ) as WithoutNulls<T>;

@@ -1,7 +1,7 @@
 /** A model with a config and weights that fromPretrained() reads, as diffusers' ModelMixin. */
 import { checkConfigObject, type ConfigObject } from "../arguments/config_object.js";
 import { throwIfAborted } from "../arguments/signal.js";
-import { givenOptions, type WithoutNulls } from "../arguments/spelling.js";
+import { givenOptions, inOwnSpelling, type WithoutNulls } from "../arguments/spelling.js";
 import { readClassConfig, type ConfigPlace } from "../loader/class_config.js";
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
@@ -158,8 +158,9 @@ export abstract class PretrainedModel<C extends object> extends Module {
    * @param destination a folder (Node), which is made if need be, or an object that takes the files
    * @throws TypeError, RangeError for wrong options; RepositoryError naming the file that cannot be written
    */
-  async savePretrained(destination: string | SaveTarget, options: SaveOptions = {}): Promise<void> {
+  async savePretrained(destination: string | SaveTarget, given: SaveOptions = {}): Promise<void> {
     const { className } = this.#class;
+    const options = inOwnSpelling(given, SAVE_OPTION_NAMES, `${className}.savePretrained`);
     checkSaveOptions(className, options, SAVE_OPTION_NAMES);
     await saveInto(destination, `${className}.savePretrained`, (target) => this.saveTo(target, "", options));
   }

@@ -1,6 +1,6 @@
 /** The options of a call: which there are, and which may be null, before their values are looked at. */
 import { shown } from "../arguments/shown.js";
-import { hint, type WithoutNulls } from "../arguments/spelling.js";
+import { hint, inOwnSpelling, type WithoutNulls } from "../arguments/spelling.js";
 import { Tensor } from "../tensor/tensor.js";
 
 export type { WithoutNulls };
@@ -9,10 +9,10 @@ export type { WithoutNulls };
 export type OptionTable<T> = Readonly<Record<keyof T, boolean>>;
 
 /**
- * The options that were given, without those that are null where that means nothing.
+ * The options that were given, in either spelling, without those that are null where that means nothing.
  * @param unknown what is done about names that are no options: Python's calls warn of nothing or raise a TypeError, as they
  *   take `**kwargs` or not
- * @throws TypeError for anything but an object, naming what was given
+ * @throws TypeError for anything but an object, naming what was given, and for an option in both spellings
  */
 export function takeOptions<T extends object>(
   className: string,
@@ -25,7 +25,8 @@ export function takeOptions<T extends object>(
     throw new TypeError(
       `${className}: options must be an object, got ${shown(given)} (there are ${Object.keys(table).join(", ")})`,
     );
-  const entries = Object.entries(given).filter(([, value]) => value !== undefined);
+  const own = inOwnSpelling(given, Object.keys(table), className);
+  const entries = Object.entries(own).filter(([, value]) => value !== undefined);
   const strange = entries.filter(([name]) => !Object.hasOwn(table, name)).map(([name]) => name);
   if (strange.length > 0) {
     const message = strange.map((name) => `\`${name}\` ${hint(name, Object.keys(table))}`).join(", ");

@@ -1,6 +1,6 @@
 /** Pipelines: components named by model_index.json, loaded together and called like functions. */
 import { whileItLasts } from "../arguments/signal.js";
-import type { WithoutNulls } from "../arguments/spelling.js";
+import { inOwnSpelling, type WithoutNulls } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
@@ -153,11 +153,12 @@ export abstract class DiffusionPipeline extends Callable {
    * holds now is written: a scheduler assigned later, with its class.
    *
    * @param destination a folder (Node), which is made if need be, or an object that takes the files
-   * @param options of all models, text encoders included
+   * @param given options of all models, text encoders included
    * @throws TypeError, RangeError for wrong options; RepositoryError naming the file that cannot be written
    */
-  async savePretrained(destination: string | SaveTarget, options: SaveOptions = {}): Promise<void> {
+  async savePretrained(destination: string | SaveTarget, given: SaveOptions = {}): Promise<void> {
     const { className } = this.constructor as unknown as PipelineClass;
+    const options = inOwnSpelling(given, SAVE_OPTION_NAMES, `${className}.savePretrained`);
     const { components, config } = this;
     checkSaveOptions(className, options, SAVE_OPTION_NAMES);
     await saveInto(destination, `${className}.savePretrained`, (target) =>

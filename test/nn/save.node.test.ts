@@ -131,6 +131,18 @@ for (const name of ["unet", "vae"] as const)
   });
 
 describe("savePretrained", () => {
+  test("takes Python's spelling of its options", async () => {
+    const model = await AutoencoderKL.fromPretrained(fixturePath(REPO), { subfolder: "vae" });
+    const options = { max_shard_size: "200KB", variant: "fp16" } as object;
+    const folder = newFolder();
+    await model.savePretrained(folder, options);
+    expect(await readdir(folder)).toContain(`${STEM}.fp16-00002-of-00002.safetensors`);
+    await expect(model.savePretrained(newFolder(), { ...options, maxShardSize: 1e6 })).rejects.toThrow(
+      "AutoencoderKL.savePretrained: got both `maxShardSize` and `max_shard_size`",
+    );
+    model.dispose();
+  });
+
   test("numbers of the config stay the ints and floats that the file had", async () => {
     const file = new TextDecoder().decode(await readFixture("models/repos/sd15/vae/config.json"));
     const text = file
@@ -159,14 +171,14 @@ describe("savePretrained", () => {
     expect(sha256OfText(text.replace(/ *"transformers_version".*\n/, ""))).toBe(PYTHON.text_encoder.config);
   });
 
-  test("unknown options are warned of, with what they are called, and pickles are refused", async () => {
+  test("unknown options are warned of, with those that there are, and pickles are refused", async () => {
     const text = new CLIPTextModel({ num_hidden_layers: 1, hidden_size: 8, num_attention_heads: 1 });
     const warnings: string[] = [];
     const { warn } = console;
     console.warn = (message: string) => void warnings.push(message);
     try {
       const save = (options: object): Promise<void> => text.savePretrained(newFolder(), options);
-      await expect(save({ max_shard_size: "2MB", nosuch: 1, safeSerialization: true })).rejects.toThrow("has no value");
+      await expect(save({ pushToHub: true, nosuch: 1, safeSerialization: true })).rejects.toThrow("has no value");
       for (const name of ["safeSerialization", "safe_serialization"])
         await expect(save({ [name]: false })).rejects.toThrow(
           `CLIPTextModel.savePretrained: ${name}: false asks for pickles (.bin), which are never written; leave it out`,
@@ -175,7 +187,7 @@ describe("savePretrained", () => {
       console.warn = warn;
     }
     expect(warnings).toEqual([
-      "CLIPTextModel.savePretrained: options that it does not have are ignored: `max_shard_size` (it is `maxShardSize`), " +
+      "CLIPTextModel.savePretrained: options that it does not have are ignored: `pushToHub` (there are variant, maxShardSize, dtype), " +
         "`nosuch` (there are variant, maxShardSize, dtype)",
     ]);
   });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   DDPMPipeline,
   FlaxStableDiffusionPipeline,
+  Generator,
   PNDMPipeline,
   PRNGKey,
   requestDevice,
@@ -55,16 +56,52 @@ describe("the options of a call", () => {
       await expect(call({ [name]: null })).rejects.toThrow(`\`${name}\` must be`);
   });
 
-  test("names that are no options are warned of, with the spelling that was meant", async () => {
-    const seen = await warnings(() => call({ num_inference_steps: 1, numSteps: 2, returnDict: undefined }));
+  test("names that are no options are warned of", async () => {
+    const seen = await warnings(() => call({ numSteps: 2, cross_attention_kwargs: {}, returnDict: undefined }));
     expect(seen).toHaveLength(1);
     expect(seen[0]).toMatch(
-      /^StableDiffusionPipeline: options that a call does not have are ignored: `num_inference_steps` \(it is `numInferenceSteps`\), `numSteps` \(there are negativePrompt, .*signal\)$/,
+      /^StableDiffusionPipeline: options that a call does not have are ignored: `numSteps` \(there are negativePrompt, .*signal\), `cross_attention_kwargs` \(there are /,
     );
     for (const wrong of ["fast", 5, [1]])
       await expect(pipeline("a cat", wrong as object)).rejects.toThrow(
         `StableDiffusionPipeline: options must be an object, got ${JSON.stringify(wrong)} (there are negativePrompt, `,
       );
+  });
+
+  test("Python's spelling is taken, too, and draws the same", async () => {
+    const draw = async (options: object): Promise<number[]> => {
+      const generator = new Generator("cpu").manualSeed(8);
+      const { images } = await pipeline("a cat", { generator, ...options } as StableDiffusionOptions);
+      const { data, width, height } = images[0];
+      return [width, height, ...data];
+    };
+    const timesteps: number[] = [];
+    const given: string[] = [];
+    const seen = await warnings(async () => {
+      const picture = await draw({
+        ...{ num_inference_steps: 2, height: 16, width: 16, guidance_scale: 3, negative_prompt: "a dog" },
+        ...{ num_images_per_prompt: 1, clip_skip: null, output_type: "pil" },
+        callback_on_step_end_tensor_inputs: ["latents", "prompt_embeds"],
+        callback_on_step_end: (_: unknown, __: number, t: number, tensors: object) => {
+          timesteps.push(t);
+          given.push(Object.keys(tensors).join());
+        },
+      });
+      const own = { numInferenceSteps: 2, height: 16, width: 16, guidanceScale: 3, negativePrompt: "a dog" };
+      expect(picture).toEqual(await draw(own));
+    });
+    expect(seen).toEqual([]);
+    expect(timesteps).toHaveLength(3); // PNDM calls the model once more
+    expect(given[0]).toBe("latents,prompt_embeds");
+    await expect(call({ num_inference_steps: 2.5, numInferenceSteps: undefined })).rejects.toThrow(
+      "`numInferenceSteps` must be a positive integer, got 2.5",
+    );
+    await expect(call({ num_inference_steps: 1 })).rejects.toThrow(
+      "StableDiffusionPipeline: got both `numInferenceSteps` and `num_inference_steps`, which are one option",
+    );
+    const [alone, none] = await pipeline.encodePrompt("a cat", { do_classifier_free_guidance: false } as object);
+    expect(none).toBe(null);
+    alone.dispose();
   });
 
   test("encodePrompt takes no device, and names its own options", async () => {
@@ -149,9 +186,12 @@ describe("the options of other pipelines", () => {
     await expect(ddpm("a cat" as unknown as UnconditionalOptions)).rejects.toThrow(
       'DDPMPipeline: options must be an object, got "a cat" (there are batchSize, ',
     );
-    await expect(ddpm({ num_inference_steps: 1 } as object)).rejects.toThrow(
-      "DDPMPipeline: got options that a call does not have: `num_inference_steps` (it is `numInferenceSteps`)",
+    await expect(ddpm({ num_steps: 1 } as object)).rejects.toThrow(
+      "DDPMPipeline: got options that a call does not have: `num_steps` (there are batchSize, ",
     );
+    ddpm.setProgressBarConfig({ disable: true });
+    const { images: two } = await ddpm({ num_inference_steps: 1, batch_size: 2 } as object);
+    expect(two).toHaveLength(2);
     await expect(ddpm({ generator: 5 } as unknown as UnconditionalOptions)).rejects.toThrow("`generator` must be a");
     ddpm.dispose();
     const pndm = await PNDMPipeline.fromPretrained(source);
@@ -166,7 +206,8 @@ describe("the options of other pipelines", () => {
     const ids = flax.prepareInputs("a cat");
     const draw = (options: FlaxCallOptions | null): Promise<{ images: Tensor }> =>
       flax(ids, params, PRNGKey(0), 1, options);
-    await expect(draw({ guidance_scale: 3 } as object)).rejects.toThrow("`guidance_scale` (it is `guidanceScale`)");
+    await expect(draw({ guidance: 3 } as object)).rejects.toThrow("does not have: `guidance` (there are guidanceScale,");
+    await expect(draw({ guidance_scale: "3" } as object)).rejects.toThrow('`guidanceScale` must be a finite number, got "3"');
     await expect(draw({ guidanceScale: 1e39 })).rejects.toThrow("infinite in float32");
     const { images } = await draw({ height: null, width: null, latents: null, negPromptIds: null });
     for (const owned of [images, ids, params] as (Tensor | FlaxParams)[]) owned.dispose();

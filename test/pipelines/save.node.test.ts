@@ -55,13 +55,15 @@ describe("DiffusionPipeline.savePretrained", () => {
     const { warn } = console;
     console.warn = (message: string) => void warnings.push(message);
     try {
-      await pipeline.savePretrained(newFolder(), { max_shard_size: "2MB" } as object);
+      await pipeline.savePretrained(newFolder(), { push_to_hub: true } as object);
     } finally {
       console.warn = warn;
     }
     expect(warnings).toEqual([
-      "StableDiffusionPipeline.savePretrained: options that it does not have are ignored: `max_shard_size` (it is `maxShardSize`)",
+      "StableDiffusionPipeline.savePretrained: options that it does not have are ignored: `push_to_hub` (there are variant, maxShardSize, dtype)",
     ]);
+    const wrong = { max_shard_size: "2 mebi" } as object;
+    await expect(pipeline.savePretrained(newFolder(), wrong)).rejects.toThrow("maxShardSize must be a number of bytes");
     await expect(pipeline.savePretrained(newFolder(), { safeSerialization: false } as object)).rejects.toThrow(
       "StableDiffusionPipeline.savePretrained: safeSerialization: false asks for pickles",
     );
