@@ -31,6 +31,7 @@ export { forgetTunings, tune } from "./tensor/tuning/tune.js";
 export type { TunedOp, TuneOptions } from "./tensor/tuning/tune.js";
 
 export { AutoencoderKL } from "./nn/autoencoder_kl.js";
+export type { AutoencoderForwardOptions } from "./nn/autoencoder_kl.js";
 export { AutoencoderTiny } from "./nn/autoencoder_tiny.js";
 export { CLIPTextModel, CLIPTextModelWithProjection } from "./nn/clip_text_model.js";
 export type { CLIPTextOptions, CLIPTextOutput, CLIPTextProjectionOutput } from "./nn/clip_text_model.js";

@@ -47,11 +47,8 @@ export function givenOptions<T extends object>(
   ) as WithoutNulls<T>;
 }
 
-/** Said of a name that is no option: the one that was meant, if only its spelling is Python's; else all there are. */
-export function hint(name: string, known: readonly string[]): string {
-  const meant = respelt(name, known);
-  return meant ? `(it is \`${meant}\`)` : `(there are ${known.join(", ") || "none"})`;
-}
+/** Said of a name that is no option: all there are. */
+export const hint = (known: readonly string[]): string => `(there are ${known.join(", ") || "none"})`;
 
 /**
  * Unknown options are ignored, as in Python. But one that lacks nothing except its spelling was meant, and nobody would

@@ -14,7 +14,7 @@ export function checkSaveOptions(className: string, options: object, known: read
         `${className}.savePretrained: ${name}: false asks for pickles (.bin), which are never written; leave it out`,
       );
     }
-    if (!known.includes(name) && value !== undefined) unknown.push(`\`${name}\` ${hint(name, known)}`);
+    if (!known.includes(name) && value !== undefined) unknown.push(`\`${name}\` ${hint(known)}`);
   }
   if (unknown.length > 0)
     console.warn(`${className}.savePretrained: options that it does not have are ignored: ${unknown.join(", ")}`);

@@ -1,5 +1,7 @@
 /** AutoencoderKL, Stable Diffusion's VAE, diffusers/models/autoencoders/autoencoder_kl.py and vae.py. */
+import { inOwnSpelling } from "../arguments/spelling.js";
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
+import type { Generator } from "../tensor/random.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkTensor } from "./check_tensor.js";
 import { either, isBoolean, isCount, isNumber, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
@@ -50,6 +52,15 @@ const schema: ConfigSchema = {
     mid_block_add_attention: isBoolean,
   },
 };
+
+export interface AutoencoderForwardOptions {
+  /** Whether latents are drawn from the posterior. Default false: its mode. */
+  samplePosterior?: boolean;
+  /** The noise for that; a list has one generator per picture. By default unrepeatable. */
+  generator?: Generator | readonly Generator[];
+}
+
+const FORWARD_OPTIONS: readonly (keyof AutoencoderForwardOptions)[] = ["samplePosterior", "generator"];
 
 export class AutoencoderKL extends PretrainedModel<VAEConfig> {
   static readonly className = "AutoencoderKL";
@@ -135,6 +146,21 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
     const fade = Math.floor(tileSampleMinSize * overlap);
     const tiles = { size, stride: Math.floor(size * (1 - overlap)), fade, kept: tileSampleMinSize - fade };
     return { sample: this.#inParts(z, this.scaleFactor, tiles, pass) };
+  }
+
+  /**
+   * Encodes and decodes an image.
+   * @param sample [batch, in_channels, height, width] in [-1, 1]
+   * @param options samplePosterior: latents are drawn from the posterior, with the generator(s)' noise, instead of its mode
+   * @returns sample of the same shape for sides that are multiples of scaleFactor, about [-1, 1]
+   */
+  forward(sample: Tensor, options: AutoencoderForwardOptions = {}): { sample: Tensor } {
+    this.#check("forward", sample, this.config.in_channels);
+    const { samplePosterior = false, generator } = inOwnSpelling(options, FORWARD_OPTIONS, "AutoencoderKL.forward");
+    return sample.device.scope(() => {
+      const posterior = this.encode(sample).latentDist;
+      return this.decode(samplePosterior ? posterior.sample(generator) : posterior.mode());
+    });
   }
 
   /** `pass` on x, or on each image and tile of it. @param zoom pixels along each side for one of x */

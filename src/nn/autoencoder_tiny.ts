@@ -5,6 +5,7 @@ import { linearCombination } from "../tensor/ops/elementwise.js";
 import { upsampleNearest } from "../tensor/ops/shape.js";
 import { softClamp } from "../tensor/ops/soft_clamp.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { checkTensor } from "./check_tensor.js";
 import { anything, isCount, isNumber, listOf, type ConfigSchema } from "./config.js";
 import { Conv2d, sequence } from "./layers.js";
 import { Module } from "./module.js";
@@ -65,6 +66,22 @@ export interface TinyConfig {
 
 /** The largest float16, above every activation in either dtype. */
 const relu = (x: Tensor): Tensor => linearCombination([[1, x]], { clamp: [0, 65504] });
+
+/** float32 numbers from here to twice as large are whole ones: adding it rounds, halves to even, as torch's round(). */
+const WHOLE = 1.5 * 2 ** 23;
+
+/**
+ * Numbers in [0, 1] as bytes hold them: round(255 x) / 255. float32, as halves have no room for WHOLE. Each step is a kernel of its
+ * own, so that none is folded into the next.
+ */
+const roundToBytes = (x: Tensor): Tensor =>
+  sequence(x, [
+    (h) => linearCombination([[255, h]]),
+    ...(x.dtype === "float32" ? [] : [(h: Tensor) => cast(h, "float32")]),
+    (h) => linearCombination([[1, h]], { offset: WHOLE }),
+    (h) => linearCombination([[1, h]], { offset: -WHOLE }),
+    (h) => linearCombination([[1 / 255, h]]),
+  ]);
 
 /** TAESD's pictures are in [0, 1], diffusers' in [-1, 1]. */
 const toUnsigned = (x: Tensor): Tensor => linearCombination([[0.5, x]], { offset: 0.5 });
@@ -224,12 +241,30 @@ export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
     return { sample: this.#run("decode", z, this.config.latent_channels, this.decoder, this.scaleFactor) };
   }
 
+  /**
+   * Encodes and decodes an image. Between, latents are rounded to bytes, as if they were stored as the colours of a picture.
+   * @param sample [batch, in_channels, height, width] in [-1, 1]
+   * @returns sample of the same shape for sides that are multiples of scaleFactor, about [-1, 1]
+   */
+  forward(sample: Tensor): { sample: Tensor } {
+    this.#check("forward", sample, this.config.in_channels);
+    return sample.device.scope(() => {
+      const stored = roundToBytes(this.scaleLatents(this.encode(sample).latents));
+      const latents = this.unscaleLatents(stored);
+      return this.decode(latents.dtype === sample.dtype ? latents : cast(latents, sample.dtype));
+    });
+  }
+
+  #check(what: string, x: Tensor, channels: number): void {
+    const wanted = `[batch, ${channels}, height, width]`;
+    checkTensor(`AutoencoderTiny.${what}`, `its input ${wanted}`, x);
+    if (x.shape.length !== 4 || x.shape[1] !== channels)
+      throw new RangeError(`AutoencoderTiny.${what}: takes ${wanted}, got [${x.shape.join(", ")}]`);
+  }
+
   /** NCHW in the caller's dtype to NHWC in the model's, through one half, and back. @param zoom pixels along each side for one of x */
   #run(what: string, x: Tensor, channels: number, half: EncoderTiny | DecoderTiny, zoom: number): Tensor {
-    if (x.shape.length !== 4 || x.shape[1] !== channels)
-      throw new RangeError(
-        `AutoencoderTiny.${what}: takes [batch, ${channels}, height, width], got [${x.shape.join(", ")}]`,
-      );
+    this.#check(what, x, channels);
     const pass = (part: Tensor): Tensor =>
       part.device.scope(() => {
         const h = toNHWC(part);

@@ -29,7 +29,7 @@ export function takeOptions<T extends object>(
   const entries = Object.entries(own).filter(([, value]) => value !== undefined);
   const strange = entries.filter(([name]) => !Object.hasOwn(table, name)).map(([name]) => name);
   if (strange.length > 0) {
-    const message = strange.map((name) => `\`${name}\` ${hint(name, Object.keys(table))}`).join(", ");
+    const message = strange.map((name) => `\`${name}\` ${hint(Object.keys(table))}`).join(", ");
     if (unknown === "refuse") throw new TypeError(`${className}: got options that a call does not have: ${message}`);
     console.warn(`${className}: options that a call does not have are ignored: ${message}`);
   }

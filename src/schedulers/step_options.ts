@@ -73,7 +73,7 @@ export function checkStepOptions(
     throw new TypeError(`${where}: options must be an object such as { generator }, got ${shown(options)}`);
   const entries = Object.entries(givenOptions(options, NAMES));
   for (const [name, value] of entries) {
-    if (!NAMES.includes(name)) throw new TypeError(`${where}: has no option ${name} ${hint(name, NAMES)}`);
+    if (!NAMES.includes(name)) throw new TypeError(`${where}: has no option ${name} ${hint(NAMES)}`);
     if (value === undefined) continue;
     if (name === "generator") checkGeneratorTypes(value, where);
     else checkKind(`${where}: ${name}`, KINDS[name as keyof typeof KINDS], value);

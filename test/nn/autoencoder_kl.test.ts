@@ -152,6 +152,33 @@ describe("AutoencoderKL", () => {
     model.dispose();
   });
 
+  test("forward encodes and decodes: the mode, or a sample, and leaves nothing behind", async () => {
+    const model = await AutoencoderKL.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "vae" });
+    const goldens = await readGolden("models/gold/vae/sd15.safetensors");
+    const image = asTensor(goldens, "in.image");
+    const seeded = (): Generator => new Generator("cpu").manualSeed(8);
+    const { latentDist } = model.encode(image);
+    const drawn = latentDist.sample(seeded());
+    const live = (): number => image.device.memoryUse.buffers - image.device.memoryUse.pooledBuffers;
+    for (const [z, options] of [
+      [latentDist.mode(), undefined],
+      [drawn, { samplePosterior: true, generator: seeded() }],
+      [drawn, { sample_posterior: true, generator: seeded() } as object],
+      [latentDist.mode(), { samplePosterior: false, generator: seeded() }],
+    ] as const) {
+      const expected = model.decode(z).sample;
+      const before = live();
+      const { sample } = model.forward(image, options);
+      expect(live()).toBe(before + 1);
+      expect(sample.shape).toEqual(image.shape);
+      expect(Array.from(await sample.data())).toEqual(Array.from(await expected.data()));
+      for (const tensor of [sample, expected]) tensor.dispose();
+    }
+    expect(() => model.forward(drawn)).toThrow("AutoencoderKL.forward: takes [batch, 3, height, width], got [");
+    expect(() => model.forward([1] as unknown as Tensor)).toThrow("AutoencoderKL.forward: its input [batch, 3, height");
+    for (const tensor of [image, latentDist, drawn, model]) tensor.dispose();
+  });
+
   test("refuses wrong shapes", async () => {
     const model = await AutoencoderKL.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "vae" });
     const goldens = await readGolden("models/gold/vae/sd15.safetensors");

@@ -34,6 +34,45 @@ describe("AutoencoderTiny", () => {
     for (const tensor of [x, scaled, back, model]) tensor.dispose();
   });
 
+  for (const dtype of ["float32", "float16"] as const)
+    test(`forward rounds latents to bytes, as if they were stored as a picture, in ${dtype}`, async () => {
+      const model = await load({ dtype });
+      const goldens = await readGolden("models/gold/vae/taesd.safetensors");
+      const image = asTensor(goldens, "in.image");
+      const { latents } = model.encode(image);
+      const scaled = model.scaleLatents(latents);
+      // Halves round to even in JavaScript's typed arrays as in torch's round().
+      const bytes = Uint8ClampedArray.from(await scaled.data(), (x) => Math.fround(x * 255));
+      const stored = Tensor.from(Float32Array.from(bytes, (byte) => byte / 255), scaled.shape);
+      const unscaled = model.unscaleLatents(stored);
+      const expected = model.decode(unscaled).sample;
+      const live = (): number => image.device.memoryUse.buffers - image.device.memoryUse.pooledBuffers;
+      const before = live();
+      const { sample } = model.forward(image);
+      expect(live()).toBe(before + 1);
+      await expectMatches(sample, { shape: expected.shape, data: await expected.data() } as never, "forward", 1e-5);
+      const plain = model.decode(latents).sample;
+      await expect(
+        expectMatches(sample, { shape: plain.shape, data: await plain.data() } as never, "unrounded", 1e-4),
+      ).rejects.toThrow("differs by");
+      for (const tensor of [image, latents, scaled, stored, unscaled, expected, sample, plain, model]) tensor.dispose();
+    });
+
+  test("refuses what is no tensor of its channels", async () => {
+    const model = await load();
+    for (const method of ["encode", "decode", "forward"] as const) {
+      const channels = method === "decode" ? 4 : 3;
+      for (const wrong of [[1], undefined, 5])
+        expect(() => model[method](wrong as unknown as Tensor)).toThrow(
+          `AutoencoderTiny.${method}: its input [batch, ${channels}, height, width] must be a Tensor, got `,
+        );
+      const x = Tensor.from([1], [1]);
+      expect(() => model[method](x)).toThrow(`AutoencoderTiny.${method}: takes [batch, ${channels}, height, width]`);
+      x.dispose();
+    }
+    model.dispose();
+  });
+
   test("the sides of odd pictures are rounded up, and other zooms than 2 are drawn", async () => {
     const model = await load();
     const image = Tensor.from(new Float32Array(3 * 17 * 9).fill(0.5), [1, 3, 17, 9]);
