@@ -211,10 +211,11 @@ export abstract class PretrainedModel<C extends object> extends Module {
 
   /**
    * Models are loaded onto their device, so this only checks: "webgpu" (or "cuda", as Python code has it) is where they are.
-   * @throws Error for another device or a dtype: load the model with { device, dtype } instead
+   * @param more a dtype, or a device behind one
+   * @throws Error for another device or dtype: load the model with { device, dtype } instead
    */
-  async to(device: Device | string): Promise<this> {
-    checkIsOn(device, this.#class.className, () => this.#device);
+  async to(device: Device | string, ...more: (Device | string | null | undefined)[]): Promise<this> {
+    checkIsOn([device, ...more], this.#class.className, { device: this.#device, dtypes: [this.#dtype] });
     return this;
   }
 

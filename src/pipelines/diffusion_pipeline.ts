@@ -141,10 +141,13 @@ export abstract class DiffusionPipeline extends Callable {
 
   /**
    * Models are loaded onto their device, so this only checks: "webgpu" (or "cuda", as Python code has it) is where they are.
-   * @throws Error for another device: load the pipeline with { device } instead
+   * @param more a dtype, or a device behind one
+   * @throws Error for another device or dtype: load the pipeline with { device, dtype } instead
    */
-  async to(device: Device | string): Promise<this> {
-    checkIsOn(device, "the pipeline", () => this.device);
+  async to(device: Device | string, ...more: (Device | string | null | undefined)[]): Promise<this> {
+    const models = this.#models.map(([, model]) => model);
+    const place = { device: models.find(({ device }) => device)?.device ?? null, dtypes: models.map(({ dtype }) => dtype) };
+    checkIsOn([device, ...more], "the pipeline", place);
     return this;
   }
 

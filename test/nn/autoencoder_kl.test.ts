@@ -9,6 +9,7 @@ import { fixturePath, readFixture } from "../support/files.js";
 import * as gpu from "../support/gpu.js";
 import { readGolden } from "../support/goldens.js";
 import type { Repository } from "../../src/index.js";
+import { differences } from "../support/pipelines.js";
 import { changed, parseSafetensors, writeSafetensors } from "../support/repositories.js";
 import { asTensor, expectIntermediates, expectMatches, recordOutputs, TOLERANCE } from "../support/models.js";
 
@@ -177,6 +178,25 @@ describe("AutoencoderKL", () => {
     expect(() => model.forward(drawn)).toThrow("AutoencoderKL.forward: takes [batch, 3, height, width], got [");
     expect(() => model.forward([1] as unknown as Tensor)).toThrow("AutoencoderKL.forward: its input [batch, 3, height");
     for (const tensor of [image, latentDist, drawn, model]) tensor.dispose();
+  });
+
+  // Every 1024th number that diffusers 0.42.1 and torch 2.13.0 give.
+  test("forward gives diffusers' numbers", async () => {
+    const model = await AutoencoderKL.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "vae" });
+    const image = asTensor(await readGolden("models/gold/vae/sd15.safetensors"), "in.image");
+    const mode = [-0.23917, -0.29511, 0.05312, 0.14979, -0.05943, -0.04723, 0.41107, 0.212, 0.08633, 0.0678];
+    const drawn = [-0.23949, -0.28393, 0.04518, 0.12812, -0.05908, -0.04367, 0.41316, 0.19063, 0.08651, 0.06239];
+    const generator = new Generator("cpu").manualSeed(8);
+    for (const [options, expected] of [
+      [{ generator }, [...mode, -0.10892, -0.12997]],
+      [{ samplePosterior: true, generator }, [...drawn, -0.10311, -0.11279]],
+    ] as const) {
+      const { sample } = model.forward(image, options);
+      const values = (await sample.data()).filter((_, i) => i % 1024 === 0);
+      expect(differences(values, expected).worst).toBeLessThan(4e-5); // a standard deviation is 0.37
+      sample.dispose();
+    }
+    for (const owned of [image, model]) owned.dispose();
   });
 
   test("refuses wrong shapes", async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
+  AutoencoderKL,
   AutoencoderTiny,
   DDIMPipeline,
   DDIMScheduler,
@@ -161,5 +162,29 @@ describe("models", () => {
     await expect(unet.to("float16")).rejects.toThrow(
       'keeps its dtype; load it with fromPretrained(source, { dtype: "f',
     );
+  });
+
+  test("all that to() is given is looked at: another dtype is refused, its own is none", async () => {
+    const source = fixturePath("models/repos/sd15");
+    const half = await AutoencoderKL.fromPretrained(source, { subfolder: "vae", dtype: "float16" });
+    const { unet } = pipeline;
+    for (const [owner, own, other, what] of [
+      [pipeline, "float32", "float16", "the pipeline"],
+      [unet, "float32", "float16", "UNet2DConditionModel"],
+      [half, "float16", "float32", "AutoencoderKL"],
+    ] as const) {
+      for (const given of [["cuda", own], [own, "webgpu:0"], [own], [pipeline.device, own]] as const)
+        expect(await (owner.to as (...args: unknown[]) => Promise<unknown>).call(owner, ...given)).toBe(owner);
+      const message = `to: ${what} keeps its dtype; load it with fromPretrained(source, { dtype: "${other}" })`;
+      for (const given of [["cuda", other], [other], [other, "cuda"], [own, other]] as const)
+        await expect((owner.to as (...args: unknown[]) => Promise<unknown>).call(owner, ...given)).rejects.toThrow(
+          message,
+        );
+      await expect(owner.to("cuda", "cpu")).rejects.toThrow(`to: ${what} is on a WebGPU device already`);
+      await expect((owner.to as () => Promise<unknown>).call(owner)).rejects.toThrow("on a WebGPU device already");
+    }
+    const mixed = StableDiffusionPipeline.fromPipe(pipeline, { vae: half });
+    for (const dtype of ["float32", "float16"]) await expect(mixed.to(dtype)).rejects.toThrow("keeps its dtype");
+    half.dispose();
   });
 });
