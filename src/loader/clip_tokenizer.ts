@@ -2,23 +2,16 @@ import { shown } from "../arguments/shown.js";
 import { BYTE_CHARACTERS, BytePairEncoder } from "./bpe.js";
 import { Callable } from "./callable.js";
 import { AddedTokens, normalize, splitWords, strip } from "./clip_text.js";
+import { rowLengths, takeTokenizerOptions, type CLIPTokenizerOptions } from "./clip_tokenizer_options.js";
 import { readTokenizerFiles, type CLIPTokenizerFiles } from "./clip_tokenizer_files.js";
 import { openRepository, type HubOptions, type RepositorySource } from "./repository.js";
 import { checkSaveOptions } from "./save_options.js";
 import { saveInto, type SaveTarget } from "./save_target.js";
 import { saveTokenizer } from "./save_tokenizer.js";
 
-const MAX_CHARACTERS = 1_000_000;
+export type { CLIPTokenizerOptions } from "./clip_tokenizer_options.js";
 
-/** Options of a call. Without `padding` rows keep their lengths; without `truncation` they may exceed the model's. */
-export interface CLIPTokenizerOptions {
-  /** "max_length": every row gets `maxLength` ids. true or "longest": as many as the longest row. */
-  padding?: boolean | "longest" | "max_length" | "do_not_pad";
-  /** Cuts rows to `maxLength`, keeping the end token. */
-  truncation?: boolean;
-  /** By default `modelMaxLength`. */
-  maxLength?: number;
-}
+const MAX_CHARACTERS = 1_000_000;
 
 /** `inputIds[i]` are the ids of text i, start and end tokens among them; `attentionMask[i]` is 1 for each, 0 for padding. */
 export interface CLIPTokenizerOutput {
@@ -28,7 +21,7 @@ export interface CLIPTokenizerOutput {
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
 export interface CLIPTokenizer {
-  (texts: string | readonly string[], options?: CLIPTokenizerOptions): CLIPTokenizerOutput;
+  (texts: string | readonly string[], options?: CLIPTokenizerOptions | null): CLIPTokenizerOutput;
 }
 
 /**
@@ -130,23 +123,21 @@ export class CLIPTokenizer extends Callable {
     return ids;
   }
 
-  /** What `tokenizer(texts, options)` does: encodes one text or several, cuts and pads them. */
-  override call(texts: string | readonly string[], options: CLIPTokenizerOptions = {}): CLIPTokenizerOutput {
-    const { padding = false, truncation = false, maxLength = this.modelMaxLength } = options;
-    if (!Number.isInteger(maxLength) || maxLength < 2) {
-      throw new RangeError(
-        `CLIPTokenizer: maxLength must be a whole number from 2 (start and end token), got ${shown(maxLength)}`,
-      );
-    }
+  /**
+   * What `tokenizer(texts, options)` does: encodes one text or several, cuts and pads them.
+   * @throws RangeError, TypeError for other values; options that there are not are warned of
+   */
+  override call(texts: string | readonly string[], options?: CLIPTokenizerOptions | null): CLIPTokenizerOutput {
+    const { cutTo, padTo } = rowLengths(options, this.modelMaxLength);
     const list = typeof texts === "string" ? [texts] : texts;
     if (!Array.isArray(list))
       throw new TypeError(`CLIPTokenizer: takes a text or a list of texts, got ${shown(texts)}`);
     const inputIds = (list as readonly string[]).map((text) => {
       const ids = this.encode(text);
-      return truncation && ids.length > maxLength ? [...ids.slice(0, maxLength - 1), this.eosTokenId] : ids;
+      return cutTo !== null && ids.length > cutTo ? [...ids.slice(0, cutTo - 1), this.eosTokenId] : ids;
     });
     const longest = inputIds.reduce((length, ids) => Math.max(length, ids.length), 0);
-    const length = padding === "max_length" ? maxLength : padding === true || padding === "longest" ? longest : 0;
+    const length = padTo === "longest" ? longest : padTo;
     const attentionMask = inputIds.map((ids) => ids.map(() => 1));
     for (const ids of inputIds) while (ids.length < length) ids.push(this.padTokenId);
     for (const mask of attentionMask) while (mask.length < length) mask.push(0);
@@ -154,7 +145,8 @@ export class CLIPTokenizer extends Callable {
   }
 
   /** The text of some ids, words parted by spaces; bytes that are no UTF-8 become U+FFFD. Throws for an unknown id. */
-  decode(ids: readonly number[], { skipSpecialTokens = false }: { skipSpecialTokens?: boolean } = {}): string {
+  decode(ids: readonly number[], options: { skipSpecialTokens?: boolean } = {}): string {
+    const { skipSpecialTokens = false } = takeTokenizerOptions("CLIPTokenizer.decode", options, ["skipSpecialTokens"]);
     const bytes: number[] = [];
     for (const id of ids) {
       const token = this.#tokens.get(id);

@@ -1,10 +1,11 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { AddedTokens } from "../../src/loader/clip_text.js";
-import { CLIPTokenizer } from "../../src/loader/clip_tokenizer.js";
+import { CLIPTokenizer, type CLIPTokenizerOptions } from "../../src/loader/clip_tokenizer.js";
 import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import type { Repository } from "../../src/loader/repository.js";
 import { fixtureRepository, readFixture, readFixtureJSON } from "../support/files.js";
 import { memoryFile } from "../support/goldens.js";
+import { warnings } from "../support/warnings.js";
 
 interface Gold {
   bos: number;
@@ -108,6 +109,65 @@ describe("calling", () => {
     expect(() => tokenizer.encode("a".repeat(1_000_001))).toThrow(/1000001 characters, more than 1000000/);
     expect(() => tokenizer.encode(undefined as unknown as string)).toThrow(/expected a text, got undefined/);
     expect(() => tokenizer.decode([99999])).toThrow(/no token 99999/);
+  });
+
+  // All numbers as transformers 5.24.0 gives them.
+  test("options are looked at, in either spelling", async () => {
+    const lengths = (options: object | null): number[] =>
+      tokenizer(["a photo of a cat", "a"], options as CLIPTokenizerOptions).inputIds.map(({ length }) => length);
+    const seen = await warnings(() => {
+      expect(lengths({ padding: "max_length", max_length: 20 })).toEqual([20, 20]);
+      expect(lengths({ padding: "longest", truncation: true, max_length: 4 })).toEqual([4, 4]);
+      for (const padding of [false, "do_not_pad", undefined]) expect(lengths({ padding })).toEqual([7, 3]);
+      for (const truncation of ["only_first", "longest_first", true])
+        expect(lengths({ truncation, maxLength: 4 })).toEqual([4, 3]);
+      for (const truncation of ["do_not_truncate", false]) expect(lengths({ truncation, maxLength: 4 })).toEqual([7, 3]);
+      expect(lengths({ padding: "max_length", truncation: null, max_length: null })).toEqual([77, 77]);
+      expect(lengths(null)).toEqual([7, 3]);
+      expect(tokenizer.decode([320, 49407], { skip_special_tokens: true } as object)).toBe("a");
+    });
+    expect(seen).toEqual([]);
+    expect(() => tokenizer("a", { max_length: 20, maxLength: 20 } as CLIPTokenizerOptions)).toThrow(
+      "CLIPTokenizer: got both `maxLength` and `max_length`, which are one option",
+    );
+  });
+
+  test("a length alone cuts, as in Python, with a warning; with padding it does not", async () => {
+    const seen = await warnings(() => {
+      expect(tokenizer("a photo of a cat", { maxLength: 4 }).inputIds).toEqual([[49406, 320, 1125, 49407]]);
+      expect(tokenizer("a photo of a cat", { maxLength: 4, padding: true }).inputIds[0]).toHaveLength(7);
+    });
+    expect(seen).toEqual([
+      "CLIPTokenizer: `maxLength` is given without `truncation`, so texts are cut to it; say `truncation: true`, or false to keep them whole",
+    ]);
+  });
+
+  test("refuses other values, and warns of options that it does not have", async () => {
+    const call = (options: unknown) => () => tokenizer("a", options as CLIPTokenizerOptions);
+    for (const [wrong, text] of [
+      ["max-length", '"max-length"'],
+      [null, "null"],
+      [1, "1"],
+    ])
+      expect(call({ padding: wrong })).toThrow(
+        new RangeError(
+          `CLIPTokenizer: \`padding\` must be one of true, false, "longest", "max_length", "do_not_pad", got ${text}`,
+        ),
+      );
+    expect(call({ truncation: "only_second" })).toThrow(
+      'CLIPTokenizer: `truncation` must be one of true, false, "longest_first", "only_first", "do_not_truncate", got "only',
+    );
+    expect(call("max_length")).toThrow(
+      'CLIPTokenizer: options must be an object, got "max_length" (there are padding, truncation, maxLength)',
+    );
+    const seen = await warnings(() => {
+      call({ return_tensors: "pt", addSpecialTokens: undefined })();
+      tokenizer.decode([320], { cleanUp: true } as object);
+    });
+    expect(seen).toEqual([
+      "CLIPTokenizer: options that it does not have are ignored: `return_tensors` (there are padding, truncation, maxLength)",
+      "CLIPTokenizer.decode: options that it does not have are ignored: `cleanUp` (there are skipSpecialTokens)",
+    ]);
   });
 
   test("takes long texts in little time", () => {
