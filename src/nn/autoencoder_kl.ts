@@ -115,6 +115,11 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
     this.#slicing = false;
   }
 
+  /** Python code may call it, and unfuseQkvProjections(): nothing changes, as queries, keys and values are one product always. */
+  fuseQkvProjections(): void {}
+
+  unfuseQkvProjections(): void {}
+
   /**
    * The distribution of an image's latents (not yet multiplied by scaling_factor).
    * @param x [batch, in_channels, height, width] in [-1, 1]

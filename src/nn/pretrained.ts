@@ -15,6 +15,7 @@ import { copyWeights } from "./copy_weights.js";
 import type { DTypeOptions } from "./dtype.js";
 import { configKeys, loadModelWithInfo, type LoadingInfo, type ModelClass, type ReadWeights } from "./load_model.js";
 import { Module } from "./module.js";
+import { notYet } from "./not_yet.js";
 import {
   configText,
   SAVE_OPTION_NAMES,
@@ -105,6 +106,11 @@ export abstract class PretrainedModel<C extends object> extends Module {
     options: ConfigPlace = {},
   ): Promise<Record<string, unknown>> {
     return readClassConfig(`${this.className}.loadConfig`, "config.json", source, options);
+  }
+
+  /** Not read yet: convert the file in Python and load the folder. @throws Error saying so */
+  static async fromSingleFile(this: { readonly className: string }, ..._: unknown[]): Promise<never> {
+    throw notYet(this.className, "fromSingleFile");
   }
 
   /**

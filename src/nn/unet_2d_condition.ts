@@ -150,6 +150,14 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   }
 
   /**
+   * Python code may call it, and unfuseQkvProjections(): nothing changes, as projections of the same tokens are one product
+   * always, but for those of DeepFloyd's blocks, which diffusers refuses to fuse.
+   */
+  fuseQkvProjections(): void {}
+
+  unfuseQkvProjections(): void {}
+
+  /**
    * FreeU (arXiv 2309.11497): from now on the two coarsest up blocks amplify what comes from below by `b1` and `b2`, and
    * scale the low frequencies of their skip connections by `s1` and `s2`. A factor of 0 turns it off, as in diffusers.
    */

@@ -1,7 +1,6 @@
 /** Pipelines: components named by model_index.json, loaded together and called like functions. */
 import { whileItLasts } from "../arguments/signal.js";
 import { inOwnSpelling, type WithoutNulls } from "../arguments/spelling.js";
-import { Callable } from "../loader/callable.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
@@ -16,6 +15,7 @@ import { fromPipe } from "./from_pipe.js";
 import type { ComponentClass } from "./given_components.js";
 import { inTurn } from "./in_turn.js";
 import { loadPipeline, type Components, type PipelineClass, type PipelineOptions } from "./load_pipeline.js";
+import { NotYet } from "./not_yet.js";
 import { numpyToPil } from "./numpy_to_pil.js";
 import type { RawImage } from "./raw_image.js";
 import type { ProgressBarConfig } from "./progress_bar.js";
@@ -24,8 +24,8 @@ import { savePipeline } from "./save_pipeline.js";
 
 export { type Components, type PipelineClass, type PipelineOptions } from "./load_pipeline.js";
 
-export abstract class DiffusionPipeline extends Callable {
-  static readonly className: string = "DiffusionPipeline";
+export abstract class DiffusionPipeline extends NotYet {
+  static override readonly className: string = "DiffusionPipeline";
   static readonly componentNames: readonly string[] = [];
   /** Those of componentNames that model_index.json may leave out. */
   static readonly optionalNames: readonly string[] = [];
@@ -84,6 +84,15 @@ export abstract class DiffusionPipeline extends Callable {
     options: Partial<ConstructorParameters<C>[0]> = {},
   ): InstanceType<C> {
     return fromPipe(this, pipeline, options);
+  }
+
+  /** `interrupt` under the name that Python programs set. */
+  get _interrupt(): boolean {
+    return this.interrupt;
+  }
+
+  set _interrupt(interrupt: boolean) {
+    this.interrupt = interrupt;
   }
 
   /** Takes what model_index.json says besides components. */
@@ -188,6 +197,11 @@ export abstract class DiffusionPipeline extends Callable {
   enableAttentionSlicing(_sliceSize: number | "auto" | "max" | null = "auto"): void {}
 
   disableAttentionSlicing(): void {}
+
+  /** As enableAttentionSlicing(). */
+  enableXformersMemoryEfficientAttention(_attentionOp: unknown = null): void {}
+
+  disableXformersMemoryEfficientAttention(): void {}
 
   /** Pictures from a call's `outputType: "np"`: see numpyToPil(). */
   numpyToPil(images: Tensor): Promise<RawImage[]> {

@@ -41,6 +41,14 @@ export abstract class StableDiffusionMixin extends DiffusionPipeline {
     this.#unet.disableFreeu();
   }
 
+  /**
+   * Python code may call it, and unfuseQkvProjections(): nothing changes, as the queries, keys and values of self-attention, and the
+   * keys and values of cross-attention, are one product always.
+   */
+  fuseQkvProjections(_unet = true, _vae = true): void {}
+
+  unfuseQkvProjections(_unet = true, _vae = true): void {}
+
   get #vae(): AutoencoderKL {
     needComponent("StableDiffusionPipeline", "vae", this.vae, VAE);
     return this.vae;

@@ -112,18 +112,20 @@ describe("StableDiffusionPipeline", () => {
     images.dispose();
   });
 
-  test("interrupt skips the remaining steps and still decodes", async () => {
-    let steps = 0;
-    const { images } = await pipeline(PROMPT, {
-      numInferenceSteps: 10,
-      callbackOnStepEnd: (running) => {
-        steps++;
-        running.interrupt = true;
-      },
+  for (const flag of ["interrupt", "_interrupt"] as const)
+    test(`${flag} skips the remaining steps and still decodes`, async () => {
+      let steps = 0;
+      const { images } = await pipeline(PROMPT, {
+        numInferenceSteps: 10,
+        callbackOnStepEnd: (running) => {
+          steps++;
+          running[flag] = true;
+          expect([running.interrupt, running._interrupt]).toEqual([true, true]);
+        },
+      });
+      expect(steps).toBe(1);
+      expect(images).toHaveLength(1);
     });
-    expect(steps).toBe(1);
-    expect(images).toHaveLength(1);
-  });
 
   test("only the width or only the height may be given", async () => {
     const { images } = await pipeline(PROMPT, { numInferenceSteps: 1, width: 96 });

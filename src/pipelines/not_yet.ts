@@ -1,0 +1,48 @@
+import { Callable } from "../loader/callable.js";
+import { notYet } from "../nn/not_yet.js";
+
+type Method = Parameters<typeof notYet>[1];
+
+/**
+ * What Python's pipelines have and these have not, so that a program taken from there is told of more than "is not a function".
+ * Every method throws.
+ */
+export abstract class NotYet extends Callable {
+  declare static readonly className: string;
+
+  /** Not read yet: convert the file in Python and load the folder. */
+  static async fromSingleFile(..._: unknown[]): Promise<never> {
+    throw notYet(this.className, "fromSingleFile");
+  }
+
+  /** Not read yet: merge them in Python (`fuse_lora`) and load the folder. */
+  async loadLoraWeights(..._: unknown[]): Promise<never> {
+    throw this.#lacks("loadLoraWeights");
+  }
+
+  /** Not read yet: add the embeddings in Python and load the folder. */
+  async loadTextualInversion(..._: unknown[]): Promise<never> {
+    throw this.#lacks("loadTextualInversion");
+  }
+
+  async loadIpAdapter(..._: unknown[]): Promise<never> {
+    throw this.#lacks("loadIpAdapter");
+  }
+
+  /** Weights stay on the GPU: a call that did nothing would leave who counts on it without memory. */
+  enableModelCpuOffload(..._: unknown[]): never {
+    throw this.#lacks("enableModelCpuOffload");
+  }
+
+  enableSequentialCpuOffload(..._: unknown[]): never {
+    throw this.#lacks("enableSequentialCpuOffload");
+  }
+
+  enableGroupOffload(..._: unknown[]): never {
+    throw this.#lacks("enableGroupOffload");
+  }
+
+  #lacks(method: Method): Error {
+    return notYet((this.constructor as unknown as { className: string }).className, method);
+  }
+}

@@ -1,0 +1,56 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  AutoencoderKL,
+  DDPMPipeline,
+  DiffusionPipeline,
+  StableDiffusionPipeline,
+  UNet2DConditionModel,
+} from "../../src/index.js";
+import { loadRepo } from "../support/pipelines.js";
+
+type Methods = Record<string, (...args: unknown[]) => unknown>;
+
+describe("what Python's pipelines have and this version has not", () => {
+  let pipeline: StableDiffusionPipeline;
+  let methods: Methods;
+  beforeAll(async () => {
+    pipeline = await loadRepo("sd15");
+    methods = pipeline as unknown as Methods;
+  });
+  afterAll(() => pipeline.dispose());
+
+  for (const name of ["enableModelCpuOffload", "enableSequentialCpuOffload", "enableGroupOffload"])
+    test(`${name} says that weights stay on the GPU, and what saves memory`, () => {
+      expect(() => methods[name]()).toThrow(
+        `StableDiffusionPipeline.${name}: not supported: weights stay on the GPU, there is no copy of them on the CPU; to ` +
+          'need less memory load with { dtype: "float16" }, and call enableVaeTiling() for large pictures',
+      );
+    });
+
+  test("what would have to be loaded names the way round, and touches nothing", async () => {
+    for (const [name, message] of [
+      ["loadLoraWeights", "LoRA weights are not read; merge them in Python (pipe.load_lora_weights(…), pipe.fuse_lora(),"],
+      ["loadTextualInversion", "embeddings of textual inversion are not read; add them in Python (pipe.load_textual"],
+      ["loadIpAdapter", "there are no image prompts"],
+    ])
+      await expect(methods[name]("owner/name", { weightName: "x" })).rejects.toThrow(
+        `StableDiffusionPipeline.${name}: not supported yet: ${message}`,
+      );
+    for (const Class of [DiffusionPipeline, StableDiffusionPipeline, DDPMPipeline, UNet2DConditionModel, AutoencoderKL])
+      await expect(Class.fromSingleFile("model.safetensors")).rejects.toThrow(
+        `${Class.className}.fromSingleFile: not supported yet: checkpoints in one file are not read; convert them in Python ` +
+          `(${Class.className}.from_single_file(file).save_pretrained(folder)) and load the folder`,
+      );
+  });
+
+  test("the projections of attention are fused already, and its scores never held whole: nothing changes", () => {
+    const before = String(pipeline);
+    for (const owner of [pipeline, pipeline.unet, pipeline.vae]) {
+      owner.fuseQkvProjections();
+      owner.unfuseQkvProjections();
+    }
+    pipeline.enableXformersMemoryEfficientAttention();
+    pipeline.disableXformersMemoryEfficientAttention();
+    expect(String(pipeline)).toBe(before);
+  });
+});
