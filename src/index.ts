@@ -54,6 +54,12 @@ export type { UNetForwardOptions } from "./nn/unet_2d_condition.js";
 export * from "./schedulers/index.js";
 
 export {
+  MultiPipelineCallbacks,
+  PipelineCallback,
+  SDCFGCutoffCallback,
+  type PipelineCallbackOptions,
+} from "./pipelines/callbacks.js";
+export {
   compareSchedulers,
   GUIDE_SCHEDULERS,
   type CompareCell,

@@ -15,7 +15,15 @@ export const CALL_OPTIONS: OptionTable<Required<StableDiffusionOptions>> = {
   ...{ negativePrompt: true, numInferenceSteps: false, guidanceScale: false, height: true, width: true },
   ...{ numImagesPerPrompt: false, eta: false, generator: true, latents: true, promptEmbeds: true },
   ...{ negativePromptEmbeds: true, outputType: false, callbackOnStepEnd: true, callbackOnStepEndTensorInputs: true },
-  ...{ guidanceRescale: false, clipSkip: true, timesteps: true, sigmas: true, signal: true },
+  ...{
+    callback: true,
+    callbackSteps: true,
+    guidanceRescale: false,
+    clipSkip: true,
+    timesteps: true,
+    sigmas: true,
+    signal: true,
+  },
 };
 
 export const ENCODE_PROMPT_OPTIONS: OptionTable<Required<EncodePromptOptions>> = {
@@ -119,9 +127,12 @@ function checkNumbers(options: CallOptions): void {
   for (const name of ["guidanceScale", "guidanceRescale", "eta"] as const)
     if (options[name] !== undefined) checkFinite(name, options[name]);
   if (outputType !== undefined) checkOutputType(outputType, OUTPUT_TYPES);
-  const { callbackOnStepEnd: callback, callbackOnStepEndTensorInputs: names = [] } = options;
-  if (callback !== undefined && typeof callback !== "function")
-    throw new TypeError(`\`callbackOnStepEnd\` must be a function, got ${shown(callback)}`);
+  const { callbackSteps: every, callbackOnStepEndTensorInputs: names = [] } = options;
+  for (const name of ["callbackOnStepEnd", "callback"] as const)
+    if (options[name] !== undefined && typeof options[name] !== "function")
+      throw new TypeError(`\`${name}\` must be a function, got ${shown(options[name])}`);
+  if (every !== undefined && (!Number.isSafeInteger(every) || every < 1))
+    refuse("callbackSteps", "a positive integer", every);
   if (!Array.isArray(names)) refuse("callbackOnStepEndTensorInputs", "a list of names", names);
   for (const name of names)
     if (!CALLBACK_TENSORS.includes(name))

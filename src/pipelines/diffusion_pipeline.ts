@@ -155,7 +155,10 @@ export abstract class DiffusionPipeline extends NotYet {
    */
   async to(device: Device | string, ...more: (Device | string | null | undefined)[]): Promise<this> {
     const models = this.#models.map(([, model]) => model);
-    const place = { device: models.find(({ device }) => device)?.device ?? null, dtypes: models.map(({ dtype }) => dtype) };
+    const place = {
+      device: models.find(({ device }) => device)?.device ?? null,
+      dtypes: models.map(({ dtype }) => dtype),
+    };
     checkIsOn([device, ...more], "the pipeline", place);
     return this;
   }

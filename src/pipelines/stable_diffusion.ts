@@ -11,6 +11,7 @@ import { guide } from "../tensor/ops/guidance.js";
 import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { pick, replace, takeReturned } from "./callback_tensors.js";
+import { isPipelineCallback } from "./callbacks.js";
 import { takeOptions } from "./call_options.js";
 import {
   CALL_OPTIONS,
@@ -25,6 +26,7 @@ import { decode } from "./decode_latents.js";
 import type { Components } from "./diffusion_pipeline.js";
 import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
 import { FiniteCheck } from "./finite_check.js";
+import { callLegacyCallback, warnOfLegacyCallback } from "./legacy_callback.js";
 import { needComponent, type Need } from "./needed_components.js";
 import type { ImageOutputType } from "./output_images.js";
 import { guidanceEmbedding, prepareLatents, prepareTimesteps } from "./prepare.js";
@@ -144,6 +146,7 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
 
     // 1. Check inputs
     checkInputs(prompt, { height, width }, options, this.device);
+    warnOfLegacyCallback(options);
     throwIfAborted(options.signal);
     return inTurn([this, scheduler], options.signal, () =>
       this.#draw(prompt, scheduler, { ...options, height, width }),
@@ -292,7 +295,9 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
             prompt_embeds: embeds.positive,
             ...(embeds.negative && { negative_prompt_embeds: embeds.negative }),
           };
-          const wanted = options.callbackOnStepEndTensorInputs ?? ["latents"];
+          const wanted = isPipelineCallback(callbackOnStepEnd)
+            ? callbackOnStepEnd.tensorInputs
+            : (options.callbackOnStepEndTensorInputs ?? ["latents"]);
           const replaced = takeReturned(await callbackOnStepEnd(this, i, t, pick(given, wanted)), latents);
           for (const name of ["guidanceScale", "guidanceRescale"] as const) checkFinite(name, this[name]);
           latents = replace(latents, replaced.latents);
@@ -300,6 +305,7 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
           if (embeds.negative) embeds.negative = replace(embeds.negative, replaced.negative_prompt_embeds);
         }
         if ((i + 1) % scheduler.order === 0 || i === timesteps.length - 1) bar.update();
+        await callLegacyCallback(options, i, { timesteps, order: scheduler.order, latents });
       }
       return latents;
     } catch (error) {

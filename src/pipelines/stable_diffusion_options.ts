@@ -41,6 +41,9 @@ export type CallbackOnStepEnd = (
   tensors: CallbackTensors,
 ) => CallbackTensors | void | Promise<CallbackTensors | void>;
 
+/** What `callback` was before; `step` counts steps of the schedule from 0, where a scheduler's step may be several model calls. */
+export type LegacyCallback = (step: number, timestep: number, latents: Tensor) => unknown;
+
 /** Arguments of a call; names and defaults as diffusers' StableDiffusionPipeline.__call__. */
 export interface StableDiffusionOptions {
   negativePrompt?: string | readonly string[] | null;
@@ -64,9 +67,14 @@ export interface StableDiffusionOptions {
   negativePromptEmbeds?: Tensor | null;
   /** "image" (RawImage, the default), "np" (Tensor NHWC in [0, 1]), "pt" (Tensor NCHW in [0, 1]) or "latent" (Tensor NCHW). */
   outputType?: "image" | "pil" | "np" | "pt" | "latent";
+  /** Called after each step, or an object that knows which tensors it wants: SDCFGCutoffCallback and the like. */
   callbackOnStepEnd?: CallbackOnStepEnd | null;
-  /** Which tensors the callback gets. Default ["latents"]. */
+  /** Which tensors the callback gets. Default ["latents"]; a PipelineCallback says so itself. */
   callbackOnStepEndTensorInputs?: readonly (keyof CallbackTensors)[] | null;
+  /** @deprecated use callbackOnStepEnd. Called after every `callbackSteps` model calls, of those that end a step. */
+  callback?: LegacyCallback | null;
+  /** @deprecated Default 1. */
+  callbackSteps?: number | null;
   /** 0 to 1: restores the contrast that strong guidance burns (Lin et al. 2023). Default 0. */
   guidanceRescale?: number;
   /** Layers of the text encoder to leave out, from the end. */

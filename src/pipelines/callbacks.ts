@@ -1,0 +1,113 @@
+/** Callbacks as objects, which know the tensors that they want: diffusers/callbacks.py. */
+import { shown } from "../arguments/shown.js";
+import { inOwnSpelling } from "../arguments/spelling.js";
+import { Callable } from "../loader/callable.js";
+import { slice } from "../tensor/ops/copy.js";
+import type { StableDiffusionPipeline } from "./stable_diffusion.js";
+import type { CallbackOnStepEnd, CallbackTensors } from "./stable_diffusion_options.js";
+
+type TensorNames = readonly (keyof CallbackTensors)[];
+type Returned = ReturnType<CallbackOnStepEnd>;
+
+/** When a callback does its work; one of both. */
+export interface PipelineCallbackOptions {
+  /** Of the model calls, from 0 to 1. Default 1, which is never, where there is no index. */
+  cutoffStepRatio?: number | null;
+  /** The model call, from 0. */
+  cutoffStepIndex?: number | null;
+}
+
+const OPTION_NAMES: readonly (keyof PipelineCallbackOptions)[] = ["cutoffStepRatio", "cutoffStepIndex"];
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
+export interface PipelineCallback {
+  (...args: Parameters<CallbackOnStepEnd>): Returned;
+}
+
+/** Base of callbacks for `callbackOnStepEnd`; `callbackOnStepEndTensorInputs` are then its own `tensorInputs`. */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export abstract class PipelineCallback extends Callable {
+  readonly cutoffStepRatio: number | null;
+  readonly cutoffStepIndex: number | null;
+  /** The tensors that `callbackFn` gets. */
+  abstract readonly tensorInputs: TensorNames;
+
+  /** @throws RangeError for both or none of the options, and for a ratio that is none */
+  constructor(options: PipelineCallbackOptions = {}) {
+    super();
+    const { cutoffStepIndex: index = null, ...given } = inOwnSpelling(options, OPTION_NAMES, "PipelineCallback");
+    const { cutoffStepRatio: ratio = index === null ? 1 : null } = given;
+    if ((ratio === null) === (index === null))
+      throw new RangeError("Either cutoffStepRatio or cutoffStepIndex should be provided, not both or none.");
+    if (ratio !== null && !(ratio >= 0 && ratio <= 1))
+      throw new RangeError(`cutoffStepRatio must be a number between 0 and 1, got ${shown(ratio)}`);
+    this.cutoffStepRatio = ratio;
+    this.cutoffStepIndex = index;
+  }
+
+  /** What the callback does after a step; see CallbackOnStepEnd. */
+  abstract callbackFn(...args: Parameters<CallbackOnStepEnd>): Returned;
+
+  override call(...args: Parameters<CallbackOnStepEnd>): Returned {
+    return this.callbackFn(...args);
+  }
+}
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
+export interface MultiPipelineCallbacks {
+  (...args: Parameters<CallbackOnStepEnd>): Promise<CallbackTensors>;
+}
+
+/** Several callbacks, one after another; each gets the tensors that those before it have replaced. */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export class MultiPipelineCallbacks extends Callable {
+  constructor(readonly callbacks: readonly PipelineCallback[]) {
+    super();
+  }
+
+  get tensorInputs(): TensorNames {
+    return [...new Set(this.callbacks.flatMap(({ tensorInputs }) => tensorInputs))];
+  }
+
+  override async call(...[pipeline, step, timestep, given]: Parameters<CallbackOnStepEnd>): Promise<CallbackTensors> {
+    let tensors = given;
+    for (const callback of this.callbacks) {
+      const returned = (await callback(pipeline, step, timestep, tensors)) ?? {};
+      // The pipeline disposes its own and takes the last; what was replaced between is nobody's.
+      for (const [name, next] of Object.entries(returned)) {
+        const before = tensors[name as keyof CallbackTensors];
+        if (before !== next && before !== given[name as keyof CallbackTensors]) before?.dispose();
+      }
+      tensors = { ...tensors, ...returned };
+    }
+    return tensors;
+  }
+}
+
+/**
+ * Ends the guidance at a step: the model then computes half as much. Sets `pipeline.guidanceScale` to 0.
+ * @example
+ * await pipeline(prompt, { callbackOnStepEnd: new SDCFGCutoffCallback({ cutoffStepRatio: 0.4 }) });
+ */
+export class SDCFGCutoffCallback extends PipelineCallback {
+  readonly tensorInputs = ["prompt_embeds"] as const;
+
+  override callbackFn(
+    pipeline: StableDiffusionPipeline,
+    step: number,
+    _timestep: number,
+    tensors: CallbackTensors,
+  ): CallbackTensors {
+    const cutoff = this.cutoffStepIndex ?? Math.trunc(pipeline.numTimesteps * (this.cutoffStepRatio ?? 1));
+    const embeds = tensors.prompt_embeds;
+    if (step !== cutoff || !embeds || !pipeline.doClassifierFreeGuidance) return tensors;
+    pipeline.guidanceScale = 0;
+    // The prompts' rows, behind the negative prompts'. diffusers keeps one row, which fails for several pictures.
+    const prompts = embeds.shape[0] / 2;
+    return { ...tensors, prompt_embeds: slice(embeds, 0, prompts, prompts) };
+  }
+}
+
+/** Whether a callback says itself which tensors it wants. */
+export const isPipelineCallback = (callback: unknown): callback is PipelineCallback | MultiPipelineCallbacks =>
+  callback instanceof PipelineCallback || callback instanceof MultiPipelineCallbacks;
