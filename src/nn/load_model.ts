@@ -8,6 +8,7 @@ import { joinPath } from "../loader/paths.js";
 import {
   HUB_OPTION_NAMES,
   openRepository,
+  type HubOptions,
   type Repository,
   type RepositoryFile,
   type RepositorySource,

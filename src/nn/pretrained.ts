@@ -5,7 +5,7 @@ import { givenOptions, inOwnSpelling, type WithoutNulls } from "../arguments/spe
 import { readClassConfig, type ConfigPlace } from "../loader/class_config.js";
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { checkSaveOptions } from "../loader/save_options.js";
-import { saveInto, type SaveTarget } from "../loader/save_target.js";
+import { saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
 import type { WeightStem } from "../loader/weight_files.js";
 import { checkDevice, ensureDevice, type Device } from "../tensor/device.js";
 import { BYTES, product, type DType } from "../tensor/dtype.js";
@@ -17,6 +17,7 @@ import { configKeys, loadModelWithInfo, type LoadingInfo, type ModelClass, type 
 import { Module } from "./module.js";
 import { notYet } from "./not_yet.js";
 import {
+  CONFIG_NAME,
   configText,
   SAVE_OPTION_NAMES,
   saveModel,
@@ -177,6 +178,21 @@ export abstract class PretrainedModel<C extends object> extends Module {
     this.device?.trim();
   }
 
+  /**
+   * Writes the config.json of savePretrained() alone; the model need not have weights.
+   * @param destination a folder (Node), which is made if need be, or an object that takes the files
+   * @throws RepositoryError naming the file that cannot be written
+   */
+  async saveConfig(destination: string | SaveTarget): Promise<void> {
+    await saveInto(destination, `${this.#class.className}.saveConfig`, (target) =>
+      saveText(target, CONFIG_NAME, this.#configText),
+    );
+  }
+
+  get #configText(): string {
+    return configText(this.#described, this.#dtype as SaveDType);
+  }
+
   get #described(): SavedModel {
     const { className, weightStem: stem } = this.#class;
     const { config, dtype } = this;
@@ -185,7 +201,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
 
   /** `UNet2DConditionModel {…config.json…}` and a newline. Python prints the tree of modules, which says less. */
   override toString(): string {
-    return `${this.#class.className} ${configText(this.#described, this.#dtype as SaveDType)}`;
+    return `${this.#class.className} ${this.#configText}`;
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](): string {

@@ -21,6 +21,8 @@ export interface SaveOptions {
   dtype?: SaveDType | null;
 }
 
+export const CONFIG_NAME = "config.json";
+
 /** Names of all SaveOptions. */
 export const SAVE_OPTION_NAMES: readonly (keyof SaveOptions)[] = ["variant", "maxShardSize", "dtype"];
 
@@ -57,7 +59,7 @@ export async function saveModel(
     if (!parameter.loaded)
       throw new Error(`${className}.savePretrained: ${key} has no value; the model was never loaded, or disposed`);
   await saveWeights(target, folder, parameters, { stem, variant, dtype, maxShardSize });
-  await saveText(target, inFolder(folder, "config.json"), configText(model, dtype));
+  await saveText(target, inFolder(folder, CONFIG_NAME), configText(model, dtype));
 }
 
 /** config.json. Keys of the loaded file that no code reads here are kept, and its numbers stay ints and floats. */

@@ -44,7 +44,10 @@ describe("AutoencoderTiny", () => {
       const scaled = model.scaleLatents(latents);
       // Halves round to even in JavaScript's typed arrays as in torch's round().
       const bytes = Uint8ClampedArray.from(await scaled.data(), (x) => Math.fround(x * 255));
-      const stored = Tensor.from(Float32Array.from(bytes, (byte) => byte / 255), scaled.shape);
+      const stored = Tensor.from(
+        Float32Array.from(bytes, (byte) => byte / 255),
+        scaled.shape,
+      );
       const unscaled = model.unscaleLatents(stored);
       const expected = model.decode(unscaled).sample;
       const live = (): number => image.device.memoryUse.buffers - image.device.memoryUse.pooledBuffers;

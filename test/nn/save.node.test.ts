@@ -131,6 +131,35 @@ for (const name of ["unet", "vae"] as const)
   });
 
 describe("savePretrained", () => {
+  test("loadConfig and saveConfig: config.json alone, as fromPretrained and savePretrained have it", async () => {
+    const source = fixturePath(REPO);
+    const config = await AutoencoderKL.loadConfig(source, { subfolder: "vae" });
+    expect(config).toEqual(JSON.parse(new TextDecoder().decode(await readFixture(`${REPO}/vae/config.json`))));
+    const made = AutoencoderKL.fromConfig(config);
+    const [folder, whole] = [newFolder(), newFolder()];
+    await made.saveConfig(folder);
+    expect(await readdir(folder)).toEqual(["config.json"]);
+    expect(await sha256(folder, "config.json")).toBe(PYTHON.vae.config);
+
+    const model = await AutoencoderKL.fromPretrained(source, { subfolder: "vae" });
+    await model.savePretrained(whole);
+    const before = await sha256(whole, `${STEM}.safetensors`);
+    await model.saveConfig(whole);
+    expect((await readdir(whole)).sort()).toEqual(["config.json", `${STEM}.safetensors`]);
+    expect(await sha256(whole, `${STEM}.safetensors`)).toBe(before);
+    expect(await AutoencoderKL.loadConfig(whole)).toEqual({ ...model.config });
+    // Beside the folder of a local repository, as fromPretrained finds it.
+    expect(await AutoencoderKL.loadConfig(whole, { subfolder: "vae" })).toEqual({ ...model.config });
+    model.dispose();
+
+    const text = await CLIPTextModel.loadConfig(source, { subfolder: "text_encoder" });
+    expect(text.hidden_size).toBe(32);
+    await expect(AutoencoderKL.loadConfig(source, { subfolder: "nosuch" })).rejects.toThrow("nosuch/config.json");
+    await expect(AutoencoderKL.loadConfig(source, { signal: AbortSignal.abort(new Error("no")) })).rejects.toThrow(
+      "no",
+    );
+  });
+
   test("takes Python's spelling of its options", async () => {
     const model = await AutoencoderKL.fromPretrained(fixturePath(REPO), { subfolder: "vae" });
     const options = { max_shard_size: "200KB", variant: "fp16" } as object;
