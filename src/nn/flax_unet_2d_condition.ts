@@ -6,6 +6,9 @@ import { UNet2DConditionModel } from "./unet_2d_condition.js";
  * which moves the output by 2e-4 of its standard deviation. Weights and configs are those of UNet2DConditionModel.
  */
 export class FlaxUNet2DConditionModel extends UNet2DConditionModel {
+  static override readonly className = "FlaxUNet2DConditionModel";
+  static readonly fileClass = "UNet2DConditionModel";
+
   /** @param config as UNet2DConditionModel's */
   constructor(config: Readonly<Record<string, unknown>> = {}) {
     super(config);

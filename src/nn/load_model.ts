@@ -8,7 +8,6 @@ import { joinPath } from "../loader/paths.js";
 import {
   HUB_OPTION_NAMES,
   openRepository,
-  type HubOptions,
   type Repository,
   type RepositoryFile,
   type RepositorySource,
@@ -24,6 +23,8 @@ import { loadWeights, type LoadWeightsOptions } from "./weights.js";
 /** A class with its config as the constructor's argument. */
 export type ModelClass<M> = (new (config: Readonly<Record<string, unknown>>) => M) & {
   readonly className: string;
+  /** The class that files name, where another one has the same files. */
+  readonly fileClass?: string;
   /** The arguments of Python's constructor with their defaults. */
   readonly defaults: Readonly<Record<string, unknown>>;
   readonly weightStem: WeightStem;

@@ -195,8 +195,8 @@ export abstract class PretrainedModel<C extends object> extends Module {
 
   get #described(): SavedModel {
     const { className, weightStem: stem } = this.#class;
-    const { config, dtype } = this;
-    return { className, config, dtype, stem, parameters: new Map(this.parameters()) };
+    const { config, dtype, fileClass } = this;
+    return { className, fileClass, config, dtype, stem, parameters: new Map(this.parameters()) };
   }
 
   /** `UNet2DConditionModel {…config.json…}` and a newline. Python prints the tree of modules, which says less. */
@@ -210,6 +210,11 @@ export abstract class PretrainedModel<C extends object> extends Module {
 
   get #class(): ModelClass<this> {
     return this.constructor as unknown as ModelClass<this>;
+  }
+
+  /** The class that config.json and model_index.json name: Flax's models are saved as those of torch. */
+  get fileClass(): string {
+    return this.#class.fileClass ?? this.#class.className;
   }
 
   /** The Python library that has the class, as model_index.json names it. */

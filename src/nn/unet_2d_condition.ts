@@ -38,7 +38,7 @@ const KNOWN: Readonly<Record<keyof Required<UNetForwardOptions>, true>> = {
 };
 
 export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
-  static readonly className = "UNet2DConditionModel";
+  static readonly className: string = "UNet2DConditionModel";
   static readonly defaults = unet2DConditionSchema.defaults;
   readonly encoder_hid_proj: Linear | null;
   readonly add_embedding: AddedEmbedding | null;

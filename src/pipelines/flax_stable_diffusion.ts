@@ -5,6 +5,8 @@ import { givenOptions } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { HUB_OPTION_NAMES, openRepository, type RepositorySource } from "../loader/repository.js";
+import type { SaveTarget } from "../loader/save_target.js";
+import type { SaveOptions } from "../nn/save_model.js";
 import { FLAX_KARRAS_SCHEDULERS, FlaxDiffusionScheduler, type FlaxDiffusionState } from "../schedulers/index.js";
 import type { Device } from "../tensor/device.js";
 import type { JAXKey } from "../tensor/random_jax.js";
@@ -18,9 +20,10 @@ import { FlaxParams, ReplicatedParams } from "./flax_params.js";
 import { onDevices } from "./flax_shards.js";
 import { warnOfUnexpected } from "./given_components.js";
 import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./pipeline_config.js";
+import { saveFlaxPipeline } from "./save_flax.js";
 import { numpyToPil } from "./numpy_to_pil.js";
 import type { RawImage } from "./raw_image.js";
-import { patchSampleSize, unetSampleSize } from "./stable_diffusion_config.js";
+import { patchSampleSize, refuseSafetyChecker, unetSampleSize } from "./stable_diffusion_config.js";
 
 /** Arguments of a call; names and defaults as in diffusers. */
 export interface FlaxCallOptions {
@@ -93,7 +96,8 @@ export class FlaxStableDiffusionPipeline extends Callable {
     wanted: FlaxPipelineOptions & Record<string, unknown> = {},
   ): Promise<[pipeline: FlaxStableDiffusionPipeline, params: FlaxParams]> {
     const options = givenOptions(wanted, OPTION_NAMES);
-    const { dtype = "float32", scheduler } = options;
+    const { dtype = "float32", scheduler, safety_checker: checker } = options;
+    if (checker !== undefined && checker !== null) refuseSafetyChecker(this.className);
     if (!["float32", "float16", "bfloat16"].includes(dtype))
       throw new TypeError(`${this.className}: dtype must be "float32", "float16" or "bfloat16", got ${shown(dtype)}`);
     if (scheduler !== undefined && !(scheduler instanceof FlaxDiffusionScheduler))
@@ -120,6 +124,20 @@ export class FlaxStableDiffusionPipeline extends Callable {
       safety_checker: [null, null],
       feature_extractor: [null, null],
     });
+  }
+
+  /**
+   * Writes the folder of a StableDiffusionPipeline with the weights of `params`, which both kinds of pipeline load, and Python's
+   * diffusers. (Python's Flax classes wrote msgpack, which nothing reads any more.)
+   * @param destination a folder (Node), which is made if need be, or an object that takes the files
+   * @param given params, and the options of all models
+   * @throws TypeError, RangeError for wrong options; RepositoryError naming the file that cannot be written
+   */
+  async savePretrained(
+    destination: string | SaveTarget,
+    given: SaveOptions & { params: FlaxParams | ReplicatedParams },
+  ): Promise<void> {
+    await saveFlaxPipeline(this, destination, given);
   }
 
   /** As Python prints it: `FlaxStableDiffusionPipeline {…json…}` and a newline. */

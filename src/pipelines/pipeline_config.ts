@@ -12,8 +12,7 @@ export type PipelineConfig = Readonly<Record<string, unknown>>;
 
 /** The entry of a component; two nulls also for one of a class that is not of this library. */
 export function componentEntry(component: unknown): ComponentEntry {
-  if (component instanceof PretrainedModel)
-    return [component.library, (component.constructor as unknown as { className: string }).className];
+  if (component instanceof PretrainedModel) return [component.library, component.fileClass];
   if (component instanceof ConfiguredScheduler) return ["diffusers", component.className];
   if (component instanceof CLIPTokenizer) return ["transformers", CLIPTokenizer.className];
   return [null, null];

@@ -24,8 +24,12 @@ export function checkSafety({ safety_checker, feature_extractor, requires_safety
       "Make sure to define a feature extractor when loading StableDiffusionPipeline if you want to use the safety" +
         " checker. If you do not want to use the safety checker, you can pass `safety_checker: null` instead.",
     );
+  refuseSafetyChecker("StableDiffusionPipeline");
+}
+
+export function refuseSafetyChecker(className: string): never {
   throw new TypeError(
-    "StableDiffusionPipeline: a safety checker was given, but this version runs none; pass `safety_checker: null`",
+    `${className}: a safety checker was given, but this version runs none; pass \`safety_checker: null\``,
   );
 }
 

@@ -206,8 +206,12 @@ describe("the options of other pipelines", () => {
     const ids = flax.prepareInputs("a cat");
     const draw = (options: FlaxCallOptions | null): Promise<{ images: Tensor }> =>
       flax(ids, params, PRNGKey(0), 1, options);
-    await expect(draw({ guidance: 3 } as object)).rejects.toThrow("does not have: `guidance` (there are guidanceScale,");
-    await expect(draw({ guidance_scale: "3" } as object)).rejects.toThrow('`guidanceScale` must be a finite number, got "3"');
+    await expect(draw({ guidance: 3 } as object)).rejects.toThrow(
+      "does not have: `guidance` (there are guidanceScale,",
+    );
+    await expect(draw({ guidance_scale: "3" } as object)).rejects.toThrow(
+      '`guidanceScale` must be a finite number, got "3"',
+    );
     await expect(draw({ guidanceScale: 1e39 })).rejects.toThrow("infinite in float32");
     const { images } = await draw({ height: null, width: null, latents: null, negPromptIds: null });
     for (const owned of [images, ids, params] as (Tensor | FlaxParams)[]) owned.dispose();

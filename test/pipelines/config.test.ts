@@ -4,7 +4,8 @@ import {
   DiffusionPipeline,
   EulerDiscreteScheduler,
   FlaxStableDiffusionPipeline,
-  type StableDiffusionPipeline,
+  FlaxUNet2DConditionModel,
+  StableDiffusionPipeline,
 } from "../../src/index.js";
 import { fixturePath } from "../support/files.js";
 import { FLAX_REPO } from "../support/flax.js";
@@ -76,6 +77,14 @@ describe("a pipeline's config", () => {
       ...{ safety_checker: [null, null], feature_extractor: [null, null] },
     });
     expect([String(flax), inspected(flax)]).toEqual([text, text]);
+    // Its UNet is another class than torch's, with the same files.
+    expect(String(params.unet)).toMatch(/^FlaxUNet2DConditionModel \{\n {2}"_class_name": "UNet2DConditionModel",\n/);
+    const torch = StableDiffusionPipeline.fromPipe(pipeline, { unet: params.unet });
+    expect(torch.config.unet).toEqual(["diffusers", "UNet2DConditionModel"]);
+    const [copy] = await params.unet.copyTo([params.device]);
+    expect(copy).toBeInstanceOf(FlaxUNet2DConditionModel);
+    copy.dispose();
+    await expect(params.unet.to("cpu")).rejects.toThrow("to: FlaxUNet2DConditionModel is on a WebGPU device already");
     params.dispose();
   });
 

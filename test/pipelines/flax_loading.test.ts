@@ -114,5 +114,11 @@ describe("repositories without the variant or without safetensors", () => {
     await expect(FlaxStableDiffusionPipeline.fromPretrained(FLAX_REPO, { dtype: "int8" as "float32" })).rejects.toThrow(
       /dtype must be .*got "int8"/,
     );
+    for (const dtype of ["float32", "bfloat16"] as const)
+      await expect(
+        FlaxStableDiffusionPipeline.fromPretrained(FLAX_REPO, { safety_checker: {}, dtype }),
+      ).rejects.toThrow(
+        "FlaxStableDiffusionPipeline: a safety checker was given, but this version runs none; pass `safety_checker: null`",
+      );
   });
 });

@@ -7,11 +7,15 @@ import {
   CLIPTokenizer,
   DDIMScheduler,
   DiffusionPipeline,
+  FlaxStableDiffusionPipeline,
   Generator,
   openRepository,
+  PRNGKey,
+  type FlaxParams,
   type StableDiffusionPipeline,
 } from "../../src/index.js";
 import { fixturePath, readFixture } from "../support/files.js";
+import { FLAX_REPO } from "../support/flax.js";
 import { changed } from "../support/repositories.js";
 
 const REPO = "models/repos/sd15";
@@ -180,5 +184,48 @@ describe("CLIPTokenizer.savePretrained", () => {
     await tokenizer.savePretrained(folder);
     expect(await files(folder)).toEqual(TOKENIZER);
     expect((await openRepository(folder)).name).toBe(folder);
+  });
+});
+
+describe("FlaxStableDiffusionPipeline.savePretrained", () => {
+  const drawFlax = async (pipeline: FlaxStableDiffusionPipeline, params: FlaxParams): Promise<number[]> => {
+    const ids = pipeline.prepareInputs("a red circle");
+    const { images } = await pipeline(ids, params, PRNGKey(0), 2, { height: 64, width: 64 });
+    const values = Array.from(await images.data());
+    for (const owned of [ids, images]) owned.dispose();
+    return values;
+  };
+
+  test("writes a pipeline's folder of the params, which both kinds of pipeline load", async () => {
+    const [pipeline, params] = await FlaxStableDiffusionPipeline.fromPretrained(FLAX_REPO, { variant: "bf16" });
+    const folder = newFolder();
+    await pipeline.savePretrained(folder, { params });
+    expect(await files(folder)).toEqual([
+      ...["model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json"],
+      ...["text_encoder/model.safetensors", ...TOKENIZER.map((name) => `tokenizer/${name}`), "unet/config.json"],
+      ...["unet/diffusion_pytorch_model.safetensors", "vae/config.json", "vae/diffusion_pytorch_model.safetensors"],
+    ]);
+    // Flax's own files are msgpack, and nothing of today reads its classes: the folder is that of torch's.
+    expect(await readJSON(folder, "model_index.json")).toMatchObject({
+      ...{ _class_name: "StableDiffusionPipeline", unet: ["diffusers", "UNet2DConditionModel"] },
+      ...{ scheduler: ["diffusers", "PNDMScheduler"], safety_checker: [null, null] },
+    });
+    expect((await readJSON(folder, "unet", "config.json"))._class_name).toBe("UNet2DConditionModel");
+    expect((await readJSON(folder, "scheduler", "scheduler_config.json"))._class_name).toBe("PNDMScheduler");
+
+    const [again, saved] = await FlaxStableDiffusionPipeline.fromPretrained(folder);
+    expect(await drawFlax(again, saved)).toEqual(await drawFlax(pipeline, params));
+    const torch = await load(folder);
+    expect(torch.scheduler.className).toBe("PNDMScheduler");
+    for (const owned of [saved, torch]) owned.dispose();
+
+    const half = newFolder();
+    await pipeline.savePretrained(half, { params, variant: "fp16", dtype: "float16" });
+    expect(await files(half)).toContain("unet/diffusion_pytorch_model.fp16.safetensors");
+    for (const wrong of [undefined, {}, { params: pipeline }, params])
+      await expect(pipeline.savePretrained(newFolder(), wrong as never)).rejects.toThrow(
+        "FlaxStableDiffusionPipeline.savePretrained: needs { params }, the params of fromPretrained(), as the pipeline has no weights",
+      );
+    params.dispose();
   });
 });

@@ -1,0 +1,41 @@
+/** Saving a Flax pipeline: what it is made of, with the weights of its params, under the names of torch's classes. */
+import { inOwnSpelling } from "../arguments/spelling.js";
+import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import { checkSaveOptions } from "../loader/save_options.js";
+import { saveInto, type SaveTarget } from "../loader/save_target.js";
+import { SAVE_OPTION_NAMES, type SaveOptions } from "../nn/save_model.js";
+import { schedulerClass, type FlaxDiffusionScheduler } from "../schedulers/index.js";
+import { FlaxParams, ReplicatedParams } from "./flax_params.js";
+import { componentEntry, pipelineConfig } from "./pipeline_config.js";
+import { savePipeline } from "./save_pipeline.js";
+
+/** See FlaxStableDiffusionPipeline.savePretrained. */
+export async function saveFlaxPipeline(
+  pipeline: { readonly tokenizer: CLIPTokenizer; readonly scheduler: FlaxDiffusionScheduler },
+  destination: string | SaveTarget,
+  given: SaveOptions & { params: FlaxParams | ReplicatedParams },
+): Promise<void> {
+  const caller = "FlaxStableDiffusionPipeline";
+  const { params, ...others } = (given as typeof given | undefined) ?? { params: undefined };
+  const weights = params instanceof ReplicatedParams ? params.replicas[0] : params;
+  if (!(weights instanceof FlaxParams))
+    throw new TypeError(
+      `${caller}.savePretrained: needs { params }, the params of fromPretrained(), as the pipeline has no weights`,
+    );
+  const options: SaveOptions = inOwnSpelling(others, SAVE_OPTION_NAMES, `${caller}.savePretrained`);
+  checkSaveOptions(caller, options, SAVE_OPTION_NAMES);
+  const { vae, text_encoder, unet } = weights;
+  const { tokenizer, scheduler } = pipeline;
+  const components = {
+    ...{ vae, text_encoder, tokenizer, unet },
+    scheduler: schedulerClass(scheduler.className.replace(/^Flax/, "")).fromConfig(scheduler.config),
+    ...{ safety_checker: null, feature_extractor: null, image_encoder: null },
+  };
+  const entries = Object.entries(components).map(([name, part]) => [name, componentEntry(part)] as const);
+  const config = pipelineConfig("StableDiffusionPipeline", Object.fromEntries(entries), {
+    requires_safety_checker: true,
+  });
+  await saveInto(destination, `${caller}.savePretrained`, (target) =>
+    savePipeline(target, { components, config }, options),
+  );
+}
