@@ -1,5 +1,6 @@
 /** CLIP's text encoders (Radford et al. 2021), transformers' CLIPTextModel and CLIPTextModelWithProjection. */
 import { shown } from "../arguments/shown.js";
+import { inOwnSpelling } from "../arguments/spelling.js";
 import { noTensor } from "../tensor/no_tensor.js";
 import { slice } from "../tensor/ops/copy.js";
 import { concat, embedding } from "../tensor/ops/shape.js";
@@ -68,8 +69,9 @@ abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
     this.text_model = new CLIPTextTransformer(this.config);
   }
 
-  protected async encode(ids: TokenRows, { attentionMask }: CLIPTextOptions): Promise<CLIPTextOutput> {
+  protected async encode(ids: TokenRows, options: CLIPTextOptions): Promise<CLIPTextOutput> {
     const name = this.#name;
+    const { attentionMask } = inOwnSpelling(options, ["attentionMask"], `${name}.forward`);
     const rows = ids instanceof Tensor ? await toRows(name, "ids", ids) : ids;
     if (!Array.isArray(rows) || !rows.every(Array.isArray))
       throw new TypeError(

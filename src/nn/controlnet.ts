@@ -1,4 +1,5 @@
 /** ControlNetModel (Zhang et al. 2023), diffusers/models/controlnets/controlnet.py. */
+import { inOwnSpelling } from "../arguments/spelling.js";
 import { attention } from "../tensor/ops/attention.js";
 import { cast, slice, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
@@ -145,8 +146,10 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
     timestep: number | readonly number[],
     encoderHiddenStates: Tensor,
     controlnetCond: Tensor,
-    { conditioningScale = 1, guessMode = false }: ControlNetOptions = {},
+    options: ControlNetOptions = {},
   ): ControlNetOutput {
+    const known = ["conditioningScale", "guessMode"];
+    const { conditioningScale = 1, guessMode = false } = inOwnSpelling(options, known, "ControlNetModel.forward");
     const { config, dtype } = this;
     checkTensor("ControlNetModel", "sample", sample);
     const [batch] = sample.shape;

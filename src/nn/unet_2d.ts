@@ -1,4 +1,5 @@
 /** UNet2DModel, the unconditional UNet of DDPM (Ho et al. 2020) and NCSN++, diffusers/models/unets/unet_2d.py. */
+import { inOwnSpelling } from "../arguments/spelling.js";
 import { cast } from "../tensor/ops/copy.js";
 import { add } from "../tensor/ops/elementwise.js";
 import { mixSamples } from "../tensor/ops/per_sample.js";
@@ -30,8 +31,9 @@ export class UNet2DModel extends UNetTrunk<UNet2DConfig> {
   forward(
     sample: Tensor,
     timestep: number | readonly number[],
-    { classLabels }: UNet2DForwardOptions = {},
+    options: UNet2DForwardOptions = {},
   ): { sample: Tensor } {
+    const { classLabels } = inOwnSpelling(options, ["classLabels"], "UNet2DModel.forward");
     const { config } = this;
     checkSample("UNet2DModel", sample, config.in_channels);
     const [batch, , height, width] = sample.shape;

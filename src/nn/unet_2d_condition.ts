@@ -1,4 +1,5 @@
 /** UNet2DConditionModel of Stable Diffusion, diffusers/models/unets/unet_2d_condition.py. */
+import { inOwnSpelling } from "../arguments/spelling.js";
 import type { Device } from "../tensor/device.js";
 import { cast, repeatRows } from "../tensor/ops/copy.js";
 import { add } from "../tensor/ops/elementwise.js";
@@ -70,8 +71,9 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     sample: Tensor,
     timestep: number | readonly number[],
     encoderHiddenStates: Tensor,
-    options: UNetForwardOptions = {},
+    given: UNetForwardOptions = {},
   ): { sample: Tensor } {
+    const options = inOwnSpelling(given, Object.keys(KNOWN), "UNet2DConditionModel.forward");
     const residuals = this.#residuals(options);
     const timesteps = this.check(sample, timestep, encoderHiddenStates, options);
     return sample.device.scope(() => {

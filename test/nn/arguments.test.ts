@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CLIPTextModel, CLIPTokenizer, Tensor, UNet2DConditionModel, UNet2DModel } from "../../src/index.js";
+import {
+  CLIPTextModel,
+  CLIPTokenizer,
+  ControlNetModel,
+  Tensor,
+  UNet2DConditionModel,
+  UNet2DModel,
+} from "../../src/index.js";
 import { fixturePath } from "../support/files.js";
 
 const SD15 = fixturePath("models/repos/sd15");
@@ -57,6 +64,72 @@ describe("wrong arguments of models", () => {
       expect(() => tokenizer(wrong as unknown as string)).toThrow(
         `CLIPTokenizer: takes a text or a list of texts, got ${JSON.stringify(wrong) ?? "undefined"}`,
       );
+  });
+});
+
+describe("options of forward() in Python's spelling", () => {
+  const numbers = async ({ sample }: { sample: Tensor }): Promise<number[]> => {
+    const values = Array.from(await sample.data());
+    sample.dispose();
+    return values;
+  };
+
+  test("UNet2DConditionModel", async () => {
+    const unet = await UNet2DConditionModel.fromPretrained(SD15, { subfolder: "unet" });
+    const sample = Tensor.from(new Float32Array(4 * 64).fill(0.5), [1, 4, 8, 8]);
+    const context = Tensor.from(new Float32Array(2 * 32).fill(1).fill(-1, 32), [1, 2, 32]);
+    const mask = Tensor.from([1, 0], [1, 2]);
+    const own = await numbers(unet.forward(sample, 1, context, { encoderAttentionMask: mask }));
+    expect(await numbers(unet.forward(sample, 1, context, { encoder_attention_mask: mask } as object))).toEqual(own);
+    expect(await numbers(unet.forward(sample, 1, context))).not.toEqual(own);
+    expect(() => unet.forward(sample, 1, context, { attention_mask: mask } as object)).toThrow(
+      "UNet2DConditionModel: attention_mask was given, but nothing here computes it",
+    );
+    for (const owned of [sample, context, mask, unet]) owned.dispose();
+  });
+
+  test("CLIPTextModel", async () => {
+    const text = await CLIPTextModel.fromPretrained(SD15, { subfolder: "text_encoder" });
+    const last = async (options?: object): Promise<number[]> => {
+      const { lastHiddenState, pooledOutput, hiddenStates } = await text.forward([[2512, 320, 2513]], options);
+      const values = Array.from(await lastHiddenState.data());
+      for (const tensor of [lastHiddenState, pooledOutput, ...hiddenStates]) tensor.dispose();
+      return values;
+    };
+    const own = await last({ attentionMask: [[1, 0, 1]] });
+    expect(await last({ attention_mask: [[1, 0, 1]] })).toEqual(own);
+    expect(await last()).not.toEqual(own);
+    text.dispose();
+  });
+
+  test("those of others are looked at, too", async () => {
+    const unet = await UNet2DModel.fromPretrained(fixturePath("models/repos/ddpm-cifar"));
+    const { in_channels: channels, sample_size: side } = unet.config;
+    const sample = Tensor.from(new Float32Array(channels * (side as number) ** 2), [
+      1,
+      channels,
+      side as number,
+      side as number,
+    ]);
+    expect(() => unet.forward(sample, 1, { class_labels: [1] } as object)).toThrow(/class/i);
+    for (const owned of [sample, unet]) owned.dispose();
+    const control = await ControlNetModel.fromPretrained(fixturePath("models/repos/controlnet"));
+    const { cross_attention_dim: width } = control.config;
+    const inputs = [
+      [1, 4, 8, 8],
+      [1, 2, width as number],
+      [1, 3, 64, 64],
+    ].map((shape) => Tensor.from(new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(0.5), shape));
+    const middle = async (options?: object): Promise<number[]> => {
+      const output = control.forward(inputs[0], 1, inputs[1], inputs[2], options);
+      const values = Array.from(await output.midBlockResSample.data());
+      for (const tensor of [output.midBlockResSample, ...output.downBlockResSamples]) tensor.dispose();
+      return values;
+    };
+    const own = await middle({ conditioningScale: 2 });
+    expect(await middle({ conditioning_scale: 2 })).toEqual(own);
+    expect(await middle()).not.toEqual(own);
+    for (const owned of [...inputs, control]) owned.dispose();
   });
 });
 
