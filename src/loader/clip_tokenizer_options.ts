@@ -30,7 +30,11 @@ export interface RowLengths {
  * @throws RangeError naming an option and its value; TypeError for anything but an object
  */
 export function rowLengths(given: CLIPTokenizerOptions | null | undefined, modelMaxLength: number): RowLengths {
-  const { padding = false, truncation: wanted, maxLength: length } = takeTokenizerOptions("CLIPTokenizer", given, NAMES);
+  const {
+    padding = false,
+    truncation: wanted,
+    maxLength: length,
+  } = takeTokenizerOptions("CLIPTokenizer", given, NAMES);
   checkChoice("padding", padding, PADDING);
   const truncation = wanted ?? impliedTruncation(padding, length);
   checkChoice("truncation", truncation, TRUNCATION);

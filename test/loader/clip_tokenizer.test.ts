@@ -121,7 +121,8 @@ describe("calling", () => {
       for (const padding of [false, "do_not_pad", undefined]) expect(lengths({ padding })).toEqual([7, 3]);
       for (const truncation of ["only_first", "longest_first", true])
         expect(lengths({ truncation, maxLength: 4 })).toEqual([4, 3]);
-      for (const truncation of ["do_not_truncate", false]) expect(lengths({ truncation, maxLength: 4 })).toEqual([7, 3]);
+      for (const truncation of ["do_not_truncate", false])
+        expect(lengths({ truncation, maxLength: 4 })).toEqual([7, 3]);
       expect(lengths({ padding: "max_length", truncation: null, max_length: null })).toEqual([77, 77]);
       expect(lengths(null)).toEqual([7, 3]);
       expect(tokenizer.decode([320, 49407], { skip_special_tokens: true } as object)).toBe("a");
