@@ -18,6 +18,11 @@ const MISSING = {
 
 /** What a call of such a method throws. */
 export function notYet(className: string, method: keyof typeof MISSING): Error {
-  const cure = `; convert them in Python (${className}.from_single_file(file).save_pretrained(folder)) and load the folder`;
-  return new Error(`${className}.${method}: ${MISSING[method]}${method === "fromSingleFile" ? cure : ""}`);
+  const message = `${className}.${method}: ${MISSING[method]}`;
+  if (method !== "fromSingleFile") return new Error(message);
+  // Of pipelines, Python has it only in those of Stable Diffusion and the like.
+  const reader = className.endsWith("Pipeline") ? "StableDiffusionPipeline" : className;
+  return new Error(
+    `${message}; convert them in Python (${reader}.from_single_file(file).save_pretrained(folder)) and load the folder`,
+  );
 }

@@ -39,10 +39,16 @@ describe("what Python's pipelines have and this version has not", () => {
       await expect(methods[name]("owner/name", { weightName: "x" })).rejects.toThrow(
         `StableDiffusionPipeline.${name}: not supported yet: ${message}`,
       );
-    for (const Class of [DiffusionPipeline, StableDiffusionPipeline, DDPMPipeline, UNet2DConditionModel, AutoencoderKL])
+    for (const [Class, reader] of [
+      [DiffusionPipeline, "StableDiffusionPipeline"],
+      [StableDiffusionPipeline, "StableDiffusionPipeline"],
+      [DDPMPipeline, "StableDiffusionPipeline"],
+      [UNet2DConditionModel, "UNet2DConditionModel"],
+      [AutoencoderKL, "AutoencoderKL"],
+    ] as const)
       await expect(Class.fromSingleFile("model.safetensors")).rejects.toThrow(
         `${Class.className}.fromSingleFile: not supported yet: checkpoints in one file are not read; convert them in Python ` +
-          `(${Class.className}.from_single_file(file).save_pretrained(folder)) and load the folder`,
+          `(${reader}.from_single_file(file).save_pretrained(folder)) and load the folder`,
       );
   });
 
