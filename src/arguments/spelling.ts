@@ -36,11 +36,7 @@ export type WithoutNulls<T> = { [K in keyof T]: Exclude<T[K], null> };
  * may say something: that a component is left out, or a value of a config.
  * @throws TypeError for an option that is given in both spellings
  */
-export function givenOptions<T extends object>(
-  options: T,
-  known: readonly string[],
-  caller?: string,
-): WithoutNulls<T> {
+export function givenOptions<T extends object>(options: T, known: readonly string[], caller?: string): WithoutNulls<T> {
   const named = Object.entries(inOwnSpelling(options, known, caller));
   return Object.fromEntries(
     named.filter(([name, value]) => value !== null || !known.includes(name)),
