@@ -21,8 +21,8 @@ export function notYet(className: string, method: keyof typeof MISSING): Error {
   const message = `${className}.${method}: ${MISSING[method]}`;
   if (method !== "fromSingleFile") return new Error(message);
   // Of pipelines, Python has it only in those of Stable Diffusion and the like.
-  const reader = className.endsWith("Pipeline") ? "StableDiffusionPipeline" : className;
+  const reader = className.endsWith("Pipeline") ? "StableDiffusionPipeline.from" : `${className}.from`;
   return new Error(
-    `${message}; convert them in Python (${reader}.from_single_file(file).save_pretrained(folder)) and load the folder`,
+    `${message}; convert them in Python (${reader}_single_file(file).save_pretrained(folder)) and load the folder`,
   );
 }
