@@ -22,6 +22,7 @@ export {
 } from "./tensor/errors.js";
 export type { MemoryUse } from "./tensor/memory.js";
 export { Generator, randnTensor } from "./tensor/random.js";
+export type { GeneratorState, RandomDtype, RandomOptions } from "./tensor/random.js";
 export { bits, foldIn, normal, PRNGKey, split, uniform } from "./tensor/random_jax.js";
 export type { JAXKey, JAXOptions } from "./tensor/random_jax.js";
 export { shard } from "./tensor/shard.js";

@@ -123,6 +123,8 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
   /**
    * The distribution of an image's latents (not yet multiplied by scaling_factor).
    * @param x [batch, in_channels, height, width] in [-1, 1]
+   * @returns latentDist of [batch, latent_channels, height / scaleFactor, width / scaleFactor]; the caller disposes it
+   * @throws TypeError, RangeError for what is no such tensor; Error where the model has no weights
    */
   encode(x: Tensor): { latentDist: DiagonalGaussian } {
     this.#check("encode", x, this.config.in_channels);
@@ -139,7 +141,8 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
   /**
    * The image of latents (already divided by scaling_factor).
    * @param z [batch, latent_channels, height, width]
-   * @returns sample [batch, out_channels, height * scaleFactor, width * scaleFactor], about [-1, 1]
+   * @returns sample [batch, out_channels, height * scaleFactor, width * scaleFactor], about [-1, 1]; the caller disposes it
+   * @throws TypeError, RangeError for what is no such tensor; Error where the model has no weights
    */
   decode(z: Tensor): { sample: Tensor } {
     this.#check("decode", z, this.config.latent_channels);

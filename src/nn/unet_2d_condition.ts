@@ -64,7 +64,7 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
    * @param sample [batch, in_channels, height, width]
    * @param timestep one for the batch, or one per image
    * @param encoderHiddenStates the encoded prompt, [batch, tokens, encoder_hid_dim or cross_attention_dim]
-   * @returns sample [batch, out_channels, height, width] in the dtype of `sample`
+   * @returns sample [batch, out_channels, height, width] in the dtype of `sample`; the caller disposes it
    * @throws RangeError for other shapes; TypeError for conditions that the config has no use for, or that it lacks
    */
   forward(

@@ -102,24 +102,28 @@ export abstract class DiffusionPipeline extends NotYet {
 
   /** The components by name, as model_index.json calls them. */
   get components(): Components {
-    const { componentNames } = this.constructor as unknown as PipelineClass;
+    const { componentNames } = this.#class;
     return Object.fromEntries(componentNames.map((name) => [name, (this as unknown as Components)[name]]));
   }
 
   /** What model_index.json says of this pipeline as it is now: `config.scheduler` is `["diffusers", "PNDMScheduler"]`. Frozen. */
   get config(): PipelineConfig {
-    const { className, initArguments } = this.constructor as unknown as PipelineClass;
+    const { className, initArguments } = this.#class;
     const entries = Object.entries(this.components).map(([name, part]) => [name, componentEntry(part)] as const);
     return pipelineConfig(className, Object.fromEntries(entries), { ...initArguments, ...this.#entries });
   }
 
   /** As Python prints it: `StableDiffusionPipeline {…json…}` and a newline. */
   override toString(): string {
-    return `${(this.constructor as unknown as PipelineClass).className} ${configText(this.config)}`;
+    return `${this.#class.className} ${configText(this.config)}`;
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return this.toString();
+  }
+
+  get #class(): PipelineClass {
+    return this.constructor as unknown as PipelineClass;
   }
 
   get #models(): [name: string, model: PretrainedModel<object>][] {
@@ -135,7 +139,7 @@ export abstract class DiffusionPipeline extends NotYet {
 
   /** @throws Error naming a model that dispose() has freed, before or during a call */
   protected expectModels(): void {
-    const { className } = this.constructor as unknown as PipelineClass;
+    const { className } = this.#class;
     // Where a recovery was cut off, the error of the lost device says what to do.
     for (const [name, { isDisposed, device }] of this.#models)
       if (isDisposed && !device?.isLost)
@@ -145,7 +149,7 @@ export abstract class DiffusionPipeline extends NotYet {
   /** The device of the models. */
   get device(): Device {
     for (const [, { device }] of this.#models) if (device) return device;
-    throw new Error(`${(this.constructor as unknown as PipelineClass).className}: no model is loaded`);
+    throw new Error(`${this.#class.className}: no model is loaded`);
   }
 
   /**
@@ -172,7 +176,7 @@ export abstract class DiffusionPipeline extends NotYet {
    * @throws TypeError, RangeError for wrong options; RepositoryError naming the file that cannot be written
    */
   async savePretrained(destination: string | SaveTarget, given: SaveOptions = {}): Promise<void> {
-    const { className } = this.constructor as unknown as PipelineClass;
+    const { className } = this.#class;
     const options = inOwnSpelling(given, SAVE_OPTION_NAMES, `${className}.savePretrained`);
     const { components, config } = this;
     checkSaveOptions(className, options, SAVE_OPTION_NAMES);

@@ -151,7 +151,7 @@ export class FlaxStableDiffusionPipeline extends Callable {
 
   /**
    * Texts to ids.
-   * @returns an int32 tensor [texts, 77]
+   * @returns an int32 tensor [texts, 77], which the caller disposes
    * @throws TypeError for anything but a string or a list of strings
    */
   prepareInputs(prompt: string | readonly string[]): Tensor {

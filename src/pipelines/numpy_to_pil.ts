@@ -3,7 +3,8 @@ import { RawImage } from "./raw_image.js";
 
 /**
  * Pictures from numbers in [0, 1]: times 255, rounded half to even.
- * @param images [batch, height, width, channels] or [height, width, channels]; not disposed
+ * @param images [batch, height, width, channels] or [height, width, channels] of 1, 3 or 4 channels; not disposed
+ * @throws RangeError for other shapes
  */
 export async function numpyToPil(images: Tensor): Promise<RawImage[]> {
   const { shape } = images;

@@ -7,6 +7,7 @@ export class RawImage {
   /**
    * @param data row by row from the top, one byte each
    * @param channels bytes per pixel: 3 for RGB, 1 for grey, 4 for RGBA
+   * @throws RangeError unless there are as many bytes
    */
   constructor(
     readonly width: number,
@@ -22,6 +23,7 @@ export class RawImage {
   /**
    * Pictures from numbers in [0, 1], rounded as diffusers' numpy_to_pil does.
    * @param values [batch, height, width, channels]
+   * @throws RangeError for other numbers of channels than 1, 3 and 4
    */
   static fromUnit(values: ArrayLike<number>, [batch, height, width, channels]: readonly number[]): RawImage[] {
     if (channels !== 1 && channels !== 3 && channels !== 4)

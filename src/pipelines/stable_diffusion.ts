@@ -100,9 +100,10 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
 
   constructor(components: StableDiffusionComponents) {
     super();
-    const missing = StableDiffusionPipeline.componentNames
-      .slice(0, 5)
-      .filter((key) => (components as Components | undefined)?.[key] === undefined);
+    const { componentNames, optionalNames } = StableDiffusionPipeline;
+    const missing = componentNames.filter(
+      (key) => !optionalNames.includes(key) && (components as Components | undefined)?.[key] === undefined,
+    );
     if (missing.length > 0)
       throw new TypeError(`StableDiffusionPipeline: components ${missing.join(", ")} are missing`);
     checkSafety(components);
@@ -134,9 +135,9 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     given?: StableDiffusionOptions | null,
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
     const options: CallOptions = takeOptions("StableDiffusionPipeline", given, CALL_OPTIONS, "warn");
-    for (const name of ["unet", "scheduler", "vae"] as const)
-      if (name !== "vae" || options.outputType !== "latent")
-        needComponent("StableDiffusionPipeline", name, this[name], NEEDS[name]);
+    const needed =
+      options.outputType === "latent" ? (["unet", "scheduler"] as const) : (["unet", "scheduler", "vae"] as const);
+    for (const name of needed) needComponent("StableDiffusionPipeline", name, this[name], NEEDS[name]);
     const { scheduler } = this;
     // 0. Default height and width to unet
     this.expectModels();

@@ -46,6 +46,7 @@ export type LegacyCallback = (step: number, timestep: number, latents: Tensor) =
 
 /** Arguments of a call; names and defaults as diffusers' StableDiffusionPipeline.__call__. */
 export interface StableDiffusionOptions {
+  /** What guidance leads away from: one text for all prompts or one for each. Default "". Ignored without guidance. */
   negativePrompt?: string | readonly string[] | null;
   /** Default 50. Some schedulers call the model more often (PNDM once more). */
   numInferenceSteps?: number;

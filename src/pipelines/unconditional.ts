@@ -21,6 +21,7 @@ export interface UnconditionalOptions {
   batchSize?: number;
   /** The seed's random numbers; a list has one generator per picture. By default unrepeatable noise. */
   generator?: StepOptions["generator"];
+  /** Default 1000 of DDPMPipeline, 50 of the others. */
   numInferenceSteps?: number;
   /** "image" (RawImage, the default), "np" (Tensor NHWC in [0, 1]) or "pt" (Tensor NCHW in [0, 1]). */
   outputType?: ImageOutputType;

@@ -99,16 +99,28 @@ export abstract class Scheduler<C extends object = object> extends ConfiguredSch
     return this.compatibleClasses as SchedulerClass[];
   }
 
-  /** Prepares a run of `numInferenceSteps` steps; null where `timesteps` or `sigmas` say how many. */
+  /**
+   * Prepares a run of `numInferenceSteps` steps; null where `timesteps` or `sigmas` say how many.
+   * @throws RangeError for a number of steps, timesteps or sigmas that the schedule cannot have; TypeError for options of the wrong
+   *   type, or that the class does not take
+   */
   abstract setTimesteps(numInferenceSteps: number | null, options?: ScheduleOptions): void;
 
-  /** What the model is to see of `sample` at `timestep`. May be `sample` itself. */
+  /**
+   * What the model is to see of `sample` at `timestep`.
+   * @returns a tensor of sample's shape, or `sample` itself: dispose it only where it is another
+   * @throws Error before setTimesteps, where the schedule matters
+   */
   abstract scaleModelInput(sample: Tensor, timestep: number): Tensor;
 
   /**
    * One step of denoising.
-   * @param modelOutput what the model said of `scaleModelInput(sample, timestep)`
-   * @throws TypeError for an option that no scheduler has, or of the wrong type
+   * @param modelOutput what the model said of `scaleModelInput(sample, timestep)`, of sample's shape (with learned variances twice the
+   *   channels)
+   * @param sample [batch, channels, height, width]
+   * @returns new tensors of sample's shape, which the caller disposes
+   * @throws Error before setTimesteps; RangeError for shapes that differ; TypeError for an
+   *   option that no scheduler has, or of the wrong type
    */
   abstract step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult;
 

@@ -74,12 +74,12 @@ export class Generator {
     return this.#seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(this.#seed) : this.#seed;
   }
 
-  /** torch.randn: standard normals of a shape, row-major. */
+  /** torch.randn: standard normals of a shape, row-major. @throws RangeError for no shape, over 2^31 values, another dtype */
   randn<D extends RandomDtype = "float32">(shape: readonly number[], { dtype }: RandomOptions<D> = {}): RandomArray<D> {
     return typed<D>(this.#stream.randn(elements("randn", shape), checkDtype("randn", dtype)));
   }
 
-  /** torch.rand: uniforms in [0, 1). */
+  /** torch.rand: uniforms in [0, 1). @throws RangeError as randn */
   rand<D extends RandomDtype = "float32">(shape: readonly number[], { dtype }: RandomOptions<D> = {}): RandomArray<D> {
     return typed<D>(this.#stream.rand(elements("rand", shape), checkDtype("rand", dtype)));
   }

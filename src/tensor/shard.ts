@@ -4,8 +4,8 @@ import { devices as allDevices } from "./devices.js";
 import type { Tensor } from "./tensor.js";
 
 /**
- * Splits the leading axis: [n, …] becomes [devices, n / devices, …]. A tensor keeps its memory and its device, whose owner
- * still disposes it; the pipeline takes each shard to its device.
+ * Splits the leading axis: [n, …] becomes [devices, n / devices, …]. The result lies in the memory of `x`, on its
+ * device, and both are disposed; the pipeline takes each shard to its device.
  * @param devices by default all that `devices()` gives
  * @throws RangeError where the batch does not split evenly, as in JAX
  */

@@ -111,7 +111,11 @@ export class Tensor {
     return this.#disposed;
   }
 
-  /** The same memory under another shape of as many elements. */
+  /**
+   * The same memory under another shape of as many elements: a tensor of its own, which is disposed, too. The memory is free when all
+   * tensors on it are disposed.
+   * @throws RangeError for a shape of more or fewer elements; Error after dispose()
+   */
   reshape(shape: readonly number[]): Tensor {
     checkSizes(shape);
     if (product(shape) !== this.size)
@@ -130,7 +134,10 @@ export class Tensor {
     return result;
   }
 
-  /** Waits for the GPU and copies the numbers back: Float32Array (also for float16), or Int32Array. */
+  /**
+   * Waits for the GPU and copies the numbers back: Float32Array (also for float16), or Int32Array, row-major.
+   * @throws DeviceLostError; OutOfMemoryError, GPUValidationError where the work that makes the numbers failed; Error after dispose()
+   */
   async data(): Promise<Float32Array | Int32Array> {
     const { device, dtype, size } = this;
     const bytes = await device.readBytes(this.block, paddedBytes(size, dtype));
