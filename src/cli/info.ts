@@ -3,6 +3,7 @@ import { EMBEDDED_MODEL, type Device } from "../index.js";
 import { parse } from "./arguments.js";
 import { UsageError } from "./errors.js";
 import { packageVersion } from "./package.js";
+import { isRight, selfTest } from "./self_test.js";
 import { withDevice } from "./session.js";
 
 const LIMITS = [
@@ -14,13 +15,32 @@ const LIMITS = [
 ] as const;
 
 /** `webgpu-diffusers info`: versions first, which are of use also where there is no adapter. */
-export async function info(args: string[]): Promise<void> {
-  const { positionals } = parse(args, []);
+export async function info(args: string[], signal: AbortSignal): Promise<void> {
+  const { positionals, flags } = parse(args, [], ["self-test"]);
   if (positionals.length > 0) throw new UsageError(`info takes no arguments, got "${positionals.join(" ")}"`);
   print("webgpu-diffusers", packageVersion());
   print("Node", `${process.version} on ${process.platform}-${process.arch}`);
   print("embedded model", fileURLToPath(EMBEDDED_MODEL));
-  await withDevice(async (device) => printDevice(device));
+  await withDevice(async (device) => {
+    printDevice(device);
+    if (flags["self-test"]) await printSelfTest(device, signal);
+  });
+}
+
+/** @throws Error where the adapter computes wrong */
+async function printSelfTest(device: Device, signal: AbortSignal): Promise<void> {
+  let wrong = 0;
+  for await (const result of selfTest(device, signal)) {
+    const { dtype, what, error, tolerance } = result;
+    if (!isRight(result)) wrong++;
+    const off = what === "picture" ? `${error.toFixed(3)} of 255 from diffusers'` : `${error.toExponential(1)} off`;
+    print(`self-test ${dtype} ${what}`, `${isRight(result) ? "right" : "WRONG"}, ${off} (up to ${tolerance} is right)`);
+  }
+  if (wrong > 0)
+    throw new Error(
+      `the self-test found ${wrong} results wrong on this adapter: please report what is printed above; another adapter or a newer ` +
+        "driver may help",
+    );
 }
 
 function printDevice({ adapterInfo, isSoftware, features, limits, tunings }: Device): void {
