@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { EulerDiscreteScheduler, Generator, Tensor, type StableDiffusionPipeline } from "../../src/index.js";
+import {
+  EulerDiscreteScheduler,
+  Generator,
+  schedulerClass,
+  Tensor,
+  type StableDiffusionPipeline,
+} from "../../src/index.js";
 import { loadRepo } from "../support/pipelines.js";
 
 const PROMPT = "a photograph of an astronaut";
@@ -34,6 +40,31 @@ describe("StableDiffusionPipeline", () => {
     for (let i = 0; i < 3; i++) await pipeline(PROMPT, { numInferenceSteps: 2, numImagesPerPrompt: 1 + i });
     expect(await use()).toEqual(after);
     expect(pipeline.device.memoryUse.pooledBuffers).toBe(0);
+  });
+
+  test("generations under five schedulers at three sizes leave nothing, and compile nothing when they come again", async () => {
+    const original = pipeline.scheduler;
+    const { pipelines } = pipeline.device.queue;
+    const names = ["DDIM", "EulerDiscrete", "EulerAncestralDiscrete", "DPMSolverMultistep", "UniPCMultistep"];
+    const sizes = [
+      { height: 16, width: 16 },
+      { height: 32, width: 16 },
+      { height: 24, width: 32 },
+    ];
+    const before = await use();
+    const round = async (): Promise<void> => {
+      for (let i = 0; i < names.length * sizes.length; i++) {
+        pipeline.scheduler = schedulerClass(`${names[i % 5]}Scheduler`).fromConfig(original.config);
+        await pipeline(PROMPT, { numInferenceSteps: 3, ...sizes[i % 3], generator: seeded(i) });
+        expect(await use(), `after generation ${i}`).toEqual(before);
+      }
+    };
+    await round();
+    const known = pipelines.size;
+    expect(known).toBeGreaterThan(20);
+    await round();
+    expect(pipelines.size).toBe(known);
+    pipeline.scheduler = original;
   });
 
   test("an AbortSignal stops within one step and frees everything", async () => {
