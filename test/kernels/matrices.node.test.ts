@@ -49,7 +49,7 @@ describe("kernels of subgroup matrices are valid", () => {
         lanes,
         matrix,
         format: "f16",
-        fma: false,
+        fma: true,
         activation: "silu",
       } as const),
     };
