@@ -1,5 +1,6 @@
 /** Checks whose errors name the method, the fault and the values. */
 import { shown } from "../arguments/shown.js";
+import { inOwnSpelling } from "../arguments/spelling.js";
 import { noTensor } from "../tensor/no_tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { ConfiguredScheduler } from "./configured_scheduler.js";
@@ -75,13 +76,17 @@ export function checkEnds(className: string, { sigma_min: min, sigma_max: max }:
   throw new TypeError(`${className}: sigma_min and sigma_max must be numbers, got ${shown(min)} and ${shown(max)}`);
 }
 
+/** What setTimesteps of any class takes. */
+const SCHEDULE_OPTIONS = ["timesteps", "sigmas", "mu", "originalInferenceSteps", "strength", "samplingEps"];
+
 /**
- * The options of a `setTimesteps`; null is as good as nothing.
+ * The options of a `setTimesteps` under their own names: Python's spelling is taken, too, and null is as nothing.
  * @throws TypeError for anything but an object: diffusers' second argument, a device, is none that is needed here
  */
 export function optionsObject<T extends ScheduleOptions>(className: string, options: T | null): Partial<T> {
   if (options === null) return {};
-  if (typeof options === "object" && !Array.isArray(options)) return options;
+  if (typeof options === "object" && !Array.isArray(options))
+    return inOwnSpelling(options, SCHEDULE_OPTIONS, `${className}.setTimesteps`);
   throw new TypeError(
     `${className}.setTimesteps: options must be an object such as { timesteps: [999, 499] }, got ${shown(options)}; there ` +
       "is no device to give",

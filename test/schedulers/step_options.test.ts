@@ -140,3 +140,22 @@ describe("timesteps of addNoise", () => {
     times.dispose();
   });
 });
+
+test("setTimesteps takes Python's spelling, too, and refuses both at once", () => {
+  for (const [name, steps, own, python] of [
+    ["LCMScheduler", 4, { originalInferenceSteps: 10 }, { original_inference_steps: 10 }],
+    ["ScoreSdeVeScheduler", 5, { samplingEps: 0.01 }, { sampling_eps: 0.01 }],
+  ] as const) {
+    const [a, b, plain] = [own, python, {}].map((options: object) => {
+      const scheduler = schedulerClass(name).fromConfig({});
+      scheduler.setTimesteps(steps, options);
+      return scheduler.timesteps;
+    });
+    expect(b).toEqual(a);
+    expect(a).not.toEqual(plain);
+    const both: object = { ...own, ...python };
+    expect(() => schedulerClass(name).fromConfig({}).setTimesteps(steps, both)).toThrow(
+      /^\w+\.setTimesteps: got both `/,
+    );
+  }
+});
