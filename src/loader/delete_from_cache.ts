@@ -1,7 +1,7 @@
 /** Deleting a repository of the hub from a browser's cache, which keeps the files of every commit that was loaded. */
 import { inNode } from "../arguments/environment.js";
 import { PieceCache } from "./cache_pieces.js";
-import { deletePieces, noteOf, pieceLock, type NamedPieces } from "./download_pieces.js";
+import { deleteUnnamed, filesOf, noteOf } from "./download_pieces.js";
 import { quote, RepositoryError } from "./errors.js";
 import { checkEndpoint, DEFAULT_ENDPOINT, isCommit, isHubId, type HubOptions } from "./hub_options.js";
 
@@ -37,9 +37,14 @@ export async function deleteFrom(
   if (!cache) return false;
   const own = (await cache.noteKeys()).filter((key) => belongs(key, base));
   const files = await filesOf(cache, own);
-  // Notes first: they say that all pieces are there.
-  for (const key of own) await cache.deleteNote(key);
-  for (const file of files.values()) await deleteUnnamed(cache, file);
+  const parts = new Map<string, string[]>();
+  for (const key of own) {
+    const note = noteOf(await cache.readNote(key));
+    if (note !== null && note !== "absent" && note.isPart) parts.set(note.hash, [...(parts.get(note.hash) ?? []), key]);
+    // Before the pieces: it says that all are there.
+    else await cache.deleteNote(key);
+  }
+  for (const file of files.values()) await deleteUnnamed(cache, file, parts.get(file.hash));
   return own.length > 0;
 }
 
@@ -48,23 +53,4 @@ function belongs(key: string, base: string): boolean {
   if (key.startsWith(`${base}/refs/`)) return true;
   const start = `${base}/resolve/`;
   return key.startsWith(start) && isCommit(key.slice(start.length).split("/")[0]);
-}
-
-/** What some notes name, by its hash. */
-async function filesOf(cache: PieceCache, keys: readonly string[]): Promise<Map<string, NamedPieces>> {
-  const files = new Map<string, NamedPieces>();
-  for (const key of keys) {
-    const note = noteOf(await cache.readNote(key));
-    if (note !== null && note !== "absent") files.set(note.hash, note);
-  }
-  return files;
-}
-
-/** Deletes the pieces of a file, unless another repository has it, or a page is downloading it. */
-async function deleteUnnamed(cache: PieceCache, file: NamedPieces): Promise<void> {
-  await pieceLock(file.hash, { ifAvailable: true }, async (isFree) => {
-    // Looked at again: another page may have noted it meanwhile.
-    if (isFree && !(await filesOf(cache, await cache.noteKeys())).has(file.hash))
-      await deletePieces({ cache, ...file });
-  });
 }

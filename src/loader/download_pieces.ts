@@ -87,8 +87,35 @@ export async function downloadPieces(job: PiecesJob): Promise<void> {
   await pieceLock(job.hash, { ...(signal && { signal }) }, work);
 }
 
-export async function deletePieces({ cache, hash, size }: Pick<PiecesJob, "cache" | "hash" | "size">): Promise<void> {
+async function deletePieces({ cache, hash, size }: Pick<PiecesJob, "cache" | "hash" | "size">): Promise<void> {
   await cache.deletePieces(hash, pieceCount(size)).catch(() => undefined);
+}
+
+/** What some notes name, by its hash. */
+export async function filesOf(cache: PieceCache, keys: readonly string[]): Promise<Map<string, FileNote>> {
+  const files = new Map<string, FileNote>();
+  for (const key of keys) {
+    const note = noteOf(await cache.readNote(key));
+    if (note !== null && note !== "absent") files.set(note.hash, note);
+  }
+  return files;
+}
+
+/**
+ * Deletes the pieces of a file, unless another note names it, or a page is downloading it.
+ * @param parts notes of downloads that were interrupted, which go with the pieces
+ */
+export async function deleteUnnamed(
+  cache: PieceCache,
+  file: NamedPieces,
+  parts: readonly string[] = [],
+): Promise<void> {
+  await pieceLock(file.hash, { ifAvailable: true }, async (isFree) => {
+    if (!isFree) return;
+    for (const key of parts) await cache.deleteNote(key);
+    // Looked at now: another page may have noted it meanwhile.
+    if (!(await filesOf(cache, await cache.noteKeys())).has(file.hash)) await deletePieces({ cache, ...file });
+  });
 }
 
 /** Gives the hash of what is in the cache in the end, in the form of `job.hash`. */

@@ -1,6 +1,6 @@
 import { shown } from "../arguments/shown.js";
 import { PieceCache } from "./cache_pieces.js";
-import { deletePieces, downloadPieces, noteOf, PieceFile, StorageFullError } from "./download_pieces.js";
+import { deleteUnnamed, downloadPieces, noteOf, PieceFile, StorageFullError } from "./download_pieces.js";
 import { RepositoryError } from "./errors.js";
 import { commitOf, fetchJSON, fileURL, type Hub } from "./hub_api.js";
 import { HubError } from "./hub_errors.js";
@@ -141,8 +141,9 @@ class BrowserRepository implements Repository {
     } catch (error) {
       if (!(error instanceof StorageFullError)) throw error;
       console.warn(`${where}: the browser does not keep it (${error.message}); it is read from the hub each time.`);
-      await deletePieces({ cache, ...file });
+      // Pieces that another commit or repository has noted stay.
       await cache.deleteNote(url).catch(() => undefined);
+      await deleteUnnamed(cache, file).catch(() => undefined);
       return this.#byRanges(path, hub);
     }
     this.#report("done", path, size, size);

@@ -2,7 +2,10 @@
 
 const ON_THE_GPU =
   "not supported: weights stay on the GPU, there is no copy of them on the CPU; to need less memory load with " +
-  '{ dtype: "float16" }, and call enableVaeTiling() for large pictures';
+  '{ dtype: "float16" }';
+
+/** Those of Python's classes that have from_single_file. */
+const SINGLE_FILE = ["UNet2DConditionModel", "AutoencoderKL", "ControlNetModel"];
 
 const saved = "pipe.save_pretrained(folder)) and load the folder";
 
@@ -20,8 +23,8 @@ const MISSING = {
 export function notYet(className: string, method: keyof typeof MISSING): Error {
   const message = `${className}.${method}: ${MISSING[method]}`;
   if (method !== "fromSingleFile") return new Error(message);
-  // Of pipelines, Python has it only in those of Stable Diffusion and the like.
-  const reader = className.endsWith("Pipeline") ? "StableDiffusionPipeline.from" : `${className}.from`;
+  // Parts of pipelines come with the whole.
+  const reader = SINGLE_FILE.includes(className) ? `${className}.from` : "StableDiffusionPipeline.from";
   return new Error(
     `${message}; convert them in Python (${reader}_single_file(file).save_pretrained(folder)) and load the folder`,
   );

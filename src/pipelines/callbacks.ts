@@ -3,6 +3,7 @@ import { shown } from "../arguments/shown.js";
 import { inOwnSpelling } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import { slice } from "../tensor/ops/copy.js";
+import type { Tensor } from "../tensor/tensor.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { CallbackOnStepEnd, CallbackTensors } from "./stable_diffusion_options.js";
 
@@ -71,14 +72,20 @@ export class MultiPipelineCallbacks extends Callable {
 
   override async call(...[pipeline, step, timestep, given]: Parameters<CallbackOnStepEnd>): Promise<CallbackTensors> {
     let tensors = given;
-    for (const callback of this.callbacks) {
-      const returned = (await callback(pipeline, step, timestep, tensors)) ?? {};
-      // The pipeline disposes its own and takes the last; what was replaced between is nobody's.
-      for (const [name, next] of Object.entries(returned)) {
-        const before = tensors[name as keyof CallbackTensors];
-        if (before !== next && before !== given[name as keyof CallbackTensors]) before?.dispose();
+    /** The pipeline disposes its own and takes the last ones; what was made between is nobody's. */
+    const drop = (name: string, tensor: Tensor | undefined): void => {
+      if (tensor !== given[name as keyof CallbackTensors]) tensor?.dispose();
+    };
+    try {
+      for (const callback of this.callbacks) {
+        const returned = (await callback(pipeline, step, timestep, tensors)) ?? {};
+        for (const [name, next] of Object.entries(returned))
+          if (tensors[name as keyof CallbackTensors] !== next) drop(name, tensors[name as keyof CallbackTensors]);
+        tensors = { ...tensors, ...returned };
       }
-      tensors = { ...tensors, ...returned };
+    } catch (error) {
+      for (const [name, tensor] of Object.entries(tensors)) drop(name, tensor);
+      throw error;
     }
     return tensors;
   }

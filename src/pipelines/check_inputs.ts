@@ -4,9 +4,10 @@ import type { Device } from "../tensor/device.js";
 import { noTensor } from "../tensor/no_tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 import { CALLBACK_TENSORS } from "./callback_tensors.js";
+import { isPipelineCallback } from "./callbacks.js";
 import type { OptionTable, WithoutNulls } from "./call_options.js";
 import { checkGeneratorTypes } from "./initial_noise.js";
-import type { EncodePromptOptions, StableDiffusionOptions } from "./stable_diffusion_options.js";
+import type { CallbackTensors, EncodePromptOptions, StableDiffusionOptions } from "./stable_diffusion_options.js";
 
 const IMAGE_TYPES = ["image", "pil", "np", "pt"];
 const OUTPUT_TYPES = [...IMAGE_TYPES, "latent"];
@@ -86,6 +87,12 @@ export function checkPrompts(prompt: unknown, options: CallOptions, device: Devi
   checkNumbers(options);
 }
 
+/** The tensors that a callback wants; an object says so itself. */
+export const callbackTensorInputs = (options: CallOptions): readonly (keyof CallbackTensors)[] =>
+  isPipelineCallback(options.callbackOnStepEnd)
+    ? options.callbackOnStepEnd.tensorInputs
+    : (options.callbackOnStepEndTensorInputs ?? ["latents"]);
+
 /** The arguments of decodeLatents(). @throws RangeError or TypeError naming the argument and its value */
 export function checkLatents(latents: unknown, outputType: unknown, device: Device): void {
   checkTensor("latents", latents ?? null, ["batch", "channels", "height", "width"], device);
@@ -127,7 +134,8 @@ function checkNumbers(options: CallOptions): void {
   for (const name of ["guidanceScale", "guidanceRescale", "eta"] as const)
     if (options[name] !== undefined) checkFinite(name, options[name]);
   if (outputType !== undefined) checkOutputType(outputType, OUTPUT_TYPES);
-  const { callbackSteps: every, callbackOnStepEndTensorInputs: names = [] } = options;
+  const { callbackSteps: every } = options;
+  const names = callbackTensorInputs(options);
   for (const name of ["callbackOnStepEnd", "callback"] as const)
     if (options[name] !== undefined && typeof options[name] !== "function")
       throw new TypeError(`\`${name}\` must be a function, got ${shown(options[name])}`);

@@ -137,13 +137,14 @@ export abstract class DiffusionPipeline extends NotYet {
     return this.#models[0]?.[1].dtype ?? "float32";
   }
 
-  /** @throws Error naming a model that dispose() has freed, before or during a call */
+  /** @throws DeviceLostError; Error naming a model that dispose() has freed, before or during a call */
   protected expectModels(): void {
     const { className } = this.#class;
-    // Where a recovery was cut off, the error of the lost device says what to do.
-    for (const [name, { isDisposed, device }] of this.#models)
-      if (isDisposed && !device?.isLost)
-        throw new Error(`${className}: the component \`${name}\` was used after dispose()`);
+    for (const [name, { isDisposed, device }] of this.#models) {
+      // A recovery that was cut off leaves some models on the lost device, without weights: its error says what to do.
+      if (device?.queue.isLost) throw device.queue.isLost;
+      if (isDisposed) throw new Error(`${className}: the component \`${name}\` was used after dispose()`);
+    }
   }
 
   /** The device of the models. */

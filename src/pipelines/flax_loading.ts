@@ -21,7 +21,7 @@ import { FlaxParams } from "./flax_params.js";
 /** null is as nothing, as Python's None. */
 export interface FlaxPipelineOptions extends HubOptions {
   /** Instead of the repository's; its state must then be put in `params.scheduler`. */
-  scheduler?: FlaxDiffusionScheduler;
+  scheduler?: FlaxDiffusionScheduler | null;
   /** e.g. "bf16": reads `<name>.bf16.safetensors`; models that have none are read from the default files, with a warning. */
   variant?: string | null;
   /**

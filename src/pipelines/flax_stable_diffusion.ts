@@ -1,6 +1,6 @@
 /** Text to picture without state, on one device or many: diffusers/pipelines/stable_diffusion/pipeline_flax_stable_diffusion.py. */
 import { shown } from "../arguments/shown.js";
-import { throwIfAborted } from "../arguments/signal.js";
+import { throwIfAborted, whileItLasts } from "../arguments/signal.js";
 import { givenOptions } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
@@ -69,8 +69,8 @@ const CALL_OPTIONS: OptionTable<Required<FlaxCallOptions>> = {
   ...{ partitionable: false, signal: true },
 };
 
-const OPTION_NAMES: readonly string[] = ["variant", "dtype", "device", ...HUB_OPTION_NAMES];
-const COMPONENT_NAMES: readonly string[] = ["scheduler", "safety_checker"];
+const OPTION_NAMES: readonly string[] = ["variant", "dtype", "device", "scheduler", ...HUB_OPTION_NAMES];
+const COMPONENT_NAMES: readonly string[] = ["safety_checker"];
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class FlaxStableDiffusionPipeline extends Callable {
@@ -108,7 +108,9 @@ export class FlaxStableDiffusionPipeline extends Callable {
       ([name]) => !OPTION_NAMES.includes(name) && !COMPONENT_NAMES.includes(name),
     );
     if (unexpected.length > 0) warnOfUnexpected(this.className, Object.fromEntries(unexpected));
-    const parts = await loadFlaxParts(await openRepository(source, options), options);
+    const parts = await whileItLasts(options.signal, async ({ signal }) =>
+      loadFlaxParts(await openRepository(source, { ...options, signal }), { ...options, signal }),
+    );
     patchSampleSize(parts.params.unet);
     return [new this(parts.tokenizer, parts.scheduler, parts.params.device), parts.params];
   }

@@ -11,10 +11,10 @@ import { guide } from "../tensor/ops/guidance.js";
 import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { pick, replace, takeReturned } from "./callback_tensors.js";
-import { isPipelineCallback } from "./callbacks.js";
 import { takeOptions } from "./call_options.js";
 import {
   CALL_OPTIONS,
+  callbackTensorInputs,
   checkFinite,
   checkInputs,
   checkLatents,
@@ -296,10 +296,8 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
             prompt_embeds: embeds.positive,
             ...(embeds.negative && { negative_prompt_embeds: embeds.negative }),
           };
-          const wanted = isPipelineCallback(callbackOnStepEnd)
-            ? callbackOnStepEnd.tensorInputs
-            : (options.callbackOnStepEndTensorInputs ?? ["latents"]);
-          const replaced = takeReturned(await callbackOnStepEnd(this, i, t, pick(given, wanted)), latents);
+          const wanted = pick(given, callbackTensorInputs(options));
+          const replaced = takeReturned(await callbackOnStepEnd(this, i, t, wanted), latents);
           for (const name of ["guidanceScale", "guidanceRescale"] as const) checkFinite(name, this[name]);
           latents = replace(latents, replaced.latents);
           embeds.positive = replace(embeds.positive, replaced.prompt_embeds);
@@ -339,7 +337,8 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
     } finally {
       check.dispose();
       device.trim();
-      await device.flush();
+      // What goes wrong with other work meanwhile is for those who wait for that.
+      await device.flush().catch(() => undefined);
     }
   }
 }

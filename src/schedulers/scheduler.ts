@@ -101,8 +101,8 @@ export abstract class Scheduler<C extends object = object> extends ConfiguredSch
 
   /**
    * Prepares a run of `numInferenceSteps` steps; null where `timesteps` or `sigmas` say how many.
-   * @throws RangeError for a number of steps, timesteps or sigmas that the schedule cannot have; TypeError for options of the wrong
-   *   type, or that the class does not take
+   * @throws RangeError for a number of steps, timesteps or sigmas that the schedule cannot have; also for
+   *   options that the class does not take; TypeError for options of the wrong type
    */
   abstract setTimesteps(numInferenceSteps: number | null, options?: ScheduleOptions): void;
 

@@ -12,7 +12,7 @@ import { drawNoise, drawNoiseData } from "./noise.js";
 import { mixAtTimes } from "./noising.js";
 import { veCorrect, vePredict, veDiscreteSigmas, veSigmas, veTimesteps } from "./sde_ve_formulas.js";
 import { Scheduler, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
-import { checkStepOptions } from "./step_options.js";
+import { checkStepOptions, type GivenStepOptions } from "./step_options.js";
 
 const defaults = {
   num_train_timesteps: 2000,
@@ -75,12 +75,20 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
 
   /** The predictor's step, as `stepPred`. */
   step(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
-    return this.stepPred(modelOutput, timestep, sample, options);
+    return this.#predict(modelOutput, timestep, sample, checkStepOptions(this.className, options));
   }
 
   /** Reverse diffusion: from the level at `timestep` to the one below. `prevSampleMean` is without the noise. */
   stepPred(modelOutput: Tensor, timestep: number, sample: Tensor, options?: StepOptions | null): StepResult {
-    const { generator, varianceNoise } = checkStepOptions(this.className, options);
+    return this.#predict(modelOutput, timestep, sample, checkStepOptions(this.className, options, "stepPred"));
+  }
+
+  #predict(
+    modelOutput: Tensor,
+    timestep: number,
+    sample: Tensor,
+    { generator, varianceNoise }: GivenStepOptions,
+  ): StepResult {
     checkShapes(this.className, modelOutput, sample);
     const at = { sigmas: this.discreteSigmas, steps: this.timesteps.length, timestep };
     return sample.device.scope(() =>
@@ -90,7 +98,7 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
 
   /** Langevin dynamics at one level: the signal-to-noise ratio `snr` fixes the size of the step. */
   stepCorrect(modelOutput: Tensor, sample: Tensor, options?: StepOptions | null): StepResult {
-    const { generator } = checkStepOptions(this.className, options);
+    const { generator } = checkStepOptions(this.className, options, "stepCorrect");
     checkShapes(this.className, modelOutput, sample);
     const noise = drawNoiseData(sample, generator);
     return sample.device.scope(() => ({ prevSample: veCorrect(this.config.snr, modelOutput, sample, noise) }));

@@ -71,7 +71,7 @@ export function checkStepOptions(
   if (options === null || options === undefined) return {};
   if (!isPlain(options))
     throw new TypeError(`${where}: options must be an object such as { generator }, got ${shown(options)}`);
-  const entries = Object.entries(givenOptions(options, NAMES));
+  const entries = Object.entries(givenOptions(options, NAMES, where));
   for (const [name, value] of entries) {
     if (!NAMES.includes(name)) throw new TypeError(`${where}: has no option ${name} ${hint(NAMES)}`);
     if (value === undefined) continue;

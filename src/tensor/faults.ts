@@ -42,9 +42,11 @@ export class Faults {
    * @param from writes up to here are safe, where that is known
    */
   report(error: Error, from?: number): void {
-    const known = this.#reported?.error;
-    if (!known || (error instanceof OutOfMemoryError && !(known instanceof OutOfMemoryError)))
-      this.#reported = { error, from };
+    const known = this.#reported;
+    if (!known) this.#reported = { error, from };
+    else if (error instanceof OutOfMemoryError && !(known.error instanceof OutOfMemoryError))
+      // What the other error has taken with it is lost all the same.
+      this.#reported = { error, from: Math.min(known.from ?? this.#done, from ?? this.#submitted) };
   }
 
   /** @returns whether something went wrong that nobody has heard of: what was recorded since is lost */

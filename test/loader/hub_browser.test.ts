@@ -221,6 +221,26 @@ describe("a repository on the hub in a browser", () => {
   });
 });
 
+test("a browser that has become full keeps the files that another load has noted", async () => {
+  const MIRROR = "https://cdn.test";
+  await (await open({ endpoint: MIRROR })).open(WEIGHT);
+  const cache = await storage.open("webgpu-diffusers");
+  const methods = ["match", "delete", "keys"] as const;
+  const full = Object.fromEntries(methods.map((name) => [name, (cache[name] as () => unknown).bind(cache)]));
+  const put = (): Promise<void> => Promise.reject(new Error("full"));
+  const { warn } = console;
+  console.warn = () => undefined;
+  try {
+    const caches = { open: async () => ({ ...full, put }) } as unknown as CacheStorage;
+    const file = await (await open({}, caches)).open(WEIGHT);
+    expect(await file?.read(SIZE - 9)).toEqual(weight.slice(-9));
+  } finally {
+    console.warn = warn;
+  }
+  const kept = await (await open({ endpoint: MIRROR, localFilesOnly: true })).open(WEIGHT);
+  expect(await kept?.read(SIZE - 9)).toEqual(weight.slice(-9));
+});
+
 describe("deleteFromCache", () => {
   const MIRROR = "https://cdn.test";
   const remove = (id = ID, endpoint = HUB): Promise<boolean> => deleteFrom(storage, id, { endpoint });

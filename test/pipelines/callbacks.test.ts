@@ -141,6 +141,24 @@ describe("PipelineCallback", () => {
     expect(live()).toBe(before);
   });
 
+  test("one that throws leaves nothing of those before it, and one that wants what there is not is refused", async () => {
+    const { device } = pipeline;
+    const failing = new (class extends Copied {
+      override callbackFn(): never {
+        throw new Error("from the last one");
+      }
+    })();
+    await draw({ callbackOnStepEnd: new Copied() });
+    const before = device.memoryUse.buffers - device.memoryUse.pooledBuffers;
+    const callbackOnStepEnd = new MultiPipelineCallbacks([new Copied(), new Copied(), failing]);
+    await expect(draw({ callbackOnStepEnd })).rejects.toThrow("from the last one");
+    expect(device.memoryUse.buffers - device.memoryUse.pooledBuffers).toBe(before);
+    for (const wanted of [["noise"], undefined])
+      await expect(draw({ callbackOnStepEnd: new Noted(wanted as never) })).rejects.toThrow(
+        "`callbackOnStepEndTensorInputs` must be",
+      );
+  });
+
   test("refuses both options, or none, and a ratio that is none", () => {
     const make = (options: object) => () => new SDCFGCutoffCallback(options);
     const either = "Either cutoffStepRatio or cutoffStepIndex should be provided, not both or none.";

@@ -3,6 +3,7 @@ import {
   type Device,
   DeviceLostError,
   DiffusionPipeline,
+  FlaxStableDiffusionPipeline,
   Generator,
   requestDevice,
   type StableDiffusionPipeline,
@@ -89,8 +90,8 @@ test("the device may be lost at any submit of a call: it says so at once, and af
   pipeline.device.destroy();
 });
 
-/** A folder whose files cannot be read while `isGone()`. */
-async function vanishing(folder: string, isGone: () => boolean): Promise<Repository> {
+/** A folder whose files cannot be read while `isGone()` says so of their path. */
+async function vanishing(folder: string, isGone: (path: string) => boolean): Promise<Repository> {
   const repository = await openRepository(folder);
   return {
     name: folder,
@@ -98,7 +99,7 @@ async function vanishing(folder: string, isGone: () => boolean): Promise<Reposit
     async open(path) {
       const file = await repository.open(path);
       const read: RepositoryFile["read"] = async (...range) => {
-        if (isGone()) throw new Error("the disk is gone");
+        if (isGone(path)) throw new Error("the disk is gone");
         return (file as RepositoryFile).read(...range);
       };
       return file && { path: file.path, size: file.size, read, close: () => file.close?.() ?? Promise.resolve() };
@@ -106,37 +107,39 @@ async function vanishing(folder: string, isGone: () => boolean): Promise<Reposit
   };
 }
 
-test("a recovery that fails on its way can be repeated", async () => {
-  const [device, fresh] = [await requestDevice(), await requestDevice()];
-  let gone = false;
-  const source = await vanishing(fixturePath("models/repos/sd15"), () => gone);
-  const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(source, { device });
-  pipeline.setProgressBarConfig({ disable: true });
-  const draw = () => pipeline(PROMPT, { numInferenceSteps: 1, height: 64, width: 64 });
-  device.destroy();
-  gone = true;
-  await expect(pipeline.recover({ device: fresh })).rejects.toThrow("the disk is gone");
-  await expect(draw()).rejects.toThrow("await pipeline.recover()");
-  gone = false;
-  await pipeline.recover({ device: fresh });
-  expect((await draw()).images).toHaveLength(1);
-  fresh.destroy();
-});
+for (const part of ["vae", "unet"])
+  test(`a recovery that fails at the ${part} can be repeated`, async () => {
+    const [device, fresh] = [await requestDevice(), await requestDevice()];
+    let gone = false;
+    const source = await vanishing(fixturePath("models/repos/sd15"), (path) => gone && path.startsWith(part));
+    const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(source, { device });
+    pipeline.setProgressBarConfig({ disable: true });
+    const draw = () => pipeline(PROMPT, { numInferenceSteps: 1, height: 64, width: 64 });
+    device.destroy();
+    gone = true;
+    await expect(pipeline.recover({ device: fresh })).rejects.toThrow("the disk is gone");
+    await expect(draw()).rejects.toThrow("await pipeline.recover()");
+    gone = false;
+    await pipeline.recover({ device: fresh });
+    expect((await draw()).images).toHaveLength(1);
+    fresh.destroy();
+  });
 
 test("a recovery has nothing to do with the signal of the load", async () => {
   const [device, fresh] = [await requestDevice(), await requestDevice()];
   const load = new AbortController();
-  const unet = await UNet2DConditionModel.fromPretrained(fixturePath("models/repos/sd15"), {
-    subfolder: "unet",
-    device,
-    signal: load.signal,
-  });
+  const options = { device, signal: load.signal };
+  const repository = fixturePath("models/repos/sd15");
+  const unet = await UNet2DConditionModel.fromPretrained(repository, { subfolder: "unet", ...options });
+  const [, params] = await FlaxStableDiffusionPipeline.fromPretrained(repository, options);
   load.abort(new Error("the load took too long"));
   const aborted = unet.recover({ device: fresh, signal: AbortSignal.abort(new Error("enough")) });
   await expect(aborted).rejects.toThrow("enough");
   await unet.recover({ device: fresh });
   expect(unet.device).toBe(fresh);
   expect(unet.isDisposed).toBe(false);
+  await params.vae.recover({ device: fresh });
+  expect(params.vae.device).toBe(fresh);
   device.destroy();
   fresh.destroy();
 });

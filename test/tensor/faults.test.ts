@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { OutOfMemoryError } from "../../src/tensor/errors.js";
 import { conv2d } from "../../src/tensor/ops/conv2d.js";
 import { linearCombination } from "../../src/tensor/ops/elementwise.js";
 import { Plan } from "../../src/tensor/plan.js";
@@ -41,6 +42,20 @@ describe("an error that another call hears of", () => {
     device.queue.fail(failure);
     for (const wait of waits) await expect(wait).rejects.toBe(failure);
     expect(Array.from(await take(x))).toEqual([1]);
+  });
+
+  test("that memory is missing is what is told, and what another error took with it stays lost", async () => {
+    const device = await testDevice();
+    const x = Tensor.from([1, 2], [2], { device });
+    await device.synchronize();
+    const y = double(x);
+    await device.flush(); // submitted, but not known to be done
+    const missing = new OutOfMemoryError(1, 1, "a test");
+    device.queue.fail(failure);
+    device.queue.fail(missing);
+    await expect(device.flush()).rejects.toBe(missing);
+    await expect(y.data()).rejects.toBe(missing);
+    for (const tensor of [x, y]) tensor.dispose();
   });
 
   test("the memory of what was lost serves again", async () => {
