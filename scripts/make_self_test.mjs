@@ -7,5 +7,8 @@ const { image } = JSON.parse(golden.toString("utf8", 8, dataStart));
 const [from, to] = image.data_offsets.map((offset) => dataStart + offset);
 const values = new Float32Array(golden.buffer.slice(golden.byteOffset + from, golden.byteOffset + to));
 const target = new URL("../models/self_test.rgb", import.meta.url);
-await writeFile(target, Uint8ClampedArray.from(values, (value) => 255 * value));
+await writeFile(
+  target,
+  Uint8ClampedArray.from(values, (value) => 255 * value),
+);
 console.log(`${target.pathname}: ${image.shape.join(" x ")} bytes`);
