@@ -5,7 +5,7 @@ import { AddedTokens, normalize, splitWords, strip } from "./clip_text.js";
 import { rowLengths, takeTokenizerOptions, type CLIPTokenizerOptions } from "./clip_tokenizer_options.js";
 import { readTokenizerFiles, type CLIPTokenizerFiles } from "./clip_tokenizer_files.js";
 import { openRepository, type HubOptions, type RepositorySource } from "./repository.js";
-import { checkSaveOptions } from "./save_options.js";
+import { takeSaveOptions } from "./save_options.js";
 import { saveInto, type SaveTarget } from "./save_target.js";
 import { saveTokenizer } from "./save_tokenizer.js";
 
@@ -91,7 +91,7 @@ export class CLIPTokenizer extends Callable {
    * @param options there are none; what is given is warned of
    */
   async savePretrained(destination: string | SaveTarget, options: Readonly<Record<string, never>> = {}): Promise<void> {
-    checkSaveOptions(CLIPTokenizer.className, options);
+    takeSaveOptions(CLIPTokenizer.className, options);
     await saveInto(destination, "CLIPTokenizer.savePretrained", (target) => this.saveTo(target, ""));
   }
 

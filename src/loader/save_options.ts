@@ -1,11 +1,12 @@
 /** The options of savePretrained(): schedulers and tokenizers have none, models and pipelines those of their weights. */
-import { hint } from "../arguments/spelling.js";
+import { hint, inOwnSpelling } from "../arguments/spelling.js";
 
 /**
- * Warns of options that do not exist, as calls do.
- * @throws TypeError for one that asks for pickles
+ * The options that were given, in either spelling. Those that do not exist are warned of, as calls do.
+ * @throws TypeError for one that asks for pickles, and for one in both spellings
  */
-export function checkSaveOptions(className: string, options: object, known: readonly string[] = []): void {
+export function takeSaveOptions<T extends object>(className: string, given: T, known: readonly string[] = []): T {
+  const options = inOwnSpelling(given, known, `${className}.savePretrained`);
   const unknown: string[] = [];
   for (const [name, value] of Object.entries(options)) {
     if (name === "safeSerialization" || name === "safe_serialization") {
@@ -18,4 +19,5 @@ export function checkSaveOptions(className: string, options: object, known: read
   }
   if (unknown.length > 0)
     console.warn(`${className}.savePretrained: options that it does not have are ignored: ${unknown.join(", ")}`);
+  return options;
 }

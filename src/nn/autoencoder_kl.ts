@@ -3,7 +3,7 @@ import { inOwnSpelling } from "../arguments/spelling.js";
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import type { Generator } from "../tensor/random.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkTensor } from "./check_tensor.js";
+import { checkImages } from "./check_tensor.js";
 import { either, isBoolean, isCount, isNumber, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
 import { DiagonalGaussian } from "./diagonal_gaussian.js";
 import { Conv2d, sequence } from "./layers.js";
@@ -127,7 +127,7 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
    * @throws TypeError, RangeError for what is no such tensor; Error where the model has no weights
    */
   encode(x: Tensor): { latentDist: DiagonalGaussian } {
-    this.#check("encode", x, this.config.in_channels);
+    checkImages("AutoencoderKL.encode", x, this.config.in_channels);
     const { quant_conv: quant, tileSampleMinSize: size, tileLatentMinSize: latent, tileOverlapFactor: overlap } = this;
     const pass = (image: Tensor): Tensor =>
       this.#run(image, (h) =>
@@ -145,7 +145,7 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
    * @throws TypeError, RangeError for what is no such tensor; Error where the model has no weights
    */
   decode(z: Tensor): { sample: Tensor } {
-    this.#check("decode", z, this.config.latent_channels);
+    checkImages("AutoencoderKL.decode", z, this.config.latent_channels);
     const { post_quant_conv: post, tileSampleMinSize, tileLatentMinSize: size, tileOverlapFactor: overlap } = this;
     const pass = (latents: Tensor): Tensor =>
       this.#run(latents, (h) =>
@@ -163,7 +163,7 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
    * @returns sample of the same shape for sides that are multiples of scaleFactor, about [-1, 1]
    */
   forward(sample: Tensor, options: AutoencoderForwardOptions = {}): { sample: Tensor } {
-    this.#check("forward", sample, this.config.in_channels);
+    checkImages("AutoencoderKL.forward", sample, this.config.in_channels);
     const { samplePosterior = false, generator } = inOwnSpelling(options, FORWARD_OPTIONS, "AutoencoderKL.forward");
     return sample.device.scope(() => {
       const posterior = this.encode(sample).latentDist;
@@ -194,13 +194,5 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
       const y = toNCHW(work(h.dtype === this.dtype ? h : cast(h, this.dtype)));
       return y.dtype === x.dtype ? y : cast(y, x.dtype);
     });
-  }
-
-  #check(what: string, x: Tensor, channels: number): void {
-    checkTensor(`AutoencoderKL.${what}`, `its input [batch, ${channels}, height, width]`, x);
-    if (x.shape.length !== 4 || x.shape[1] !== channels)
-      throw new RangeError(
-        `AutoencoderKL.${what}: takes [batch, ${channels}, height, width], got [${x.shape.join(", ")}]`,
-      );
   }
 }

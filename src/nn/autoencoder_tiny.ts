@@ -5,7 +5,7 @@ import { linearCombination } from "../tensor/ops/elementwise.js";
 import { upsampleNearest } from "../tensor/ops/shape.js";
 import { softClamp } from "../tensor/ops/soft_clamp.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkTensor } from "./check_tensor.js";
+import { checkImages } from "./check_tensor.js";
 import { anything, isCount, isNumber, listOf, type ConfigSchema } from "./config.js";
 import { Conv2d, sequence } from "./layers.js";
 import { Module } from "./module.js";
@@ -247,7 +247,7 @@ export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
    * @returns sample of the same shape for sides that are multiples of scaleFactor, about [-1, 1]
    */
   forward(sample: Tensor): { sample: Tensor } {
-    this.#check("forward", sample, this.config.in_channels);
+    checkImages("AutoencoderTiny.forward", sample, this.config.in_channels);
     return sample.device.scope(() => {
       const stored = roundToBytes(this.scaleLatents(this.encode(sample).latents));
       const latents = this.unscaleLatents(stored);
@@ -255,16 +255,9 @@ export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
     });
   }
 
-  #check(what: string, x: Tensor, channels: number): void {
-    const wanted = `[batch, ${channels}, height, width]`;
-    checkTensor(`AutoencoderTiny.${what}`, `its input ${wanted}`, x);
-    if (x.shape.length !== 4 || x.shape[1] !== channels)
-      throw new RangeError(`AutoencoderTiny.${what}: takes ${wanted}, got [${x.shape.join(", ")}]`);
-  }
-
   /** NCHW in the caller's dtype to NHWC in the model's, through one half, and back. @param zoom pixels along each side for one of x */
   #run(what: string, x: Tensor, channels: number, half: EncoderTiny | DecoderTiny, zoom: number): Tensor {
-    this.#check(what, x, channels);
+    checkImages(`AutoencoderTiny.${what}`, x, channels);
     const pass = (part: Tensor): Tensor =>
       part.device.scope(() => {
         const h = toNHWC(part);

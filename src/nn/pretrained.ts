@@ -1,10 +1,10 @@
 /** A model with a config and weights that fromPretrained() reads, as diffusers' ModelMixin. */
 import { checkConfigObject, type ConfigObject } from "../arguments/config_object.js";
 import { throwIfAborted } from "../arguments/signal.js";
-import { givenOptions, inOwnSpelling, type WithoutNulls } from "../arguments/spelling.js";
+import { givenOptions, type WithoutNulls } from "../arguments/spelling.js";
 import { readClassConfig, type ConfigPlace } from "../loader/class_config.js";
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
-import { checkSaveOptions } from "../loader/save_options.js";
+import { takeSaveOptions } from "../loader/save_options.js";
 import { saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
 import type { WeightStem } from "../loader/weight_files.js";
 import { checkDevice, ensureDevice, type Device } from "../tensor/device.js";
@@ -167,8 +167,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
    */
   async savePretrained(destination: string | SaveTarget, given: SaveOptions = {}): Promise<void> {
     const { className } = this.#class;
-    const options = inOwnSpelling(given, SAVE_OPTION_NAMES, `${className}.savePretrained`);
-    checkSaveOptions(className, options, SAVE_OPTION_NAMES);
+    const options = takeSaveOptions(className, given, SAVE_OPTION_NAMES);
     await saveInto(destination, `${className}.savePretrained`, (target) => this.saveTo(target, "", options));
   }
 

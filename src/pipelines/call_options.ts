@@ -3,8 +3,6 @@ import { shown } from "../arguments/shown.js";
 import { hint, inOwnSpelling, type WithoutNulls } from "../arguments/spelling.js";
 import { Tensor } from "../tensor/tensor.js";
 
-export type { WithoutNulls };
-
 /** The names of all options; true where null is as good as nothing: where Python's default is None. */
 export type OptionTable<T> = Readonly<Record<keyof T, boolean>>;
 

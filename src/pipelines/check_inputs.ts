@@ -1,12 +1,13 @@
 /** Arguments of a Stable Diffusion call, checked before anything is allocated; wording after diffusers' check_inputs. */
 import { shown } from "../arguments/shown.js";
+import type { WithoutNulls } from "../arguments/spelling.js";
+import { checkGeneratorTypes } from "../schedulers/noise.js";
 import type { Device } from "../tensor/device.js";
 import { noTensor } from "../tensor/no_tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 import { CALLBACK_TENSORS } from "./callback_tensors.js";
 import { isPipelineCallback } from "./callbacks.js";
-import type { OptionTable, WithoutNulls } from "./call_options.js";
-import { checkGeneratorTypes } from "./initial_noise.js";
+import type { OptionTable } from "./call_options.js";
 import type { CallbackTensors, EncodePromptOptions, StableDiffusionOptions } from "./stable_diffusion_options.js";
 
 const IMAGE_TYPES = ["image", "pil", "np", "pt"];

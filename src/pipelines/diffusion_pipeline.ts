@@ -1,8 +1,8 @@
 /** Pipelines: components named by model_index.json, loaded together and called like functions. */
 import { whileItLasts } from "../arguments/signal.js";
-import { inOwnSpelling, type WithoutNulls } from "../arguments/spelling.js";
+import type { WithoutNulls } from "../arguments/spelling.js";
 import type { RepositorySource } from "../loader/repository.js";
-import { checkSaveOptions } from "../loader/save_options.js";
+import { takeSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import { checkIsOn } from "../nn/check_is_on.js";
 import { PretrainedModel } from "../nn/pretrained.js";
@@ -178,9 +178,8 @@ export abstract class DiffusionPipeline extends NotYet {
    */
   async savePretrained(destination: string | SaveTarget, given: SaveOptions = {}): Promise<void> {
     const { className } = this.#class;
-    const options = inOwnSpelling(given, SAVE_OPTION_NAMES, `${className}.savePretrained`);
     const { components, config } = this;
-    checkSaveOptions(className, options, SAVE_OPTION_NAMES);
+    const options = takeSaveOptions(className, given, SAVE_OPTION_NAMES);
     await saveInto(destination, `${className}.savePretrained`, (target) =>
       savePipeline(target, { components, config }, options),
     );

@@ -1,7 +1,7 @@
 /** Text to picture without state, on one device or many: diffusers/pipelines/stable_diffusion/pipeline_flax_stable_diffusion.py. */
 import { shown } from "../arguments/shown.js";
 import { throwIfAborted, whileItLasts } from "../arguments/signal.js";
-import { givenOptions } from "../arguments/spelling.js";
+import { givenOptions, type WithoutNulls } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { HUB_OPTION_NAMES, openRepository, type RepositorySource } from "../loader/repository.js";
@@ -11,7 +11,7 @@ import { FLAX_KARRAS_SCHEDULERS, FlaxDiffusionScheduler, type FlaxDiffusionState
 import type { Device } from "../tensor/device.js";
 import type { JAXKey } from "../tensor/random_jax.js";
 import { Tensor } from "../tensor/tensor.js";
-import { takeOptions, type OptionTable, type WithoutNulls } from "./call_options.js";
+import { takeOptions, type OptionTable } from "./call_options.js";
 import { checkFinite } from "./check_inputs.js";
 import { drawShard, type FlaxRun, type FlaxShard } from "./flax_draw.js";
 import { makeShards, pictureNames, type FlaxInputs } from "./flax_inputs.js";

@@ -5,8 +5,6 @@ import type { DType } from "../tensor/dtype.js";
 import { randnTensor, type Generator } from "../tensor/random.js";
 import { Tensor } from "../tensor/tensor.js";
 
-export { checkGeneratorTypes } from "../schedulers/noise.js";
-
 /** @throws RangeError for a list of generators that has not one per picture */
 export function checkGenerators(generator: StepOptions["generator"], batch: number): void {
   if (!Array.isArray(generator) || generator.length === batch) return;

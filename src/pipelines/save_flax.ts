@@ -1,7 +1,6 @@
 /** Saving a Flax pipeline: what it is made of, with the weights of its params, under the names of torch's classes. */
-import { inOwnSpelling } from "../arguments/spelling.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
-import { checkSaveOptions } from "../loader/save_options.js";
+import { takeSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import { SAVE_OPTION_NAMES, type SaveOptions } from "../nn/save_model.js";
 import { schedulerClass, type FlaxDiffusionScheduler } from "../schedulers/index.js";
@@ -22,8 +21,7 @@ export async function saveFlaxPipeline(
     throw new TypeError(
       `${caller}.savePretrained: needs { params }, the params of fromPretrained(), as the pipeline has no weights`,
     );
-  const options: SaveOptions = inOwnSpelling(others, SAVE_OPTION_NAMES, `${caller}.savePretrained`);
-  checkSaveOptions(caller, options, SAVE_OPTION_NAMES);
+  const options: SaveOptions = takeSaveOptions(caller, others, SAVE_OPTION_NAMES);
   const { vae, text_encoder, unet } = weights;
   const { tokenizer, scheduler } = pipeline;
   const components = {

@@ -1,5 +1,6 @@
 /** What the pipelines without a prompt have in common: a UNet, a scheduler, and a loop from noise to pictures. */
 import { shown } from "../arguments/shown.js";
+import { checkGeneratorTypes } from "../schedulers/noise.js";
 import { throwIfAborted } from "../arguments/signal.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { Scheduler, type StepOptions } from "../schedulers/index.js";
@@ -7,7 +8,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { DiffusionPipeline } from "./diffusion_pipeline.js";
 import type { OptionTable } from "./call_options.js";
 import { FiniteCheck } from "./finite_check.js";
-import { checkGeneratorTypes, initialNoise } from "./initial_noise.js";
+import { initialNoise } from "./initial_noise.js";
 import { needComponent } from "./needed_components.js";
 import { outputImages, type ImageOutputType } from "./output_images.js";
 import { Pace } from "./pace.js";

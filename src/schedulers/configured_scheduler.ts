@@ -4,7 +4,7 @@ import { shown } from "../arguments/shown.js";
 import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
 import { floatKeys, keepNumberTypes } from "../loader/number_types.js";
 import type { RepositorySource } from "../loader/repository.js";
-import { checkSaveOptions } from "../loader/save_options.js";
+import { takeSaveOptions } from "../loader/save_options.js";
 import { inFolder, saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
 import { offerKeys } from "./config_attributes.js";
 import { extractInit, freeze, registerConfig, type Config, type Schema } from "./config.js";
@@ -129,7 +129,7 @@ export abstract class ConfiguredScheduler<C extends object = object> {
    * @throws RepositoryError naming the file that cannot be written
    */
   async savePretrained(destination: string | SaveTarget, options: Readonly<Record<string, never>> = {}): Promise<void> {
-    checkSaveOptions(this.className, options);
+    takeSaveOptions(this.className, options);
     await saveInto(destination, `${this.className}.savePretrained`, (target) => this.saveTo(target, ""));
   }
 
