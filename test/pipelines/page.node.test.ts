@@ -104,7 +104,8 @@ describe("the example page", () => {
       await ask(25);
       await untilStatus(/^The browser gives this page no GPU any more\. Please reload the page/);
       expect(complaints.splice(0)).toEqual([expect.stringMatching(/^NoAdapterError: .*reload the page/)]);
-      await page.reload();
+      // As patient as the rest: on a busy machine puppeteer's own 30 seconds were over once. What counts is that the page gets ready.
+      await page.reload({ waitUntil: "domcontentloaded", timeout: PATIENCE });
       await untilStatus(/^Ready/);
       expect(complaints).toEqual([]);
     },
