@@ -71,6 +71,8 @@ export { DDIMPipeline, type DDIMOptions } from "./pipelines/ddim.js";
 export { DDPMPipeline } from "./pipelines/ddpm.js";
 export { DiffusionPipeline } from "./pipelines/index.js";
 export type { PipelineOptions } from "./pipelines/diffusion_pipeline.js";
+export { estimateMemory, type MemoryEstimate } from "./pipelines/estimate_memory.js";
+export type { DrawingSize } from "./pipelines/estimate_memory.js";
 export type { PipelineConfig } from "./pipelines/pipeline_config.js";
 export type { FlaxPipelineOptions } from "./pipelines/flax_loading.js";
 export { FlaxParams, replicate, ReplicatedParams } from "./pipelines/flax_params.js";

@@ -15,6 +15,7 @@ import {
 import { Turns } from "../loader/turns.js";
 import { exists, openWeightFiles, type WeightFilesOptions, type WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
+import { assignBlankWeights } from "./blank_weights.js";
 import { checkDType, DTYPE_OPTION_NAMES, givenDType } from "./dtype.js";
 import type { FromPretrainedOptions, PretrainedModel } from "./pretrained.js";
 import type { Module } from "./module.js";
@@ -53,6 +54,8 @@ export interface LoadHooks {
   orDefault?: WeightFilesOptions["orDefault"];
   /** Called when the modules stand and the device is known, before any weight is fetched. */
   onBuilt?: (model: PretrainedModel<object>, device: Device) => void;
+  /** The config alone is read, and weights have memory but no numbers. */
+  blank?: boolean;
 }
 
 /** Models whose weights go to the GPU at the same time. Others download meanwhile; pieces in memory stay few. */
@@ -109,7 +112,7 @@ async function loadFrom<M extends PretrainedModel<object>>(
   const repository = await openRepository(source, options);
   const alsoAtRoot = hooks.alsoAtRoot === true && repository.isLocal === true && stem === "diffusion_pytorch_model";
   const weights = { subfolder, stem, variant, alsoAtRoot };
-  if (repository.isLocal) await requireModelFiles(repository, weights, hooks);
+  if (repository.isLocal && !hooks.blank) await requireModelFiles(repository, weights, hooks);
   const configPath = await findConfig(repository, weights);
   const file = await readJSON(repository, configPath);
   // Into the file's own object, of which it is known how its numbers were written.
@@ -118,6 +121,11 @@ async function loadFrom<M extends PretrainedModel<object>>(
   const device = await ensureDevice(options.device);
   model.placeOn(device, dtype);
   hooks.onBuilt?.(model, device);
+  const info = { missingKeys: [], unexpectedKeys: [], mismatchedKeys: [], errorMsgs: [] };
+  if (hooks.blank) {
+    assignBlankWeights(model, device);
+    return [model, info];
+  }
   const read: ReadWeights = async (device, { signal, progressCallback }) => {
     const opened = await openRepository(repository, { signal });
     const files = await openWeightFiles(opened, { ...weights, orDefault: hooks.orDefault });
@@ -125,7 +133,7 @@ async function loadFrom<M extends PretrainedModel<object>>(
   };
   const unexpectedKeys = await read(device, options);
   model.remember(read);
-  return [model, { missingKeys: [], unexpectedKeys, mismatchedKeys: [], errorMsgs: [] }];
+  return [model, { ...info, unexpectedKeys }];
 }
 
 /**

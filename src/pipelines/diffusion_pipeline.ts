@@ -69,7 +69,7 @@ export abstract class DiffusionPipeline extends NotYet {
   ): Promise<DiffusionPipeline> {
     const calledOn = this === DiffusionPipeline ? null : (this as PipelineClass);
     // One component that fails stops the others, as the caller's signal does.
-    return whileItLasts(options.signal, (controller) => loadPipeline(calledOn, source, options, controller));
+    return whileItLasts(options.signal, (controller) => loadPipeline(source, options, { calledOn, controller }));
   }
 
   /**

@@ -2,6 +2,7 @@
 import type { AddedCondKwargs } from "../nn/added_embedding.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
+import { assignBlankWeights } from "../nn/blank_weights.js";
 import { CLIPTextModel } from "../nn/clip_text_model.js";
 import type { PretrainedModel } from "../nn/pretrained.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
@@ -22,17 +23,15 @@ const TOKENS = 77;
  */
 export function warmUp(model: PretrainedModel<object>, device: Device): void {
   const dry = dryDevice(device);
-  const holders = new Set([...model.parameters()].map(([, { holder }]) => holder));
   try {
     device.scope(() => {
-      for (const holder of holders)
-        holder.assign(device.keep(Tensor.empty(dry, holder.packedShape, holder.dtype ?? model.dtype)));
+      assignBlankWeights(model, dry);
       firstPass(model, (...shape) => Tensor.empty(dry, shape, "float32"));
     });
   } catch {
     // A pass that fails here fails again, and says why, when it is wanted.
   } finally {
-    for (const holder of holders) holder.dispose();
+    for (const [, parameter] of model.parameters()) parameter.dispose();
   }
 }
 

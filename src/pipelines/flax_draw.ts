@@ -58,6 +58,7 @@ export async function drawShard(params: FlaxParams, shard: FlaxShard, run: FlaxR
     check.look(context, { module: "text_encoder" });
     check.look(latents, { module: "latents" });
     latents = await denoise(params, latents, context, check, shard.key, run);
+    await device.synchronize(); // so that the decoder takes its memory after the UNet's is free
     const drawn = latents;
     const draw = (): Tensor => vae.decode(linearCombination([[1 / vae.config.scaling_factor, drawn]])).sample;
     return (await outputImages(device, draw, "np", { check, module: "vae", signals: run.signals })) as Tensor;

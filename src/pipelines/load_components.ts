@@ -17,6 +17,8 @@ export interface LoadComponentsOptions extends Omit<ModelOptions, "dtype" | "sig
   device: Device;
   /** Aborted by the first component that fails, so that the others stop. */
   controller: AbortController;
+  /** Models get no weights but the memory for them, and compile nothing; see blankDevice(). */
+  blank?: boolean;
 }
 
 /** What the components that are stopped fail with. */
@@ -32,7 +34,7 @@ export async function loadComponents(
   pipeline: string,
   repository: Repository,
   loaders: readonly (readonly [name: string, loader: ComponentLoader])[],
-  { dtype, controller, ...options }: LoadComponentsOptions,
+  { dtype, controller, blank = false, ...options }: LoadComponentsOptions,
 ): Promise<Record<string, unknown>> {
   const { signal } = controller;
   const dtypes = dtypesOf(pipeline, dtype, loaders);
@@ -40,9 +42,9 @@ export async function loadComponents(
   const choice = options.variant === undefined ? null : new VariantChoice(options.variant, models, signal);
   const hooksOf = (name: string) => ({
     orDefault: choice ? (found: boolean) => choice.fallBack(name, found) : undefined,
-    onBuilt: warmUp,
+    ...(blank ? { blank } : { onBuilt: warmUp }),
   });
-  if (repository.isLocal)
+  if (repository.isLocal && !blank)
     await requireAll(
       loaders.map(
         ([name, loader]) =>

@@ -10,7 +10,7 @@ import { ensureDevice } from "../tensor/device.js";
 import { componentLoader } from "./component_loaders.js";
 import type { DiffusionPipeline } from "./diffusion_pipeline.js";
 import { checkFamilies, sortOptions, warnOfClasses, type ComponentClass } from "./given_components.js";
-import { loadComponents, type PipelineDType } from "./load_components.js";
+import { loadComponents, type LoadComponentsOptions, type PipelineDType } from "./load_components.js";
 
 /** What `fromPretrained` takes besides components. null is as nothing, as Python's None; a component that is null is left out. */
 export interface PipelineOptions
@@ -43,17 +43,19 @@ const OPTION_NAMES: readonly string[] = [
   ...[...DTYPE_OPTION_NAMES, ...HUB_OPTION_NAMES],
 ];
 
+interface LoadPipelineOptions extends Pick<LoadComponentsOptions, "controller" | "blank"> {
+  /** The class; null for that of the file, which must be registered. */
+  calledOn: PipelineClass | null;
+}
+
 /**
  * Loads a pipeline in the layout of diffusers.
- * @param calledOn the class; null for that of the file, which must be registered
- * @param controller aborted by the first component that fails
  * @throws Error naming file, key and fault; nothing stays allocated
  */
 export async function loadPipeline(
-  calledOn: PipelineClass | null,
   source: RepositorySource,
   wanted: PipelineOptions & Components,
-  controller: AbortController,
+  { calledOn, controller, blank }: LoadPipelineOptions,
 ): Promise<DiffusionPipeline> {
   const options = givenOptions(wanted, OPTION_NAMES);
   const repository = await openRepository(source, { ...options, signal: controller.signal });
@@ -72,7 +74,7 @@ export async function loadPipeline(
   const device = await ensureDevice(options.device);
   const { variant, useSafetensors, progressCallback } = options;
   const loaded = await loadComponents(Class.className, repository, loaders, {
-    ...{ variant, useSafetensors, progressCallback, device, controller },
+    ...{ variant, useSafetensors, progressCallback, device, controller, blank },
     dtype: givenDType(options),
   });
   try {

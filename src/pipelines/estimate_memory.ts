@@ -1,0 +1,90 @@
+/** How much GPU memory a pipeline needs, before any of it is taken and before weights are downloaded. */
+import { whileItLasts } from "../arguments/signal.js";
+import { givenOptions } from "../arguments/spelling.js";
+import { readJSON } from "../loader/config.js";
+import { HUB_OPTION_NAMES, openRepository, type RepositorySource } from "../loader/repository.js";
+import { PretrainedModel } from "../nn/pretrained.js";
+import { blankDevice } from "../tensor/blank_device.js";
+import { ensureDevice } from "../tensor/device.js";
+import { Tensor } from "../tensor/tensor.js";
+import { encodeIds } from "./encode_prompt.js";
+import { takeOptions, type OptionTable } from "./call_options.js";
+import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
+import { loadPipeline, type Components, type PipelineOptions } from "./load_pipeline.js";
+import { StableDiffusionPipeline } from "./stable_diffusion.js";
+import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
+import type { UnconditionalOptions } from "./unconditional.js";
+
+/** What decides how much memory a call takes; names and defaults as in the call itself. */
+export interface DrawingSize
+  extends
+    Pick<StableDiffusionOptions, "height" | "width" | "numImagesPerPrompt" | "guidanceScale">,
+    Pick<StableDiffusionOptions, "numInferenceSteps" | "outputType">,
+    Pick<UnconditionalOptions, "batchSize"> {}
+
+/** Bytes of GPU buffers and textures. What drivers take besides, compiled kernels for one, is not among them. */
+export interface MemoryEstimate {
+  /** What the loaded pipeline holds. */
+  weights: number;
+  /** The most that is held at any time of a call, weights included. */
+  peak: number;
+}
+
+const SIZE_OPTIONS: OptionTable<Required<DrawingSize>> = {
+  ...{ height: true, width: true, numImagesPerPrompt: false, guidanceScale: false },
+  ...{ numInferenceSteps: false, outputType: false, batchSize: false },
+};
+
+/**
+ * The GPU memory of a pipeline, by drawing a picture with it on a device that only counts. Configs are all that is read.
+ * @param source as for `fromPretrained`
+ * @param options what `fromPretrained` is going to get. `device`: whose limits and kernels count, by default the one made first
+ * @param drawing what the call is going to get; of several prompts their number times `numImagesPerPrompt`
+ * @returns bytes; loading itself takes up to 67 MB above the weights for a while
+ * @throws what `fromPretrained` and the call throw, where a tensor exceeds the adapter's limits for one
+ * @example
+ * const { weights, peak } = await estimateMemory("owner/name", { dtype: "float16" }, { height: 768, width: 768 });
+ */
+export async function estimateMemory(
+  source: RepositorySource,
+  options: PipelineOptions & Components = {},
+  drawing: DrawingSize = {},
+): Promise<MemoryEstimate> {
+  const size = takeOptions("estimateMemory", drawing, SIZE_OPTIONS, "refuse");
+  const { device: real, signal, ...load } = givenOptions(options, HUB_OPTION_NAMES);
+  for (const [name, part] of Object.entries(load))
+    if (part instanceof PretrainedModel)
+      throw new TypeError(`estimateMemory: ${name} is loaded already, and cannot be counted; leave it out`);
+  const device = blankDevice(await ensureDevice(real));
+  try {
+    return await whileItLasts(signal, async (controller) => {
+      const repository = await openRepository(source, { ...load, signal: controller.signal });
+      const index = await readJSON(repository, "model_index.json");
+      // A tokenizer takes none, and is a megabyte to download.
+      const parts = "tokenizer" in index ? { tokenizer: null } : {};
+      const how = { calledOn: null, controller, blank: true };
+      const pipeline = await loadPipeline(repository, { ...load, ...parts, device }, how);
+      const weights = device.memoryUse.bytes;
+      await draw(pipeline, { ...size, signal: controller.signal });
+      return { weights, peak: device.memoryUse.peakBytes };
+    });
+  } finally {
+    device.destroy();
+  }
+}
+
+/** Calls a blank pipeline; what it returns goes with the device. */
+async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal: AbortSignal }): Promise<void> {
+  pipeline.setProgressBarConfig({ disable: true });
+  if (!(pipeline instanceof StableDiffusionPipeline)) {
+    await (pipeline as AnyPipeline)(options);
+    return;
+  }
+  const { unet, text_encoder: encoder } = pipeline;
+  const encode = async (): Promise<Tensor> => {
+    if (encoder) return encodeIds(encoder, [new Array<number>(encoder.config.max_position_embeddings).fill(0)]);
+    const { encoder_hid_dim: given, cross_attention_dim: width } = unet.config;
+    return Tensor.empty(pipeline.device, [1, 77, given ?? [width].flat()[0]], unet.dtype);
+  };
+  await pipeline(null, { ...options, promptEmbeds: await encode(), negativePromptEmbeds: await encode() });
+}

@@ -1,0 +1,150 @@
+import { describe, expect, test } from "vitest";
+import * as sd15 from "../../bench/sd15_configs.js";
+import {
+  DiffusionPipeline,
+  estimateMemory,
+  openRepository,
+  requestDevice,
+  UNet2DConditionModel,
+  type Device,
+  type DrawingSize,
+  type PipelineOptions,
+  type Repository,
+} from "../../src/index.js";
+import { blankDevice } from "../../src/tensor/blank_device.js";
+import { fixturePath } from "../support/files.js";
+import { memoryFile } from "../support/goldens.js";
+
+const repo = (name: string): string => fixturePath(`models/repos/${name}`);
+
+async function withNewDevice<T>(work: (device: Device) => Promise<T>): Promise<T> {
+  const device = await requestDevice();
+  try {
+    return await work(device);
+  } finally {
+    device.destroy();
+  }
+}
+
+/** Files that are JSON. */
+const configs = (files: Record<string, object>): Repository => ({
+  name: "configs",
+  open: async (path) =>
+    path in files ? memoryFile(new TextEncoder().encode(JSON.stringify(files[path])), path) : null,
+});
+
+const SD15 = configs({
+  "model_index.json": sd15.INDEX,
+  "unet/config.json": sd15.UNET,
+  "vae/config.json": sd15.VAE,
+  "text_encoder/config.json": sd15.TEXT,
+  "scheduler/scheduler_config.json": { _class_name: "PNDMScheduler", skip_prk_steps: true, steps_offset: 1 },
+});
+
+describe("estimateMemory", () => {
+  const drawings: [name: string, options: PipelineOptions, drawing: DrawingSize][] = [
+    ["sd15", {}, {}],
+    ["sd15", { dtype: "float16" }, { height: 64, width: 48 }],
+    ["sd15", {}, { numImagesPerPrompt: 3, outputType: "np" }],
+    ["sd15", {}, { guidanceScale: 1, outputType: "latent" }],
+    ["sd21", { dtype: "float16" }, { height: 32, width: 32 }],
+    ["ddpm-cifar", {}, { batchSize: 2 }],
+  ];
+  for (const [name, options, drawing] of drawings)
+    test(`is what a call of ${name} takes, ${JSON.stringify({ ...options, ...drawing })}`, async () => {
+      await withNewDevice(async (device) => {
+        const size = { numInferenceSteps: 3, ...drawing };
+        const untouched = device.memoryUse;
+        const { weights, peak } = await estimateMemory(repo(name), { ...options, device }, size);
+        expect(device.memoryUse).toEqual(untouched);
+
+        const pipeline = await DiffusionPipeline.fromPretrained(repo(name), { ...options, device });
+        pipeline.setProgressBarConfig({ disable: true });
+        expect(weights).toBe(device.memoryUse.bytes);
+        // The peak of a call, not that of loading.
+        let most = 0;
+        const create = device.memory.create.bind(device.memory);
+        device.memory.create = (...args) => {
+          const block = create(...args);
+          most = Math.max(most, device.memoryUse.bytes);
+          return block;
+        };
+        await ("text_encoder" in pipeline ? pipeline("a red circle", size) : pipeline(size));
+        expect(peak).toBeGreaterThanOrEqual(most);
+        // The prompts' embeddings are given to the call here, which copies them: few bytes in a model that is not as tiny as these.
+        expect(peak).toBeLessThan(1.05 * most);
+      });
+    });
+
+  test("reads configs, and no weights or vocabulary", async () => {
+    const base = await openRepository(repo("sd15"));
+    const opened = new Set<string>();
+    const open: Repository["open"] = (path, options) => {
+      opened.add(path);
+      return base.open(path, options);
+    };
+    await estimateMemory({ name: "watched", open }, {}, { numInferenceSteps: 1 });
+    expect([...opened].sort()).toEqual([
+      "model_index.json",
+      "scheduler/scheduler_config.json",
+      "text_encoder/config.json",
+      "unet/config.json",
+      "vae/config.json",
+    ]);
+  });
+
+  for (const [adapter, info] of [
+    ["this adapter", null],
+    ["a GPU", { vendor: "amd", architecture: "rdna-3", device: "", description: "" }],
+  ] as const)
+    test(`a call of Stable Diffusion 1.5 in float16 stays within 400 MB above the weights, on ${adapter}`, async () => {
+      await withNewDevice(async (real) => {
+        const { features, limits, tunings } = real;
+        const device = info
+          ? blankDevice({ adapterInfo: info as GPUAdapterInfo, features, limits, tunings } as Device)
+          : real;
+        const { weights, peak } = await estimateMemory(SD15, { device, dtype: "float16" });
+        // 859,520,964 + 123,060,480 + 49,490,199 of the decoder and 34,163,664 of the encoder, of two bytes.
+        expect(weights / 2).toBeGreaterThan(1_066_235_307);
+        expect(weights / 2).toBeLessThan(1_066_235_307 * 1.001);
+        expect(peak - weights).toBeLessThan(400e6);
+        expect(peak - weights).toBeGreaterThan(200e6); // the decoder's largest tensors alone
+      });
+    });
+
+  test("refuses what cannot be counted, and what no call takes", async () => {
+    const unet = UNet2DConditionModel.fromConfig(
+      await UNet2DConditionModel.loadConfig(repo("sd15"), { subfolder: "unet" }),
+    );
+    await expect(estimateMemory(repo("sd15"), { unet })).rejects.toThrow("estimateMemory: unet is loaded already");
+    await expect(estimateMemory(repo("sd15"), {}, { size: 512 } as DrawingSize)).rejects.toThrow(
+      /`size` \(there are height/,
+    );
+    await expect(estimateMemory(repo("sd15"), {}, { height: 20 })).rejects.toThrow("divisible by 8");
+    await expect(estimateMemory(repo("ddpm-cifar"), {}, { height: 64 })).rejects.toThrow("DDPMPipeline: got options");
+    const signal = AbortSignal.abort(new Error("enough"));
+    await expect(estimateMemory(repo("sd15"), { signal })).rejects.toThrow("enough");
+    const controller = new AbortController();
+    const slow = estimateMemory(SD15, { signal: controller.signal });
+    controller.abort(new Error("now"));
+    await expect(slow).rejects.toThrow("now");
+  });
+
+  test("tells where a picture is too large for the adapter", async () => {
+    await withNewDevice(async (device) => {
+      const small = blankDevice(withLimit(device, 1 << 16));
+      await expect(estimateMemory(repo("sd15"), { device: small }, { height: 512, width: 512 })).rejects.toThrow(
+        /binds at most 65536|largest buffer/,
+      );
+    });
+  });
+});
+
+/** A device whose adapter has buffers and bindings of so many bytes at most. */
+function withLimit({ adapterInfo, features, limits, tunings }: Device, bytes: number): Device {
+  const fewer = new Proxy(limits, {
+    get: (of, name) =>
+      name === "maxBufferSize" || name === "maxStorageBufferBindingSize" ? bytes : of[name as keyof GPUSupportedLimits],
+  });
+  return { adapterInfo, features, limits: fewer, tunings } as Device;
+}
