@@ -8,7 +8,7 @@ Commands:
   generate PROMPT -o FILE   draw a prompt
   compare PROMPT -o FILE    draw a prompt under several schedulers, as one labelled picture
   tune                      measure which kernels are the fastest on this adapter, and use them from then on
-  info                      the WebGPU adapter and what it can do
+  info                      the WebGPU adapter and what it can do, and the memory that a model takes
   bench                     how fast the adapter runs the kernels, and how close to its limits
 
   webgpu-diffusers COMMAND --help   the options of a command
@@ -71,12 +71,21 @@ every device of this adapter, at the same sizes. Ctrl-C stops after a measuremen
 
 Example: webgpu-diffusers tune --model stable-diffusion-v1-5 --dtype float16 --size 512x512`,
 
-  info: `Usage: webgpu-diffusers info [--self-test]
+  info: `Usage: webgpu-diffusers info [options]
 
-Prints the versions, where the package's model is, and the WebGPU adapter with its features and limits.
+Prints the versions, where the package's model is, and the WebGPU adapter with its features and limits. With any of the options
+of a picture also the GPU memory that a model takes and drawing with it; of the model its configs alone are read.
 
+  --model DIR|ID       a model in the layout of diffusers: its folder, or its id on the hub, "owner/name"; by default the one of the
+                       package
+  --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
+  --dtype TYPE         float32 (default) or float16
+  --count N            number of pictures that are drawn together (default: 1)
+  --guidance X         1: without guidance, which halves the batch (default: with it)
   --self-test          also whether it computes right: the package's model by the fast kernels against the reference kernels, and a
-                       picture against diffusers'; about 20 seconds on CPU adapters. Exit code 1 where anything is wrong`,
+                       picture against diffusers'; about 20 seconds on CPU adapters. Exit code 1 where anything is wrong
+
+Example: webgpu-diffusers info --model stable-diffusion-v1-5/stable-diffusion-v1-5 --dtype float16 --size 768x768`,
 
   bench: `Usage: webgpu-diffusers bench [options]
        webgpu-diffusers bench report FILE… -o FILE.html

@@ -1,10 +1,12 @@
 import { fileURLToPath } from "node:url";
-import { EMBEDDED_MODEL, type Device } from "../index.js";
-import { parse } from "./arguments.js";
+import { EMBEDDED_MODEL, estimateMemory, type Device } from "../index.js";
+import { dtypeOf, guidanceOf, parse, positive, sizeOf } from "./arguments.js";
 import { UsageError } from "./errors.js";
 import { packageVersion } from "./package.js";
 import { isRight, selfTest } from "./self_test.js";
 import { withDevice } from "./session.js";
+
+const MEMORY_OPTIONS = ["model", "size", "dtype", "count", "guidance"] as const;
 
 const LIMITS = [
   "maxBufferSize",
@@ -16,13 +18,26 @@ const LIMITS = [
 
 /** `webgpu-diffusers info`: versions first, which are of use also where there is no adapter. */
 export async function info(args: string[], signal: AbortSignal): Promise<void> {
-  const { positionals, flags } = parse(args, [], ["self-test"]);
-  if (positionals.length > 0) throw new UsageError(`info takes no arguments, got "${positionals.join(" ")}"`);
+  const { positionals, values, flags } = parse(args, MEMORY_OPTIONS, ["self-test"]);
+  if (positionals.length > 0) throw new UsageError(`info takes options only, got "${positionals.join(" ")}"`);
+  const { model } = values;
+  const dtype = dtypeOf(values.dtype);
+  const drawing = {
+    ...sizeOf(values.size),
+    ...(values.count !== undefined && { numImagesPerPrompt: positive("count", values.count, 1) }),
+    ...(values.guidance !== undefined && { guidanceScale: guidanceOf(values.guidance, 1) }),
+  };
+  const asked = Object.values(values).some((value) => value !== undefined);
   print("webgpu-diffusers", packageVersion());
   print("Node", `${process.version} on ${process.platform}-${process.arch}`);
   print("embedded model", fileURLToPath(EMBEDDED_MODEL));
   await withDevice(async (device) => {
     printDevice(device);
+    if (asked) {
+      const { weights, peak } = await estimateMemory(model ?? EMBEDDED_MODEL, { device, dtype, signal }, drawing);
+      print(`memory, weights in ${dtype}`, inUnits(weights));
+      print("memory, weights and drawing, at most", inUnits(peak));
+    }
     if (flags["self-test"]) await printSelfTest(device, signal);
   });
 }
@@ -52,10 +67,12 @@ function printDevice({ adapterInfo, isSoftware, features, limits, tunings }: Dev
   print("  software", isSoftware ? "yes: it runs on the CPU" : "no");
   print("features in use", [...features].sort().join(", ") || "none");
   print("tuned ops", String(tunings.kept.size || "none"));
-  for (const name of LIMITS) print(name, String(limits[name]) + (name.endsWith("Size") ? inUnits(limits[name]) : ""));
+  for (const name of LIMITS) print(name, name.endsWith("Size") ? inUnits(limits[name]) : String(limits[name]));
 }
 
-const print = (name: string, value: string): void => console.log(`${`${name}:`.padEnd(36)}${value}`);
+const print = (name: string, value: string): void => console.log(`${`${name}:`.padEnd(38)}${value}`);
 
 const inUnits = (bytes: number): string =>
-  bytes >= 2 ** 20 ? ` bytes (${Math.floor(bytes / 2 ** 20)} MiB)` : ` bytes (${Math.floor(bytes / 1024)} KiB)`;
+  bytes >= 2 ** 20
+    ? `${bytes} bytes (${Math.floor(bytes / 2 ** 20)} MiB)`
+    : `${bytes} bytes (${Math.floor(bytes / 1024)} KiB)`;

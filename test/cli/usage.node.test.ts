@@ -55,7 +55,7 @@ describe("wrong usage ends with 2 and a sentence", () => {
     [generate("--scheduler", "DIMScheduler"), /Did you mean DDIMScheduler\? Known: .*PNDMScheduler/],
     [compare("--schedulers", "DDIM,Nosuch"), /unknown class "Nosuch"/],
     [compare("--steps", "5,,10"), /--steps .* got ""/],
-    [["info", "all"], /info takes no arguments/],
+    [["info", "all"], /info takes options only/],
   ];
   for (const [args, message] of cases)
     test(args.join(" ") || "(nothing)", async () => {
@@ -133,6 +133,23 @@ describe("help and info", () => {
     expect(stdout).toMatch(/^adapter: +\S/m);
     expect(stdout).toMatch(/^ {2}software: +(yes|no)/m);
     expect(stdout).toMatch(/^maxStorageBufferBindingSize: +\d+ bytes/m);
+  });
+
+  test("info tells the memory of a model, and of a size", async () => {
+    const bytes = async (...args: string[]): Promise<number[]> => {
+      const { code, stdout, stderr } = await runCLI(["info", ...args]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      return [...stdout.matchAll(/^memory, .*: +(\d+) bytes/gm)].map(([, number]) => Number(number));
+    };
+    const [weights, peak] = await bytes("--dtype", "float32");
+    expect(weights).toBeGreaterThan(14e6); // 3.8 million weights
+    expect(peak).toBeGreaterThan(weights);
+    const [halves, larger] = await bytes("--dtype", "float16", "--size", "128x128", "--count", "2");
+    expect(halves / weights).toBeCloseTo(0.5, 2);
+    expect(larger - halves).toBeGreaterThan(2 * (peak - weights)); // eight times the pixels in half of the bytes
+    const [unconditional] = await bytes("--model", fixturePath("models/repos/ddpm-cifar"));
+    expect(unconditional).toBeGreaterThan(0);
+    expect(await bytes()).toEqual([]);
   });
 
   test("info without an adapter still tells the versions", async () => {
