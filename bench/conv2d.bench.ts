@@ -25,7 +25,16 @@ function conv2dCase({
   const padsItself = stride === 2 && pad === 0;
   const [height, width] = padsItself ? [2 * OH, 2 * OW] : doubled ? [H / 2, W / 2] : [H, W];
   return {
-    ...{ name: "", batch, height, width, cin, cout, kernel: [k, k], stride, outHeight: OH, outWidth: OW },
+    name: "",
+    batch,
+    height,
+    width,
+    cin,
+    cout,
+    kernel: [k, k],
+    stride,
+    outHeight: OH,
+    outWidth: OW,
     upsample: Boolean(doubled),
     padding: padsItself ? [0, 1, 0, 1] : [pad, pad, pad, pad],
     flops: 2 * batch * OH * OW * cout * cin * k * k,

@@ -11,7 +11,12 @@ const tolerance = (): { ofScale: number; absolute: number } => ({ ofScale: 8 * E
 export function addBench({ shape }: AddShape): BenchCase {
   const size = shape.reduce((a, b) => a * b, 1);
   return {
-    ...{ op: "add", label: times(...shape), flops: 0, elements: 3 * size, size, tolerance },
+    op: "add",
+    label: times(...shape),
+    flops: 0,
+    elements: 3 * size,
+    size,
+    tolerance,
     prepare(make, dtype) {
       const random = new Random(size);
       const [a, b] = [0, 1].map(() => rounded(random.normal(size), dtype));
@@ -26,7 +31,12 @@ export function activationBench(shape: SiluShape | GegluShape): BenchCase {
   const kind = shape.op === "silu" ? "silu" : "quick_gelu";
   const size = sizes.reduce((a, b) => a * b, 1);
   return {
-    ...{ op: kind, label: times(...sizes), flops: 0, elements: 2 * size, size, tolerance },
+    op: kind,
+    label: times(...sizes),
+    flops: 0,
+    elements: 2 * size,
+    size,
+    tolerance,
     prepare(make, dtype) {
       const data = rounded(new Random(size).normal(size), dtype);
       const x = make(data, sizes);
@@ -39,7 +49,12 @@ export function gegluBench({ rows, inner }: GegluShape): BenchCase {
   const size = rows * inner;
   const item = { name: "", rows, inner, bytes: 0 };
   return {
-    ...{ op: "geglu", label: times(rows, inner), flops: 0, elements: 3 * size, size, tolerance },
+    op: "geglu",
+    label: times(rows, inner),
+    flops: 0,
+    elements: 3 * size,
+    size,
+    tolerance,
     prepare(make, dtype) {
       const data = rounded(gegluData(item), dtype);
       const x = make(data, [rows, 2 * inner]);

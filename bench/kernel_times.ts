@@ -32,7 +32,11 @@ export async function kernelTimes(
   const longest = times.reduce((most, each) => (each.ms > most.ms ? each : most));
   const rows = [...families].sort(([, a], [, b]) => b.ms - a.ms);
   const result = (what: string, value: number): WholeResult => ({
-    ...{ kind: "whole", name: `${name}, ${what}`, dtype, value, unit: "ms" },
+    kind: "whole",
+    name: `${name}, ${what}`,
+    dtype,
+    value,
+    unit: "ms",
   });
   return [
     result("sum of its dispatches", sum(times)),

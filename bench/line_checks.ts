@@ -42,7 +42,8 @@ const RUN: Fields = {
   ...all(["version", "node", "platform", "cpu", "driver", "browser"], maybe(text)),
   ...all(["loadAverage", "tuned"], maybe(number)),
   ...all(["software", "tune"], maybe(flag)),
-  ...{ clock: oneOf(Object.keys(CLOCKS)), peers: maybe(mapOf(text)) },
+  clock: oneOf(Object.keys(CLOCKS)),
+  peers: maybe(mapOf(text)),
 };
 const MEASURED: Fields = { ...all(["ms", "p10", "p90", "error"], maybe(number)), message: maybe(text) };
 const OP: Fields = {
@@ -59,7 +60,10 @@ const wrongField = (value: unknown, fields: Fields): string | undefined =>
 
 const KINDS: Readonly<Record<Line["kind"], Fields>> = {
   op: {
-    ...{ ...OP, ...MEASURED, status: oneOf(["ok", "wrong", "failed", "fused"]), pipelines: maybe(listOf(pipeline)) },
+    ...OP,
+    ...MEASURED,
+    status: oneOf(["ok", "wrong", "failed", "fused"]),
+    pipelines: maybe(listOf(pipeline)),
     ...all(["gflops", "gbs", "percent", "doneFlops"], maybe(number)),
   },
   roofline: {

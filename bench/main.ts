@@ -50,7 +50,11 @@ export async function bench(args: string[], root: string, signal: AbortSignal): 
   const lines: Line[] = [];
   try {
     await (where === "chrome" ? inChrome : inNode)({
-      ...{ ...asked, root, version, signal, realSize: realSize && path.resolve(realSize) },
+      ...asked,
+      root,
+      version,
+      signal,
+      realSize: realSize && path.resolve(realSize),
       begin(info) {
         run = info;
         console.log(runText(run).join("\n"));

@@ -11,7 +11,12 @@ export function concatBench({ N, C1, C2, H, W }: ConcatShape): BenchCase {
   const size = N * H * W * (C1 + C2);
   const [a, b] = [C1, C2].map((c) => [N, H, W, c]);
   return {
-    ...{ op: "concat", label: `${times(...a)} and ${C2}`, flops: 0, elements: 2 * size, size, tolerance },
+    op: "concat",
+    label: `${times(...a)} and ${C2}`,
+    flops: 0,
+    elements: 2 * size,
+    size,
+    tolerance,
     prepare(make, dtype) {
       const [first, second] = [a, b].map((shape) => rounded(numbers(shape), dtype));
       const [x, y] = [make(first, a), make(second, b)];
@@ -25,8 +30,12 @@ export function upsampleBench({ N, C, H, W, OH, OW }: UpsampleShape): BenchCase 
   const shape = [N, H, W, C] as const;
   const size = N * OH * OW * C;
   return {
-    ...{ op: "upsample", label: `${times(...shape)} to ${times(OH, OW)}`, flops: 0, elements: size + N * H * W * C },
-    ...{ size, tolerance },
+    op: "upsample",
+    label: `${times(...shape)} to ${times(OH, OW)}`,
+    flops: 0,
+    elements: size + N * H * W * C,
+    size,
+    tolerance,
     prepare(make, dtype) {
       const data = rounded(numbers(shape), dtype);
       const x = make(data, shape);
@@ -41,7 +50,12 @@ export function embeddingBench({ vocab, C: width, ids: tokens }: EmbeddingShape)
   const size = tokens * width;
   const item = { name: "", batch: 1, tokens, rows: vocab, width, position: false, bytes: 0 };
   return {
-    ...{ op: "embedding", label: `${tokens} of ${times(vocab, width)}`, flops: 0, elements: 2 * size, size, tolerance },
+    op: "embedding",
+    label: `${tokens} of ${times(vocab, width)}`,
+    flops: 0,
+    elements: 2 * size,
+    size,
+    tolerance,
     prepare(make, dtype) {
       const data = rounded(numbers([vocab, width]), dtype);
       const random = new Random(tokens);

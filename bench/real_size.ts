@@ -37,7 +37,9 @@ export async function* measureRealSize(
   const stepEnds: number[] = [];
   start = performance.now();
   const { images: latents } = await pipeline(PROMPT, {
-    ...{ numInferenceSteps: count + 1, guidanceScale: 7.5, outputType: "latent" },
+    numInferenceSteps: count + 1,
+    guidanceScale: 7.5,
+    outputType: "latent",
     generator: new Generator().manualSeed(8),
     callbackOnStepEnd: async () => {
       await device.synchronize();

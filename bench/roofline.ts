@@ -60,7 +60,10 @@ export async function measureRoofline(timer: Timer): Promise<Roofline> {
   const { matrix, lanes } = productUnits;
   return {
     ...(matrix ? { matrixGflops: await matrixRate(timer, { matrix, lanes }) } : {}),
-    ...{ peakGflops: peak.rate, peakForm: peak.form, bandwidthGBs: bandwidth.rate, bandwidthForm: bandwidth.form },
+    peakGflops: peak.rate,
+    peakForm: peak.form,
+    bandwidthGBs: bandwidth.rate,
+    bandwidthForm: bandwidth.form,
     ...(await dispatchCost(timer)),
     submitAndWaitMs: timer.wait.median,
     readbackMs: await readbackLatency(timer),

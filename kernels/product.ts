@@ -99,7 +99,8 @@ export const straightWalk = (
   var k = min(${from}, last);`,
   turns: `(${to} - ${from}) / ${step}u`,
   next: `k = min(k + ${step}u, last);`,
-  ...{ each, others },
+  each,
+  others,
 });
 
 export interface Epilogue {

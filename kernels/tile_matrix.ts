@@ -14,8 +14,13 @@ import { range } from "./wgsl.js";
 type Sizes = Pick<TileVariant, "tileM" | "tileN4" | "across" | "down" | "step" | "lanes">;
 
 const sharingOf = ({ tileM, tileN4, across, down, step, lanes }: Sizes): Sharing => ({
-  ...{ threads: across * down * lanes, height: tileM * down, width: tileN4 * across, step },
-  ...{ padding: { left: 2, right: 2 }, type: "vec4<f16>", buffers: 1 },
+  threads: across * down * lanes,
+  height: tileM * down,
+  width: tileN4 * across,
+  step,
+  padding: { left: 2, right: 2 },
+  type: "vec4<f16>",
+  buffers: 1,
 });
 
 /** Quads through which the sums of a row of matrices pass. */

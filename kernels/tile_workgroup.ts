@@ -10,8 +10,13 @@ import { multiplyAdd, range } from "./wgsl.js";
 type Sizes = Pick<TileVariant, "tileM" | "tileN4" | "across" | "down" | "step" | "buffers">;
 
 const sharingOf = ({ tileM, tileN4, across, down, step, buffers }: Sizes): Sharing => ({
-  ...{ threads: across * down, height: tileM * down, width: tileN4 * across, step },
-  ...{ padding: { left: 1, right: 0 }, type: "vec4f", buffers },
+  threads: across * down,
+  height: tileM * down,
+  width: tileN4 * across,
+  step,
+  padding: { left: 1, right: 0 },
+  type: "vec4f",
+  buffers,
 });
 
 /**

@@ -36,8 +36,12 @@ async function byVite(entry: string): Promise<string> {
 
 async function byEsbuild(entry: string): Promise<string> {
   const made = await esbuild({
-    ...{ entryPoints: [entry], bundle: true, format: "esm", logLevel: "error" },
-    ...{ packages: "external", write: false },
+    entryPoints: [entry],
+    bundle: true,
+    format: "esm",
+    logLevel: "error",
+    packages: "external",
+    write: false,
   });
   return made.outputFiles[0].text;
 }

@@ -31,7 +31,9 @@ async function run(asked: Asked): Promise<void> {
   if (!gpu) throw new Error("this browser has no WebGPU, or not on this page: it must be https:// or http://localhost");
   let info: RunInfo | undefined;
   await runSuite({
-    ...{ ...asked, dtypes: dtypesOf(asked), signal: controller.signal },
+    ...asked,
+    dtypes: dtypesOf(asked),
+    signal: controller.signal,
     model: new URL("../models/shapes/", location.href).href,
     adapter: () => anAdapter(gpu),
     begin(timer) {
@@ -55,8 +57,11 @@ async function anAdapter(gpu: GPU): Promise<GPUAdapter> {
 }
 
 const runInfo = (timer: Timer, version: string, asked: Asked): RunInfo => ({
-  ...{ date: new Date().toISOString(), version, browser: browserName(navigator.userAgent) },
-  ...{ platform: navigator.platform, cpu: `${navigator.hardwareConcurrency} logical processors` },
+  date: new Date().toISOString(),
+  version,
+  browser: browserName(navigator.userAgent),
+  platform: navigator.platform,
+  cpu: `${navigator.hardwareConcurrency} logical processors`,
   ...deviceInfo(timer, asked),
 });
 

@@ -79,11 +79,22 @@ function runInfo(begun: Begun, { quick, versions }: Given, loadAverage: number):
   const { description, device, vendor, architecture, software } = begun.adapter;
   const { [OURS]: _ours, ...peers } = begun.libraries;
   return {
-    ...{ date: new Date().toISOString(), version: versions["webgpu-diffusers"], node: process.version },
-    ...{ platform: `${process.platform}-${process.arch}`, cpu: `${os.cpus().length} x ${os.cpus()[0]?.model.trim()}` },
-    ...{ loadAverage, quick, clock: "waits", peers, browser: begun.browser },
-    ...{ adapter: device || description || architecture || "unknown", vendor, architecture, driver: description },
-    ...{ software, features: begun.features },
+    date: new Date().toISOString(),
+    version: versions["webgpu-diffusers"],
+    node: process.version,
+    platform: `${process.platform}-${process.arch}`,
+    cpu: `${os.cpus().length} x ${os.cpus()[0]?.model.trim()}`,
+    loadAverage,
+    quick,
+    clock: "waits",
+    peers,
+    browser: begun.browser,
+    adapter: device || description || architecture || "unknown",
+    vendor,
+    architecture,
+    driver: description,
+    software,
+    features: begun.features,
   };
 }
 

@@ -16,11 +16,16 @@ type Attributes = OnnxNode["attributes"];
 
 /** A node with one result. */
 const node = (op: string, inputs: readonly string[], output: string, attributes?: Attributes): OnnxNode => ({
-  ...{ op, inputs, outputs: [output], attributes },
+  op,
+  inputs,
+  outputs: [output],
+  attributes,
 });
 
 const tensor = (name: string, shape: readonly number[], values: OnnxTensor["values"]): OnnxTensor => ({
-  ...{ name, shape, values },
+  name,
+  shape,
+  values,
 });
 const sizes = (name: string, shape: readonly number[]): OnnxTensor =>
   tensor(name, [shape.length], BigInt64Array.from(shape, BigInt));
@@ -61,9 +66,12 @@ export function oneOpModels({ shape, inputs }: Problem): OneOp[] {
       const feeds = [tensor("x", [N, C, HW], permute(x, [N, HW, C], [0, 2, 1]))];
       const ones = new Float32Array(groups).fill(1);
       const weights = [
-        ...[sizes("grouped", [N, groups, -1]), sizes("whole", [N, C, HW])],
-        ...[tensor("one", [groups], ones), tensor("zero", [groups], new Float32Array(groups))],
-        ...[tensor("weight", [C, 1], weight), tensor("bias", [C, 1], bias)],
+        sizes("grouped", [N, groups, -1]),
+        sizes("whole", [N, C, HW]),
+        tensor("one", [groups], ones),
+        tensor("zero", [groups], new Float32Array(groups)),
+        tensor("weight", [C, 1], weight),
+        tensor("bias", [C, 1], bias),
       ];
       const last = silu ? "normed" : "y";
       const nodes = [

@@ -22,7 +22,9 @@ export async function openOrt(ort: Ort, wasmPaths?: string): Promise<Library> {
   const held = await ort.InferenceSession.create(first, OPTIONS);
   const device = await ort.env.webgpu.device;
   return {
-    ...{ name: "ORT-web", version: "", device },
+    name: "ORT-web",
+    version: "",
+    device,
     ways: async (problem) => Promise.all(oneOpModels(problem).map((item) => wayOf(ort, device, item))),
     flush: () => undefined, // run() submits
     close: () => held.release(),

@@ -27,7 +27,10 @@ export async function openOurs(adapter: GPUAdapter): Promise<Library> {
     return [{ name: bench.op, result, run: () => device.scope(() => void run()), dispose }];
   };
   return {
-    ...{ name: "ours", version: "", device: gpu, ways },
+    name: "ours",
+    version: "",
+    device: gpu,
+    ways,
     flush: () => device.flush(),
     close: () => device.destroy(),
   };

@@ -72,7 +72,9 @@ async function eachInTurn(turns: readonly Turn[], act: (turn: Turn) => Promise<v
 }
 
 const timingOf = ({ runs, samples }: Batches): WayTiming => ({
-  ...{ ...summarize(samples), batches: samples.length, runs },
+  ...summarize(samples),
+  batches: samples.length,
+  runs,
 });
 
 function batchTime({ library, way }: Runner, runs: number): Promise<number> {

@@ -74,7 +74,8 @@ export async function exchange<T>(
       throw new HubError(
         `${request.asked.where}: the connection to ${hostOf(request.url)} failed: ${reasonOf(cause)}`,
         {
-          ...{ passing: true, cause },
+          passing: true,
+          cause,
         },
       );
     } finally {

@@ -42,7 +42,10 @@ export async function fetchJSON(
   { tries, body }: { tries?: number; body?: string } = {},
 ): Promise<Response> {
   const request: HubRequest = {
-    ...{ method: body === undefined ? "GET" : "POST", url, body, asked: asked(hub, where) },
+    method: body === undefined ? "GET" : "POST",
+    url,
+    body,
+    asked: asked(hub, where),
     headers: { Accept: "application/json", ...(body !== undefined && { "Content-Type": "application/json" }) },
   };
   const text = await withRetries(() => exchange(hub, request, (it) => readJSONText(hub, it, where)), {

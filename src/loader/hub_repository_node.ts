@@ -181,7 +181,11 @@ class HubRepository implements Repository {
     if (unread) return unread;
     this.#report("initiate", path, 0, file.size ?? 0);
     await bringBlob({
-      ...{ ...file, cache, hub, where, url: fileURL(hub, commit, path) },
+      ...file,
+      cache,
+      hub,
+      where,
+      url: fileURL(hub, commit, path),
       onDownload: () => this.#report("download", path, 0, file.size ?? 0),
       onProgress: (loaded, total) => this.#report("progress", path, loaded, total),
     });

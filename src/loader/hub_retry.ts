@@ -56,11 +56,16 @@ export async function withRetries<T>(
       const pause = retryAfter ?? FIRST_PAUSE * 2 ** (failures - 1);
       if (pause > LONGEST_PAUSE)
         throw new HubError(`${error.message}; it asks to wait ${Math.ceil(pause / 1000)} s; try again then`, {
-          ...{ passing: true, retryAfter, code, cause: error },
+          passing: true,
+          retryAfter,
+          code,
+          cause: error,
         });
       if (failures >= tries)
         throw new HubError(`${error.message} (${tries} ${tries === 1 ? "try" : "tries"}); try again later`, {
-          ...{ passing: true, code, cause: error },
+          passing: true,
+          code,
+          cause: error,
         });
       await clock.sleep(pause, signal);
     }

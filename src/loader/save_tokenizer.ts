@@ -3,7 +3,11 @@ import { inFolder, type SaveTarget } from "./save_target.js";
 
 /** All names that a loader of CLIP tokenizers looks at. */
 const TOKENIZER_FILES = [
-  ...["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json"],
+  "vocab.json",
+  "merges.txt",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "tokenizer.json",
   "added_tokens.json",
 ] as const;
 

@@ -150,7 +150,10 @@ async function request<T>(
   use: (it: Exchange, range: Range) => Promise<T>,
 ): Promise<T> {
   const transport = {
-    ...{ endpoint: url, token: undefined, signal, clock },
+    endpoint: url,
+    token: undefined,
+    signal,
+    clock,
     // Addresses may lead elsewhere, and browsers do not show where; what is fetched may stay in their own cache.
     fetch: ((input, init) => fetcher(input, { ...init, redirect: "follow", cache: "default" })) as typeof fetch,
   };

@@ -118,12 +118,20 @@ function checkSize(name: string, config: ModelConfig): void {
   const most = (key: string): number => Math.max(1, ...[config[key]].flat(2).filter((n) => typeof n === "number"));
   const levels = Array.isArray(config.block_out_channels) ? config.block_out_channels.length : 1;
   const depths = [
-    ...["layers_per_block", "transformer_layers_per_block", "num_hidden_layers"],
-    ...["num_encoder_blocks", "num_decoder_blocks"],
+    "layers_per_block",
+    "transformer_layers_per_block",
+    "num_hidden_layers",
+    "num_encoder_blocks",
+    "num_decoder_blocks",
   ];
   const widths = [
-    ...["block_out_channels", "encoder_block_out_channels", "decoder_block_out_channels", "latent_channels"],
-    ...["hidden_size", "cross_attention_dim", "conditioning_embedding_out_channels"],
+    "block_out_channels",
+    "encoder_block_out_channels",
+    "decoder_block_out_channels",
+    "latent_channels",
+    "hidden_size",
+    "cross_attention_dim",
+    "conditioning_embedding_out_channels",
   ];
   const layers = depths.reduce((product, key) => product * most(key), levels);
   const width = Math.max(...widths.map(most));

@@ -98,11 +98,17 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
     const shape: UNetShape = {
       model: "ControlNetModel",
       resnet: { tembChannels, groups: config.norm_num_groups, eps: config.norm_eps },
-      ...{ downsamplePadding: config.downsample_padding, downsampleType: "conv", upsampleType: "conv" },
+      downsamplePadding: config.downsample_padding,
+      downsampleType: "conv",
+      upsampleType: "conv",
     };
     const cross = (level: number): CrossAttentionOptions & { depth: number; onlyCross: boolean } => ({
-      ...{ heads: heads[level], depth: depths[level], contextWidth: config.cross_attention_dim },
-      ...{ linearProjection, contextNorm: null, onlyCross: false },
+      heads: heads[level],
+      depth: depths[level],
+      contextWidth: config.cross_attention_dim,
+      linearProjection,
+      contextNorm: null,
+      onlyCross: false,
     });
 
     this.conv_in = new Conv2d(config.in_channels, widths[0]);
@@ -115,8 +121,12 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
     );
     this.down_blocks = widths.map((outChannels, level) =>
       downBlock(shape, {
-        ...{ type: config.down_block_types[level], layers, headDim: heads[level], resize: level < last },
-        ...{ inChannels: widths[Math.max(0, level - 1)], outChannels },
+        type: config.down_block_types[level],
+        layers,
+        headDim: heads[level],
+        resize: level < last,
+        inChannels: widths[Math.max(0, level - 1)],
+        outChannels,
         cross: { ...cross(level), depths: new Array<number>(layers).fill(depths[level]) },
       }),
     );
@@ -127,7 +137,10 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
     this.controlnet_down_blocks = [widths[0], ...results].map((width) => new Conv2d(width, width, { kernel: 1 }));
     this.controlnet_mid_block = new Conv2d(widths[last], widths[last], { kernel: 1 });
     this.mid_block = midBlock(shape, {
-      ...{ type: "UNetMidBlock2DCrossAttn", channels: widths[last], outputScale: 1, headDim: heads[last] },
+      type: "UNetMidBlock2DCrossAttn",
+      channels: widths[last],
+      outputScale: 1,
+      headDim: heads[last],
       cross: cross(last),
     })!;
     this.#time = new TimeProjections(this, "silu");

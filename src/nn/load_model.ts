@@ -62,8 +62,13 @@ export interface LoadHooks {
 const uploads = new Turns(2);
 
 const OPTION_NAMES: readonly string[] = [
-  ...["subfolder", "variant", "useSafetensors", "device", "config"],
-  ...[...DTYPE_OPTION_NAMES, ...HUB_OPTION_NAMES],
+  "subfolder",
+  "variant",
+  "useSafetensors",
+  "device",
+  "config",
+  ...DTYPE_OPTION_NAMES,
+  ...HUB_OPTION_NAMES,
 ];
 
 /** What a load found in the files that is not the model's. Of these only `unexpectedKeys` is ever filled: all else is an error. */
@@ -156,8 +161,12 @@ async function readWeights(
 ): Promise<string[]> {
   const onProgress = ({ loaded, total }: { loaded: number; total: number }): void =>
     report?.({
-      ...{ status: "progress", name: className, file: files[0].path },
-      ...{ loaded, total, progress: (100 * loaded) / total },
+      status: "progress",
+      name: className,
+      file: files[0].path,
+      loaded,
+      total,
+      progress: (100 * loaded) / total,
     });
   try {
     return await uploads.run(() => loadWeights(className, model, files, { ...options, onProgress }), options.signal);

@@ -82,8 +82,10 @@ export function isWeightFile(name: string, stem: string, variant: string | undef
   const infix = checkVariant(variant);
   const shard = /-\d{5,}-of-\d{5,}/.exec(name)?.[0] ?? "";
   return [
-    ...[`${stem}${infix}${shard}.safetensors`, `${stem}${shard}${infix}.safetensors`],
-    ...[`${stem}.safetensors.index${infix}.json`, `${stem}.safetensors${infix}.index.json`],
+    `${stem}${infix}${shard}.safetensors`,
+    `${stem}${shard}${infix}.safetensors`,
+    `${stem}.safetensors.index${infix}.json`,
+    `${stem}.safetensors${infix}.index.json`,
   ].includes(name);
 }
 

@@ -40,9 +40,18 @@ export interface SavedModel {
 
 /** Keys that hold floats in Python's configs of models, so that 1 prints as `1.0`. */
 const FLOAT_KEYS: ReadonlySet<string> = new Set([
-  ...["dropout", "norm_eps", "resnet_out_scale_factor", "scaling_factor", "shift_factor", "latents_mean"],
+  "dropout",
+  "norm_eps",
+  "resnet_out_scale_factor",
+  "scaling_factor",
+  "shift_factor",
+  "latents_mean",
   "latent_shift",
-  ...["latents_std", "attention_dropout", "initializer_factor", "initializer_range", "layer_norm_eps"],
+  "latents_std",
+  "attention_dropout",
+  "initializer_factor",
+  "initializer_range",
+  "layer_norm_eps",
 ]);
 
 /** @throws TypeError, RangeError for wrong options, before anything is written */

@@ -41,8 +41,13 @@ const attention = (channels: number, headDim: number, eps: number): AttentionBlo
 
 const resized = (channels: number, options: SkipBlockOptions, resample: typeof firUp): ResnetBlock2D =>
   new ResnetBlock2D({
-    ...{ ...options.resnet, inChannels: channels, outChannels: channels },
-    ...{ groups: quarter(channels), outputScale: SCALE, resample, shortcut: true },
+    ...options.resnet,
+    inChannels: channels,
+    outChannels: channels,
+    groups: quarter(channels),
+    outputScale: SCALE,
+    resample,
+    shortcut: true,
   });
 
 /** SkipDownBlock2D and AttnSkipDownBlock2D. */

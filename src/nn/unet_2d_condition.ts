@@ -34,8 +34,12 @@ export interface UNetForwardOptions {
 
 /** Other arguments of diffusers' forward() are refused by name. */
 const KNOWN: Readonly<Record<keyof Required<UNetForwardOptions>, true>> = {
-  ...{ timestepCond: true, addedCondKwargs: true, classLabels: true, encoderAttentionMask: true },
-  ...{ downBlockAdditionalResiduals: true, midBlockAdditionalResidual: true },
+  timestepCond: true,
+  addedCondKwargs: true,
+  classLabels: true,
+  encoderAttentionMask: true,
+  downBlockAdditionalResiduals: true,
+  midBlockAdditionalResidual: true,
 };
 
 export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
@@ -53,9 +57,13 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     const width = promptWidth(config);
     this.encoder_hid_proj = hidden === null ? null : new Linear(hidden, width);
     this.add_embedding = addedEmbedding("UNet2DConditionModel", {
-      ...{ type: config.addition_embed_type, width: timeWidth(config), encoderWidth: hidden ?? width },
-      ...{ heads: config.addition_embed_type_num_heads, timeWidth: config.addition_time_embed_dim },
-      ...{ inputWidth: config.projection_class_embeddings_input_dim, frequencies: frequenciesOf(config) },
+      type: config.addition_embed_type,
+      width: timeWidth(config),
+      encoderWidth: hidden ?? width,
+      heads: config.addition_embed_type_num_heads,
+      timeWidth: config.addition_time_embed_dim,
+      inputWidth: config.projection_class_embeddings_input_dim,
+      frequencies: frequenciesOf(config),
     });
   }
 
@@ -145,7 +153,8 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     const mask = encoderAttentionMask && toFloat(encoderAttentionMask);
     const conditioning = {
       ...this.timeConditioning(time),
-      ...{ context: this.#context(encoderHiddenStates), contextMask: mask },
+      context: this.#context(encoderHiddenStates),
+      contextMask: mask,
     };
     const y = this.run(sample, conditioning, this.config.center_input_sample, residuals);
     return y.dtype === sample.dtype ? y : cast(y, sample.dtype);

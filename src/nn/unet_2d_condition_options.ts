@@ -54,39 +54,54 @@ export function conditionOptions(config: UNet2DConditionConfig): UNetOptions {
   const last = levels - 1;
   return {
     model: MODEL,
-    ...{ inChannels: config.in_channels, outChannels: config.out_channels, widths },
+    inChannels: config.in_channels,
+    outChannels: config.out_channels,
+    widths,
     kernels: { in: config.conv_in_kernel, out: config.conv_out_kernel },
     resnet: {
       tembChannels: config.class_embeddings_concat ? 2 * width : width,
-      ...{ groups: config.norm_num_groups, eps: config.norm_eps, activation },
+      groups: config.norm_num_groups,
+      eps: config.norm_eps,
+      activation,
       scaleShift: config.resnet_time_scale_shift === "scale_shift",
     },
     resnetBlocks: { skipTimeAct: Boolean(config.resnet_skip_time_act), outputScale: config.resnet_out_scale_factor },
-    ...{ downsamplePadding: config.downsample_padding, downsampleType: "conv", upsampleType: "conv" },
+    downsamplePadding: config.downsample_padding,
+    downsampleType: "conv",
+    upsampleType: "conv",
     time: {
-      ...{ projection: timeProjection(config, width), width, activation },
+      projection: timeProjection(config, width),
+      width,
+      activation,
       postActivation: config.timestep_post_act === null ? "none" : activationOf(config.timestep_post_act),
       condProjDim: config.time_cond_proj_dim,
     },
     classes: {
-      ...{ type: config.class_embed_type, count: config.num_class_embeds, activation },
+      type: config.class_embed_type,
+      count: config.num_class_embeds,
+      activation,
       inputWidth: config.projection_class_embeddings_input_dim,
     },
     down: config.down_block_types.map((type, i) => ({
       ...level(i, layers[i], downDepths[i]),
-      ...{ type, headDim: headDims[i] },
+      type,
+      headDim: headDims[i],
     })),
     mid: {
-      ...{ type: config.mid_block_type, outputScale: config.mid_block_scale_factor, headDim: headDims[last] },
+      type: config.mid_block_type,
+      outputScale: config.mid_block_scale_factor,
+      headDim: headDims[last],
       cross: {
-        ...{ ...cross(last), depth: eachLayer(downDepths[last], 1)[0] },
+        ...cross(last),
+        depth: eachLayer(downDepths[last], 1)[0],
         onlyCross: config.mid_block_only_cross_attention ?? config.only_cross_attention === true,
       },
     },
     up: config.up_block_types.map((type, i) => ({
       ...level(last - i, layers[last - i] + 1, upDepths[i]),
       // Not reversed in diffusers, unlike everything else.
-      ...{ type, headDim: headDims[i] },
+      type,
+      headDim: headDims[i],
     })),
     out: { groups: config.norm_num_groups, activation },
   };

@@ -84,15 +84,20 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
     this.down_blocks = down.map((kind, i) =>
       downBlock(options, {
         ...kind,
-        ...{ inChannels: widths[Math.max(0, i - 1)], outChannels: widths[i], resize: i < last },
+        inChannels: widths[Math.max(0, i - 1)],
+        outChannels: widths[i],
+        resize: i < last,
       }),
     );
     this.mid_block = midBlock(options, { ...mid, channels: widths[last] });
     this.up_blocks = up.map((kind, i) => {
       const level = last - i;
       return upBlock(options, {
-        ...{ ...kind, inChannels: widths[Math.min(last, level + 1)], outChannels: widths[level] },
-        ...{ skipChannels: widths[Math.max(0, level - 1)], resize: i < last },
+        ...kind,
+        inChannels: widths[Math.min(last, level + 1)],
+        outChannels: widths[level],
+        skipChannels: widths[Math.max(0, level - 1)],
+        resize: i < last,
       });
     });
     this.conv_norm_out = out.groups === null ? null : new GroupNorm(out.groups, widths[0], options.resnet.eps);

@@ -14,23 +14,36 @@ const IMAGE_TYPES = ["image", "pil", "np", "pt"];
 const OUTPUT_TYPES = [...IMAGE_TYPES, "latent"];
 
 export const CALL_OPTIONS: OptionTable<Required<StableDiffusionOptions>> = {
-  ...{ negativePrompt: true, numInferenceSteps: false, guidanceScale: false, height: true, width: true },
-  ...{ numImagesPerPrompt: false, eta: false, generator: true, latents: true, promptEmbeds: true },
-  ...{ negativePromptEmbeds: true, outputType: false, callbackOnStepEnd: true, callbackOnStepEndTensorInputs: true },
-  ...{
-    callback: true,
-    callbackSteps: true,
-    guidanceRescale: false,
-    clipSkip: true,
-    timesteps: true,
-    sigmas: true,
-    signal: true,
-  },
+  negativePrompt: true,
+  numInferenceSteps: false,
+  guidanceScale: false,
+  height: true,
+  width: true,
+  numImagesPerPrompt: false,
+  eta: false,
+  generator: true,
+  latents: true,
+  promptEmbeds: true,
+  negativePromptEmbeds: true,
+  outputType: false,
+  callbackOnStepEnd: true,
+  callbackOnStepEndTensorInputs: true,
+  callback: true,
+  callbackSteps: true,
+  guidanceRescale: false,
+  clipSkip: true,
+  timesteps: true,
+  sigmas: true,
+  signal: true,
 };
 
 export const ENCODE_PROMPT_OPTIONS: OptionTable<Required<EncodePromptOptions>> = {
-  ...{ numImagesPerPrompt: false, doClassifierFreeGuidance: false, negativePrompt: true, promptEmbeds: true },
-  ...{ negativePromptEmbeds: true, clipSkip: true },
+  numImagesPerPrompt: false,
+  doClassifierFreeGuidance: false,
+  negativePrompt: true,
+  promptEmbeds: true,
+  negativePromptEmbeds: true,
+  clipSkip: true,
 };
 
 /** The options of a call as takeOptions() gives them. */

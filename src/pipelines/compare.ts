@@ -9,8 +9,10 @@ import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
 
 /** The schedulers that diffusers' guide compares. */
 export const GUIDE_SCHEDULERS: readonly string[] = [
-  ...["LMSDiscreteScheduler", "EulerDiscreteScheduler"],
-  ...["EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler"],
+  "LMSDiscreteScheduler",
+  "EulerDiscreteScheduler",
+  "EulerAncestralDiscreteScheduler",
+  "DPMSolverMultistepScheduler",
 ];
 
 type Fixed = "numInferenceSteps" | "numImagesPerPrompt" | "outputType" | "generator" | "timesteps" | "sigmas";

@@ -34,8 +34,13 @@ export interface MemoryEstimate {
 const FEW = 10;
 
 const SIZE_OPTIONS: OptionTable<Required<DrawingSize>> = {
-  ...{ height: true, width: true, numImagesPerPrompt: false, guidanceScale: false },
-  ...{ numInferenceSteps: false, outputType: false, batchSize: false },
+  height: true,
+  width: true,
+  numImagesPerPrompt: false,
+  guidanceScale: false,
+  numInferenceSteps: false,
+  outputType: false,
+  batchSize: false,
 };
 
 /**

@@ -64,7 +64,9 @@ export async function loadFlaxParts(
   const tokenizer = await CLIPTokenizer.fromPretrained(repository, { subfolder: "tokenizer" });
 
   const options: FromPretrainedOptions = {
-    ...{ progressCallback, signal, variant },
+    progressCallback,
+    signal,
+    variant,
     dtype: dtype === "bfloat16" ? "float16" : dtype,
     device: await ensureDevice(device),
   };

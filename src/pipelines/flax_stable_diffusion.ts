@@ -65,8 +65,14 @@ export interface FlaxStableDiffusionPipeline {
 }
 
 const CALL_OPTIONS: OptionTable<Required<FlaxCallOptions>> = {
-  ...{ guidanceScale: false, jit: false, height: true, width: true, latents: true, negPromptIds: true },
-  ...{ partitionable: false, signal: true },
+  guidanceScale: false,
+  jit: false,
+  height: true,
+  width: true,
+  latents: true,
+  negPromptIds: true,
+  partitionable: false,
+  signal: true,
 };
 
 const OPTION_NAMES: readonly string[] = ["variant", "dtype", "device", "scheduler", ...HUB_OPTION_NAMES];
@@ -185,8 +191,11 @@ export class FlaxStableDiffusionPipeline extends Callable {
     const options = takeOptions("FlaxStableDiffusionPipeline", given, CALL_OPTIONS, "refuse");
     // Python's replicate and shard are no coroutines: what was not awaited is awaited here.
     const inputs: FlaxInputs = {
-      ...{ promptIds: await promptIds, prngSeed: await prngSeed, jit: options.jit ?? false },
-      ...{ latents: await options.latents, negPromptIds: await options.negPromptIds },
+      promptIds: await promptIds,
+      prngSeed: await prngSeed,
+      jit: options.jit ?? false,
+      latents: await options.latents,
+      negPromptIds: await options.negPromptIds,
     };
     const weights = await params;
     if (!Number.isSafeInteger(numInferenceSteps) || numInferenceSteps < 1)
@@ -232,7 +241,13 @@ export class FlaxStableDiffusionPipeline extends Callable {
     // Set here, before anything is allocated, so that a schedule that cannot be is refused at once.
     const state = scheduler.setTimesteps(created, steps);
     return {
-      ...{ scheduler, state, initNoiseSigma: created.initNoiseSigma, steps, guidanceScale, partitionable, jit },
+      scheduler,
+      state,
+      initNoiseSigma: created.initNoiseSigma,
+      steps,
+      guidanceScale,
+      partitionable,
+      jit,
       shape: [unet.config.in_channels, ...[height, width].map((side) => Math.floor(side / vae.scaleFactor))],
       signals: [signal],
     };

@@ -39,8 +39,11 @@ export function registerPipeline(pipeline: PipelineClass): void {
 }
 
 const OPTION_NAMES: readonly string[] = [
-  ...["variant", "useSafetensors", "device"],
-  ...[...DTYPE_OPTION_NAMES, ...HUB_OPTION_NAMES],
+  "variant",
+  "useSafetensors",
+  "device",
+  ...DTYPE_OPTION_NAMES,
+  ...HUB_OPTION_NAMES,
 ];
 
 interface LoadPipelineOptions extends Pick<LoadComponentsOptions, "controller" | "blank"> {
@@ -74,7 +77,12 @@ export async function loadPipeline(
   const device = await ensureDevice(options.device);
   const { variant, useSafetensors, progressCallback } = options;
   const loaded = await loadComponents(Class.className, repository, loaders, {
-    ...{ variant, useSafetensors, progressCallback, device, controller, blank },
+    variant,
+    useSafetensors,
+    progressCallback,
+    device,
+    controller,
+    blank,
     dtype: givenDType(options),
   });
   try {

@@ -28,7 +28,8 @@ export function pipelineConfig(
   return Object.freeze({
     ...Object.fromEntries(frozen),
     ...rest,
-    ...{ _class_name: className, _diffusers_version: DIFFUSERS_VERSION },
+    _class_name: className,
+    _diffusers_version: DIFFUSERS_VERSION,
   });
 }
 

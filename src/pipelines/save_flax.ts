@@ -25,9 +25,14 @@ export async function saveFlaxPipeline(
   const { vae, text_encoder, unet } = weights;
   const { tokenizer, scheduler } = pipeline;
   const components = {
-    ...{ vae, text_encoder, tokenizer, unet },
+    vae,
+    text_encoder,
+    tokenizer,
+    unet,
     scheduler: schedulerClass(scheduler.className.replace(/^Flax/, "")).fromConfig(scheduler.config),
-    ...{ safety_checker: null, feature_extractor: null, image_encoder: null },
+    safety_checker: null,
+    feature_extractor: null,
+    image_encoder: null,
   };
   const entries = Object.entries(components).map(([name, part]) => [name, componentEntry(part)] as const);
   const config = pipelineConfig("StableDiffusionPipeline", Object.fromEntries(entries), {

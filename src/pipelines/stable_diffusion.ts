@@ -70,8 +70,14 @@ export interface StableDiffusionPipeline {
 export class StableDiffusionPipeline extends StableDiffusionMixin {
   static override readonly className = "StableDiffusionPipeline";
   static override readonly componentNames = [
-    ...["vae", "text_encoder", "tokenizer", "unet", "scheduler"],
-    ...["safety_checker", "feature_extractor", "image_encoder"],
+    "vae",
+    "text_encoder",
+    "tokenizer",
+    "unet",
+    "scheduler",
+    "safety_checker",
+    "feature_extractor",
+    "image_encoder",
   ];
   static override readonly optionalNames = ["safety_checker", "feature_extractor", "image_encoder"];
   static override readonly componentClasses = {

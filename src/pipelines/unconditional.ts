@@ -44,7 +44,11 @@ const OUTPUT_TYPES: readonly string[] = ["image", "pil", "np", "pt"];
 
 /** Of all these pipelines. */
 export const UNCONDITIONAL_OPTIONS: OptionTable<Required<UnconditionalOptions>> = {
-  ...{ batchSize: false, generator: true, numInferenceSteps: false, outputType: false, signal: true },
+  batchSize: false,
+  generator: true,
+  numInferenceSteps: false,
+  outputType: false,
+  signal: true,
 };
 
 /** Parts by their names in model_index.json; null for one that is left out. */

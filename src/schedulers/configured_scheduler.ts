@@ -13,9 +13,26 @@ import { findConfigured } from "./registry.js";
 
 /** Keys that hold floats in Python, so that 1 prints as `1.0`. The other numbers of schedulers' configs are ints. */
 const FLOAT_KEYS: readonly string[] = [
-  ...["beta_start", "beta_end", "trained_betas", "clip_sample_range", "sample_max_value", "dynamic_thresholding_ratio"],
-  ...["lambda_min_clipped", "sigma_min", "sigma_max", "sigma_data", "rho", "s_noise", "snr", "sampling_eps"],
-  ...["shift", "flow_shift", "base_shift", "max_shift", "shift_terminal", "timestep_scaling"],
+  "beta_start",
+  "beta_end",
+  "trained_betas",
+  "clip_sample_range",
+  "sample_max_value",
+  "dynamic_thresholding_ratio",
+  "lambda_min_clipped",
+  "sigma_min",
+  "sigma_max",
+  "sigma_data",
+  "rho",
+  "s_noise",
+  "snr",
+  "sampling_eps",
+  "shift",
+  "flow_shift",
+  "base_shift",
+  "max_shift",
+  "shift_terminal",
+  "timestep_scaling",
 ];
 
 /** Values that win over those of a config: keys of the class, without the index signature that hides wrong ones. */

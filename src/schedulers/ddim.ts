@@ -59,7 +59,8 @@ export class DDIMScheduler extends AlphasScheduler<DDIMConfig> {
       alphaPrevious: previous >= 0 ? this.alphaAt(previous) : this.finalAlphaCumprod,
       predictionType: config.prediction_type,
       clip: config,
-      ...{ eta, useClippedModelOutput },
+      eta,
+      useClippedModelOutput,
       noise: () => varianceNoise ?? drawNoise(modelOutput, generator),
     };
     return sample.device.scope(() => ddimUpdate(className, update, modelOutput, sample));

@@ -80,8 +80,11 @@ export class PNDMScheduler extends AlphasScheduler<PNDMConfig> {
     if (this.counter >= this.prkTimesteps.length)
       throw new Error(`${this.className}.stepPrk: no Runge-Kutta timestep is left, ${this.counter} steps are done`);
     const at = {
-      ...{ counter: this.counter, prk: this.prkTimesteps, ...this.#stride(n) },
-      ...{ start: this.#start.value, sum: this.#sum.value },
+      counter: this.counter,
+      prk: this.prkTimesteps,
+      ...this.#stride(n),
+      start: this.#start.value,
+      sum: this.#sum.value,
     };
     const prevSample = sample.device.scope(() => {
       const { sum, ...evaluation } = rungeKutta(at, modelOutput, timestep, sample);
@@ -108,8 +111,10 @@ export class PNDMScheduler extends AlphasScheduler<PNDMConfig> {
       );
     const { counter } = this;
     const at = {
-      ...{ counter, ...this.#stride(n) },
-      ...{ outputs: this.#outputs.newestFirst, start: this.#start.value },
+      counter,
+      ...this.#stride(n),
+      outputs: this.#outputs.newestFirst,
+      start: this.#start.value,
     };
     const prevSample = sample.device.scope(() => {
       const result = this.#previousSample(linearMultistep(at, modelOutput, timestep, sample));

@@ -84,7 +84,9 @@ export function linearMultistep(
   const { counter, whole, outputs, start } = at;
   if (counter !== 1)
     return {
-      ...{ x: linear(sample), from: timestep, to: timestep - whole },
+      x: linear(sample),
+      from: timestep,
+      to: timestep - whole,
       output: adamsBashforth([modelOutput, ...outputs]),
     };
   const times = { from: timestep + whole, to: timestep };

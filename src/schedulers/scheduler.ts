@@ -49,10 +49,21 @@ export interface SchedulerClass<S extends Scheduler = Scheduler> extends Configu
 
 /** The classes that pipelines of the Stable Diffusion family can run (diffusers' KarrasDiffusionSchedulers). */
 export const KARRAS_SCHEDULERS: readonly string[] = [
-  ...["DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "LMSDiscreteScheduler", "EulerDiscreteScheduler"],
-  ...["HeunDiscreteScheduler", "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler"],
-  ...["DPMSolverSinglestepScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler"],
-  ...["DEISMultistepScheduler", "UniPCMultistepScheduler", "DPMSolverSDEScheduler", "EDMEulerScheduler"],
+  "DDIMScheduler",
+  "DDPMScheduler",
+  "PNDMScheduler",
+  "LMSDiscreteScheduler",
+  "EulerDiscreteScheduler",
+  "HeunDiscreteScheduler",
+  "EulerAncestralDiscreteScheduler",
+  "DPMSolverMultistepScheduler",
+  "DPMSolverSinglestepScheduler",
+  "KDPM2DiscreteScheduler",
+  "KDPM2AncestralDiscreteScheduler",
+  "DEISMultistepScheduler",
+  "UniPCMultistepScheduler",
+  "DPMSolverSDEScheduler",
+  "EDMEulerScheduler",
 ];
 
 /** @typeParam C the config keys of the class */

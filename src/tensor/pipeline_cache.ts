@@ -116,8 +116,14 @@ export class PipelineCache {
     const code = kernel.source(variant);
     const { gpu } = this;
     const entry: { -readonly [K in keyof PipelineEntry]: PipelineEntry[K] } = {
-      ...{ label, layout, layoutKey, access, params: Object.entries(kernel.params) },
-      ...{ pipeline: null, error: null, ready: Promise.resolve() },
+      label,
+      layout,
+      layoutKey,
+      access,
+      params: Object.entries(kernel.params),
+      pipeline: null,
+      error: null,
+      ready: Promise.resolve(),
     };
     entry.ready = compile(gpu, label, code, layout).then(
       (pipeline) => void (entry.pipeline = pipeline),

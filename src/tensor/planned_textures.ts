@@ -48,8 +48,12 @@ export class PlannedTextures {
 
   readonly #plan = (height: number, format: TextureBlock["format"]): TextureBlock => {
     const texture: PlannedTexture = {
-      ...{ id: this.memory.nextId(), format, height, bytes: this.memory.textureBytes(height, format) },
-      ...{ first: 0, last: 0 },
+      id: this.memory.nextId(),
+      format,
+      height,
+      bytes: this.memory.textureBytes(height, format),
+      first: 0,
+      last: 0,
       texture: undefined as unknown as GPUTexture, // until place()
       view: undefined as unknown as GPUTextureView,
     };

@@ -81,7 +81,11 @@ export class Recording {
     const block: PlannedBlock = {
       id: this.memory.nextId(),
       buffer: undefined as unknown as GPUBuffer, // until place()
-      ...{ offset: 0, bytes, pooled: true, version: 0, planned: true as const },
+      offset: 0,
+      bytes,
+      pooled: true,
+      version: 0,
+      planned: true as const,
       first: hoisted ? -1 : this.commands.length,
       last: Infinity,
     };

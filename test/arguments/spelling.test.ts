@@ -6,7 +6,11 @@ const KNOWN = ["localFilesOnly", "subfolder", "torch_dtype"];
 test("known options are found in either spelling, others stay as they are", () => {
   const options = { local_files_only: true, subfolder: "unet", torchDtype: "float16", sample_size: 24, sampleSize: 8 };
   const own = {
-    ...{ localFilesOnly: true, subfolder: "unet", torch_dtype: "float16", sample_size: 24, sampleSize: 8 },
+    localFilesOnly: true,
+    subfolder: "unet",
+    torch_dtype: "float16",
+    sample_size: 24,
+    sampleSize: 8,
   };
   expect(inOwnSpelling(options, KNOWN)).toEqual(own);
   expect(givenOptions(options, KNOWN)).toEqual(own);
@@ -27,7 +31,10 @@ test("null is as nothing where the option is known; elsewhere it may say somethi
   const options = { local_files_only: null, subfolder: null, safety_checker: null, trained_betas: null };
   expect(givenOptions(options, KNOWN)).toEqual({ safety_checker: null, trained_betas: null });
   expect(inOwnSpelling(options, KNOWN)).toEqual({
-    ...{ localFilesOnly: null, subfolder: null, safety_checker: null, trained_betas: null },
+    localFilesOnly: null,
+    subfolder: null,
+    safety_checker: null,
+    trained_betas: null,
   });
 });
 
@@ -40,6 +47,8 @@ test("undefined and null do not undo what the other spelling says", () => {
     ])
       for (const read of [inOwnSpelling, givenOptions]) expect(read(given, KNOWN)).toEqual({ localFilesOnly: true });
   expect(givenOptions({ subfolder: undefined, torch_dtype: false, localFilesOnly: 0 }, KNOWN)).toEqual({
-    ...{ subfolder: undefined, torch_dtype: false, localFilesOnly: 0 },
+    subfolder: undefined,
+    torch_dtype: false,
+    localFilesOnly: 0,
   });
 });

@@ -27,9 +27,10 @@ function source(name: string, run: () => void): Source & { closed: boolean } {
     return [{ name: "f", result: async () => values, run, dispose: run }];
   };
   const made = {
-    ...{ name, closed: false },
+    name,
+    closed: false,
     open: async (): Promise<Library> => {
-      return { ...{ name, version: "", device, ways, flush: nothing }, close: () => void (made.closed = true) };
+      return { name, version: "", device, ways, flush: nothing, close: () => void (made.closed = true) };
     },
   };
   return made;

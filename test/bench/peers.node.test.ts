@@ -38,7 +38,9 @@ describe("the ONNX encoder", () => {
       ],
     });
     const node = [
-      ...[...field(0x0a, ...ascii("x")), ...field(0x0a, ...ascii("w")), ...field(0x12, ...ascii("y"))],
+      ...field(0x0a, ...ascii("x")),
+      ...field(0x0a, ...ascii("w")),
+      ...field(0x12, ...ascii("y")),
       ...field(0x22, ...ascii("Conv")),
       // name, then i (3) and type INT (20 -> tag 0xa0 0x01)
       ...field(0x2a, ...field(0x0a, ...ascii("axis")), 0x18, 1, 0xa0, 1, 2),
@@ -54,8 +56,11 @@ describe("the ONNX encoder", () => {
     const shape = field(0x12, ...field(0x0a, 8, 1), ...field(0x0a, 8, 0xac, 2));
     const input = [...field(0x0a, ...ascii("x")), ...field(0x12, ...field(0x0a, 8, 1, ...shape))];
     const graph = [
-      ...[...field(0x0a, ...node), ...field(0x12, ...ascii("g"))],
-      ...[...field(0x2a, ...weight), ...field(0x2a, ...sizes), ...field(0x5a, ...input)],
+      ...field(0x0a, ...node),
+      ...field(0x12, ...ascii("g")),
+      ...field(0x2a, ...weight),
+      ...field(0x2a, ...sizes),
+      ...field(0x5a, ...input),
     ];
     const opsets = [...field(0x42, ...field(0x0a), 0x10, 17), ...field(0x42, ...field(0x0a, ...ascii("d")), 0x10, 1)];
     // The graph alone is longer than 127 bytes, so its length takes two.
@@ -108,10 +113,20 @@ test("permute transposes as numpy does", () => {
 });
 
 const way = (library: string, ms?: number, more: Partial<PeerWay> = {}): PeerWay => ({
-  ...{ library, way: "f", status: "ok", ms, ...more },
+  library,
+  way: "f",
+  status: "ok",
+  ms,
+  ...more,
 });
 const op = (...ways: PeerWay[]): PeerResult => ({
-  ...{ kind: "peers", op: "matmul", label: "8x8x8", dtype: "float32", counts: {}, flops: 1024, ways },
+  kind: "peers",
+  op: "matmul",
+  label: "8x8x8",
+  dtype: "float32",
+  counts: {},
+  flops: 1024,
+  ways,
 });
 const results = [
   op(way("ours", 2), way("a", 8), way("a", 6, { way: "g" }), way("b", undefined, { status: "wrong", message: "NaN" })),

@@ -9,8 +9,18 @@ import { REAL_SIZE, REAL_STEP } from "../../bench/sections.js";
 import { stageSums } from "../../bench/stage_sums.js";
 
 const run = {
-  ...{ date: "2026-01-02T03:04:05Z", version: "0.0.0", platform: "p", cpu: "c", adapter: "a", vendor: "" },
-  ...{ architecture: "", driver: "", software: true, features: [], quick: false, clock: "wall" as const },
+  date: "2026-01-02T03:04:05Z",
+  version: "0.0.0",
+  platform: "p",
+  cpu: "c",
+  adapter: "a",
+  vendor: "",
+  architecture: "",
+  driver: "",
+  software: true,
+  features: [],
+  quick: false,
+  clock: "wall" as const,
 };
 const STAGE = "unet_b2_64";
 
@@ -20,7 +30,12 @@ const ops = sd15Rows().map((row): OpResult & Line => {
   return { ...described, ...(bench ? { status: "ok", ms: 1 } : {}), run };
 });
 const real: WholeResult & Line = {
-  ...{ kind: "whole", name: `${REAL_SIZE}, ${REAL_STEP}`, dtype: "float16", value: 500, unit: "ms", run },
+  kind: "whole",
+  name: `${REAL_SIZE}, ${REAL_STEP}`,
+  dtype: "float16",
+  value: 500,
+  unit: "ms",
+  run,
 };
 const callsOf = (kinds: readonly string[]): number =>
   sd15Rows().reduce((sum, { shape, counts }) => sum + (kinds.includes(shape.op) ? (counts[STAGE] ?? 0) : 0), 0);

@@ -68,8 +68,15 @@ describe("check", () => {
 
 test("the limit of each type is named", () => {
   const roofline = {
-    ...{ kind: "roofline" as const, peakGflops: 100, peakForm: "fma", bandwidthGBs: 10, bandwidthForm: "f32" },
-    ...{ dispatchMicroseconds: 1, recordMicroseconds: 1, submitAndWaitMs: 1, readbackMs: 1 },
+    kind: "roofline" as const,
+    peakGflops: 100,
+    peakForm: "fma",
+    bandwidthGBs: 10,
+    bandwidthForm: "f32",
+    dispatchMicroseconds: 1,
+    recordMicroseconds: 1,
+    submitAndWaitMs: 1,
+    readbackMs: 1,
   };
   expect(rooflineText(roofline)[0]).toMatch(/^FMA peak +100 GFLOP\/s of float32 .*halves too/);
   const work = { flops: 1e9, bytes: 0, dtype: "float16" as const };

@@ -34,16 +34,19 @@ beforeAll(async () => {
 });
 
 const run = {
-  ...{
-    date: "2026-01-02T03:04:05Z",
-    version: "0.0.0",
-    node: "v20",
-    platform: "p",
-    cpu: "c",
-    loadAverage: 1,
-    driver: "",
-  },
-  ...{ adapter: "an <adapter>", vendor: "", architecture: "", software: true, features: [], quick: true },
+  date: "2026-01-02T03:04:05Z",
+  version: "0.0.0",
+  node: "v20",
+  platform: "p",
+  cpu: "c",
+  loadAverage: 1,
+  driver: "",
+  adapter: "an <adapter>",
+  vendor: "",
+  architecture: "",
+  software: true,
+  features: [],
+  quick: true,
   clock: "wall" as const,
 };
 
@@ -108,8 +111,14 @@ describe("on a device of its own", () => {
   afterAll(() => probe.device.destroy());
   const item = benchOf({ op: "matmul", M: 64, N: 64, K: 64, bias: true })!;
   const described: OpResult = {
-    ...{ kind: "op", op: "matmul", label: "", dtype: "float32", status: "fused", counts: {} },
-    ...{ flops: item.flops, bytes: 4 * item.elements },
+    kind: "op",
+    op: "matmul",
+    label: "",
+    dtype: "float32",
+    status: "fused",
+    counts: {},
+    flops: item.flops,
+    bytes: 4 * item.elements,
   };
   const measured = (bench: typeof item): Promise<OpResult> =>
     measure(timer, emitted[0] as RooflineResult, described, bench);
@@ -281,9 +290,11 @@ describe("the report", () => {
       return { kind: "whole", name, dtype: "float16", value: 1, unit };
     };
     const results = [
-      ...[whole("load", "ms"), whole("planned memory of the UNet step", "MiB")],
+      whole("load", "ms"),
+      whole("planned memory of the UNet step", "MiB"),
       whole("many devices: 1", "pictures/s"),
-      ...[whole("real size, load", "ms"), whole("real size, weights", "MiB")],
+      whole("real size, load", "ms"),
+      whole("real size, weights", "MiB"),
     ];
     const charts = reportPage(results.map((result) => ({ ...result, run })))
       .split("<figure>")
@@ -304,9 +315,14 @@ describe("the report", () => {
     const printed = log.mock.calls.flat().map((text: string) => text.trim().split(/ {2,}/)[0]);
     log.mockRestore();
     expect(printed).toEqual([
-      ...["The package's model", "load", "planned memory of the UNet step"],
-      ...["Many devices", "many devices: 1"],
-      ...["A model of Stable Diffusion 1.5's size", "real size, load", "real size, weights"],
+      "The package's model",
+      "load",
+      "planned memory of the UNet step",
+      "Many devices",
+      "many devices: 1",
+      "A model of Stable Diffusion 1.5's size",
+      "real size, load",
+      "real size, weights",
     ]);
   });
 

@@ -15,7 +15,11 @@ export async function launchFirefox(): Promise<Browser | string> {
   const executablePath = process.env.FIREFOX_PATH || PLACES.find((place) => existsSync(place));
   if (!executablePath) return "no Firefox is installed";
   const browser = await puppeteer.launch({
-    ...{ browser: "firefox", executablePath, headless: true, timeout: 120_000, protocolTimeout: 600_000 },
+    browser: "firefox",
+    executablePath,
+    headless: true,
+    timeout: 120_000,
+    protocolTimeout: 600_000,
     extraPrefsFirefox: PREFERENCES,
   });
   const version = await browser.version();

@@ -27,7 +27,12 @@ type Sizes = readonly [batch: number, queries: number, keys: number, heads: numb
 function make(name: string, [batch, queries, keys, heads, headSize]: Sizes, options: Options = {}): AttentionCase {
   return {
     name: `${name} [${batch}, ${queries} x ${keys}, ${heads} heads of ${headSize}]`,
-    ...{ batch, queries, keys, heads, headSize, flops: 4 * batch * queries * keys * heads * headSize },
+    batch,
+    queries,
+    keys,
+    heads,
+    headSize,
+    flops: 4 * batch * queries * keys * heads * headSize,
     ...options,
   };
 }

@@ -57,8 +57,19 @@ export function make(
   const flops = 2 * batch * outHeight * outWidth * cout * (cin * kh * kw + others);
   const shape = `[${batch}, ${height}, ${width}, ${cin}] -> ${cout}, ${kh}x${kw}`;
   return {
-    ...{ name: `${name} ${shape}`, batch, height, width, cin, cout, kernel: [kh, kw] as const },
-    ...{ outHeight, outWidth, flops, ...options, stride, padding },
+    name: `${name} ${shape}`,
+    batch,
+    height,
+    width,
+    cin,
+    cout,
+    kernel: [kh, kw] as const,
+    outHeight,
+    outWidth,
+    flops,
+    ...options,
+    stride,
+    padding,
   };
 }
 

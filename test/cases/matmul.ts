@@ -26,7 +26,10 @@ type Options = Pick<MatmulCase, "bias" | "residual" | "activation" | "gated">;
 
 const make = (name: string, m: number, n: number, k: number, options: Options = {}): MatmulCase => ({
   name: `${name} [${m}, ${k}] x [${k}, ${n}]`,
-  ...{ m, n, k, flops: 2 * m * n * k },
+  m,
+  n,
+  k,
+  flops: 2 * m * n * k,
   ...options,
 });
 

@@ -14,7 +14,10 @@ export interface PermuteCase {
 }
 
 const permuted = (name: string, shape: readonly number[], axes: readonly number[]): PermuteCase => ({
-  ...{ name: `${name} [${shape.join(", ")}] by ${axes.join("")}`, shape, axes, bytes: 8 * product(shape) },
+  name: `${name} [${shape.join(", ")}] by ${axes.join("")}`,
+  shape,
+  axes,
+  bytes: 8 * product(shape),
 });
 
 export const permuteCases: readonly PermuteCase[] = [
@@ -51,7 +54,11 @@ export interface ConcatCase {
 }
 
 const joined = (name: string, a: readonly number[], b: readonly number[], axis: number): ConcatCase => ({
-  ...{ name: `${name} [${a.join(", ")}] and [${b.join(", ")}]`, a, b, axis, bytes: 8 * (product(a) + product(b)) },
+  name: `${name} [${a.join(", ")}] and [${b.join(", ")}]`,
+  a,
+  b,
+  axis,
+  bytes: 8 * (product(a) + product(b)),
 });
 
 export const concatCases: readonly ConcatCase[] = [
@@ -85,7 +92,9 @@ export interface UpsampleCase {
 }
 
 const resized = (name: string, shape: UpsampleCase["shape"], size: UpsampleCase["size"]): UpsampleCase => ({
-  ...{ name: `${name} [${shape.join(", ")}] to ${size.join("x")}`, shape, size },
+  name: `${name} [${shape.join(", ")}] to ${size.join("x")}`,
+  shape,
+  size,
   bytes: 8 * shape[0] * size[0] * size[1] * shape[3],
 });
 
@@ -126,15 +135,13 @@ export interface EmbeddingCase {
 }
 
 const embedded = (name: string, [batch, tokens, rows, width]: readonly number[], position = true): EmbeddingCase => ({
-  ...{
-    name: `${name}, ${rows} rows of ${width}`,
-    batch,
-    tokens,
-    rows,
-    width,
-    position,
-    bytes: 12 * batch * tokens * width,
-  },
+  name: `${name}, ${rows} rows of ${width}`,
+  batch,
+  tokens,
+  rows,
+  width,
+  position,
+  bytes: 12 * batch * tokens * width,
 });
 
 export const embeddingCases: readonly EmbeddingCase[] = [

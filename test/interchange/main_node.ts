@@ -92,7 +92,9 @@ async function exchangeCaches(
   try {
     (await load(ours, false)).dispose();
     const environment = (cache: string, offline: boolean): Record<string, string> => ({
-      ...{ HF_ENDPOINT: hub.url, HF_HUB_CACHE: cache, HF_HOME: path.join(out, "home") },
+      HF_ENDPOINT: hub.url,
+      HF_HUB_CACHE: cache,
+      HF_HOME: path.join(out, "home"),
       HF_HUB_OFFLINE: offline ? "1" : "0",
     });
     await check([{ kind: "cache", id: HUB_ID, original }], environment(ours, true));

@@ -218,7 +218,8 @@ describe("attention", () => {
         for (const queries of [1, 77, 4096])
           for (const side of [0, 8, 16]) {
             const limits = {
-              ...{ maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup: 256 },
+              maxComputeWorkgroupStorageSize,
+              maxComputeInvocationsPerWorkgroup: 256,
             } as GPUSupportedLimits;
             const matrix = side > 0 ? { m: side, n: side, k: side } : null;
             const productUnits = { matrix, lanes: matrix ? 32 : 0 };

@@ -36,7 +36,10 @@ const conv2dCases: readonly [Conv2dCase, ...Way[]][] = [
   [make("stride 2, all sides", [2, 320, 16, 16], 16, K3, { stride: 2, ...everything }), {}],
   [
     make("doubled", [2, 83, 8, 16], 16, K3, { upsample: true, ...everything }),
-    ...[{ tile: PLAIN }, { phases: false }, { phases: true }, { winograd: true }],
+    { tile: PLAIN },
+    { phases: false },
+    { phases: true },
+    { winograd: true },
   ],
   [make("a picture, few channels to many", [1, 164, 24, 3], 16, K3), {}],
   [make("bands that cannot begin at every row of x", [1, 160, 20, 12], 16, K3), {}, { winograd: true }],

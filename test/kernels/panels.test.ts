@@ -30,7 +30,9 @@ describe("panels of a weight's columns", () => {
         expect(() => inPanels(make2(n), 4)).toThrow(`panels: takes quads of columns, 4 at least, got [2, ${n}]`);
       const w = make2(16);
       const run = {
-        ...{ kernel, variant: { format: "u32" as const, lanes: 0 }, grid: [1] },
+        kernel,
+        variant: { format: "u32" as const, lanes: 0 },
+        grid: [1],
         values: { rows: 2, columns: 4, width: 2, quads: 8, turns: 1, stream_start: 0, stream_end: 8 },
       };
       expect(() => device.run({ ...run, buffers: [inPanels(w, 2), w] })).toThrow(

@@ -13,7 +13,9 @@ import * as gpu from "../support/gpu.js";
 
 const find = (name: string): Conv2dCase => winogradCases.find((item) => item.name.startsWith(name))!;
 const costs = (channels: number): WinogradCosts => ({
-  ...{ channels: { floats: channels, halves: channels }, tiles: 24, bytes: 2 ** 24 },
+  channels: { floats: channels, halves: channels },
+  tiles: 24,
+  bytes: 2 ** 24,
 });
 const sizeOf = ({ batch, outHeight, outWidth, cout }: Conv2dCase): number => batch * outHeight * outWidth * cout;
 

@@ -249,7 +249,7 @@ describe("other files", () => {
       },
     });
     expect(tokenizer.encode("a <cat-toy>  cat <Cat-Toy> <DOG>")).toEqual([
-      ...[2512, 320, 2514, 2368, 283, 2368, 268, 580, 344, 285, 2515, 2513],
+      2512, 320, 2514, 2368, 283, 2368, 268, 580, 344, 285, 2515, 2513,
     ]);
   });
 
@@ -265,7 +265,15 @@ describe("other files", () => {
       (text) => text,
     );
     expect(tokens.split("a \u3000<x> b<x><y>  <x>c  <w>d \u0085<w>\t<x>")).toEqual([
-      ...["a", 7, " b", 7, 8, 7, "c  <w>d", 9, 7],
+      "a",
+      7,
+      " b",
+      7,
+      8,
+      7,
+      "c  <w>d",
+      9,
+      7,
     ]);
     expect(tokens.split("a <x><x>")).toEqual(["a ", 10]); // the longest at a place, as in the tokenizers library
   });

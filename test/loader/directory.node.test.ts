@@ -55,7 +55,9 @@ test("the config of a class is found in its subfolder, at the root, or is the fi
   await expect(read(at, "vae")).rejects.toThrow(`${at} has neither vae/config.json nor config.json`);
   await writeFile(join(at, "config.json"), '{"at": "root"}');
   expect([await read(at), await read(at, "unet/"), await read(at, "vae")]).toEqual([
-    ...[{ at: "root" }, { at: "unet" }, { at: "root" }],
+    { at: "root" },
+    { at: "unet" },
+    { at: "root" },
   ]);
   const file = join(at, "unet", "config.json");
   for (const source of [file, pathToFileURL(file), pathToFileURL(file).href])

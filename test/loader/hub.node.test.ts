@@ -41,15 +41,21 @@ describe("a repository on the hub", () => {
     expect(await file?.read(1_000_000, 1_000_100)).toEqual(new Uint8Array(weight().subarray(1_000_000, 1_000_100)));
     expect(at.hub.seen.map(said)).toEqual([
       "api GET",
-      ...[`hub HEAD ${CONFIG}`, `hub GET ${CONFIG}`],
-      ...[`hub HEAD ${WEIGHT}`, `hub GET ${WEIGHT}`, `cdn GET ${WEIGHT}`],
+      `hub HEAD ${CONFIG}`,
+      `hub GET ${CONFIG}`,
+      `hub HEAD ${WEIGHT}`,
+      `hub GET ${WEIGHT}`,
+      `cdn GET ${WEIGHT}`,
     ]);
     const [small, large] = [gitHash(at.files.get(CONFIG) as Uint8Array), sha256(weight())];
     expect(filesBelow(at.cache)).toEqual(
       [
         "CACHEDIR.TAG",
-        ...[`${FOLDER}/blobs/${small}`, `${FOLDER}/blobs/${large}`, `${FOLDER}/refs/main`],
-        ...[`${FOLDER}/snapshots/${COMMIT}/${CONFIG}`, `${FOLDER}/snapshots/${COMMIT}/${WEIGHT}`],
+        `${FOLDER}/blobs/${small}`,
+        `${FOLDER}/blobs/${large}`,
+        `${FOLDER}/refs/main`,
+        `${FOLDER}/snapshots/${COMMIT}/${CONFIG}`,
+        `${FOLDER}/snapshots/${COMMIT}/${WEIGHT}`,
       ].sort(),
     );
     expect(readlinkSync(path.join(at.cache, FOLDER, "snapshots", COMMIT, WEIGHT))).toBe(`../../../blobs/${large}`);
@@ -384,7 +390,12 @@ describe("a bar on a terminal", () => {
     let written = "";
     const bar = new DownloadBar({ write: (text) => (written += text) });
     const event = (status: LoadProgress["status"], loaded: number): LoadProgress => ({
-      ...{ status, name: ID, file: WEIGHT, loaded, total: 2_500_000_000, progress: loaded / 25_000_000 },
+      status,
+      name: ID,
+      file: WEIGHT,
+      loaded,
+      total: 2_500_000_000,
+      progress: loaded / 25_000_000,
     });
     bar.report(event("initiate", 0), 1000);
     bar.report(event("progress", 1_250_000_000), 1000);
@@ -402,7 +413,7 @@ test("a bar has one line for all files that are downloaded at once", () => {
   let written = "";
   const bar = new DownloadBar({ write: (text) => (written += text) });
   const report = (file: string, loaded: number, now: number): void =>
-    bar.report({ ...{ status: "progress", name: ID, file, loaded, total: 1000 }, progress: loaded / 10 }, now);
+    bar.report({ status: "progress", name: ID, file, loaded, total: 1000, progress: loaded / 10 }, now);
   report("a", 100, 1000);
   report("b", 200, 1200);
   report("a", 1000, 1201);

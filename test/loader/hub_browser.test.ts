@@ -45,8 +45,10 @@ let fault: (request: Asked, before: number) => Response | Error | undefined;
 async function answer(url: string | URL | Request, init: RequestInit = {}): Promise<Response> {
   const headers = new Headers(init.headers);
   const request = {
-    ...{ url: String(url).slice(HUB.length), method: init.method ?? "GET" },
-    ...{ range: headers.get("range"), token: headers.get("authorization") },
+    url: String(url).slice(HUB.length),
+    method: init.method ?? "GET",
+    range: headers.get("range"),
+    token: headers.get("authorization"),
   };
   asked.push(request);
   const wrong = fault(request, asked.filter((one) => one.url === request.url).length - 1);

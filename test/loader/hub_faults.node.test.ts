@@ -55,7 +55,9 @@ const ANSWERS: Record<string, Omit<Row, "phase">> = {
   "404 revision": { fault: always(coded(404, "RevisionNotFound")), expected: /there is no such revision/, requests: 1 },
   "408, 425 and 429 once each": {
     fault: (n) => (n < 3 ? status([408, 425, 429][n]) : undefined),
-    ...{ expected: "file" as const, requests: 4, pauses: 7 },
+    expected: "file" as const,
+    requests: 4,
+    pauses: 7,
   },
   "408 for ever": {
     fault: always(status(408)),
@@ -75,7 +77,9 @@ const ANSWERS: Record<string, Omit<Row, "phase">> = {
   "500, RateLimit t=999": { fault: first(status(500, { ratelimit: '"api";r=0;t=999' })), expected: "file", pauses: 1 },
   "429, absurd Retry-After": {
     fault: always(status(429, { "retry-after": "86400" })),
-    ...{ expected: /429.*it asks to wait 86400 s/, requests: 1, pauses: 0 },
+    expected: /429.*it asks to wait 86400 s/,
+    requests: 1,
+    pauses: 0,
   },
   "429, meaningless Retry-After": { fault: first(status(429, { "retry-after": "soon" })), expected: "file", pauses: 1 },
   "500 for ever": {
@@ -85,7 +89,9 @@ const ANSWERS: Record<string, Omit<Row, "phase">> = {
   },
   "500, 502, 503, 504": {
     fault: (n) => (n < 4 ? status([500, 502, 503, 504][n]) : undefined),
-    ...{ expected: "file" as const, requests: 5, pauses: 15 },
+    expected: "file" as const,
+    requests: 5,
+    pauses: 15,
   },
   "503 for ever": { fault: always(status(503)), expected: /answered 503/, requests: TRIES },
   "reset once": { fault: first({ reset: "before" }), expected: "file", requests: 2, pauses: 1 },
@@ -127,27 +133,33 @@ const ROWS: Record<string, Row> = {
   "head: ETag of an S3": { phase: "head", fault: always({ etag: `${"a".repeat(32)}-2` }), expected: /no SHA-256/ },
   "head: other ETag": { phase: "head", fault: always({ etag: OTHER }), expected: /has changed on the server \(hash / },
   "head: size no number": {
-    ...{ phase: "head" as const, expected: /gives the file's size as "9e9"/ },
+    phase: "head" as const,
+    expected: /gives the file's size as "9e9"/,
     fault: always(status(200, { "x-repo-commit": COMMIT, "x-linked-etag": OTHER, "x-linked-size": "9e9" })),
   },
   "head: size beyond the disk": {
-    ...{ phase: "head" as const, expected: /needs 9000000000000000 bytes on the disk of .*are free/ },
+    phase: "head" as const,
+    expected: /needs 9000000000000000 bytes on the disk of .*are free/,
     fault: always(
       status(200, { "x-repo-commit": COMMIT, "x-linked-etag": OTHER, "x-linked-size": "9".padEnd(16, "0") }),
     ),
   },
   "head: wrong size": {
-    ...{ phase: "head" as const, expected: /the server sends \d+ bytes, the hub names 77 \(5 tries\)/ },
+    phase: "head" as const,
+    expected: /the server sends \d+ bytes, the hub names 77 \(5 tries\)/,
     fault: always({ linkedSize: 77 }),
   },
   "get: changed": { phase: "get", fault: always({ etag: OTHER }), expected: /has changed on the server \(hash f{64}/ },
   "get: changed to another large file": {
-    ...{ phase: "get" as const, expected: /has changed on the server/ },
+    phase: "get" as const,
+    expected: /has changed on the server/,
     fault: always(status(200, { "x-linked-etag": `"${OTHER}"` })),
   },
   "bytes: broken at half once": { phase: "bytes", fault: (n, half) => (n ? {} : { reset: half }), expected: "file" },
   "bytes: broken at half each time": {
-    ...{ phase: "bytes" as const, requests: 3, expected: "file" as const },
+    phase: "bytes" as const,
+    requests: 3,
+    expected: "file" as const,
     fault: (n, half) => (n < 2 ? { reset: Math.ceil(half * 0.9) } : undefined),
   },
   "bytes: broken at the first byte": {
@@ -175,13 +187,17 @@ const ROWS: Record<string, Row> = {
     expected: /the server sends \d+ bytes, the hub names/,
   },
   "bytes: 10 more, unannounced": {
-    ...{ phase: "bytes" as const, expected: /sends more than the \d+ bytes that the file has/, requests: 1 },
+    phase: "bytes" as const,
+    expected: /sends more than the \d+ bytes that the file has/,
+    requests: 1,
     fault: always({ extra: 10, endAt: Infinity }),
   },
   "bytes: a byte flipped once": { phase: "bytes", fault: first({ flip: 100 }), expected: "file", requests: 2 },
   "bytes: a byte flipped": {
-    ...{ phase: "bytes" as const, requests: 2 },
-    ...{ fault: always({ flip: 100 }), expected: /not those that the hub names.*expected [0-9a-f]+ \(fetched twice\)/ },
+    phase: "bytes" as const,
+    requests: 2,
+    fault: always({ flip: 100 }),
+    expected: /not those that the hub names.*expected [0-9a-f]+ \(fetched twice\)/,
   },
   "bytes: a byte flipped behind a break": {
     phase: "bytes",
@@ -203,11 +219,9 @@ const ROWS: Record<string, Row> = {
   "bytes: resumed by a page": { phase: "bytes", fault: thenOnResume(HTML), expected: /HTML page/, requests: 2 },
   "bytes: resumed by 416": { phase: "bytes", fault: thenOnResume(status(416)), expected: "file", requests: 3 },
   "bytes: resumed elsewhere": {
-    ...{
-      phase: "bytes" as const,
-      requests: 2,
-      expected: /asked for bytes from \d+ on, .*Content-Range "bytes 7-9\/10"/,
-    },
+    phase: "bytes" as const,
+    requests: 2,
+    expected: /asked for bytes from \d+ on, .*Content-Range "bytes 7-9\/10"/,
     fault: thenOnResume({ contentRange: "bytes 7-9/10" }),
   },
   "bytes: resumed compressed": {
@@ -216,7 +230,8 @@ const ROWS: Record<string, Row> = {
     expected: /asked for bytes from/,
   },
   "bytes: 206 that nobody asked for": {
-    ...{ phase: "bytes" as const, expected: /asked for the file, the server answered with Content-Range "\(none\)"/ },
+    phase: "bytes" as const,
+    expected: /asked for the file, the server answered with Content-Range "\(none\)"/,
     fault: always({ status: 206, body: "x" }),
   },
   "bytes: compressed": { phase: "bytes", fault: always({ gzip: true }), expected: "file", requests: 1 },

@@ -10,8 +10,27 @@ import { CONFIG, filesBelow, ID, useHub } from "../support/hub_sandbox_node.js";
 const at = useHub(1000);
 
 const ESCAPES = [
-  ...["..", "../x", "../../x", "/etc/passwd", "a/../../b", "./x", "a//b", "a\\b", "\\\\host\\x", "C:/x", "C:\\x"],
-  ...["%2e%2e/x", "%2E%2E%2Fx", "a\0b", "x\ny", "x.", "x ", "nul", "CON.json", "x".repeat(300), "http://host/x"],
+  "..",
+  "../x",
+  "../../x",
+  "/etc/passwd",
+  "a/../../b",
+  "./x",
+  "a//b",
+  "a\\b",
+  "\\\\host\\x",
+  "C:/x",
+  "C:\\x",
+  "%2e%2e/x",
+  "%2E%2E%2Fx",
+  "a\0b",
+  "x\ny",
+  "x.",
+  "x ",
+  "nul",
+  "CON.json",
+  "x".repeat(300),
+  "http://host/x",
 ];
 const PLACES: Record<string, (name: string) => Promise<unknown>> = {
   path: async (name) => (await at.open()).open(name),

@@ -49,8 +49,13 @@ describe("fromPretrained", () => {
     at.hub.repositories.set("org/sd", oneCommit(folderFiles(fixturePath("models/repos/sd15"))));
     const options = { endpoint: at.hub.url, cacheDir: at.cache, local_files_only: true } as never;
     const classes: { fromPretrained(source: string, options: never): Promise<unknown> }[] = [
-      ...[DiffusionPipeline, FlaxStableDiffusionPipeline, UNet2DConditionModel, CLIPTextModel, CLIPTokenizer],
-      ...[DDIMScheduler, FlaxDDIMScheduler],
+      DiffusionPipeline,
+      FlaxStableDiffusionPipeline,
+      UNet2DConditionModel,
+      CLIPTextModel,
+      CLIPTokenizer,
+      DDIMScheduler,
+      FlaxDDIMScheduler,
     ];
     for (const Class of classes)
       await expect(Class.fromPretrained("org/sd", options)).rejects.toThrow("localFilesOnly");
@@ -160,7 +165,9 @@ describe("fromPretrained", () => {
     (await UNet2DConditionModel.fromPretrained("org/shards", options)).dispose();
     for (const shard of shards)
       expect(at.hub.seen.filter(({ path: file }) => file === shard).map(said)).toEqual([
-        ...[`hub HEAD ${shard}`, `hub GET ${shard}`, `cdn GET ${shard}`],
+        `hub HEAD ${shard}`,
+        `hub GET ${shard}`,
+        `cdn GET ${shard}`,
       ]);
     files.delete(shards[1]);
     files.delete(shards[2]);
@@ -193,7 +200,8 @@ describe("fromPretrained", () => {
     const tokenizer = await CLIPTokenizer.fromPretrained("org/sd", { subfolder: "tokenizer", ...options });
     expect(tokenizer("a cat").inputIds[0].length).toBeGreaterThan(3);
     const scheduler = await DDIMScheduler.fromPretrained("org/sd", {
-      ...{ subfolder: "scheduler", clip_sample: true },
+      subfolder: "scheduler",
+      clip_sample: true,
       ...options,
     });
     expect(scheduler.config.clip_sample).toBe(true);

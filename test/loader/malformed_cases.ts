@@ -163,8 +163,26 @@ export const VALUES: MalformedCase[] = [...UNET, ...VAE, ...TEXT, ...SCHEDULER, 
 
 /** Paths that would leave the folder, or are none: as names of shards, and as subfolders. */
 export const ESCAPES: readonly string[] = [
-  ...["../x", "/etc/x", "C:x", "C:\\x", "\\\\host\\x", "a\\b", "%2e%2e/x", "%2E%2E%2Fx", "x\0y", "a/../../x", "./x"],
-  ...["http://host/x", "file:///x", "", "x/", "a//b", "x\ny", "~/x/", "con", `${"a".repeat(2000)}`],
+  "../x",
+  "/etc/x",
+  "C:x",
+  "C:\\x",
+  "\\\\host\\x",
+  "a\\b",
+  "%2e%2e/x",
+  "%2E%2E%2Fx",
+  "x\0y",
+  "a/../../x",
+  "./x",
+  "http://host/x",
+  "file:///x",
+  "",
+  "x/",
+  "a//b",
+  "x\ny",
+  "~/x/",
+  "con",
+  `${"a".repeat(2000)}`,
 ];
 
 /** weight_map of a model of two shards, a.safetensors and b.safetensors. */

@@ -92,7 +92,9 @@ describe("openRepository", () => {
     const [first, second] = [new AbortController(), new AbortController()];
     const given: (AbortSignal | undefined)[] = [];
     const own: Repository = {
-      ...{ name: "own", isLocal: true, whyMissing: (path) => `no ${path}` },
+      name: "own",
+      isLocal: true,
+      whyMissing: (path) => `no ${path}`,
       open: async (_, options) => (given.push(options?.signal), null),
       has: async (_, options) => (given.push(options?.signal), true),
     };

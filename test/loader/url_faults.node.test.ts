@@ -30,7 +30,8 @@ const ROWS: Record<string, Row> = {
   "falls silent once": { fault: once({ stall: 300 }), requests: 2 },
   "falls silent": { fault: always({ stall: 300 }), error: /no answer for 0.3 s \(3 tries\)/, requests: 3 },
   "never answers": {
-    ...{ fault: always({ stall: "before" }), requests: 3 },
+    fault: always({ stall: "before" }),
+    requests: 3,
     error: /no answer after 3 tries \(no answer for 0.3 s\).*CORS/,
   },
   "breaks at once": {
@@ -39,7 +40,8 @@ const ROWS: Record<string, Row> = {
     requests: 3,
   },
   "sends more than it says": {
-    ...{ fault: always({ extra: 10, contentRange: "bytes 0-99/100", endAt: Infinity }), requests: 1 },
+    fault: always({ extra: 10, contentRange: "bytes 0-99/100", endAt: Infinity }),
+    requests: 1,
     error: /Content-Range|has more than 100 bytes/,
   },
   "500 and 503": { fault: (n) => [{ status: 500 }, { status: 503 }][n], requests: 3 },

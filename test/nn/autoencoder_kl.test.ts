@@ -116,7 +116,9 @@ describe("AutoencoderKL", () => {
     test(`encodes and decodes where no binding holds the larger tensors, in ${dtype}`, async () => {
       const device = await gpu.testDevice();
       const model = await AutoencoderKL.fromPretrained(fixturePath("models/repos/sd21"), {
-        ...{ subfolder: "vae", dtype, device },
+        subfolder: "vae",
+        dtype,
+        device,
       });
       const goldens = await readGolden("models/gold/vae/sd21.safetensors");
       const [image, latents] = ["in.image", "in.latents"].map((name) => asTensor(goldens, name, device));

@@ -67,8 +67,13 @@ describe("every model of the fixtures", () => {
   test("there are some of each class", async () => {
     const names = new Set(await Promise.all(models.map(async ({ folder }) => (await classOf(folder)).name)));
     for (const name of [
-      ...["AutoencoderKL", "AutoencoderTiny", "CLIPTextModel", "CLIPTextModelWithProjection", "ControlNetModel"],
-      ...["UNet2DConditionModel", "UNet2DModel"],
+      "AutoencoderKL",
+      "AutoencoderTiny",
+      "CLIPTextModel",
+      "CLIPTextModelWithProjection",
+      "ControlNetModel",
+      "UNet2DConditionModel",
+      "UNet2DModel",
     ])
       expect(names).toContain(name);
     expect(models.length).toBeGreaterThan(25);

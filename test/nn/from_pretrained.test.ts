@@ -27,9 +27,20 @@ test("a device must be one", async () => {
 describe("null among the options", () => {
   test("is as nothing where it says where and how to load", async () => {
     const nothing = {
-      ...{ variant: null, useSafetensors: null, dtype: null, torchDtype: null, device: null, config: null },
-      ...{ revision: null, token: null, endpoint: null, fetch: null, cacheDir: null, localFilesOnly: null },
-      ...{ signal: null, progressCallback: null },
+      variant: null,
+      useSafetensors: null,
+      dtype: null,
+      torchDtype: null,
+      device: null,
+      config: null,
+      revision: null,
+      token: null,
+      endpoint: null,
+      fetch: null,
+      cacheDir: null,
+      localFilesOnly: null,
+      signal: null,
+      progressCallback: null,
     };
     const vae = await AutoencoderKL.fromPretrained(SD15, { ...nothing, subfolder: "vae" });
     expect(vae.dtype).toBe("float32");
@@ -200,7 +211,8 @@ describe("where a folder is looked through for a model", () => {
   test("text encoders in the subfolder only, as transformers does", async () => {
     const source = "models/repos/sd15";
     const repository = await local(source, {
-      ...{ "text_encoder/model.safetensors": null, "text_encoder/config.json": null },
+      "text_encoder/model.safetensors": null,
+      "text_encoder/config.json": null,
       "model.safetensors": await readFixture(`${source}/text_encoder/model.safetensors`),
       "config.json": await readFixtureJSON<object>(`${source}/text_encoder/config.json`),
     });

@@ -109,7 +109,9 @@ describe("LinearStack", () => {
     const holders = layers.map(({ weight }) => weight.holder);
     expect(new Set(holders).size).toBe(3);
     expect([holders[0] === holders[1], holders[1] === holders[2], holders[4] === layers[4].weight]).toEqual([
-      ...[true, false, true],
+      true,
+      false,
+      true,
     ]);
   });
 

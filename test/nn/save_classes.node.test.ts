@@ -11,13 +11,15 @@ import { fixturePath } from "../support/files.js";
 // says which shard holds which tensor. scripts/interchange.mjs compares every file of every class.
 const PYTHON = [
   {
-    ...{ Class: ControlNetModel, repo: "controlnet" },
+    Class: ControlNetModel,
+    repo: "controlnet",
     config: "3350a2c13c5babeff10f74cd79eea61461fdd9571a487ffc011363f20715978e",
     whole: "3225614ba35564ac94c4da2bc056f74a47130390129d2185164be01ddf3b33f9",
     index: "49bb8b1769c7d5604019de80af4cab135e10e0d90859ebec649e0b5d507bc408",
   },
   {
-    ...{ Class: AutoencoderTiny, repo: "taesd" },
+    Class: AutoencoderTiny,
+    repo: "taesd",
     config: "d546aed5a29443b0da39a07b5538127ac33088e8a1c7373e92d6f83a5bfb4cba",
     whole: "0bec79d5c24dec6b8ee1c0c7f10d3b1d8663b79104eaf278c5571402f68bd284",
     index: "aaffee1e012e85718ef635900a2dc246bb991792d5d62882d07c0fd9b6722505",

@@ -51,7 +51,11 @@ describe("layout of saved weights", () => {
   test("keys come in the order in which torch's classes register them", () => {
     const ours = ["mid_block.resnets.0.w", "mid_block.attentions.0.w", "up_blocks.0.resnets.0.w", "conv_out.w"];
     expect(torchOrder(["conv_in.w", ...ours])).toEqual([
-      ...["conv_in.w", "up_blocks.0.resnets.0.w", "mid_block.attentions.0.w", "mid_block.resnets.0.w", "conv_out.w"],
+      "conv_in.w",
+      "up_blocks.0.resnets.0.w",
+      "mid_block.attentions.0.w",
+      "mid_block.resnets.0.w",
+      "conv_out.w",
     ]);
     // KCrossAttnUpBlock2D registers its attentions last.
     const k = ["resnets.0.w", "resnets.1.w", "attentions.0.norm2.w", "attentions.0.attn2.w", "attentions.1.attn2.w"];
@@ -60,24 +64,38 @@ describe("layout of saved weights", () => {
     const beside = ["encoder_hid_proj.w", "add_embedding.w"];
     for (const classes of [[], ["class_embedding.w"]])
       expect(torchOrder(["time_embedding.w", ...classes, "down_blocks.w", "conv_out.w", ...beside])).toEqual([
-        ...["time_embedding.w", "encoder_hid_proj.w", ...classes, "add_embedding.w", "down_blocks.w", "conv_out.w"],
+        "time_embedding.w",
+        "encoder_hid_proj.w",
+        ...classes,
+        "add_embedding.w",
+        "down_blocks.w",
+        "conv_out.w",
       ]);
   });
 
   test("names of older weights are known, those of other variants and files are left alone", () => {
     const names = (variant?: string): string[] =>
       [
-        ...["model.safetensors", "model.fp16.safetensors", "model-00001-of-00002.safetensors"],
-        ...["model.fp16-00001-of-00002.safetensors", "model-00001-of-00002.fp16.safetensors"],
-        ...["model.safetensors.index.json", "model.safetensors.index.fp16.json", "model.safetensors.fp16.index.json"],
-        ...["model.bin", "mymodel.safetensors", "model-1-of-2.safetensors", "model.safetensors.bak"],
+        "model.safetensors",
+        "model.fp16.safetensors",
+        "model-00001-of-00002.safetensors",
+        "model.fp16-00001-of-00002.safetensors",
+        "model-00001-of-00002.fp16.safetensors",
+        "model.safetensors.index.json",
+        "model.safetensors.index.fp16.json",
+        "model.safetensors.fp16.index.json",
+        "model.bin",
+        "mymodel.safetensors",
+        "model-1-of-2.safetensors",
+        "model.safetensors.bak",
       ].filter((name) => isWeightFile(name, "model", variant));
-    expect(names()).toEqual([
-      ...["model.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json"],
-    ]);
+    expect(names()).toEqual(["model.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json"]);
     expect(names("fp16")).toEqual([
-      ...["model.fp16.safetensors", "model.fp16-00001-of-00002.safetensors", "model-00001-of-00002.fp16.safetensors"],
-      ...["model.safetensors.index.fp16.json", "model.safetensors.fp16.index.json"],
+      "model.fp16.safetensors",
+      "model.fp16-00001-of-00002.safetensors",
+      "model-00001-of-00002.fp16.safetensors",
+      "model.safetensors.index.fp16.json",
+      "model.safetensors.fp16.index.json",
     ]);
   });
 });

@@ -16,7 +16,9 @@ const numbers = (device: Device, shape: readonly number[], std = 1): Tensor =>
 
 function blockOf(device: Device, options: Partial<ResnetOptions>): ResnetBlock2D {
   const block = new ResnetBlock2D({
-    ...{ inChannels: 24, outChannels: 16, tembChannels: null },
+    inChannels: 24,
+    outChannels: 16,
+    tembChannels: null,
     groups: 4,
     eps: 1e-5,
     ...options,

@@ -91,7 +91,8 @@ function optionsOf(goldens: Map<string, Golden>): UNetForwardOptions {
 async function load(model: string, options: FromPretrainedOptions = {}): Promise<UNet2DConditionModel> {
   const [repo, ...subfolder] = model.split("/");
   return UNet2DConditionModel.fromPretrained(fixturePath(`models/repos/${repo}`), {
-    ...{ subfolder: subfolder.join("/"), ...options },
+    subfolder: subfolder.join("/"),
+    ...options,
   });
 }
 
@@ -162,7 +163,10 @@ describe("UNet2DConditionModel", () => {
   test("takes addedCondKwargs in Python's spelling, and labels as numbers", async () => {
     const goldens = await readGolden("models/gold/unet/sdxl_base.safetensors");
     const [sample, prompt, text_embeds, time_ids] = [
-      ...["in.sample", "in.encoder_hidden_states", "in.added.text_embeds", "in.added.time_ids"],
+      "in.sample",
+      "in.encoder_hidden_states",
+      "in.added.text_embeds",
+      "in.added.time_ids",
     ].map((name) => asTensor(goldens, name));
     const model = await load(sdxl);
     const { sample: drawn } = model.forward(sample, 951, prompt, { addedCondKwargs: { text_embeds, time_ids } });

@@ -38,7 +38,8 @@ describe("UNetSteps", () => {
 
   test("every timestep of a schedule, known before or not, is what forward() gives; only the first makes a table", async () => {
     const unet = await UNet2DConditionModel.fromPretrained(fixturePath("models/repos/sd15"), {
-      ...{ subfolder: "unet", device },
+      subfolder: "unet",
+      device,
     });
     const goldens = await readGolden("models/gold/unet/sd15_base.safetensors");
     const [sample, prompt] = ["in.sample", "in.encoder_hidden_states"].map((name) => asTensor(goldens, name));
@@ -68,7 +69,8 @@ describe("UNetSteps", () => {
 
   test("a condition on the timestep (distilled models) has its own rows, and another its own table", async () => {
     const unet = await UNet2DConditionModel.fromPretrained(fixturePath("models/repos/lcm"), {
-      ...{ subfolder: "unet", device },
+      subfolder: "unet",
+      device,
     });
     const { in_channels: channels, time_cond_proj_dim: dim, cross_attention_dim: width } = unet.config;
     const random = new Random(1);
@@ -93,7 +95,8 @@ describe("UNetSteps", () => {
 
   test("all time projections are one product, outside of what is replayed", async () => {
     const unet = await UNet2DConditionModel.fromPretrained(fixturePath("models/repos/sd15"), {
-      ...{ subfolder: "unet", device },
+      subfolder: "unet",
+      device,
     });
     const projections = [...unet.parameters()].filter(([key]) => key.endsWith("time_emb_proj.weight"));
     expect(projections.length).toBeGreaterThan(5);

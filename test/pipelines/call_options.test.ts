@@ -39,9 +39,18 @@ describe("the options of a call", () => {
 
   test("null is as nothing, where Python's default is None", async () => {
     const nothing: StableDiffusionOptions = {
-      ...{ height: null, width: null, negativePrompt: null, generator: null, latents: null, promptEmbeds: null },
-      ...{ negativePromptEmbeds: null, callbackOnStepEnd: null, callbackOnStepEndTensorInputs: null, clipSkip: null },
-      ...{ timesteps: null, sigmas: null },
+      height: null,
+      width: null,
+      negativePrompt: null,
+      generator: null,
+      latents: null,
+      promptEmbeds: null,
+      negativePromptEmbeds: null,
+      callbackOnStepEnd: null,
+      callbackOnStepEndTensorInputs: null,
+      clipSkip: null,
+      timesteps: null,
+      sigmas: null,
     };
     const { images } = await pipeline("a cat", { ...nothing, numInferenceSteps: 1 });
     const { sample_size: size } = pipeline.unet.config;
@@ -79,8 +88,14 @@ describe("the options of a call", () => {
     const given: string[] = [];
     const seen = await warnings(async () => {
       const picture = await draw({
-        ...{ num_inference_steps: 2, height: 16, width: 16, guidance_scale: 3, negative_prompt: "a dog" },
-        ...{ num_images_per_prompt: 1, clip_skip: null, output_type: "pil" },
+        num_inference_steps: 2,
+        height: 16,
+        width: 16,
+        guidance_scale: 3,
+        negative_prompt: "a dog",
+        num_images_per_prompt: 1,
+        clip_skip: null,
+        output_type: "pil",
         callback_on_step_end_tensor_inputs: ["latents", "prompt_embeds"],
         callback_on_step_end: (_: unknown, __: number, t: number, tensors: object) => {
           timesteps.push(t);

@@ -22,7 +22,10 @@ afterAll(() => pipeline.dispose());
 
 const draw = async (options: object, prompt: string | string[] = "a photo of a cat"): Promise<Float32Array> => {
   const { images } = await pipeline(prompt, {
-    ...{ numInferenceSteps: 5, height: 16, width: 24, generator: new Generator("cpu").manualSeed(8) },
+    numInferenceSteps: 5,
+    height: 16,
+    width: 24,
+    generator: new Generator("cpu").manualSeed(8),
     ...(options as StableDiffusionOptions),
     outputType: "latent",
   });
@@ -128,7 +131,10 @@ describe("PipelineCallback", () => {
   test("several, one after another, each with what those before it gave", async () => {
     const noted = new Noted(["prompt_embeds"]);
     const callbackOnStepEnd = new MultiPipelineCallbacks([
-      ...[new Copied(), new Copied(), new SDCFGCutoffCallback({ cutoffStepIndex: 1 }), noted],
+      new Copied(),
+      new Copied(),
+      new SDCFGCutoffCallback({ cutoffStepIndex: 1 }),
+      noted,
     ]);
     expect(callbackOnStepEnd.tensorInputs).toEqual(["latents", "prompt_embeds"]);
     const { device } = pipeline;

@@ -21,7 +21,10 @@ const TAESD: PipelineRun = {
   scheduler_from_config: {},
   call: {
     prompt: "a photograph of an astronaut riding a horse on Mars, high resolution, high definition.",
-    ...{ negative_prompt: "blurry, low quality", guidance_scale: 7.5, num_inference_steps: 5, output_type: "np" },
+    negative_prompt: "blurry, low quality",
+    guidance_scale: 7.5,
+    num_inference_steps: 5,
+    output_type: "np",
   },
   seeds: [8],
   generator: "single",
@@ -86,8 +89,9 @@ describe("components", () => {
 
   test("a component of a class that is not here is refused by name", async () => {
     const index = {
-      ...{ _class_name: "StableDiffusionPipeline", scheduler: ["diffusers", "PNDMScheduler"] },
-      ...{ text_encoder: ["transformers", "T5EncoderModel"] },
+      _class_name: "StableDiffusionPipeline",
+      scheduler: ["diffusers", "PNDMScheduler"],
+      text_encoder: ["transformers", "T5EncoderModel"],
     };
     await expect(
       DiffusionPipeline.fromPretrained(await changed(repo("sd15"), { "model_index.json": index })),

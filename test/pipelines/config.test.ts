@@ -32,15 +32,19 @@ describe("a pipeline's config", () => {
     tokenizer: ["transformers", "CLIPTokenizer"],
     unet: ["diffusers", "UNet2DConditionModel"],
     scheduler: ["diffusers", scheduler],
-    ...{ safety_checker: [null, null], feature_extractor: [null, null], image_encoder: [null, null] },
-    ...{ requires_safety_checker: false, _name_or_path: SD15 },
+    safety_checker: [null, null],
+    feature_extractor: [null, null],
+    image_encoder: [null, null],
+    requires_safety_checker: false,
+    _name_or_path: SD15,
   });
 
   test("names the components as they are, and is printed as Python prints it", () => {
     const { scheduler } = pipeline;
     expect(pipeline.config).toEqual({
       ...entries("PNDMScheduler"),
-      ...{ _class_name: "StableDiffusionPipeline", _diffusers_version: "0.42.1" },
+      _class_name: "StableDiffusionPipeline",
+      _diffusers_version: "0.42.1",
     });
     expect(String(pipeline)).toBe(printed("StableDiffusionPipeline", entries("PNDMScheduler")));
     pipeline.scheduler = EulerDiscreteScheduler.fromConfig(scheduler.config);
@@ -71,10 +75,13 @@ describe("a pipeline's config", () => {
     const [flax, params] = await FlaxStableDiffusionPipeline.fromPretrained(FLAX_REPO, { variant: "bf16" });
     expect(flax.config.scheduler).toEqual(["diffusers", "FlaxPNDMScheduler"]);
     const text = printed("FlaxStableDiffusionPipeline", {
-      ...{ scheduler: ["diffusers", "FlaxPNDMScheduler"], tokenizer: ["transformers", "CLIPTokenizer"] },
-      ...{ unet: ["diffusers", "FlaxUNet2DConditionModel"], vae: ["diffusers", "FlaxAutoencoderKL"] },
-      ...{ text_encoder: ["transformers", "FlaxCLIPTextModel"] },
-      ...{ safety_checker: [null, null], feature_extractor: [null, null] },
+      scheduler: ["diffusers", "FlaxPNDMScheduler"],
+      tokenizer: ["transformers", "CLIPTokenizer"],
+      unet: ["diffusers", "FlaxUNet2DConditionModel"],
+      vae: ["diffusers", "FlaxAutoencoderKL"],
+      text_encoder: ["transformers", "FlaxCLIPTextModel"],
+      safety_checker: [null, null],
+      feature_extractor: [null, null],
     });
     expect([String(flax), inspected(flax)]).toEqual([text, text]);
     // Its UNet is another class than torch's, with the same files.

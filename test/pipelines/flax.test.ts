@@ -67,7 +67,8 @@ describe("FlaxStableDiffusionPipeline draws what diffusers' Flax pipeline draws"
 
         const record = recordSteps(pipeline.scheduler);
         const { images } = await pipeline(positive, params, key, run.steps, {
-          ...{ guidanceScale: run.guidance_scale, negPromptIds },
+          guidanceScale: run.guidance_scale,
+          negPromptIds,
         });
         if (run.timesteps_run) expect(record.times).toEqual(run.timesteps_run);
         expect(record.times).toHaveLength(run.steps);
@@ -108,7 +109,11 @@ describe("schedulers that diffusers' Flax pipeline could not run", () => {
     const { images } = await pipeline(ids, params, key, 6);
     const { text_encoder, unet, vae } = params;
     const other = new StableDiffusionPipeline({
-      ...{ text_encoder, unet, vae, tokenizer: pipeline.tokenizer, scheduler: PNDMScheduler.fromConfig(SD15) },
+      text_encoder,
+      unet,
+      vae,
+      tokenizer: pipeline.tokenizer,
+      scheduler: PNDMScheduler.fromConfig(SD15),
     });
     other.scheduler = stateful; // as it is: the constructor would set steps_offset
     other.setProgressBarConfig({ disable: true });

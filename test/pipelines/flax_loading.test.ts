@@ -64,7 +64,9 @@ describe("repositories without the variant or without safetensors", () => {
     };
     const repository = await changed(FLAX_REPO, changes);
     const [pipeline, params] = await FlaxStableDiffusionPipeline.fromPretrained(repository, {
-      ...{ variant: "bf16", dtype: "bfloat16", steps: 3 },
+      variant: "bf16",
+      dtype: "bfloat16",
+      steps: 3,
     });
     expect(params.vae.dtype).toBe("float16");
     expect(pipeline.scheduler.className).toBe("FlaxPNDMScheduler");

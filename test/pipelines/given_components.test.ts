@@ -31,7 +31,7 @@ async function load(
   const { vae, text_encoder, tokenizer, unet } = whole;
   const content = { ...(await readFixtureJSON<object>(`${SD15}/model_index.json`)), ...index };
   const source = await changed(fixturePath(SD15), { "model_index.json": content });
-  const given = { ...{ vae, text_encoder, tokenizer, unet }, ...options };
+  const given = { vae, text_encoder, tokenizer, unet, ...options };
   const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionPipeline>(source, given);
   pipeline.setProgressBarConfig({ disable: true });
   return pipeline;

@@ -40,8 +40,16 @@ describe("DiffusionPipeline.fromPretrained", () => {
   test("null is as nothing but for a component, which is left out", async () => {
     let pipeline: StableDiffusionPipeline | undefined;
     const nothing = {
-      ...{ variant: null, useSafetensors: null, dtype: null, device: null, signal: null, progressCallback: null },
-      ...{ revision: null, token: null, local_files_only: null, torch_dtype: null },
+      variant: null,
+      useSafetensors: null,
+      dtype: null,
+      device: null,
+      signal: null,
+      progressCallback: null,
+      revision: null,
+      token: null,
+      local_files_only: null,
+      torch_dtype: null,
     };
     const ofFile = await warnings(async () => (await load()).dispose());
     const seen = await warnings(async () => (pipeline = await load({}, { ...nothing, unet: null })));
@@ -80,7 +88,9 @@ describe("DiffusionPipeline.fromPretrained", () => {
     for (const name of ["dtype", "torchDtype", "torch_dtype"])
       expect(await dtypes({ [name]: "float16" })).toEqual(["float16", "float16", "float16"]);
     expect(await dtypes({ dtype: { unet: "float16", vae: "float32", default: "float16" } })).toEqual([
-      ...["float16", "float32", "float16"],
+      "float16",
+      "float32",
+      "float16",
     ]);
     expect(await dtypes({ torch_dtype: { unet: "float16" } })).toEqual(["float16", "float32", "float32"]);
     const seen = await warnings(() => dtypes({ dtype: { transformer: "float16" } }));
@@ -192,7 +202,9 @@ describe("DiffusionPipeline.fromPretrained", () => {
 
   test("names all files that a folder lacks", async () => {
     const { open, name } = await changed(fixturePath(REPO), {
-      ...{ "unet/config.json": null, "vae/diffusion_pytorch_model.safetensors": null, "tokenizer/merges.txt": null },
+      "unet/config.json": null,
+      "vae/diffusion_pytorch_model.safetensors": null,
+      "tokenizer/merges.txt": null,
     });
     await expect(DiffusionPipeline.fromPretrained({ open, name, isLocal: true })).rejects.toThrow(
       "vae/diffusion_pytorch_model.safetensors, tokenizer/merges.txt and unet/config.json: no such files in",

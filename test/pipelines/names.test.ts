@@ -33,7 +33,10 @@ afterAll(() => pipeline.dispose());
 
 const draw = async (options: StableDiffusionOptions, prompt: string | null = "a photo of a cat"): Promise<number[]> => {
   const { images } = await pipeline(prompt, {
-    ...{ numInferenceSteps: 3, height: 16, width: 24, generator: new Generator("cpu").manualSeed(8) },
+    numInferenceSteps: 3,
+    height: 16,
+    width: 24,
+    generator: new Generator("cpu").manualSeed(8),
     ...options,
     outputType: "latent",
   });

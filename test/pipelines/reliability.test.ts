@@ -93,7 +93,9 @@ describe("StableDiffusionPipeline", () => {
       const draw = (signal: AbortSignal, onStep: () => void): Promise<unknown> =>
         // Of the overloads each takes one of the types only.
         pipeline(PROMPT, {
-          ...{ numInferenceSteps: 1, signal, outputType: outputType as "np" },
+          numInferenceSteps: 1,
+          signal,
+          outputType: outputType as "np",
           callbackOnStepEnd: onStep,
         });
       await expect(draw(inStep.signal, () => inStep.abort(new Error("enough")))).rejects.toThrow("enough");

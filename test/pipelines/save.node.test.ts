@@ -35,7 +35,9 @@ async function load(source: string, options = {}): Promise<StableDiffusionPipeli
 
 async function picture(pipeline: StableDiffusionPipeline): Promise<Uint8Array | Uint8ClampedArray> {
   const { images } = await pipeline("a red circle", {
-    ...{ numInferenceSteps: 3, height: 64, width: 64 },
+    numInferenceSteps: 3,
+    height: 64,
+    width: 64,
     generator: new Generator().manualSeed(7),
   });
   return images[0].data;
@@ -77,9 +79,15 @@ describe("DiffusionPipeline.savePretrained", () => {
     const folder = newFolder();
     await pipeline.savePretrained(folder);
     expect(await files(folder)).toEqual([
-      ...["model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json"],
-      ...["text_encoder/model.safetensors", ...TOKENIZER.map((name) => `tokenizer/${name}`), "unet/config.json"],
-      ...["unet/diffusion_pytorch_model.safetensors", "vae/config.json", "vae/diffusion_pytorch_model.safetensors"],
+      "model_index.json",
+      "scheduler/scheduler_config.json",
+      "text_encoder/config.json",
+      "text_encoder/model.safetensors",
+      ...TOKENIZER.map((name) => `tokenizer/${name}`),
+      "unet/config.json",
+      "unet/diffusion_pytorch_model.safetensors",
+      "vae/config.json",
+      "vae/diffusion_pytorch_model.safetensors",
     ]);
     for (const name of TOKENIZER)
       expect([name, await readFile(join(folder, "tokenizer", name), "latin1")]).toEqual([
@@ -164,11 +172,15 @@ describe("CLIPTokenizer.savePretrained", () => {
     const text = async (name: string): Promise<string> =>
       new TextDecoder().decode(await readFixture(`${REPO}/tokenizer/${name}`));
     const model = {
-      ...{ type: "BPE", end_of_word_suffix: "</w>", vocab: JSON.parse(await text("vocab.json")) as object },
+      type: "BPE",
+      end_of_word_suffix: "</w>",
+      vocab: JSON.parse(await text("vocab.json")) as object,
       merges: (await text("merges.txt")).split("\n").filter((line) => line !== "" && !line.startsWith("#version")),
     };
     const source = await changed(fixturePath(`${REPO}/tokenizer`), {
-      ...{ "vocab.json": null, "merges.txt": null, "tokenizer.json": { model, added_tokens: [] } },
+      "vocab.json": null,
+      "merges.txt": null,
+      "tokenizer.json": { model, added_tokens: [] },
     });
     const folder = newFolder();
     await (await CLIPTokenizer.fromPretrained(source)).savePretrained(folder);
@@ -201,14 +213,22 @@ describe("FlaxStableDiffusionPipeline.savePretrained", () => {
     const folder = newFolder();
     await pipeline.savePretrained(folder, { params });
     expect(await files(folder)).toEqual([
-      ...["model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json"],
-      ...["text_encoder/model.safetensors", ...TOKENIZER.map((name) => `tokenizer/${name}`), "unet/config.json"],
-      ...["unet/diffusion_pytorch_model.safetensors", "vae/config.json", "vae/diffusion_pytorch_model.safetensors"],
+      "model_index.json",
+      "scheduler/scheduler_config.json",
+      "text_encoder/config.json",
+      "text_encoder/model.safetensors",
+      ...TOKENIZER.map((name) => `tokenizer/${name}`),
+      "unet/config.json",
+      "unet/diffusion_pytorch_model.safetensors",
+      "vae/config.json",
+      "vae/diffusion_pytorch_model.safetensors",
     ]);
     // Flax's own files are msgpack, and nothing of today reads its classes: the folder is that of torch's.
     expect(await readJSON(folder, "model_index.json")).toMatchObject({
-      ...{ _class_name: "StableDiffusionPipeline", unet: ["diffusers", "UNet2DConditionModel"] },
-      ...{ scheduler: ["diffusers", "PNDMScheduler"], safety_checker: [null, null] },
+      _class_name: "StableDiffusionPipeline",
+      unet: ["diffusers", "UNet2DConditionModel"],
+      scheduler: ["diffusers", "PNDMScheduler"],
+      safety_checker: [null, null],
     });
     expect((await readJSON(folder, "unet", "config.json"))._class_name).toBe("UNet2DConditionModel");
     expect((await readJSON(folder, "scheduler", "scheduler_config.json"))._class_name).toBe("PNDMScheduler");

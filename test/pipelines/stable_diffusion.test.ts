@@ -55,7 +55,10 @@ describe("arguments beyond the fixtures", () => {
   ): Promise<number[]> => {
     pipeline.scheduler = DDIMScheduler.fromConfig(pipeline.scheduler.config);
     const { images } = await pipeline(prompt, {
-      ...{ numInferenceSteps: 3, height: 16, width: 24, generator: new Generator("cpu").manualSeed(8) },
+      numInferenceSteps: 3,
+      height: 16,
+      width: 24,
+      generator: new Generator("cpu").manualSeed(8),
       ...options,
       outputType: options.outputType === "np" ? "np" : "latent",
     });

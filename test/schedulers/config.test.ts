@@ -88,8 +88,14 @@ describe("printing", () => {
 
     // As Python prints them, for all three classes.
     const written = [
-      ...['"clip_sample_range": 1', '"dynamic_thresholding_ratio": 1', '"nothing": [ 1.0, 2.0 ]', '"rho": 7.0'],
-      ...['"sample_max_value": 2.0', '"scaler": 1.0', '"sigma_max": 80', '"steps_offset": 1.0'],
+      '"clip_sample_range": 1',
+      '"dynamic_thresholding_ratio": 1',
+      '"nothing": [ 1.0, 2.0 ]',
+      '"rho": 7.0',
+      '"sample_max_value": 2.0',
+      '"scaler": 1.0',
+      '"sigma_max": 80',
+      '"steps_offset": 1.0',
       '"trained_betas": [ 0, 0.5, 1 ]',
     ];
     const printed = (scheduler: Scheduler): string => String(scheduler).replace(/\s+/g, " ");
@@ -179,7 +185,9 @@ describe("config", () => {
     const get = (scheduler: object, name: string): unknown => (scheduler as Record<string, unknown>)[name];
     const pndm = PNDMScheduler.fromConfig(SD15);
     expect([get(pndm, "num_train_timesteps"), get(pndm, "trained_betas"), get(pndm, "clip_sample")]).toEqual([
-      ...[1000, null, false],
+      1000,
+      null,
+      false,
     ]);
     const wording = (name: string): string =>
       `Accessing config attribute \`${name}\` directly via 'PNDMScheduler' object attribute is deprecated. Please access ` +

@@ -153,10 +153,22 @@ describe("errors", () => {
     const output = Tensor.from([0.1, 0.2, -0.3, 0.4], [1, 4, 1, 1], { device: await testDevice() });
     // x[0] after three steps of 1001 with the seed 0: diffusers 0.42.1.
     const wanted = {
-      ...{ PNDM: 0.5, LMSDiscrete: 0.031056, EulerDiscrete: 0.031056, EulerAncestralDiscrete: -5.6378 },
-      ...{ HeunDiscrete: 0.46982, KDPM2Discrete: 0.47733, DPMSolverMultistep: 0.51229, DPMSolverSinglestep: 0.51229 },
-      ...{ DEISMultistep: 0.51229, UniPCMultistep: 0.51229, SASolver: 0.51229, IPNDM: 0.49954, EDMEuler: 0.49268 },
-      ...{ FlowMatchEulerDiscrete: 0.4997, FlowMatchLCM: -0.72064, UnCLIP: -0.64409 },
+      PNDM: 0.5,
+      LMSDiscrete: 0.031056,
+      EulerDiscrete: 0.031056,
+      EulerAncestralDiscrete: -5.6378,
+      HeunDiscrete: 0.46982,
+      KDPM2Discrete: 0.47733,
+      DPMSolverMultistep: 0.51229,
+      DPMSolverSinglestep: 0.51229,
+      DEISMultistep: 0.51229,
+      UniPCMultistep: 0.51229,
+      SASolver: 0.51229,
+      IPNDM: 0.49954,
+      EDMEuler: 0.49268,
+      FlowMatchEulerDiscrete: 0.4997,
+      FlowMatchLCM: -0.72064,
+      UnCLIP: -0.64409,
     };
     for (const [name, value] of Object.entries(wanted)) {
       const scheduler = schedulerClass(`${name}Scheduler`).fromConfig({});

@@ -50,9 +50,17 @@ interface Goldens {
 const goldens = await readFixtureJSON<Goldens>("schedulers/trajectories/flax.json");
 const SHAPE = [1, 4, 8, 8];
 const SD15 = {
-  ...{ _class_name: "PNDMScheduler", _diffusers_version: "0.6.0", beta_start: 0.00085, beta_end: 0.012 },
-  ...{ beta_schedule: "scaled_linear", num_train_timesteps: 1000, set_alpha_to_one: false, skip_prk_steps: true },
-  ...{ steps_offset: 1, trained_betas: null, clip_sample: false },
+  _class_name: "PNDMScheduler",
+  _diffusers_version: "0.6.0",
+  beta_start: 0.00085,
+  beta_end: 0.012,
+  beta_schedule: "scaled_linear",
+  num_train_timesteps: 1000,
+  set_alpha_to_one: false,
+  skip_prk_steps: true,
+  steps_offset: 1,
+  trained_betas: null,
+  clip_sample: false,
 };
 
 type AnyFlax = FlaxDiffusionScheduler;
@@ -180,8 +188,11 @@ describe("what a state is", () => {
     const device = await testDevice();
     const odd = [NaN, Infinity, -Infinity, -0, 0.1];
     const state = {
-      ...{ tensor: Tensor.from(odd, [5], { device }), tensors: [Tensor.from(odd, [1, 5], { device })] },
-      ...{ list: odd, number: Infinity, nested: { lambdaT: odd, none: null, list: [] } },
+      tensor: Tensor.from(odd, [5], { device }),
+      tensors: [Tensor.from(odd, [1, 5], { device })],
+      list: odd,
+      number: Infinity,
+      nested: { lambdaT: odd, none: null, list: [] },
     };
     const restored = restoreState<typeof state>(await saveState(state), { device });
     expect({ ...restored, tensor: null, tensors: null }).toEqual({ ...state, tensor: null, tensors: null });
@@ -238,8 +249,12 @@ describe("configs", () => {
     const names = (scheduler: { compatibles: { className: string }[] }): string[] =>
       scheduler.compatibles.map(({ className }) => className);
     expect(names(new FlaxPNDMScheduler())).toEqual([
-      ...["FlaxDDIMScheduler", "FlaxDDPMScheduler", "FlaxPNDMScheduler", "FlaxLMSDiscreteScheduler"],
-      ...["FlaxDPMSolverMultistepScheduler", "FlaxEulerDiscreteScheduler"],
+      "FlaxDDIMScheduler",
+      "FlaxDDPMScheduler",
+      "FlaxPNDMScheduler",
+      "FlaxLMSDiscreteScheduler",
+      "FlaxDPMSolverMultistepScheduler",
+      "FlaxEulerDiscreteScheduler",
     ]);
     expect(names(new FlaxKarrasVeScheduler())).toEqual(["FlaxKarrasVeScheduler"]);
     expect(names(new FlaxScoreSdeVeScheduler())).toEqual(["FlaxScoreSdeVeScheduler"]);

@@ -135,8 +135,12 @@ describe("timesteps off the schedule", () => {
   test("constructors that make a schedule say so, as diffusers' do", () => {
     const names = schedulerNames().filter((name) => schedulerClass(name).fromConfig({}).numInferenceSteps === 1000);
     expect(names).toEqual([
-      ...["DPMSolverSDEScheduler", "HeunDiscreteScheduler", "IPNDMScheduler", "KDPM2AncestralDiscreteScheduler"],
-      ...["KDPM2DiscreteScheduler", "LMSDiscreteScheduler"],
+      "DPMSolverSDEScheduler",
+      "HeunDiscreteScheduler",
+      "IPNDMScheduler",
+      "KDPM2AncestralDiscreteScheduler",
+      "KDPM2DiscreteScheduler",
+      "LMSDiscreteScheduler",
     ]);
     expect(new EulerDiscreteScheduler().numInferenceSteps).toBe(null);
   });

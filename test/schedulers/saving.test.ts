@@ -78,7 +78,10 @@ describe("the other names of diffusers' ConfigMixin", () => {
     expect(await FlaxDDIMScheduler.loadConfig(saved, at)).toEqual(content);
     const [config, unused] = await DDIMScheduler.loadConfig(saved, {
       ...at,
-      ...{ returnUnusedKwargs: true, foo: 3, beta_start: 0.2, localFilesOnly: true },
+      returnUnusedKwargs: true,
+      foo: 3,
+      beta_start: 0.2,
+      localFilesOnly: true,
     } as const);
     expect(config).toEqual(content);
     expect(unused).toEqual({ foo: 3, beta_start: 0.2 });

@@ -79,7 +79,11 @@ export async function startFakeHub(repositories: Iterable<[string, FakeRepositor
   const servers = [createServer(), createServer()];
   const [url, cdn] = await Promise.all(servers.map(listen));
   const hub: FakeHub = {
-    ...{ url, cdn, repositories: new Map(repositories), seen: [], fault: () => undefined },
+    url,
+    cdn,
+    repositories: new Map(repositories),
+    seen: [],
+    fault: () => undefined,
     bytes: () => hub.seen.reduce((sum, { sent }) => sum + sent, 0),
     close: async () => void (await Promise.all(servers.map(close))),
   };
@@ -176,13 +180,16 @@ function answerCDN(hub: FakeHub, request: IncomingMessage, response: ServerRespo
 function description(id: string, sha: string, files: Files): object {
   const siblings = [...files.keys()].map((rfilename) => ({ rfilename }));
   const lastModified = "2026-01-02T03:04:05.000Z";
-  return { ...{ _id: "1", id, modelId: id, sha, siblings, lastModified }, ...COUNTS };
+  return { _id: "1", id, modelId: id, sha, siblings, lastModified, ...COUNTS };
 }
 const COUNTS = { tags: [], downloads: 0, likes: 0, private: false, gated: false };
 
 function tree(files: Files): object[] {
   return [...files].map(([file, bytes]) => ({
-    ...{ type: "file", path: file, size: bytes.length, oid: gitHash(bytes) },
+    type: "file",
+    path: file,
+    size: bytes.length,
+    oid: gitHash(bytes),
     ...(isLarge(file, bytes) && { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 130 } }),
   }));
 }

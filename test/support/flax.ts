@@ -38,7 +38,8 @@ export async function loadFlax(
   if (!Class) throw new Error(`no class ${scheduler}`);
   const [made, state] = await Class.fromPretrained(FLAX_REPO, { subfolder: "scheduler" });
   const [pipeline, params] = await FlaxStableDiffusionPipeline.fromPretrained(FLAX_REPO, {
-    ...{ scheduler: made as FlaxDiffusionScheduler, variant: "bf16" },
+    scheduler: made as FlaxDiffusionScheduler,
+    variant: "bf16",
     ...options,
   });
   params.scheduler = state as FlaxDiffusionState;

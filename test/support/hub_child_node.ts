@@ -41,7 +41,12 @@ export async function bundleChild(folder: string): Promise<string> {
   const outfile = path.join(folder, "child.mjs");
   await build({
     stdin: { contents: SCRIPT, resolveDir: ROOT, loader: "ts" },
-    ...{ bundle: true, platform: "node", format: "esm", target: "node20", outfile, logLevel: "error" },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    outfile,
+    logLevel: "error",
     alias: { "@huggingface/hub": path.join(ROOT, "node_modules/@huggingface/hub/dist/index.mjs") },
     banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
   });

@@ -26,11 +26,26 @@ export const MATMUL: MatmulProblem = {
   finish: FINISH,
 };
 export const CONV2D: Conv2dProblem = {
-  ...{ op: "conv2d", dtype: "float32", x: [2, 9, 10, 64], w: [3, 3, 64, 96], out: [9, 10], stride: 1 },
-  ...{ edges: [1, 1, 1, 1], upsample: false, shortcut: [], finish: { ...FINISH, residual: false } },
+  op: "conv2d",
+  dtype: "float32",
+  x: [2, 9, 10, 64],
+  w: [3, 3, 64, 96],
+  out: [9, 10],
+  stride: 1,
+  edges: [1, 1, 1, 1],
+  upsample: false,
+  shortcut: [],
+  finish: { ...FINISH, residual: false },
 };
 export const ATTENTION: AttentionProblem = {
-  ...{ op: "attention", dtype: "float32", batch: 2, heads: 3, queries: 70, keys: 77, headSize: 40, causal: false },
+  op: "attention",
+  dtype: "float32",
+  batch: 2,
+  heads: 3,
+  queries: 70,
+  keys: 77,
+  headSize: 40,
+  causal: false,
 };
 
 export const DOUBLED: Conv2dProblem = { ...CONV2D, upsample: true, out: [18, 20], finish: { ...NOTHING, shift: true } };

@@ -178,8 +178,15 @@ describe("tune", () => {
       };
       const [first, second] = await gpu.pretending({ take }, () => tuned(work));
       expect(first).toEqual({
-        ...{ op: "matmul 96x96x64 float32", calls: 1, ruleMs: Infinity, ms: Infinity, way: "by rule", tried: 0 },
-        ...{ refused: [{ way: "by rule", why: "no memory" }], done: 1, total: 2 },
+        op: "matmul 96x96x64 float32",
+        calls: 1,
+        ruleMs: Infinity,
+        ms: Infinity,
+        way: "by rule",
+        tried: 0,
+        refused: [{ way: "by rule", why: "no memory" }],
+        done: 1,
+        total: 2,
       });
       expect(device.tunings.kept.has(large)).toBe(false);
       expect(second.op).toBe("matmul 64x64x96 float32");

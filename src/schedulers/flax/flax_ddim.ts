@@ -44,7 +44,10 @@ export class FlaxDDIMScheduler extends FlaxDiffusionScheduler<FlaxDDIMConfig, DD
 
   createState(common: CommonSchedulerState = this.makeCommon()): DDIMSchedulerState {
     return frozen({
-      ...{ common, initNoiseSigma: 1, timesteps: this.allTimesteps(common), numInferenceSteps: null },
+      common,
+      initNoiseSigma: 1,
+      timesteps: this.allTimesteps(common),
+      numInferenceSteps: null,
       finalAlphaCumprod: this.config.set_alpha_to_one ? 1 : common.alphasCumprod[0],
     });
   }

@@ -9,8 +9,12 @@ import { frozen } from "./flax_state.js";
 
 /** diffusers' FlaxKarrasDiffusionSchedulers. */
 export const FLAX_KARRAS_SCHEDULERS: readonly string[] = [
-  ...["FlaxDDIMScheduler", "FlaxDDPMScheduler", "FlaxPNDMScheduler"],
-  ...["FlaxLMSDiscreteScheduler", "FlaxDPMSolverMultistepScheduler", "FlaxEulerDiscreteScheduler"],
+  "FlaxDDIMScheduler",
+  "FlaxDDPMScheduler",
+  "FlaxPNDMScheduler",
+  "FlaxLMSDiscreteScheduler",
+  "FlaxDPMSolverMultistepScheduler",
+  "FlaxEulerDiscreteScheduler",
 ];
 
 /** The noise schedule of training, float32. */

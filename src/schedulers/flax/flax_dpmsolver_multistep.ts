@@ -80,11 +80,16 @@ export class FlaxDPMSolverMultistepScheduler extends FlaxDiffusionScheduler<
   createState(common: CommonSchedulerState = this.makeCommon()): DPMSolverMultistepSchedulerState {
     const levels = common.alphasCumprod.map(levelAt);
     return frozen({
-      ...{ common, initNoiseSigma: 1, timesteps: this.allTimesteps(common), numInferenceSteps: null },
+      common,
+      initNoiseSigma: 1,
+      timesteps: this.allTimesteps(common),
+      numInferenceSteps: null,
       alphaT: levels.map(({ alpha }) => alpha),
       sigmaT: levels.map(({ sigma }) => sigma),
       lambdaT: levels.map(({ lambda }) => lambda),
-      ...{ modelOutputs: [], lowerOrderNums: null, prevTimestep: null },
+      modelOutputs: [],
+      lowerOrderNums: null,
+      prevTimestep: null,
     });
   }
 
@@ -98,8 +103,11 @@ export class FlaxDPMSolverMultistepScheduler extends FlaxDiffusionScheduler<
     const { steps_offset: hidden } = config as { steps_offset?: unknown };
     const spacing = { ...config, steps_offset: typeof hidden === "number" ? hidden : 0 };
     return this.replace(state, {
-      ...{ numInferenceSteps: n, timesteps: spacedBelow(className, spacing, n) },
-      ...{ modelOutputs: [], lowerOrderNums: 0, prevTimestep: -1 },
+      numInferenceSteps: n,
+      timesteps: spacedBelow(className, spacing, n),
+      modelOutputs: [],
+      lowerOrderNums: 0,
+      prevTimestep: -1,
     });
   }
 

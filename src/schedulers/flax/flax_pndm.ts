@@ -62,9 +62,15 @@ export class FlaxPNDMScheduler extends FlaxDiffusionScheduler<FlaxPNDMConfig, PN
 
   createState(common: CommonSchedulerState = this.makeCommon()): PNDMSchedulerState {
     return frozen({
-      ...{ common, initNoiseSigma: 1, timesteps: this.allTimesteps(common), numInferenceSteps: null },
+      common,
+      initNoiseSigma: 1,
+      timesteps: this.allTimesteps(common),
+      numInferenceSteps: null,
       finalAlphaCumprod: this.config.set_alpha_to_one ? 1 : common.alphasCumprod[0],
-      ...{ prkTimesteps: null, plmsTimesteps: null, counter: null, ...NOTHING },
+      prkTimesteps: null,
+      plmsTimesteps: null,
+      counter: null,
+      ...NOTHING,
     });
   }
 
@@ -72,8 +78,12 @@ export class FlaxPNDMScheduler extends FlaxDiffusionScheduler<FlaxPNDMConfig, PN
     const n = checkSteps(this, numInferenceSteps);
     const { prk, plms } = pndmTimesteps(this.className, { ...this.config, timestep_spacing: "leading" }, n);
     return this.replace(state, {
-      ...{ numInferenceSteps: n, timesteps: [...prk, ...plms], prkTimesteps: prk, plmsTimesteps: plms },
-      ...{ counter: 0, ...NOTHING },
+      numInferenceSteps: n,
+      timesteps: [...prk, ...plms],
+      prkTimesteps: prk,
+      plmsTimesteps: plms,
+      counter: 0,
+      ...NOTHING,
     });
   }
 

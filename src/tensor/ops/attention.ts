@@ -50,7 +50,12 @@ export function attention(q: Operand, k: Operand, v: Operand, options: Attention
       : device.tunings.wayOf(device, () => ({
           op: "attention",
           dtype: operands.tensors[0].dtype,
-          ...{ batch, heads, queries, keys, headSize, causal },
+          batch,
+          heads,
+          queries,
+          keys,
+          headSize,
+          causal,
         }));
   const by = way?.by ?? (device.plainKernels || !aligned ? "plain" : canFlash(device, headSize) ? "flash" : "scores");
   const y = Tensor.empty(device, [batch, queries, width], operands.tensors[0].dtype);
@@ -78,8 +83,16 @@ function plainAttention(
       kernel,
       variant: { format },
       values: {
-        ...{ heads, head_size: headSize, queries, keys, causal: causal ? 1 : 0, size: y.size, scale },
-        ...{ ...places, start, end: start + count },
+        heads,
+        head_size: headSize,
+        queries,
+        keys,
+        causal: causal ? 1 : 0,
+        size: y.size,
+        scale,
+        ...places,
+        start,
+        end: start + count,
       },
       buffers: [...tensors, y],
       grid: foldedGrid(Math.ceil(count / WORKGROUP_SIZE)),

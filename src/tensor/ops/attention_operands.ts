@@ -29,8 +29,12 @@ export function attentionOperands(op: string, ...operands: [q: Operand, k: Opera
     format: formatFor(op, q.tensor, k.tensor, v.tensor),
     tensors: [q.tensor, k.tensor, v.tensor],
     places: {
-      ...{ q_stride: q.stride, q_start: q.start, k_stride: k.stride, k_start: k.start },
-      ...{ v_stride: v.stride, v_start: v.start },
+      q_stride: q.stride,
+      q_start: q.start,
+      k_stride: k.stride,
+      k_start: k.start,
+      v_stride: v.stride,
+      v_start: v.start,
     },
   };
 }

@@ -32,7 +32,15 @@ export function attentionByScores(
     device.scope(() => {
       const count = Math.min(most, queries - first);
       const values = {
-        ...{ heads, head_size: headSize, queries, keys, width, first, count, row_start: 0, row_end: count },
+        heads,
+        head_size: headSize,
+        queries,
+        keys,
+        width,
+        first,
+        count,
+        row_start: 0,
+        row_end: count,
         ...places,
       };
       const flops = flopsPerQuery * count;

@@ -45,7 +45,15 @@ export function biasedAttention(q: Operand, k: Operand, v: Operand, options: Bia
     device.scope(() => {
       const count = Math.min(step, queries - first);
       const values = {
-        ...{ heads, head_size: headSize, queries, keys, width, first, count, masked, size: y.size },
+        heads,
+        head_size: headSize,
+        queries,
+        keys,
+        width,
+        first,
+        count,
+        masked,
+        size: y.size,
         ...places,
         scale: 1 / Math.sqrt(headSize),
       };

@@ -26,8 +26,11 @@ export function blend(a: Tensor, b: Tensor, axis: number, extent: number): Tenso
     kernel,
     variant: { format },
     values: {
-      ...{ size: y.size, count_a: a.shape[axis], count_b: b.shape[axis] },
-      ...{ inner: product(b.shape.slice(axis + 1)), extent: Math.min(extent, a.shape[axis], b.shape[axis]) },
+      size: y.size,
+      count_a: a.shape[axis],
+      count_b: b.shape[axis],
+      inner: product(b.shape.slice(axis + 1)),
+      extent: Math.min(extent, a.shape[axis], b.shape[axis]),
     },
     buffers: [a, b, y],
   });

@@ -117,7 +117,12 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
   const format = formatFor("conv2d", x, w, bias, row?.tensor, residual, ...ofShortcut, ...sources);
   const place = { stride, edges, upsample };
   const problem = (): Conv2dProblem => ({
-    ...{ op: "conv2d", dtype: x.dtype, x: x.shape, w: w.shape, out: [outHeight, outWidth], ...place },
+    op: "conv2d",
+    dtype: x.dtype,
+    x: x.shape,
+    w: w.shape,
+    out: [outHeight, outWidth],
+    ...place,
     shortcut: sources.map((source) => source.shape.at(-1)!),
     finish: { bias: true, residual: Boolean(residual), shift: Boolean(shift), activation },
   });

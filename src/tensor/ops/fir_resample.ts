@@ -36,12 +36,22 @@ export function firResample(x: Tensor, { taps, up = 1, down = 1, pad = [0, 0], e
   runStream(device, quadsOf(y), {
     kernel,
     variant: {
-      ...{ format: formatFor("firResample", x), aligned: channels % 4 === 0 },
-      ...{ taps: taps.length, reflect: edge === "reflect" },
+      format: formatFor("firResample", x),
+      aligned: channels % 4 === 0,
+      taps: taps.length,
+      reflect: edge === "reflect",
     },
     values: {
-      ...{ size: y.size, height, width, channels, out_height: outHeight, out_width: outWidth },
-      ...{ up: up - 1, down, pad: pad[0], ...Object.fromEntries(weights) },
+      size: y.size,
+      height,
+      width,
+      channels,
+      out_height: outHeight,
+      out_width: outWidth,
+      up: up - 1,
+      down,
+      pad: pad[0],
+      ...Object.fromEntries(weights),
     },
     buffers: [x, y],
   });

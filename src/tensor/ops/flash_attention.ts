@@ -69,7 +69,8 @@ function lanesTile({ streamLanes: lanes, quadSwaps }: Device, format: Format, sh
   const { queries, keys, headSize, slots } = shape;
   const flops = 4 * slots * queries * keys * headSize;
   const tile = (rows: number, keys: number): FlashLanesTile => ({
-    ...{ lanes, keys },
+    lanes,
+    keys,
     rows: Math.min(rows, Math.ceil(queries / lanes)),
   });
   if (quadSwaps) return tile(4, 2);

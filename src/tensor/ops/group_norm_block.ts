@@ -95,7 +95,10 @@ function splitPlan(call: GroupNormCall, quads: 1 | 2): BlockPlan | null {
     return Math.max(1, Math.min(most, Math.ceil(spatial / lines / UNROLL / turns)));
   };
   return {
-    ...{ quads, threads: lines * width, unroll: UNROLL, width },
+    quads,
+    threads: lines * width,
+    unroll: UNROLL,
+    width,
     splits: even(FILLED.statistics / blocks, Math.min(SPLITS, Math.floor(PARTS / perBlock))),
     runs: even(FILLED.apply / blocks, Infinity),
   };

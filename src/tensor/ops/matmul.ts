@@ -56,7 +56,11 @@ export function matmul(
     : device.tunings.wayOf(device, () => ({
         op: "matmul",
         dtype: x.dtype,
-        ...{ m, n, k, gated, finish },
+        m,
+        n,
+        k,
+        gated,
+        finish,
       }));
   const { tile, slices: wanted = 1 } = way?.tile
     ? { tile: way.tile, slices: way.slices }
@@ -76,7 +80,10 @@ export function matmul(
       device.run({
         kernel,
         variant: {
-          ...{ format, ...tileVariant(device, tile), fma: device.fusedMultiplyAdd, split: sums !== null },
+          format,
+          ...tileVariant(device, tile),
+          fma: device.fusedMultiplyAdd,
+          split: sums !== null,
           ...(sums ? UNFINISHED : { ...finish, gated }),
         },
         values: { m: rows, n, k, slices, row_start: start, row_end: start + count },

@@ -24,8 +24,11 @@ export function mergeSlices(sums: Tensor, y: Region, { format, activation, terms
     kernel,
     variant: { format, activation, terms: present },
     values: {
-      ...{ slices, columns: n / 4, rows },
-      ...{ shift_stride: terms.shift?.stride ?? 0, shift_start: terms.shift?.start ?? 0 },
+      slices,
+      columns: n / 4,
+      rows,
+      shift_stride: terms.shift?.stride ?? 0,
+      shift_start: terms.shift?.start ?? 0,
     },
     buffers: [sums, y, ...present.map((term) => (term === "shift" ? terms.shift!.tensor : terms[term]!))],
   });

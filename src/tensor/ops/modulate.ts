@@ -20,8 +20,11 @@ export function modulate(x: Tensor, table: Operand, { activation = "none" }: { a
     kernel,
     variant: { format: formatFor("modulate", x, place.tensor), aligned: channels % 4 === 0, activation },
     values: {
-      ...{ size: x.size, spatial: x.size / Math.max(1, batch * channels), channels },
-      ...{ table_stride: place.stride, table_start: place.start },
+      size: x.size,
+      spatial: x.size / Math.max(1, batch * channels),
+      channels,
+      table_stride: place.stride,
+      table_start: place.start,
     },
     buffers: [x, place.tensor, y],
   });

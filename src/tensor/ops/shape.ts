@@ -77,9 +77,14 @@ export function upsampleNearest(x: Tensor, [outHeight, outWidth]: readonly [heig
       kernel: upsampleKernel,
       variant: { format, aligned: channels % 4 === 0 },
       values: {
-        ...{ size: to.size, width, channels, out_width: outWidth },
-        ...{ height: height / perImage, out_height: outHeight / perImage },
-        ...{ scale_y: Math.fround(height / outHeight), scale_x: Math.fround(width / outWidth) },
+        size: to.size,
+        width,
+        channels,
+        out_width: outWidth,
+        height: height / perImage,
+        out_height: outHeight / perImage,
+        scale_y: Math.fround(height / outHeight),
+        scale_x: Math.fround(width / outWidth),
       },
       buffers: [part(x), to],
     });

@@ -176,8 +176,17 @@ export function mostRows(device: Device, tile: Tile): number {
 
 /** The full variant of a tile on a device. */
 export const tileVariant = (device: Device, tile: Tile): TileVariant & { textures: Textures } => ({
-  ...{ by: "registers", flat: device.isSoftware, lanes: 0, step: 1, across: 0, down: 0, panels: false, matrix: null },
-  ...{ textures: "none", buffers: 1, unrolled: device.unrollsTurns },
+  by: "registers",
+  flat: device.isSoftware,
+  lanes: 0,
+  step: 1,
+  across: 0,
+  down: 0,
+  panels: false,
+  matrix: null,
+  textures: "none",
+  buffers: 1,
+  unrolled: device.unrollsTurns,
   ...tile,
 });
 

@@ -21,7 +21,13 @@ interface Candidate {
 
 /** Two buffers need half of the barriers; two quads of the inner axis in each keep the text of the loop short. */
 const workgroup = (tileM: number, tileN4: number, across: number, down: number): SharedTile => ({
-  ...{ by: "workgroup", tileM, tileN4, across, down, step: 2, buffers: 2 },
+  by: "workgroup",
+  tileM,
+  tileN4,
+  across,
+  down,
+  step: 2,
+  buffers: 2,
 });
 
 /** 64 x 128 sums of 128 threads, 8 x 8 of each: it fits into 16 KiB, which every device has. */

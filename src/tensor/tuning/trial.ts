@@ -89,7 +89,10 @@ export class Trial {
     const [w, bias] = [this.#tensor(kernel, terms), this.#tensor([cout])];
     const channels = shortcut.reduce((sum, each) => sum + each, 0);
     const options = {
-      ...{ stride, padding: edges, upsample, activation: finish.activation },
+      stride,
+      padding: edges,
+      upsample,
+      activation: finish.activation,
       shift: finish.shift ? this.#tensor([batch, cout]) : undefined,
       residual: finish.residual ? this.#tensor([batch, ...out, cout]) : undefined,
       shortcut:
@@ -115,7 +118,9 @@ export class Trial {
     const tensor = Tensor.empty(device, shape, dtype);
     this.#made.push(tensor);
     device.queue.push({
-      ...{ kind: "write", block: tensor.block, offset: 0 },
+      kind: "write",
+      block: tensor.block,
+      offset: 0,
       data: numbers(tensor.bytes, dtype, { seed: this.#made.length, scale: 2 / Math.sqrt(terms) }),
     });
     return tensor;

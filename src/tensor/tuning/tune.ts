@@ -74,9 +74,13 @@ export async function tune(work: () => unknown, options: TuneOptions = {}): Prom
       if (way) tunings.kept.set(key, way);
       else tunings.kept.delete(key);
       const row = {
-        ...{ ...result, op: labelOf(problem), calls, way: wayText(way ?? {}) },
+        ...result,
+        op: labelOf(problem),
+        calls,
+        way: wayText(way ?? {}),
         refused: result.refused.map((each) => ({ ...each, way: wayText(each.way) })),
-        ...{ done: rows.length + 1, total: problems.length },
+        done: rows.length + 1,
+        total: problems.length,
       };
       rows.push(row);
       progressCallback?.(row);
