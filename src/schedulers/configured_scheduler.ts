@@ -112,16 +112,16 @@ export abstract class ConfiguredScheduler<C extends object = object> {
    * @throws TypeError for anything but a config, and for `useKarrasSigmas` where the class has `use_karras_sigmas`
    * @returns the scheduler; with `returnUnusedKwargs` also those names, and the keys that are hidden in its config
    */
-  static fromConfig<S extends ConfiguredScheduler>(
-    this: ConfiguredClass<S>,
+  static fromConfig<C extends ConfiguredClass>(
+    this: C,
     config: ConfigObject,
-    overrides: Overrides<S> & Returning<true> & Config,
-  ): [scheduler: S, unused: Config];
-  static fromConfig<S extends ConfiguredScheduler>(
-    this: ConfiguredClass<S>,
+    overrides: Overrides<InstanceType<C>> & Returning<true> & Config,
+  ): [scheduler: InstanceType<C>, unused: Config];
+  static fromConfig<C extends ConfiguredClass>(
+    this: C,
     config: ConfigObject,
-    overrides?: Overrides<S> & Partial<Returning<false>>,
-  ): S;
+    overrides?: Overrides<InstanceType<C>> & Partial<Returning<false>>,
+  ): InstanceType<C>;
   static fromConfig<S extends ConfiguredScheduler>(
     this: ConfiguredClass<S>,
     config: ConfigObject,

@@ -85,16 +85,16 @@ export abstract class Scheduler<C extends object = object> extends ConfiguredSch
    * @returns the scheduler; with `returnUnusedKwargs` also what `fromConfig` returns so
    * @throws RepositoryError, ConfigError
    */
-  static fromPretrained<S extends Scheduler>(
-    this: ConfiguredClass<S>,
+  static fromPretrained<C extends ConfiguredClass<Scheduler>>(
+    this: C,
     source: RepositorySource,
-    options: LoadOptions & Overrides<S> & Returning<true> & Config,
-  ): Promise<[scheduler: S, unused: Config]>;
-  static fromPretrained<S extends Scheduler>(
-    this: ConfiguredClass<S>,
+    options: LoadOptions & Overrides<InstanceType<C>> & Returning<true> & Config,
+  ): Promise<[scheduler: InstanceType<C>, unused: Config]>;
+  static fromPretrained<C extends ConfiguredClass<Scheduler>>(
+    this: C,
     source: RepositorySource,
-    options?: LoadOptions & Overrides<S> & Partial<Returning<false>>,
-  ): Promise<S>;
+    options?: LoadOptions & Overrides<InstanceType<C>> & Partial<Returning<false>>,
+  ): Promise<InstanceType<C>>;
   static async fromPretrained<S extends Scheduler>(
     this: SchedulerClass<S>,
     source: RepositorySource,

@@ -9,6 +9,7 @@ import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseLines } from "../../bench/results.js";
 import { extractTar } from "../../src/tensor/software_adapter_node.js";
+import { programsIn } from "../support/guide_node.js";
 import { runCLI } from "./run_cli.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -74,13 +75,13 @@ describe("the installed package", () => {
     return stdout;
   }
 
-  test("README's programs compile, library types checked in full; calls with wrong options do not", async () => {
-    const readme = await readFile(path.join(ROOT, "README.md"), "utf8");
-    const programs = [...readme.matchAll(/^```ts\n(import [^]*?)^```/gm)].map(([, text]) => text);
-    expect(programs).toHaveLength(2);
+  test("the documents' programs compile, library types checked in full; calls with wrong options do not", async () => {
+    const texts = ["README.md", "docs/guide.md"].map((name) => readFile(path.join(ROOT, name), "utf8"));
+    const programs = (await Promise.all(texts)).flatMap(programsIn);
+    expect(programs).toHaveLength(5);
     const wrong = ["numInferenceStep: 3", 'outputType: "jpg"', "generator: 8", "signal: new AbortController()"];
     const errors = await compileErrors({
-      ...Object.fromEntries(programs.map((text, i) => [`readme${i}.ts`, text])),
+      ...Object.fromEntries(programs.map((text, i) => [`program${i}.ts`, text])),
       "calls.ts": `import { StableDiffusionPipeline } from "webgpu-diffusers";
 const pipeline = await StableDiffusionPipeline.fromPretrained("folder");
 await pipeline(["a", "b"], { outputType: "np", callbackOnStepEnd: (_, step, t) => void (step + t) }).then((y) => y.images.data());
@@ -88,6 +89,20 @@ export const info: GPUAdapterInfo = pipeline.device.adapterInfo;
 ${wrong.map((option) => `// @ts-expect-error\nawait pipeline("a", { ${option} });`).join("\n")}
 // @ts-expect-error
 await pipeline({ prompt: "a" });
+`,
+      "classes.ts": `import { EulerDiscreteScheduler, LMSDiscreteScheduler } from "webgpu-diffusers";
+import { FlaxDDIMScheduler, FlaxPNDMScheduler } from "webgpu-diffusers";
+const made: (EulerDiscreteScheduler | LMSDiscreteScheduler)[] = [];
+for (const Scheduler of [EulerDiscreteScheduler, LMSDiscreteScheduler]) {
+  made.push(Scheduler.fromConfig({}), Scheduler.fromConfig({}, { use_karras_sigmas: true }), await Scheduler.fromPretrained("folder"));
+  // @ts-expect-error
+  Scheduler.fromConfig({}, { use_karras: true });
+}
+for (const Scheduler of [FlaxDDIMScheduler, FlaxPNDMScheduler]) (await Scheduler.fromPretrained("folder"))[0].createState();
+const euler: EulerDiscreteScheduler = EulerDiscreteScheduler.fromConfig(made[0].config, { timestep_spacing: "trailing" });
+export const [lms, unused]: [LMSDiscreteScheduler, object] = LMSDiscreteScheduler.fromConfig(euler.config, { returnUnusedKwargs: true });
+// @ts-expect-error
+EulerDiscreteScheduler.fromConfig({}, { order: 2 });
 `,
       "components.ts": `import { AutoencoderTiny, DDPMPipeline, DiffusionPipeline, StableDiffusionPipeline } from "webgpu-diffusers";
 const vae = await AutoencoderTiny.fromPretrained("tiny");

@@ -46,16 +46,16 @@ export abstract class FlaxScheduler<
    * @returns the scheduler and its first state; with `returnUnusedKwargs` also what `fromConfig` returns so
    * @throws RepositoryError, ConfigError
    */
-  static fromPretrained<F extends FlaxScheduler>(
-    this: ConfiguredClass<F>,
+  static fromPretrained<C extends ConfiguredClass<FlaxScheduler>>(
+    this: C,
     source: RepositorySource,
-    options: LoadOptions & Overrides<F> & Returning<true> & Config,
-  ): Promise<[scheduler: F, state: StateOf<F>, unused: Config]>;
-  static fromPretrained<F extends FlaxScheduler>(
-    this: ConfiguredClass<F>,
+    options: LoadOptions & Overrides<InstanceType<C>> & Returning<true> & Config,
+  ): Promise<[scheduler: InstanceType<C>, state: StateOf<InstanceType<C>>, unused: Config]>;
+  static fromPretrained<C extends ConfiguredClass<FlaxScheduler>>(
+    this: C,
     source: RepositorySource,
-    options?: LoadOptions & Overrides<F> & Partial<Returning<false>>,
-  ): Promise<[scheduler: F, state: StateOf<F>]>;
+    options?: LoadOptions & Overrides<InstanceType<C>> & Partial<Returning<false>>,
+  ): Promise<[scheduler: InstanceType<C>, state: StateOf<InstanceType<C>>]>;
   static async fromPretrained<F extends FlaxScheduler>(
     this: FlaxSchedulerClass<F>,
     source: RepositorySource,

@@ -1,14 +1,9 @@
-// The guide's Flax example, as the README has it, on the embedded model: with one device, and with two.
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { compileFunction } from "node:vm";
+// The guide's Flax example, as docs/guide.md has it, on the embedded model: with one device, and with two.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import * as library from "../../src/index.js";
 import type { FlaxParams, RawImage, ReplicatedParams, Tensor } from "../../src/index.js";
+import { guidePrograms, runProgram } from "../support/guide_node.js";
 
-const README = readFileSync(fileURLToPath(new URL("../../README.md", import.meta.url)), "utf8");
-const [, CODE = ""] = /## The Flax way[\s\S]*?```ts\n([\s\S]*?)```/.exec(README) ?? [];
-const NAMES = ["images", "pictures", "replicated", "params", "promptIds", "ids"];
+const NAMES = ["images", "pictures", "replicated", "params", "promptIds", "ids"] as const;
 
 interface Result {
   images: Tensor;
@@ -17,13 +12,6 @@ interface Result {
   params: FlaxParams;
   promptIds: Tensor;
   ids: Tensor;
-}
-
-/** The code of the README, whose imports are the library of the sources. */
-async function runReadme(): Promise<Result> {
-  const body = CODE.replace(/import (\{[^}]*\}) from "webgpu-diffusers";/g, "const $1 = library;");
-  const run = compileFunction(`return (async () => {${body}\nreturn { ${NAMES.join(", ")} };})();`, ["library"]);
-  return (run as (given: typeof library) => Promise<Result>)(library);
 }
 
 const warnings: string[] = [];
@@ -36,7 +24,10 @@ afterAll(() => {
 
 async function draw(devices: string): Promise<RawImage[]> {
   process.env.WEBGPU_DIFFUSERS_DEVICES = devices;
-  const { images, pictures, replicated, params, promptIds, ids } = await runReadme();
+  const { images, pictures, replicated, params, promptIds, ids } = (await runProgram(
+    guidePrograms()[2],
+    NAMES,
+  )) as Result;
   const count = Number(devices);
   expect(promptIds.shape).toEqual([count, 77]);
   expect(promptIds.dtype).toBe("int32");
@@ -50,7 +41,7 @@ const pixel = ({ data, width }: RawImage, x: number, y: number): number[] => [
   ...data.slice(3 * (y * width + x), 3 * (y * width + x) + 3),
 ];
 
-test("the README's example draws a red circle on a white background on every device", async () => {
+test("the guide's example draws a red circle on a white background on every device", async () => {
   const [one] = await draw("1");
   const two = await draw("2");
   expect(warnings).toHaveLength(2);

@@ -1,0 +1,23 @@
+/** The programs of the documents, to be run as they stand. */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { compileFunction } from "node:vm";
+import * as library from "../../src/index.js";
+
+/** The blocks of TypeScript that import something. */
+export const programsIn = (markdown: string): string[] =>
+  [...markdown.matchAll(/^```ts\n(import [^]*?)^```/gm)].map(([, text]) => text);
+
+/** Those of docs/guide.md, in order; they have no types to be stripped. */
+export const guidePrograms = (): string[] =>
+  programsIn(readFileSync(fileURLToPath(new URL("../../docs/guide.md", import.meta.url)), "utf8"));
+
+/**
+ * Runs a program whose imports are the library of the sources.
+ * @returns the variables of these names at its end
+ */
+export function runProgram<Name extends string>(code: string, names: readonly Name[]): Promise<Record<Name, unknown>> {
+  const body = code.replace(/import (\{[^}]*\}) from "webgpu-diffusers";/g, "const $1 = library;");
+  const run = compileFunction(`return (async () => {${body}\nreturn { ${names.join(", ")} };})();`, ["library"]);
+  return (run as (given: typeof library) => Promise<Record<Name, unknown>>)(library);
+}
