@@ -75,16 +75,16 @@ export abstract class PretrainedModel<C extends object> extends Module {
    * @returns the model; with `outputLoadingInfo` also which tensors of the files it did not need
    * @throws Error naming file, key and fault; nothing stays allocated
    */
-  static fromPretrained<M extends PretrainedModel<object>>(
-    this: ModelClass<M>,
+  static fromPretrained<C extends ModelClass<PretrainedModel<object>>>(
+    this: C,
     source: RepositorySource,
-    options: FromPretrainedOptions & Partial<M["config"]> & Informing<true>,
-  ): Promise<[model: M, info: LoadingInfo]>;
-  static fromPretrained<M extends PretrainedModel<object>>(
-    this: ModelClass<M>,
+    options: FromPretrainedOptions & Partial<InstanceType<C>["config"]> & Informing<true>,
+  ): Promise<[model: InstanceType<C>, info: LoadingInfo]>;
+  static fromPretrained<C extends ModelClass<PretrainedModel<object>>>(
+    this: C,
     source: RepositorySource,
-    options?: FromPretrainedOptions & Partial<M["config"]> & Partial<Informing<false | null>>,
-  ): Promise<M>;
+    options?: FromPretrainedOptions & Partial<InstanceType<C>["config"]> & Partial<Informing<false | null>>,
+  ): Promise<InstanceType<C>>;
   static async fromPretrained<M extends PretrainedModel<object>>(
     this: ModelClass<M>,
     source: RepositorySource,
@@ -119,13 +119,13 @@ export abstract class PretrainedModel<C extends object> extends Module {
    * @param overrides config keys that win; others than the class has are ignored
    * @throws TypeError naming a key whose value nothing here computes
    */
-  static fromConfig<M extends PretrainedModel<object>>(
-    this: ModelClass<M>,
+  static fromConfig<C extends ModelClass<PretrainedModel<object>>>(
+    this: C,
     config: ConfigObject,
-    overrides: Partial<M["config"]> = {},
-  ): M {
+    overrides: Partial<InstanceType<C>["config"]> = {},
+  ): InstanceType<C> {
     checkConfigObject(`${this.className}.fromConfig`, config);
-    return new this({ ...config, ...configKeys(this, overrides) });
+    return new this({ ...config, ...configKeys(this, overrides) }) as InstanceType<C>;
   }
 
   /** Says where the weights are, or will be, and in which dtype. */

@@ -91,7 +91,7 @@ ${wrong.map((option) => `// @ts-expect-error\nawait pipeline("a", { ${option} })
 await pipeline({ prompt: "a" });
 `,
       "classes.ts": `import { EulerDiscreteScheduler, LMSDiscreteScheduler } from "webgpu-diffusers";
-import { FlaxDDIMScheduler, FlaxPNDMScheduler } from "webgpu-diffusers";
+import { AutoencoderKL, FlaxDDIMScheduler, FlaxPNDMScheduler, UNet2DModel } from "webgpu-diffusers";
 const made: (EulerDiscreteScheduler | LMSDiscreteScheduler)[] = [];
 for (const Scheduler of [EulerDiscreteScheduler, LMSDiscreteScheduler]) {
   made.push(Scheduler.fromConfig({}), Scheduler.fromConfig({}, { use_karras_sigmas: true }), await Scheduler.fromPretrained("folder"));
@@ -103,6 +103,14 @@ const euler: EulerDiscreteScheduler = EulerDiscreteScheduler.fromConfig(made[0].
 export const [lms, unused]: [LMSDiscreteScheduler, object] = LMSDiscreteScheduler.fromConfig(euler.config, { returnUnusedKwargs: true });
 // @ts-expect-error
 EulerDiscreteScheduler.fromConfig({}, { order: 2 });
+for (const Model of [AutoencoderKL, UNet2DModel]) {
+  (await Model.fromPretrained("folder", { subfolder: "model", sample_size: 32 })).savePretrained("other");
+  Model.fromConfig({}).numParameters();
+}
+const [unet, { missingKeys }] = await UNet2DModel.fromPretrained("folder", { outputLoadingInfo: true, center_input_sample: true });
+export const sample = unet.forward(await Promise.reject(missingKeys), 1).sample;
+// @ts-expect-error
+await UNet2DModel.fromPretrained("folder", { latent_channels: 4 });
 `,
       "components.ts": `import { AutoencoderTiny, DDPMPipeline, DiffusionPipeline, StableDiffusionPipeline } from "webgpu-diffusers";
 const vae = await AutoencoderTiny.fromPretrained("tiny");
