@@ -1,5 +1,6 @@
 // Draws with the embedded model: load once, then one call for each picture. `npm run demo` serves this page.
-import * as diffusers from "webgpu-diffusers";
+// With a bundler, or an import map: from "webgpu-diffusers". On a CDN: "https://cdn.jsdelivr.net/npm/webgpu-diffusers".
+import * as diffusers from "../../dist/bundle/browser/webgpu-diffusers.js";
 
 const SCHEDULERS = [
   "DDIMScheduler",

@@ -1,17 +1,21 @@
 /** The errors of the runtime. `code` is stable; the message says what happened and what to do. */
+// Names are written out, as those of classes do not survive minifying.
 export class WebGPUDiffusersError extends Error {
+  override name = "WebGPUDiffusersError";
+
   constructor(
     readonly code: string,
     message: string,
     options?: ErrorOptions,
   ) {
     super(message, options);
-    this.name = new.target.name;
   }
 }
 
 /** No WebGPU adapter could be found. */
 export class NoAdapterError extends WebGPUDiffusersError {
+  override name = "NoAdapterError";
+
   constructor(message: string, options?: ErrorOptions) {
     super("WD_NO_ADAPTER", message, options);
   }
@@ -19,6 +23,8 @@ export class NoAdapterError extends WebGPUDiffusersError {
 
 /** The GPU device was lost (driver reset, GPU process crash) or destroyed; every pending and later call rejects with this. */
 export class DeviceLostError extends WebGPUDiffusersError {
+  override name = "DeviceLostError";
+
   constructor(reason: string, message: string) {
     super(
       "WD_DEVICE_LOST",
@@ -32,6 +38,8 @@ export const SMALLER = `Use dtype "float16", a smaller size, fewer pictures at o
 
 /** A buffer could not be allocated. */
 export class OutOfMemoryError extends WebGPUDiffusersError {
+  override name = "OutOfMemoryError";
+
   constructor(bytes: number, held: number, label: string) {
     super(
       "WD_OOM",
@@ -43,6 +51,8 @@ export class OutOfMemoryError extends WebGPUDiffusersError {
 
 /** WebGPU rejected a command or a shader: a bug in this library or in the driver. */
 export class GPUValidationError extends WebGPUDiffusersError {
+  override name = "GPUValidationError";
+
   constructor(message: string) {
     super("WD_VALIDATION", message);
   }
@@ -50,6 +60,7 @@ export class GPUValidationError extends WebGPUDiffusersError {
 
 /** A model or a scheduler gave numbers that are infinite or NaN: no picture can be made of them. */
 export class NumericalError extends WebGPUDiffusersError {
+  override name = "NumericalError";
   /** The part of the pipeline that gave them first. */
   readonly module: string;
   /** The step of the denoising loop, from 0 on; undefined before and after it. */

@@ -149,6 +149,6 @@ Own.fromPipe(own, { anything: 1 });
 
   test("has no TypeScript sources and no tests of its own", async () => {
     expect((await readdir(installed)).sort()).not.toContain("test");
-    expect(await readdir(path.join(installed, "dist"))).toEqual(["bench", "kernels", "src"]);
+    expect(await readdir(path.join(installed, "dist"))).toEqual(["bench", "bundle", "kernels", "src"]);
   });
 });

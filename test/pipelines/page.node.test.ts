@@ -8,6 +8,22 @@ import { endGPU } from "../browser/end_gpu.js";
 import { floats, readGolden } from "../support/goldens.js";
 import { differences } from "../support/pipelines.js";
 
+/** Draws as the page does, in a module worker, where import maps do not reach: from the library as one file. */
+const WORKER = `
+import { DDIMScheduler, DiffusionPipeline, EMBEDDED_MODEL, Generator } from "/dist/bundle/browser/webgpu-diffusers.js";
+try {
+  const pipeline = await DiffusionPipeline.fromPretrained(EMBEDDED_MODEL);
+  pipeline.scheduler = DDIMScheduler.fromConfig(pipeline.scheduler.config);
+  const { images } = await pipeline("a red circle on a white background", {
+    numInferenceSteps: 25,
+    guidanceScale: 3,
+    generator: new Generator("cpu").manualSeed(8),
+  });
+  postMessage({ rgb: [...images[0].data] });
+} catch (error) {
+  postMessage({ error: String(error) });
+}`;
+
 const PATIENCE = 300_000; // SwiftShader compiles and runs every shader on the CPU
 
 describe("the example page", () => {
@@ -17,7 +33,10 @@ describe("the example page", () => {
   const complaints: string[] = [];
 
   beforeAll(async () => {
-    server = await startStaticServer({ root: fileURLToPath(new URL("../..", import.meta.url)) });
+    server = await startStaticServer({
+      root: fileURLToPath(new URL("../..", import.meta.url)),
+      virtual: new Map([["/worker.js", WORKER]]),
+    });
     browser = await launchChrome();
     page = await browser.newPage();
     page.on("console", (message) => {
@@ -59,9 +78,12 @@ describe("the example page", () => {
       return [[width, height], [...canvas.getContext("2d")!.getImageData(0, 0, width, height).data]];
     });
     expect(size).toEqual([64, 64]);
+    await expectNear(rgba.filter((_, i) => i % 4 < 3));
+  };
+  const expectNear = async (bytes: number[]): Promise<void> => {
     const golden = floats(await readGolden("shapes/0-DDIMScheduler.safetensors"), "image");
-    const rgb = rgba.filter((_, i) => i % 4 < 3).map((value) => value / 255);
-    expect(differences(rgb, golden).mean).toBeLessThan(1 / 255);
+    const values = bytes.map((value) => value / 255);
+    expect(differences(values, golden).mean).toBeLessThan(1 / 255);
   };
 
   test("loads the embedded model", { timeout: PATIENCE }, () => untilStatus(/^Ready/));
@@ -71,6 +93,23 @@ describe("the example page", () => {
     await untilStatus(/^Drawn/);
     await expectGolden();
     expect(complaints).toEqual([]);
+  });
+
+  test("a module worker draws the same", { timeout: PATIENCE }, async () => {
+    const { rgb, error } = await page.evaluate(
+      () =>
+        new Promise<{ rgb?: number[]; error?: string }>((resolve) => {
+          const worker = new Worker("/worker.js", { type: "module" });
+          worker.onmessage = ({ data }) => {
+            worker.terminate();
+            resolve(data as { rgb?: number[]; error?: string });
+          };
+          worker.onerror = ({ message }) => resolve({ error: message });
+        }),
+    );
+    expect(error).toBe(undefined);
+    expect(rgb).toHaveLength(64 * 64 * 3);
+    await expectNear(rgb!);
   });
 
   test("Cancel stops a drawing", { timeout: PATIENCE }, async () => {
