@@ -39,7 +39,8 @@ export async function loadComponents(
   const { signal } = controller;
   const dtypes = dtypesOf(pipeline, dtype, loaders);
   const models = loaders.filter(([, { isModel }]) => isModel).map(([name]) => name);
-  const choice = options.variant === undefined ? null : new VariantChoice(options.variant, models, signal);
+  const { variant } = options;
+  const choice = variant === undefined || blank ? null : new VariantChoice(variant, models, signal);
   const hooksOf = (name: string) => ({
     orDefault: choice ? (found: boolean) => choice.fallBack(name, found) : undefined,
     ...(blank ? { blank } : { onBuilt: warmUp }),
