@@ -42,11 +42,12 @@ function textOfInstance(value: object): string {
   return own.startsWith("[object ") || own.includes("\n") ? classOf(value) : own;
 }
 
-function nameOfFunction(value: { readonly name: string }): string {
+function nameOfFunction(value: { readonly name: string; readonly className?: unknown }): string {
   if (!value.constructor.name.endsWith("Function")) return classOf(value); // pipelines can be called, too
-  return `${String(value).startsWith("class") ? "class" : "function"} ${value.name || "(anonymous)"}`;
+  return `${String(value).startsWith("class") ? "class" : "function"} ${String(value.className ?? value.name) || "(anonymous)"}`;
 }
 
+/** By what the class says of itself, where it does: its name does not survive minifying. */
 function classOf(value: object): string {
   const { className, name } = value.constructor as { className?: string; name: string };
   return className ?? name;

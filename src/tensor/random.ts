@@ -33,6 +33,7 @@ const DEFAULT_SEED = 67280421310721n;
  * const latents = generator.randn([1, 4, 64, 64]);
  */
 export class Generator {
+  static readonly className = "Generator";
   readonly device: "cpu" | "cuda";
   readonly #stream: RandomStream;
   #seed = DEFAULT_SEED;

@@ -35,7 +35,7 @@ const VALUES: [value: unknown, text: string][] = [
   [new Printed(), "Printed"],
   [new Called(), "CalledPipeline"],
   [Generator, "class Generator"],
-  [Called, "class Called"],
+  [Called, "class CalledPipeline"],
   [shown, "function shown"],
   [() => 0, "function (anonymous)"],
   [Symbol("s"), "Symbol(s)"],
