@@ -15,7 +15,7 @@ import {
 import { Turns } from "../loader/turns.js";
 import { exists, openWeightFiles, type WeightFilesOptions, type WeightStem } from "../loader/weight_files.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
-import { assignBlankWeights } from "./blank_weights.js";
+import { assignBlankWeights } from "./allocate.js";
 import { checkDType, DTYPE_OPTION_NAMES, givenDType } from "./dtype.js";
 import type { FromPretrainedOptions, PretrainedModel } from "./pretrained.js";
 import type { Module } from "./module.js";
@@ -54,7 +54,7 @@ export interface LoadHooks {
   orDefault?: WeightFilesOptions["orDefault"];
   /** Called when the modules stand and the device is known, before any weight is fetched. */
   onBuilt?: (model: PretrainedModel<object>, device: Device) => void;
-  /** The config alone is read, and weights have memory but no numbers. */
+  /** Configs alone are read: weights have memory but no numbers, and there are no tokenizers. */
   blank?: boolean;
 }
 

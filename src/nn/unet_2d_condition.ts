@@ -14,7 +14,7 @@ import { checkFactors, type FreeUFactors } from "./freeu.js";
 import { Linear } from "./layers.js";
 import { UpBlock2D } from "./unet_2d_blocks.js";
 import { unet2DConditionSchema, type UNet2DConditionConfig } from "./unet_2d_condition_config.js";
-import { conditionOptions, frequenciesOf, promptWidth, timeWidth } from "./unet_2d_condition_options.js";
+import { conditionOptions, contextWidth, frequenciesOf, promptWidth, timeWidth } from "./unet_2d_condition_options.js";
 import { checkSample, timestepsFor, UNetTrunk, type AdditionalResiduals } from "./unet_2d_trunk.js";
 
 export interface UNetForwardOptions {
@@ -194,7 +194,7 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   }
 
   #checkPrompt(prompt: Tensor, batch: number, mask: Tensor | undefined): void {
-    const width = this.config.encoder_hid_dim ?? promptWidth(this.config);
+    const width = contextWidth(this.config);
     checkTensor("UNet2DConditionModel", `encoderHiddenStates [${batch}, tokens, ${width}]`, prompt);
     const [rows, tokens, given] = prompt.shape;
     if (rows !== batch || given !== width || prompt.shape.length !== 3)

@@ -26,6 +26,9 @@ export function promptWidth({ cross_attention_dim: width }: UNet2DConditionConfi
   );
 }
 
+/** The width of the prompts that the model is given: it may project them first. */
+export const contextWidth = (config: UNet2DConditionConfig): number => config.encoder_hid_dim ?? promptWidth(config);
+
 export function conditionOptions(config: UNet2DConditionConfig): UNetOptions {
   const widths = config.block_out_channels;
   const levels = widths.length;

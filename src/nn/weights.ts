@@ -6,7 +6,7 @@ import type { Device } from "../tensor/device.js";
 import { formatOf, product, type DType } from "../tensor/dtype.js";
 import { gatherInto, type SourceFormat } from "../tensor/ops/copy.js";
 import type { Block } from "../tensor/memory.js";
-import { Tensor } from "../tensor/tensor.js";
+import { allocate } from "./allocate.js";
 import type { Module, Parameter } from "./module.js";
 
 /** Bytes read at a time: small tensors share a read, large ones take several. Bounds JavaScript memory while loading. */
@@ -178,12 +178,7 @@ async function upload(
 ): Promise<void> {
   const { holder } = parameter;
   // A holder of several gets its memory with the first of them.
-  if (holder === parameter || !holder.loaded)
-    holder.assign(
-      device.keep(
-        Tensor.empty(device, holder.packedShape, parameter.dtype ?? dtype, { persistent: true, label: entry.name }),
-      ),
-    );
+  if (holder === parameter || !holder.loaded) allocate(holder, device, parameter.dtype ?? dtype, entry.name);
   const { packed } = parameter;
   const itemBytes = ITEM_BYTES[entry.dtype];
   const size = product(entry.shape);

@@ -63,7 +63,9 @@ function model<M extends PretrainedModel<object>>(
 const tokenizer: ComponentLoader = {
   family: { name: "PreTrainedTokenizer", has: (component) => component instanceof CLIPTokenizer },
   isModel: false,
-  load: (repository, subfolder) => CLIPTokenizer.fromPretrained(repository, { subfolder }),
+  async load(repository, subfolder, _, { blank }) {
+    return blank ? null : CLIPTokenizer.fromPretrained(repository, { subfolder });
+  },
   require: requireTokenizerFiles,
 };
 

@@ -19,6 +19,7 @@ export async function decode(
   outputType: ImageOutputType,
   { check, signal }: { check: FiniteCheck; signal?: AbortSignal },
 ): Promise<RawImage[] | Tensor> {
+  await device.synchronize(); // so that the decoder takes its memory after the UNet's is free
   // This pipeline of diffusers knows nothing of the config's shift_factor.
   const scaled = linearCombination([[1 / vae.config.scaling_factor, latents]]);
   let plan: Plan | null = null;

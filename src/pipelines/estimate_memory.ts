@@ -1,14 +1,15 @@
 /** How much GPU memory a pipeline needs, before any of it is taken and before weights are downloaded. */
 import { whileItLasts } from "../arguments/signal.js";
 import { givenOptions } from "../arguments/spelling.js";
-import { readJSON } from "../loader/config.js";
-import { HUB_OPTION_NAMES, openRepository, type RepositorySource } from "../loader/repository.js";
+import { HUB_OPTION_NAMES, type RepositorySource } from "../loader/repository.js";
 import { PretrainedModel } from "../nn/pretrained.js";
+import { contextWidth } from "../nn/unet_2d_condition_options.js";
 import { blankDevice } from "../tensor/blank_device.js";
 import { ensureDevice } from "../tensor/device.js";
 import { Tensor } from "../tensor/tensor.js";
 import { encodeIds } from "./encode_prompt.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
+import { TOKENS } from "./first_pass.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
 import { loadPipeline, type Components, type PipelineOptions } from "./load_pipeline.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
@@ -18,8 +19,10 @@ import type { UnconditionalOptions } from "./unconditional.js";
 /** What decides how much memory a call takes; names and defaults as in the call itself. */
 export interface DrawingSize
   extends
-    Pick<StableDiffusionOptions, "height" | "width" | "numImagesPerPrompt" | "guidanceScale">,
-    Pick<StableDiffusionOptions, "numInferenceSteps" | "outputType">,
+    Pick<
+      StableDiffusionOptions,
+      "height" | "width" | "numImagesPerPrompt" | "guidanceScale" | "numInferenceSteps" | "outputType"
+    >,
     Pick<UnconditionalOptions, "batchSize"> {}
 
 /** Bytes of GPU buffers and textures. What drivers take besides, compiled kernels for one, is not among them. */
@@ -66,12 +69,8 @@ export async function estimateMemory(
   const device = blankDevice(await ensureDevice(real));
   try {
     return await whileItLasts(signal, async (controller) => {
-      const repository = await openRepository(source, { ...load, signal: controller.signal });
-      const index = await readJSON(repository, "model_index.json");
-      // A tokenizer takes none, and is a megabyte to download.
-      const parts = "tokenizer" in index ? { tokenizer: null } : {};
       const how = { calledOn: null, controller, blank: true };
-      const pipeline = await loadPipeline(repository, { ...load, ...parts, device }, how);
+      const pipeline = await loadPipeline(source, { ...load, device }, how);
       const weights = device.memoryUse.bytes;
       await draw(pipeline, { ...size, signal: controller.signal });
       return { weights, peak: device.memoryUse.peakBytes };
@@ -92,8 +91,7 @@ async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal
   const { unet, text_encoder: encoder } = pipeline;
   const encode = async (): Promise<Tensor> => {
     if (encoder) return encodeIds(encoder, [new Array<number>(encoder.config.max_position_embeddings).fill(0)]);
-    const { encoder_hid_dim: given, cross_attention_dim: width } = unet.config;
-    return Tensor.empty(pipeline.device, [1, 77, given ?? [width].flat()[0]], unet.dtype);
+    return Tensor.empty(pipeline.device, [1, TOKENS, contextWidth(unet.config)], unet.dtype);
   };
   await pipeline(null, { ...options, promptEmbeds: await encode(), negativePromptEmbeds: await encode() });
 }

@@ -2,11 +2,12 @@
 import type { AddedCondKwargs } from "../nn/added_embedding.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
-import { assignBlankWeights } from "../nn/blank_weights.js";
+import { assignBlankWeights } from "../nn/allocate.js";
 import { CLIPTextModel } from "../nn/clip_text_model.js";
 import type { PretrainedModel } from "../nn/pretrained.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import { contextWidth } from "../nn/unet_2d_condition_options.js";
 import type { Device } from "../tensor/device.js";
 import { dryDevice } from "../tensor/dry_device.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -14,7 +15,7 @@ import { Tensor } from "../tensor/tensor.js";
 /** Latents of SDXL. Beyond it a config says nothing that can be relied on. */
 const MAX_SIDE = 128;
 /** CLIP's tokens. */
-const TOKENS = 77;
+export const TOKENS = 77;
 
 /**
  * Runs the model without weights on a device that only compiles. Kernels depend on widths, dtypes and roughly on sizes, so
@@ -37,10 +38,10 @@ export function warmUp(model: PretrainedModel<object>, device: Device): void {
 
 function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) => Tensor): void {
   if (model instanceof UNet2DConditionModel) {
-    const { in_channels, cross_attention_dim, encoder_hid_dim, time_cond_proj_dim, sample_size } = model.config;
+    const { in_channels, time_cond_proj_dim, sample_size } = model.config;
     const batch = time_cond_proj_dim === null ? 2 : 1; // with guidance, or distilled
     const timestepCond = time_cond_proj_dim === null ? undefined : input(batch, time_cond_proj_dim);
-    const context = input(batch, TOKENS, encoder_hid_dim ?? [cross_attention_dim].flat()[0]);
+    const context = input(batch, TOKENS, contextWidth(model.config));
     const addedCondKwargs = sizeConditions(model, (width) => input(batch, width));
     model.forward(input(batch, in_channels, ...sides(sample_size, 64)), 1, context, { timestepCond, addedCondKwargs });
   } else if (model instanceof UNet2DModel) {

@@ -212,7 +212,6 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
         latents = undefined;
         return { images, nsfwContentDetected: null };
       }
-      await device.synchronize(); // so that the decoder takes its memory after the UNet's is free
       return {
         images: await decode(this, latents, outputType, { check, signal: options.signal }),
         nsfwContentDetected: null,

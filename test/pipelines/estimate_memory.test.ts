@@ -13,7 +13,8 @@ import {
 } from "../../src/index.js";
 import { blankDevice } from "../../src/tensor/blank_device.js";
 import { fixturePath } from "../support/files.js";
-import { memoryFile } from "../support/goldens.js";
+import { fewerLimits } from "../support/gpu.js";
+import { changed } from "../support/repositories.js";
 import { warnings } from "../support/warnings.js";
 
 const repo = (name: string): string => fixturePath(`models/repos/${name}`);
@@ -27,20 +28,13 @@ async function withNewDevice<T>(work: (device: Device) => Promise<T>): Promise<T
   }
 }
 
-/** Files that are JSON. */
-const configs = (files: Record<string, object>): Repository => ({
-  name: "configs",
-  open: async (path) =>
-    path in files ? memoryFile(new TextEncoder().encode(JSON.stringify(files[path])), path) : null,
-});
-
-const SD15 = configs({
-  "model_index.json": sd15.INDEX,
-  "unet/config.json": sd15.UNET,
-  "vae/config.json": sd15.VAE,
-  "text_encoder/config.json": sd15.TEXT,
-  "scheduler/scheduler_config.json": { _class_name: "PNDMScheduler", skip_prk_steps: true, steps_offset: 1 },
-});
+const sd15Size = (): Promise<Repository> =>
+  changed(repo("sd15"), {
+    "model_index.json": sd15.INDEX,
+    "unet/config.json": sd15.UNET,
+    "vae/config.json": sd15.VAE,
+    "text_encoder/config.json": sd15.TEXT,
+  });
 
 describe("estimateMemory", () => {
   const drawings: [name: string, options: PipelineOptions, drawing: DrawingSize][] = [
@@ -106,7 +100,7 @@ describe("estimateMemory", () => {
         const device = info
           ? blankDevice({ adapterInfo: info as GPUAdapterInfo, features, limits, tunings } as Device)
           : real;
-        const { weights, peak } = await estimateMemory(SD15, { device, dtype: "float16" });
+        const { weights, peak } = await estimateMemory(await sd15Size(), { device, dtype: "float16" });
         // 859,520,964 + 123,060,480 + 49,490,199 of the decoder and 34,163,664 of the encoder, of two bytes.
         expect(weights / 2).toBeGreaterThan(1_066_235_307);
         expect(weights / 2).toBeLessThan(1_066_235_307 * 1.001);
@@ -128,26 +122,20 @@ describe("estimateMemory", () => {
     const signal = AbortSignal.abort(new Error("enough"));
     await expect(estimateMemory(repo("sd15"), { signal })).rejects.toThrow("enough");
     const controller = new AbortController();
-    const slow = estimateMemory(SD15, { signal: controller.signal });
+    const source = await sd15Size();
+    const slow = estimateMemory(source, { signal: controller.signal });
     controller.abort(new Error("now"));
     await expect(slow).rejects.toThrow("now");
   });
 
   test("tells where a picture is too large for the adapter", async () => {
     await withNewDevice(async (device) => {
-      const small = blankDevice(withLimit(device, 1 << 16));
+      const fewer = { maxBufferSize: 1 << 16, maxStorageBufferBindingSize: 1 << 16 };
+      const { adapterInfo, features, limits, tunings } = device;
+      const small = blankDevice({ adapterInfo, features, limits: fewerLimits(limits, fewer), tunings } as Device);
       await expect(estimateMemory(repo("sd15"), { device: small }, { height: 512, width: 512 })).rejects.toThrow(
         /binds at most 65536|largest buffer/,
       );
     });
   });
 });
-
-/** A device whose adapter has buffers and bindings of so many bytes at most. */
-function withLimit({ adapterInfo, features, limits, tunings }: Device, bytes: number): Device {
-  const fewer = new Proxy(limits, {
-    get: (of, name) =>
-      name === "maxBufferSize" || name === "maxStorageBufferBindingSize" ? bytes : of[name as keyof GPUSupportedLimits],
-  });
-  return { adapterInfo, features, limits: fewer, tunings } as Device;
-}

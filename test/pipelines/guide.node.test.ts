@@ -3,7 +3,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import type { DiffusionPipeline, Scheduler, UNet2DConditionModel, UNet2DModel } from "../../src/index.js";
 import { folderFiles, oneCommit, startFakeHub, type FakeHub } from "../support/fake_hub_node.js";
 import { fixturePath } from "../support/files.js";
@@ -16,11 +16,6 @@ const UNET = "unet/diffusion_pytorch_model";
 let hub: FakeHub;
 let folder: string;
 const printed: unknown[] = [];
-const kept = {
-  HF_ENDPOINT: process.env.HF_ENDPOINT,
-  HF_HUB_CACHE: process.env.HF_HUB_CACHE,
-  HF_TOKEN: process.env.HF_TOKEN,
-};
 const { log } = console;
 
 beforeAll(async () => {
@@ -31,13 +26,12 @@ beforeAll(async () => {
     ["google/ddpm-cifar10-32", oneCommit(folderFiles(fixturePath("models/repos/ddpm-cifar")))],
   ]);
   folder = mkdtempSync(path.join(os.tmpdir(), "guide-"));
-  Object.assign(process.env, { HF_ENDPOINT: hub.url, HF_HUB_CACHE: path.join(folder, "hub") });
-  delete process.env.HF_TOKEN;
+  vi.stubEnv("HF_ENDPOINT", hub.url);
+  vi.stubEnv("HF_HUB_CACHE", path.join(folder, "hub"));
+  vi.stubEnv("HF_TOKEN", undefined);
 });
 afterAll(async () => {
-  for (const [name, value] of Object.entries(kept))
-    if (value === undefined) delete process.env[name];
-    else process.env[name] = value;
+  vi.unstubAllEnvs();
   await hub.close();
   rmSync(folder, { recursive: true, force: true });
 });

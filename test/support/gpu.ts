@@ -89,13 +89,18 @@ export async function pretending<T>(properties: Partial<Device>, work: () => Pro
   }
 }
 
+/** Limits of which some are smaller. */
+export const fewerLimits = (limits: GPUSupportedLimits, fewer: Readonly<Record<string, number>>): GPUSupportedLimits =>
+  new Proxy(limits, { get: (of, name) => fewer[name as string] ?? of[name as keyof GPUSupportedLimits] });
+
 /** Runs `work` on a device that says that it binds at most so many bytes (no real one may say less than 128 MiB), for Winograd's filtering too. */
 export async function withLimit<T>(bytes: number, work: () => Promise<T>): Promise<T> {
   const { limits, winograd } = await testDevice();
-  const get = (of: GPUSupportedLimits, name: keyof GPUSupportedLimits): unknown =>
-    name === "maxStorageBufferBindingSize" ? bytes : of[name];
-  const fewer = { limits: new Proxy(limits, { get }), winograd: { ...winograd, bytes } };
-  return pretending(fewer as Partial<Device>, work);
+  const fewer = {
+    limits: fewerLimits(limits, { maxStorageBufferBindingSize: bytes }),
+    winograd: { ...winograd, bytes },
+  };
+  return pretending(fewer, work);
 }
 
 /** Names of the kernels that `work` runs, in order. */
