@@ -184,11 +184,12 @@ export abstract class PretrainedModel<C extends object> extends Module {
    */
   async saveConfig(destination: string | SaveTarget): Promise<void> {
     await saveInto(destination, `${this.#class.className}.saveConfig`, (target) =>
-      saveText(target, CONFIG_NAME, this.#configText),
+      saveText(target, CONFIG_NAME, this.toJsonString()),
     );
   }
 
-  get #configText(): string {
+  /** config.json as savePretrained() writes it: `to_json_string()`. */
+  toJsonString(): string {
     return configText(this.#described, this.#dtype as SaveDType);
   }
 
@@ -200,7 +201,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
 
   /** `UNet2DConditionModel {…config.json…}` and a newline. Python prints the tree of modules, which says less. */
   override toString(): string {
-    return `${this.#class.className} ${this.#configText}`;
+    return `${this.#class.className} ${this.toJsonString()}`;
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](): string {
@@ -261,6 +262,11 @@ export abstract class PretrainedModel<C extends object> extends Module {
     }
     copies.forEach((copy, i) => copy.placeOn(devices[i], this.#dtype));
     return copies;
+  }
+
+  /** Python code may call it: nothing changes, as models here are never in training. */
+  eval(): this {
+    return this;
   }
 
   /** Whether its weights were freed: it cannot be used any more. */

@@ -1,6 +1,7 @@
 /** The bytes around saved weights: safetensors headers, the order of tensors, shards and their index. No GPU here. */
 import { shown } from "../arguments/shown.js";
 import { toJSONString } from "../loader/config_json.js";
+import { product } from "../tensor/dtype.js";
 
 export type SaveDType = "float32" | "float16";
 
@@ -73,9 +74,13 @@ export function layoutWeights(tensors: readonly SavedTensor[], options: LayoutOp
   const files = shards.map((shard, i) => weightFile(`${stem}${infix}${suffix(i)}.safetensors`, shard, dtype));
   if (files.length === 1) return { files, index: null };
   const weight_map = Object.fromEntries(files.flatMap(({ name, keys }) => keys.map((key) => [key, name])));
-  const text = `${toJSONString({ metadata: { total_size: total }, weight_map })}\n`;
+  const text = `${toJSONString({ metadata: { ...counted(tensors, options), total_size: total }, weight_map })}\n`;
   return { files, index: { name: `${stem}.safetensors.index${infix}.json`, text } };
 }
+
+/** What transformers' index says beside the size. */
+const counted = (tensors: readonly SavedTensor[], { stem }: LayoutOptions): object =>
+  stem === "model" ? { total_parameters: tensors.reduce((sum, { shape }) => sum + product(shape), 0) } : {};
 
 /** Whether a file holds weights (or their index) of this stem and variant, in today's or in older names of shards. */
 export function isWeightFile(name: string, stem: string, variant: string | undefined): boolean {
@@ -106,9 +111,18 @@ const REGISTERED_BEFORE: readonly (readonly [name: string, later: string])[] = [
 const isK = (attentions: readonly string[][], depth: number): boolean =>
   attentions.some((path) => path[depth] === "attentions" && path[depth + 2] === "attn2");
 
-/** Keys in the order of torch's state_dict. @param keys in the order of the fields */
-export function torchOrder(keys: readonly string[]): string[] {
-  return ordered(keys.map((key) => key.split("."))).map((path) => path.join("."));
+/** Keys in the order in which the writers of Python fill their shards. @param keys in the order of the fields */
+export function shardOrder(keys: readonly string[], stem: string): string[] {
+  const paths = keys.map((key) => key.split("."));
+  return (stem === "model" ? paths.sort(byName) : ordered(paths)).map((path) => path.join("."));
+}
+
+/** transformers' dot_natural_key (core_model_loading.py): layer 2 before layer 10. */
+function byName(a: readonly string[], b: readonly string[]): number {
+  const i = a.findIndex((part, depth) => part !== b[depth]);
+  const [x, y] = [a[i], b[i]];
+  if (/^\d+$/.test(x) && /^\d+$/.test(y)) return Number(x) - Number(y);
+  return x < y ? -1 : 1;
 }
 
 function ordered(paths: readonly string[][], depth = 0): string[][] {
@@ -128,8 +142,7 @@ function ordered(paths: readonly string[][], depth = 0): string[][] {
   return names.flatMap((name) => ordered(groups.get(name) ?? [], depth + 1));
 }
 
-const bytesOf = (shape: readonly number[], dtype: SaveDType): number =>
-  shape.reduce((a, b) => a * b, 1) * ITEM[dtype].bytes;
+const bytesOf = (shape: readonly number[], dtype: SaveDType): number => product(shape) * ITEM[dtype].bytes;
 
 /** In order, a new shard where the next tensor does not fit; a tensor above the limit gets one of its own. */
 function split(tensors: readonly SavedTensor[], dtype: SaveDType, limit: number) {

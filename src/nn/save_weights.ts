@@ -6,7 +6,7 @@ import { float32ToFloat16, formatOf, paddedBytes, product, type DType } from "..
 import { gatherInto, type Gather } from "../tensor/ops/copy.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { Parameter } from "./module.js";
-import { isWeightFile, layoutWeights, torchOrder, type LayoutOptions, type SaveDType } from "./save_layout.js";
+import { isWeightFile, layoutWeights, shardOrder, type LayoutOptions, type SaveDType } from "./save_layout.js";
 
 /** Elements read back at a time: 4 MiB of float32, so that pieces that wait for garbage collection stay few tens of MiB. A
  *  multiple of 128, as piecewise bindings want it. */
@@ -22,7 +22,7 @@ export async function saveWeights(
   parameters: ReadonlyMap<string, Parameter>,
   options: LayoutOptions,
 ): Promise<void> {
-  const tensors = torchOrder([...parameters.keys()]).map((key) => ({
+  const tensors = shardOrder([...parameters.keys()], options.stem).map((key) => ({
     key,
     shape: (parameters.get(key) as Parameter).shape,
   }));

@@ -7,14 +7,14 @@ import type { CallbackTensors } from "./stable_diffusion_options.js";
 export const CALLBACK_TENSORS = ["latents", "prompt_embeds", "negative_prompt_embeds"] as const;
 
 export const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTensors)[]): CallbackTensors =>
-  Object.fromEntries(names.filter((name) => tensors[name]).map((name) => [name, tensors[name]]));
+  Object.fromEntries(names.map((name) => [name, tensors[name]]));
 
 /**
  * The tensors that a callback returned. Embeddings are checked by the UNet: their batch may change, with the guidance.
  * @param latents those that it may replace
  * @throws TypeError, RangeError naming what was returned
  */
-export function takeReturned(returned: unknown, latents: Tensor): CallbackTensors {
+export function takeReturned(returned: unknown, latents: Tensor): Partial<Record<keyof CallbackTensors, Tensor>> {
   if (returned === undefined || returned === null) return {};
   if (
     typeof returned !== "object" ||
@@ -25,7 +25,7 @@ export function takeReturned(returned: unknown, latents: Tensor): CallbackTensor
     throw new TypeError(
       `callbackOnStepEnd: must return an object of tensors such as { latents } or nothing, got ${shown(returned)}`,
     );
-  const taken: CallbackTensors = {};
+  const taken: Partial<Record<keyof CallbackTensors, Tensor>> = {};
   for (const name of CALLBACK_TENSORS) {
     const value = (returned as Record<string, unknown>)[name];
     if (value === undefined || value === null) continue;

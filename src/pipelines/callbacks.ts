@@ -73,7 +73,7 @@ export class MultiPipelineCallbacks extends Callable {
   override async call(...[pipeline, step, timestep, given]: Parameters<CallbackOnStepEnd>): Promise<CallbackTensors> {
     let tensors = given;
     /** The pipeline disposes its own and takes the last ones; what was made between is nobody's. */
-    const drop = (name: string, tensor: Tensor | undefined): void => {
+    const drop = (name: string, tensor: Tensor | null | undefined): void => {
       if (tensor !== given[name as keyof CallbackTensors]) tensor?.dispose();
     };
     try {

@@ -83,14 +83,6 @@ export function checkPrompts(prompt: unknown, options: CallOptions, device: Devi
     throw new TypeError(
       "Cannot forward both `negativePrompt` and `negativePromptEmbeds`. Please make sure to only forward one of the two.",
     );
-  if (prompt != null && negativePrompt != null && Array.isArray(prompt) !== Array.isArray(negativePrompt))
-    throw new TypeError(
-      `\`negativePrompt\` should be the same type to \`prompt\`, but got ${kind(negativePrompt)} != ${kind(prompt)}.`,
-    );
-  if (Array.isArray(prompt) && Array.isArray(negativePrompt) && prompt.length !== negativePrompt.length)
-    throw new RangeError(
-      `\`negativePrompt\` has batch size ${negativePrompt.length}, but \`prompt\` has batch size ${prompt.length}.`,
-    );
   checkTensor("promptEmbeds", promptEmbeds, ["batch", "tokens", "width"], device);
   checkTensor("negativePromptEmbeds", negativePromptEmbeds, ["batch", "tokens", "width"], device);
   if (promptEmbeds && negativePromptEmbeds && promptEmbeds.shape.join() !== negativePromptEmbeds.shape.join())
@@ -99,6 +91,19 @@ export function checkPrompts(prompt: unknown, options: CallOptions, device: Devi
         `[${promptEmbeds.shape.join(", ")}] != [${negativePromptEmbeds.shape.join(", ")}].`,
     );
   checkNumbers(options);
+}
+
+/** What guidance leads away from goes with the prompts. Where nothing is guided, as in diffusers, nobody looks at it. */
+export function checkNegativePrompt(prompt: unknown, negativePrompt: unknown): void {
+  if (prompt == null || negativePrompt == null) return;
+  if (Array.isArray(prompt) !== Array.isArray(negativePrompt))
+    throw new TypeError(
+      `\`negativePrompt\` should be the same type to \`prompt\`, but got ${kind(negativePrompt)} != ${kind(prompt)}.`,
+    );
+  if (Array.isArray(prompt) && Array.isArray(negativePrompt) && prompt.length !== negativePrompt.length)
+    throw new RangeError(
+      `\`negativePrompt\` has batch size ${negativePrompt.length}, but \`prompt\` has batch size ${prompt.length}.`,
+    );
 }
 
 /** The tensors that a callback wants; an object says so itself. */

@@ -113,9 +113,19 @@ export abstract class DiffusionPipeline extends NotYet {
     return pipelineConfig(className, Object.fromEntries(entries), { ...initArguments, ...this.#entries });
   }
 
+  /** Where it was loaded from, a folder, an address or an id; null for one that was put together. */
+  get nameOrPath(): string | null {
+    return (this.#entries._name_or_path as string | undefined) ?? null;
+  }
+
+  /** model_index.json as savePretrained() writes it: `to_json_string()`. */
+  toJsonString(): string {
+    return configText(this.config);
+  }
+
   /** As Python prints it: `StableDiffusionPipeline {…json…}` and a newline. */
   override toString(): string {
-    return `${this.#class.className} ${configText(this.config)}`;
+    return `${this.#class.className} ${this.toJsonString()}`;
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](): string {

@@ -5,7 +5,7 @@ import { CLIPTextModel, type CLIPTextOptions } from "../nn/clip_text_model.js";
 import { repeatRows } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { needComponent } from "./needed_components.js";
-import type { CallOptions } from "./check_inputs.js";
+import { checkNegativePrompt, type CallOptions } from "./check_inputs.js";
 
 interface TextComponents {
   tokenizer: CLIPTokenizer;
@@ -38,6 +38,7 @@ export async function encodePrompt(
     if (owned && result !== x) x.dispose();
     return result;
   };
+  if (guided) checkNegativePrompt(prompt, options.negativePrompt);
   if (prompt != null || (guided && !negativePromptEmbeds))
     for (const name of ["tokenizer", "text_encoder"] as const)
       needComponent("StableDiffusionPipeline", name, components[name], NEEDS[name]);

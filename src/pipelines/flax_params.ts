@@ -18,13 +18,14 @@ export class FlaxParams implements Models {
   readonly unet: UNet2DConditionModel;
   readonly vae: AutoencoderKL;
   /** Of the pipeline's scheduler. Where one was given to fromPretrained, its state is to be put here. */
-  scheduler: FlaxDiffusionState | undefined;
+  declare scheduler?: FlaxDiffusionState;
 
   constructor({ text_encoder, unet, vae }: Models, scheduler?: FlaxDiffusionState) {
     this.text_encoder = text_encoder;
     this.unet = unet;
     this.vae = vae;
-    this.scheduler = scheduler;
+    // As in Python, where none is known, the name is not there.
+    if (scheduler) this.scheduler = scheduler;
   }
 
   get device(): Device {
@@ -67,14 +68,14 @@ export class FlaxParams implements Models {
 
 /** The weights of several devices, as `replicate` gives them. */
 export class ReplicatedParams {
-  scheduler: FlaxDiffusionState | undefined;
+  declare scheduler?: FlaxDiffusionState;
 
   /** @param original the one of `replicas` that the caller had before, if it is among them */
   constructor(
     readonly replicas: readonly FlaxParams[],
     private readonly original: FlaxParams,
   ) {
-    this.scheduler = original.scheduler;
+    if (original.scheduler) this.scheduler = original.scheduler;
   }
 
   get devices(): Device[] {

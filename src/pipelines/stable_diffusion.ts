@@ -300,7 +300,7 @@ export class StableDiffusionPipeline extends StableDiffusionMixin {
           const given = {
             latents,
             prompt_embeds: embeds.positive,
-            ...(embeds.negative && { negative_prompt_embeds: embeds.negative }),
+            negative_prompt_embeds: embeds.negative,
           };
           const wanted = pick(given, callbackTensorInputs(options));
           const replaced = takeReturned(await callbackOnStepEnd(this, i, t, wanted), latents);

@@ -29,9 +29,12 @@ export type StableDiffusionComponents = {
 /**
  * Tensors handed to callbackOnStepEnd; returned ones replace the pipeline's and then belong to it. With guidance
  * prompt_embeds holds the negative prompts' rows before the prompts', as in diffusers, and is all that the UNet reads: a
- * callback that ends the guidance (`pipeline.guidanceScale = 0`) returns the prompts' rows alone.
+ * callback that ends the guidance (`pipeline.guidanceScale = 0`) returns the prompts' rows alone. Without guidance
+ * negative_prompt_embeds is null.
  */
-export type CallbackTensors = Partial<Record<"latents" | "prompt_embeds" | "negative_prompt_embeds", Tensor>>;
+export type CallbackTensors = Partial<Record<"latents" | "prompt_embeds", Tensor>> & {
+  negative_prompt_embeds?: Tensor | null;
+};
 
 /** Called after each step. `step` counts model calls from 0. */
 export type CallbackOnStepEnd = (

@@ -157,7 +157,7 @@ export abstract class ConfiguredScheduler<C extends object = object> {
 
   /** Writes the file of savePretrained() into a folder of `target`. */
   saveTo(target: SaveTarget, folder: string): Promise<void> {
-    return saveText(target, inFolder(folder, CONFIG_NAME), this.toJSONString());
+    return saveText(target, inFolder(folder, CONFIG_NAME), this.toJsonString());
   }
 
   /** Classes that can take this one's config, itself included, in diffusers' order. */
@@ -167,8 +167,8 @@ export abstract class ConfiguredScheduler<C extends object = object> {
     return names.flatMap((name) => findConfigured(name) ?? (name === className ? this.#class : []));
   }
 
-  /** The config as diffusers writes it to a file. */
-  toJSONString(): string {
+  /** The config as diffusers writes it to a file: `to_json_string()`. */
+  toJsonString(): string {
     const config: Record<string, unknown> = { ...this.config };
     delete config._use_default_values;
     delete config._ignore_files;
@@ -181,7 +181,7 @@ export abstract class ConfiguredScheduler<C extends object = object> {
 
   /** As Python prints it: `PNDMScheduler {…json…}` and a newline. */
   toString(): string {
-    return `${this.className} ${this.toJSONString()}`;
+    return `${this.className} ${this.toJsonString()}`;
   }
 
   /** A list of classes would print with all their defaults. */

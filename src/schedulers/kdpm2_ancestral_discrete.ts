@@ -41,7 +41,8 @@ export class KDPM2AncestralDiscreteScheduler extends KDPM2Scheduler {
           predOriginalSample,
         };
       }
-      const { up, down } = ancestralLevels(sigma, sigmas[index]);
+      // The level after that of the first half: not sigmas[index], where the schedule was begun at a second half.
+      const { up, down } = ancestralLevels(sigma, sigmas[2 * Math.ceil((index - 1) / 2) + 1]);
       const noise = drawNoise(modelOutput, generator);
       const prevSample = derivative
         .times(down - sigma)

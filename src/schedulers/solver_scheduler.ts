@@ -56,7 +56,8 @@ export abstract class SolverScheduler<C extends SolverConfig = SolverConfig> ext
     this.alphasCumprod = alphasCumprod;
     this.table = sigmasOf(alphasCumprod);
     this.logTable = this.table.map(logFloat32);
-    this.sigmas = [...Array.from(this.table).reverse(), 0];
+    // As diffusers leaves them until setTimesteps(): ascending, without a last 0, whatever the timesteps' order.
+    this.sigmas = Array.from(this.table);
     this.timesteps = Array.from(betas, (_, i) => betas.length - 1 - i);
   }
 

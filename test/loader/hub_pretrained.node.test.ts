@@ -205,8 +205,8 @@ describe("fromPretrained", () => {
       ...options,
     });
     expect(scheduler.config.clip_sample).toBe(true);
-    expect(scheduler.toJSONString()).not.toContain(at.cache);
-    expect(scheduler.toJSONString()).not.toContain("endpoint");
+    expect(scheduler.toJsonString()).not.toContain(at.cache);
+    expect(scheduler.toJsonString()).not.toContain("endpoint");
     expect(at.hub.seen.every(({ path: file }) => /^$|^tokenizer\/|^scheduler\//.test(file))).toBe(true);
   });
 });

@@ -133,7 +133,7 @@ describe("every scheduler and tokenizer of the fixtures", async () => {
       const target = join(out, `${relative(ROOT, folder)} scheduler`);
       await scheduler.savePretrained(target);
       const again = await load(target);
-      expect(again.toJSONString()).toBe(scheduler.toJSONString());
+      expect(again.toJsonString()).toBe(scheduler.toJsonString());
       again.setTimesteps(5);
       expect(again.timesteps.every(Number.isFinite)).toBe(true);
     });

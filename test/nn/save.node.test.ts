@@ -77,6 +77,12 @@ const PYTHON = {
   text_encoder: {
     config: "0795876cfa8653fcd274fbc3d9e8a2a050616a1116468681ec213e0f34603a10",
     whole: "e8385c15dad2f47d0e538bff2f1227ad6c17fe5aa56dd8636fe4447926e95ec4",
+    index: "58bee037645e5200c581343a69c20bdfaa8db665fae928d67561243b7418586c",
+    shards: [
+      "cbbcd999371e93c53e5a6b200be65a61eb6dd9038748e919751ac9121e9a6d57",
+      "568c4e49ec574d2a09c32b2c13293b1fb1de1858a40e9dd35e751f193ebe42bb",
+      "db16be02d4148de4c4fdd85db9f8ba61d1926e5be86716056f5b0dbecfd907c7",
+    ],
   },
 } as const;
 
@@ -191,7 +197,13 @@ describe("savePretrained", () => {
     const model = await CLIPTextModel.fromPretrained(fixturePath(REPO), { subfolder: "text_encoder" });
     const folder = newFolder();
     await model.savePretrained(folder, { dtype: "float32" });
+    const cut = newFolder();
+    await model.savePretrained(cut, { maxShardSize: "200KB", variant: "fp16" });
     model.dispose();
+    const names = (await readdir(cut)).filter((name) => name.includes("-of-")).sort();
+    const { index, shards } = PYTHON.text_encoder;
+    expect(await Promise.all(names.map((name) => sha256(cut, name)))).toEqual(shards);
+    expect(await sha256(cut, "model.safetensors.index.fp16.json")).toBe(index);
     const expected = await original("text_encoder/model.safetensors");
     expected.delete("text_model.embeddings.position_ids"); // 0..76, which is no weight
     expectSameTensors(await saved(folder, "model.safetensors"), expected);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { AutoencoderKL } from "../../src/index.js";
 import { Parameter, type Packing } from "../../src/nn/module.js";
-import { isWeightFile, layoutWeights, parseShardSize, torchOrder } from "../../src/nn/save_layout.js";
+import { isWeightFile, layoutWeights, parseShardSize, shardOrder } from "../../src/nn/save_layout.js";
 import { tensorBytes } from "../../src/nn/save_weights.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { testDevice } from "../support/gpu.js";
@@ -48,9 +48,26 @@ describe("layout of saved weights", () => {
       expect(() => parseShardSize(size as string)).toThrow(/maxShardSize must be/);
   });
 
+  test("transformers sorts them by name, layers by number, and counts the parameters", () => {
+    const layers = [10, 2].flatMap((i) => [`layers.${i}.mlp.fc1.w`, `layers.${i}.layer_norm1.w`]);
+    expect(shardOrder([...layers, "embeddings.w"], "model")).toEqual([
+      "embeddings.w",
+      "layers.2.layer_norm1.w",
+      "layers.2.mlp.fc1.w",
+      "layers.10.layer_norm1.w",
+      "layers.10.mlp.fc1.w",
+    ]);
+    const metadata = (stem: string): unknown => {
+      const { index } = layoutWeights(tensors({ a: 3, b: 4 }), { stem, dtype: "float16", maxShardSize: 8 });
+      return (JSON.parse(index!.text) as { metadata: unknown }).metadata;
+    };
+    expect(metadata("model")).toEqual({ total_parameters: 7, total_size: 14 });
+    expect(metadata("diffusion_pytorch_model")).toEqual({ total_size: 14 });
+  });
+
   test("keys come in the order in which torch's classes register them", () => {
     const ours = ["mid_block.resnets.0.w", "mid_block.attentions.0.w", "up_blocks.0.resnets.0.w", "conv_out.w"];
-    expect(torchOrder(["conv_in.w", ...ours])).toEqual([
+    expect(shardOrder(["conv_in.w", ...ours], "diffusion_pytorch_model")).toEqual([
       "conv_in.w",
       "up_blocks.0.resnets.0.w",
       "mid_block.attentions.0.w",
@@ -59,11 +76,21 @@ describe("layout of saved weights", () => {
     ]);
     // KCrossAttnUpBlock2D registers its attentions last.
     const k = ["resnets.0.w", "resnets.1.w", "attentions.0.norm2.w", "attentions.0.attn2.w", "attentions.1.attn2.w"];
-    expect(torchOrder(k.map((key) => `up_blocks.0.${key}`))).toEqual(k.map((key) => `up_blocks.0.${key}`));
+    expect(
+      shardOrder(
+        k.map((key) => `up_blocks.0.${key}`),
+        "diffusion_pytorch_model",
+      ),
+    ).toEqual(k.map((key) => `up_blocks.0.${key}`));
     // What a UNet with prompts has beside its trunk, as UNet2DConditionModel(…).state_dict() has it.
     const beside = ["encoder_hid_proj.w", "add_embedding.w"];
     for (const classes of [[], ["class_embedding.w"]])
-      expect(torchOrder(["time_embedding.w", ...classes, "down_blocks.w", "conv_out.w", ...beside])).toEqual([
+      expect(
+        shardOrder(
+          ["time_embedding.w", ...classes, "down_blocks.w", "conv_out.w", ...beside],
+          "diffusion_pytorch_model",
+        ),
+      ).toEqual([
         "time_embedding.w",
         "encoder_hid_proj.w",
         ...classes,

@@ -119,6 +119,32 @@ describe("the options of a call", () => {
     alone.dispose();
   });
 
+  test("without guidance nobody looks at negative prompts, and callbacks get null for their embeddings", async () => {
+    const seen: unknown[] = [];
+    const options = (negativePrompt?: readonly string[]): StableDiffusionOptions & { outputType: "np" } => ({
+      ...SMALL,
+      guidanceScale: 1,
+      negativePrompt,
+      generator: new Generator("cpu").manualSeed(8),
+      outputType: "np",
+      callbackOnStepEndTensorInputs: ["latents", "negative_prompt_embeds"],
+      callbackOnStepEnd: (_, __, ___, tensors) => {
+        seen.push(Object.keys(tensors).join(), tensors.negative_prompt_embeds);
+        return tensors;
+      },
+    });
+    const drawn: Float32Array[] = [];
+    for (const negative of [undefined, ["a dog"], ["a dog", "a bird", "a fish"]]) {
+      const { images } = await pipeline("a cat", options(negative));
+      drawn.push((await images.data()) as Float32Array);
+      images.dispose();
+    }
+    expect(drawn[1]).toEqual(drawn[0]);
+    expect(drawn[2]).toEqual(drawn[0]);
+    expect(new Set(seen)).toEqual(new Set(["latents,negative_prompt_embeds", null]));
+    await expect(call({ negativePrompt: ["a dog"], guidanceScale: 1.01 })).rejects.toThrow("should be the same type");
+  });
+
   test("encodePrompt takes no device, and names its own options", async () => {
     const encode = pipeline.encodePrompt.bind(pipeline) as (...args: unknown[]) => Promise<unknown>;
     await expect(encode("a cat", "cpu", 1, true)).rejects.toThrow(

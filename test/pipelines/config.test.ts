@@ -50,6 +50,8 @@ describe("a pipeline's config", () => {
     pipeline.scheduler = EulerDiscreteScheduler.fromConfig(scheduler.config);
     expect(pipeline.config.scheduler).toEqual(["diffusers", "EulerDiscreteScheduler"]);
     expect(inspected(pipeline)).toBe(printed("StableDiffusionPipeline", entries("EulerDiscreteScheduler")));
+    expect(inspected(pipeline)).toBe(`StableDiffusionPipeline ${pipeline.toJsonString()}`);
+    expect(pipeline.nameOrPath).toBe(pipeline.config._name_or_path);
     pipeline.scheduler = scheduler;
   });
 
@@ -101,5 +103,6 @@ describe("a pipeline's config", () => {
     expect(String(unet)).toContain('\n  "cross_attention_dim": 32,\n');
     expect(String(text)).toMatch(/^CLIPTextModel \{\n {2}"architectures": \[\n {4}"CLIPTextModel"\n/);
     expect(inspected(unet)).toBe(String(unet));
+    expect(`UNet2DConditionModel ${unet.eval().toJsonString()}`).toBe(String(unet));
   });
 });

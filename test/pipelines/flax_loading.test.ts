@@ -24,6 +24,7 @@ describe("loading", () => {
     params.dispose();
     const [scheduler] = await FlaxDDIMScheduler.fromPretrained(FLAX_REPO, { subfolder: "scheduler" });
     const [own, without] = await FlaxStableDiffusionPipeline.fromPretrained(FLAX_REPO, { scheduler, variant: "bf16" });
+    expect(["scheduler" in params, "scheduler" in without]).toEqual([true, false]);
     const ids = own.prepareInputs("a cat");
     await expect(own(ids, without, PRNGKey(0), 2)).rejects.toThrow(
       /params\.scheduler is missing.*params\.scheduler = state/,

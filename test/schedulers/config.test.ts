@@ -100,7 +100,7 @@ describe("printing", () => {
     ];
     const printed = (scheduler: Scheduler): string => String(scheduler).replace(/\s+/g, " ");
     const euler = EulerDiscreteScheduler.fromConfig(ddim.config);
-    for (const scheduler of [ddim, euler, await load(ddim.toJSONString()), DDIMScheduler.fromConfig(euler.config)])
+    for (const scheduler of [ddim, euler, await load(ddim.toJsonString()), DDIMScheduler.fromConfig(euler.config)])
       for (const line of written) expect(printed(scheduler)).toMatch(new RegExp(`${escaped(line)}[, ]`));
     const ddpm = DDPMScheduler.fromConfig(euler.config, { sample_max_value: 3, clip_sample_range: 4 });
     for (const line of ['"sample_max_value": 3.0', '"clip_sample_range": 4.0', '"sigma_max": 80', '"scaler": 1.0'])
@@ -122,7 +122,7 @@ describe("swapping", () => {
     const pndm = PNDMScheduler.fromConfig(SD15);
     expect(pndm.config.timestep_spacing).toBe("leading");
     expect(EulerDiscreteScheduler.fromConfig(pndm.config).config.timestep_spacing).toBe("linspace");
-    const saved = JSON.parse(pndm.toJSONString()) as Record<string, unknown>;
+    const saved = JSON.parse(pndm.toJsonString()) as Record<string, unknown>;
     expect(EulerDiscreteScheduler.fromConfig(saved).config.timestep_spacing).toBe("leading");
   });
 
@@ -150,7 +150,7 @@ describe("swapping", () => {
 
   test("keys of the class in camelCase are refused, wherever they are given", async () => {
     const message = "DPMSolverMultistepScheduler: has no option useKarrasSigmas (it is use_karras_sigmas)";
-    const [config, file] = [new PNDMScheduler().config, new PNDMScheduler().toJSONString()];
+    const [config, file] = [new PNDMScheduler().config, new PNDMScheduler().toJsonString()];
     const repository = repositoryOf(new Map([["scheduler_config.json", file]]));
     // @ts-expect-error TypeScript knows the keys
     expect(() => DPMSolverMultistepScheduler.fromConfig(config, { useKarrasSigmas: true })).toThrow(message);

@@ -229,13 +229,13 @@ describe("errors", () => {
       "DPMSolverSinglestepScheduler",
       "EDMDPMSolverMultistepScheduler",
     ]) {
-      const saved = JSON.parse(deis.toJSONString()) as object;
+      const saved = JSON.parse(deis.toJsonString()) as object;
       expect(() => schedulerClass(name).fromConfig(saved)).toThrow(/final_sigmas_type "zero".*"deis"/);
       const swapped = schedulerClass(name).fromConfig(saved, { final_sigmas_type: "sigma_min" });
       expect(get(swapped.config, "algorithm_type")).toBe("dpmsolver++");
       expect(get(schedulerClass(name).fromConfig(deis.config).config, "final_sigmas_type")).toBe("zero");
     }
-    const euler = JSON.parse(new EulerDiscreteScheduler().toJSONString()) as object;
+    const euler = JSON.parse(new EulerDiscreteScheduler().toJsonString()) as object;
     for (const name of ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "CMStochasticIterativeScheduler"])
       expect(() => schedulerClass(name).fromConfig(euler)).toThrow(/sigma_min and sigma_max must be numbers, got null/);
     expect(() => ScoreSdeVeScheduler.fromConfig(euler)).toThrow(/must be numbers/);

@@ -17,7 +17,7 @@ test("saved, loaded and saved again, a config stays the same; defaults are writt
   const target = join(folder, "saved");
   await pndm.savePretrained(target);
   expect(await readdir(target)).toEqual(["scheduler_config.json"]);
-  expect(await readFile(join(target, "scheduler_config.json"), "utf8")).toBe(pndm.toJSONString());
+  expect(await readFile(join(target, "scheduler_config.json"), "utf8")).toBe(pndm.toJsonString());
   const loaded = await PNDMScheduler.fromPretrained(target);
   expect(String(loaded)).toBe(String(pndm));
   // A live swap takes Euler's own spacing, a swap through a file PNDM's.

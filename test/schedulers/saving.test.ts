@@ -18,14 +18,14 @@ describe("savePretrained", () => {
       const target = keptFiles();
       const scheduler = schedulerClass(name).fromConfig({});
       await scheduler.savePretrained(target);
-      expect([...target.files]).toEqual([["scheduler_config.json", scheduler.toJSONString()]]);
+      expect([...target.files]).toEqual([["scheduler_config.json", scheduler.toJsonString()]]);
       expect(String(await schedulerClass(name).fromPretrained(repositoryOf(target.files)))).toBe(String(scheduler));
     }
     for (const name of flaxSchedulerNames()) {
       const target = keptFiles();
       const scheduler = findFlaxScheduler(name)!.fromConfig({});
       await scheduler.savePretrained(target);
-      expect([...target.files]).toEqual([["scheduler_config.json", scheduler.toJSONString()]]);
+      expect([...target.files]).toEqual([["scheduler_config.json", scheduler.toJsonString()]]);
     }
   });
 
@@ -63,17 +63,17 @@ test("savePretrained of schedulers and tokenizers has no options, and says so", 
 
 describe("the other names of diffusers' ConfigMixin", () => {
   const pndm = new PNDMScheduler({ skip_prk_steps: true, beta_end: 0.012 });
-  const saved = repositoryOf(new Map([["scheduler/scheduler_config.json", pndm.toJSONString()]]));
+  const saved = repositoryOf(new Map([["scheduler/scheduler_config.json", pndm.toJsonString()]]));
   const at = { subfolder: "scheduler" };
 
   test("saveConfig writes what savePretrained writes", async () => {
     const target = keptFiles();
     await pndm.saveConfig(target);
-    expect([...target.files]).toEqual([["scheduler_config.json", pndm.toJSONString()]]);
+    expect([...target.files]).toEqual([["scheduler_config.json", pndm.toJsonString()]]);
   });
 
   test("loadConfig gives the file's content, and apart from it what else was given", async () => {
-    const content = JSON.parse(pndm.toJSONString()) as object;
+    const content = JSON.parse(pndm.toJsonString()) as object;
     expect(await DDIMScheduler.loadConfig(saved, at)).toEqual(content);
     expect(await FlaxDDIMScheduler.loadConfig(saved, at)).toEqual(content);
     const [config, unused] = await DDIMScheduler.loadConfig(saved, {
@@ -97,9 +97,9 @@ describe("the other names of diffusers' ConfigMixin", () => {
     const nothing = { revision: null, token: null, signal: null, localFilesOnly: null, progressCallback: null };
     const options = { ...nothing, beta_start: null } as unknown as { beta_start: number };
     const [config, unused] = await DDIMScheduler.loadConfig(saved, { ...at, ...options, returnUnusedKwargs: true });
-    expect(config).toEqual(JSON.parse(pndm.toJSONString()));
+    expect(config).toEqual(JSON.parse(pndm.toJsonString()));
     expect(unused).toEqual({ beta_start: null });
-    const atRoot = repositoryOf(new Map([["scheduler_config.json", pndm.toJSONString()]]));
+    const atRoot = repositoryOf(new Map([["scheduler_config.json", pndm.toJsonString()]]));
     const root = { ...nothing, subfolder: null, returnUnusedKwargs: false } as const;
     expect((await DDIMScheduler.fromPretrained(atRoot, root)).config.beta_end).toBe(0.012);
     const [flax] = await FlaxDDIMScheduler.fromPretrained(atRoot, root);
