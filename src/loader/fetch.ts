@@ -1,4 +1,5 @@
 /** Single exchanges with a hub, or another server of files: silence ends them, redirects are followed by hand, the token stays at home. */
+import { onAbort } from "../arguments/signal.js";
 import { quote } from "./errors.js";
 import { HubError, type Asked } from "./hub_errors.js";
 import type { Clock } from "./hub_retry.js";
@@ -51,8 +52,7 @@ export async function exchange<T>(
     controller.abort(reason);
     interrupt(reason);
   };
-  const onAbort = (): void => stop(signal?.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
+  const forget = onAbort(signal, () => stop(signal?.reason));
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   /** Waits for the network: not for longer than the timeout, and not when aborted, even if `fetch` knows no signals. */
@@ -107,7 +107,7 @@ export async function exchange<T>(
       },
     });
   } finally {
-    signal?.removeEventListener("abort", onAbort);
+    forget();
     controller.abort(new Error("the exchange is over"));
   }
 }

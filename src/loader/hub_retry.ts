@@ -1,3 +1,4 @@
+import { onAbort } from "../arguments/signal.js";
 import { HubError } from "./hub_errors.js";
 
 /** Time, replaceable in tests. */
@@ -21,15 +22,14 @@ export const systemClock: Clock = {
   sleep: (milliseconds, signal) =>
     new Promise((resolve, reject) => {
       signal?.throwIfAborted();
-      const stop = (): void => {
+      const forget = onAbort(signal, () => {
         clearTimeout(timer);
         reject(signal?.reason as Error);
-      };
+      });
       const timer = setTimeout(() => {
-        signal?.removeEventListener("abort", stop);
+        forget();
         resolve();
       }, milliseconds);
-      signal?.addEventListener("abort", stop, { once: true });
     }),
 };
 

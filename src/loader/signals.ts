@@ -1,4 +1,5 @@
 /** Abort signals of repositories: of those that were opened before, of folders, of several callers. */
+import { onAbort } from "../arguments/signal.js";
 import type { Repository } from "./repository.js";
 
 /** Aborts when one of the two does. */
@@ -32,7 +33,6 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
   return new Promise((resolve, reject) => {
     const stop = (): void => reject(signal.reason as Error);
     if (signal.aborted) return stop();
-    signal.addEventListener("abort", stop, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    promise.then(resolve, reject).finally(onAbort(signal, stop));
   });
 }

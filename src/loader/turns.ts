@@ -1,3 +1,5 @@
+import { onAbort } from "../arguments/signal.js";
+
 /** Lets so many run at once; the others wait in line. */
 export class Turns {
   readonly #most: number;
@@ -25,16 +27,15 @@ export class Turns {
   #turn(signal: AbortSignal | undefined): Promise<void> {
     const waiting = this.#waiting;
     return new Promise((resolve, reject) => {
-      const stop = (): void => {
+      const forget = onAbort(signal, () => {
         waiting.splice(waiting.indexOf(start), 1);
         reject(signal?.reason as Error);
-      };
+      });
       const start = (): void => {
-        signal?.removeEventListener("abort", stop);
+        forget();
         resolve();
       };
       waiting.push(start);
-      signal?.addEventListener("abort", stop, { once: true });
     });
   }
 }
