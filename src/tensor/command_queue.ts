@@ -81,7 +81,9 @@ export class CommandQueue {
     if (this.recording) return this.recording.push(command);
     if (command.kind === "write") this.faults.wrote(command.block);
     this.#pending.push(command);
-    if (this.#pending.length >= EARLY && !this.#pumping) this.#pump();
+    // Memory is given back at once where nothing that is recorded may use it: nobody need wait for anything after a dispose().
+    const idle = this.#pending.length === 1 && command.kind.startsWith("destroy");
+    if ((idle || this.#pending.length >= EARLY) && !this.#pumping) this.#pump();
   }
 
   /** Submits everything recorded so far. Rejects with whatever went wrong since the last wait, or goes wrong during this one. */

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { AutoencoderKL, requestDevice, type Device, type RepositoryFile } from "../../src/index.js";
+import { AutoencoderKL, CLIPTextModel, requestDevice, type Device, type RepositoryFile } from "../../src/index.js";
 import { float32ToFloat16 } from "../../src/tensor/dtype.js";
 import { ensureDevice } from "../../src/tensor/device.js";
 import { fixturePath, readFixture } from "../support/files.js";
@@ -181,4 +181,17 @@ describe("loading weights", () => {
     model.dispose();
     own.destroy();
   });
+});
+
+test("dispose() gives the memory back at once, whoever waits for anything", async () => {
+  const own = await requestDevice();
+  const before = own.memoryUse.buffers;
+  // Few and small tensors: fewer than the commands that the queue gathers.
+  const model = await CLIPTextModel.fromPretrained(fixturePath(REPO), { subfolder: "text_encoder", device: own });
+  expect(own.memoryUse.buffers).toBeGreaterThan(before + 5);
+  model.dispose();
+  own.trim();
+  expect(own.memoryUse.buffers - before).toBe(0);
+  own.destroy();
+  await own.lost;
 });
