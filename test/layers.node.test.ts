@@ -79,7 +79,8 @@ test("one allocator makes buffers, and one file asks navigator for its GPU", () 
   const users = (pattern: RegExp): string[] => LIBRARY.filter((file) => pattern.test(codeOf(file)));
   expect(users(/\.createBuffer\b/)).toEqual(["src/tensor/memory.ts"]);
   expect(users(/navigator\??\.gpu\b/)).toEqual(["src/tensor/adapters.ts"]);
-  expect(users(/\beval\(|new Function\(/)).toEqual([]);
+  // A model has a method of that name, as in Python.
+  expect(users(/\beval\((?!\): this)|new Function\(/)).toEqual([]);
 });
 
 test(`no file has more than ${MAX_LINES} lines`, () => {

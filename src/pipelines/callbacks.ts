@@ -4,8 +4,7 @@ import { inOwnSpelling } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import { slice } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { StableDiffusionPipeline } from "./stable_diffusion.js";
-import type { CallbackOnStepEnd, CallbackTensors } from "./stable_diffusion_options.js";
+import type { CallbackOnStepEnd, CallbackTensors, PromptPipeline } from "./stable_diffusion_options.js";
 
 type TensorNames = readonly (keyof CallbackTensors)[];
 type Returned = ReturnType<CallbackOnStepEnd>;
@@ -100,7 +99,7 @@ export class SDCFGCutoffCallback extends PipelineCallback {
   readonly tensorInputs = ["prompt_embeds"] as const;
 
   override callbackFn(
-    pipeline: StableDiffusionPipeline,
+    pipeline: PromptPipeline,
     step: number,
     _timestep: number,
     tensors: CallbackTensors,

@@ -3,6 +3,7 @@ import { shown } from "../arguments/shown.js";
 import { schedulerClass, type Scheduler, type SchedulerClass } from "../schedulers/index.js";
 import { Generator } from "../tensor/random.js";
 import { contactSheet } from "./contact_sheet.js";
+import type { ProgressBarConfig } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
@@ -48,8 +49,8 @@ export interface CompareResult {
 }
 
 /**
- * Draws `prompt` once per scheduler and number of steps, always from the same noise. The pipeline's scheduler and
- * progress bar are as before afterwards, also after an error.
+ * Draws `prompt` once per scheduler and number of steps, always from the same noise. The pipeline keeps its own scheduler and
+ * progress bar; other calls of it take turns with these pictures.
  * @throws RangeError, TypeError for wrong arguments, an unknown scheduler, and what the pipeline throws
  * @example
  * const { sheet } = await compareSchedulers(pipeline, "a red circle", { schedulers: ["DDIMScheduler", "PNDMScheduler"] });
@@ -69,34 +70,39 @@ export async function compareSchedulers(
   const start = startOf(seed, generator);
   const noise = (): Generator => new Generator(start.device).setState(start.getState());
 
-  const bar = pipeline["progressBarConfig"];
+  /** A call takes its scheduler and its progress bar when it is made: before anybody else sees that they were others. */
+  const draw = (scheduler: Scheduler, bar: ProgressBarConfig, own: StableDiffusionOptions): Promise<RawImage[]> => {
+    const before = { scheduler: pipeline.scheduler, bar: pipeline["progressBarConfig"] };
+    pipeline.scheduler = scheduler;
+    pipeline["progressBarConfig"] = { ...before.bar, ...bar };
+    try {
+      return pipeline.call(prompt, { ...call, ...own }).then(({ images }) => images as RawImage[]);
+    } finally {
+      pipeline.scheduler = before.scheduler;
+      pipeline["progressBarConfig"] = before.bar;
+    }
+  };
   const cells: CompareCell[] = [];
-  try {
-    // One step that is not timed: otherwise the first picture alone would pay for compiling the shaders.
-    pipeline.setProgressBarConfig({ disable: true });
-    pipeline.scheduler = columns[0];
-    await pipeline.call(prompt, {
-      ...call,
+  // One step that is not timed: otherwise the first picture alone would pay for compiling the shaders.
+  await draw(
+    columns[0],
+    { disable: true },
+    {
       numInferenceSteps: rows[0],
       generator: noise(),
       callbackOnStepEnd: () => void (pipeline.interrupt = true),
-    });
-    for (const numInferenceSteps of rows)
-      for (const scheduler of columns) {
-        const { className } = scheduler;
-        pipeline.setProgressBarConfig({ disable: bar.disable, desc: className });
-        pipeline.scheduler = scheduler;
-        const started = performance.now();
-        const { images } = await pipeline.call(prompt, { ...call, numInferenceSteps, generator: noise() });
-        const seconds = (performance.now() - started) / 1000;
-        const cell = { scheduler: className, steps: numInferenceSteps, seconds, image: (images as RawImage[])[0] };
-        cells.push(cell);
-        onCell?.(cell);
-      }
-  } finally {
-    pipeline.scheduler = original;
-    pipeline.setProgressBarConfig({ disable: bar.disable, desc: bar.desc });
-  }
+    },
+  );
+  for (const numInferenceSteps of rows)
+    for (const scheduler of columns) {
+      const { className } = scheduler;
+      const started = performance.now();
+      const [image] = await draw(scheduler, { desc: className }, { numInferenceSteps, generator: noise() });
+      const seconds = (performance.now() - started) / 1000;
+      const cell = { scheduler: className, steps: numInferenceSteps, seconds, image };
+      cells.push(cell);
+      onCell?.(cell);
+    }
   const labelled = cells.map(({ scheduler, steps: n, seconds, image }) => ({
     image,
     labels: [scheduler, `${n} step${n === 1 ? "" : "s"}, ${seconds.toFixed(1)} s`],

@@ -8,6 +8,8 @@ import { needComponent } from "./needed_components.js";
 import { checkNegativePrompt, type CallOptions } from "./check_inputs.js";
 
 interface TextComponents {
+  /** Of the pipeline, for messages. */
+  className: string;
   tokenizer: CLIPTokenizer;
   text_encoder: CLIPTextModel;
 }
@@ -41,7 +43,7 @@ export async function encodePrompt(
   if (guided) checkNegativePrompt(prompt, options.negativePrompt);
   if (prompt != null || (guided && !negativePromptEmbeds))
     for (const name of ["tokenizer", "text_encoder"] as const)
-      needComponent("StableDiffusionPipeline", name, components[name], NEEDS[name]);
+      needComponent(components.className, name, components[name], NEEDS[name]);
   const texts = typeof prompt === "string" ? [prompt] : prompt;
   const batch = texts?.length ?? (promptEmbeds as Tensor).shape[0];
   if (texts) warnOfTruncation(components.tokenizer, texts);

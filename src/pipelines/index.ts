@@ -4,13 +4,20 @@ import { DiffusionPipeline as Base } from "./diffusion_pipeline.js";
 import { registerPipeline } from "./load_pipeline.js";
 import { PNDMPipeline } from "./pndm.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
+import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 
 export type DiffusionPipeline = Base;
 
 /** DiffusionPipeline with every class that a model_index.json may name. */
 // A name of this file's own: bundlers follow what is merely exported again to where it comes from, and leave out the
 // classes that a program does not name itself. Turbopack does so whatever package.json says of side effects.
-export const DiffusionPipeline: typeof Base = known(DDIMPipeline, DDPMPipeline, PNDMPipeline, StableDiffusionPipeline);
+export const DiffusionPipeline: typeof Base = known(
+  DDIMPipeline,
+  DDPMPipeline,
+  PNDMPipeline,
+  StableDiffusionPipeline,
+  StableDiffusionImg2ImgPipeline,
+);
 
 function known(...classes: Parameters<typeof registerPipeline>[0][]): typeof Base {
   for (const each of classes) registerPipeline(each);

@@ -8,10 +8,13 @@ import type { Components } from "./diffusion_pipeline.js";
  * Says that there is no safety checker where one is required and `null` was given for it.
  * @throws TypeError for any other safety checker: this version has none
  */
-export function checkSafety({ safety_checker, feature_extractor, requires_safety_checker = true }: Components): void {
+export function checkSafety(
+  className: string,
+  { safety_checker, feature_extractor, requires_safety_checker = true }: Components,
+): void {
   if (safety_checker === null && requires_safety_checker)
     console.warn(
-      "You have disabled the safety checker for StableDiffusionPipeline by passing `safety_checker: null`. Ensure" +
+      `You have disabled the safety checker for ${className} by passing \`safety_checker: null\`. Ensure` +
         " that you abide to the conditions of the Stable Diffusion license and do not expose unfiltered results in" +
         " services or applications open to the public. Both the diffusers team and Hugging Face strongly recommend to" +
         " keep the safety filter enabled in all public facing circumstances, disabling it only for use-cases that" +
@@ -24,7 +27,7 @@ export function checkSafety({ safety_checker, feature_extractor, requires_safety
       "Make sure to define a feature extractor when loading StableDiffusionPipeline if you want to use the safety" +
         " checker. If you do not want to use the safety checker, you can pass `safety_checker: null` instead.",
     );
-  refuseSafetyChecker("StableDiffusionPipeline");
+  refuseSafetyChecker(className);
 }
 
 export function refuseSafetyChecker(className: string): never {

@@ -14,6 +14,11 @@ export abstract class StableDiffusionMixin extends DiffusionPipeline {
   abstract vae: AutoencoderKL;
   abstract unet: UNet2DConditionModel;
 
+  /** The class's name, for messages. */
+  get className(): string {
+    return (this.constructor as unknown as { className: string }).className;
+  }
+
   /** Large pictures are decoded in tiles, see AutoencoderKL.enableTiling(). */
   enableVaeTiling(): void {
     this.#vae.enableTiling();
@@ -50,12 +55,12 @@ export abstract class StableDiffusionMixin extends DiffusionPipeline {
   unfuseQkvProjections(_unet = true, _vae = true): void {}
 
   get #vae(): AutoencoderKL {
-    needComponent("StableDiffusionPipeline", "vae", this.vae, VAE);
+    needComponent(this.className, "vae", this.vae, VAE);
     return this.vae;
   }
 
   get #unet(): UNet2DConditionModel {
-    needComponent("StableDiffusionPipeline", "unet", this.unet, UNET);
+    needComponent(this.className, "unet", this.unet, UNET);
     return this.unet;
   }
 }

@@ -7,6 +7,10 @@ import type { Scheduler, StepOptions } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
+import type { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
+
+/** One text or a list; null where promptEmbeds are given. */
+export type Prompt = string | readonly string[] | null;
 
 /** Parts by their names in model_index.json, null for one that is left out, and settings that it has besides. */
 // A type, not an interface: code for any class goes through components by name.
@@ -36,13 +40,19 @@ export type CallbackTensors = Partial<Record<"latents" | "prompt_embeds", Tensor
   negative_prompt_embeds?: Tensor | null;
 };
 
+/** The pipelines that take prompts. */
+export type PromptPipeline = StableDiffusionPipeline | StableDiffusionImg2ImgPipeline;
+
 /** Called after each step. `step` counts model calls from 0. */
-export type CallbackOnStepEnd = (
-  pipeline: StableDiffusionPipeline,
-  step: number,
-  timestep: number,
-  tensors: CallbackTensors,
-) => CallbackTensors | void | Promise<CallbackTensors | void>;
+// A method's type, which a function that names the class of its pipeline has, too.
+export type CallbackOnStepEnd = {
+  call(
+    pipeline: PromptPipeline,
+    step: number,
+    timestep: number,
+    tensors: CallbackTensors,
+  ): CallbackTensors | void | Promise<CallbackTensors | void>;
+}["call"];
 
 /** What `callback` was before; `step` counts steps of the schedule from 0, where a scheduler's step may be several model calls. */
 export type LegacyCallback = (step: number, timestep: number, latents: Tensor) => unknown;

@@ -66,7 +66,10 @@ registerSchedulers(
 
 export { schedulerClass, schedulerNames } from "./registry.js";
 export { AysSchedules } from "./ays_schedules.js";
+export type { Choice, Config as SchedulerConfig } from "./config.js";
 export type { NoiseSource } from "./noise.js";
+export type { Prediction, SigmaPrediction, UsualPrediction } from "./prediction.js";
+export type { Spacing } from "./spacing.js";
 export { KARRAS_SCHEDULERS, Scheduler } from "./scheduler.js";
 export type { LoadOptions, ScheduleOptions, SchedulerClass, StepOptions, StepResult } from "./scheduler.js";
 export { DDIMScheduler, type DDIMConfig } from "./ddim.js";

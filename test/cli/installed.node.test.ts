@@ -58,7 +58,7 @@ describe("the installed package", () => {
   });
 
   /** What TypeScript says of programs beside the package. */
-  async function compileErrors(files: Record<string, string>): Promise<string> {
+  async function compileErrors(files: Record<string, string>, more: object = {}): Promise<string> {
     const source = await mkdtemp(path.join(folder, "program-"));
     const compilerOptions = {
       target: "ES2022",
@@ -67,6 +67,7 @@ describe("the installed package", () => {
       noEmit: true,
       skipLibCheck: false,
       types: [],
+      ...more,
     };
     files = { ...files, "package.json": '{ "type": "module" }', "tsconfig.json": JSON.stringify({ compilerOptions }) };
     for (const [name, text] of Object.entries(files)) await writeFile(path.join(source, name), text);
@@ -136,6 +137,30 @@ Own.fromPipe(own, { anything: 1 });
 `,
     });
     expect(errors).toBe("");
+  });
+
+  test("what a library says of its own types can be written down: every type in an answer has a name here", async () => {
+    const declared = `import * as W from "webgpu-diffusers";
+type SD = W.StableDiffusionPipeline;
+export const load = () => W.DiffusionPipeline.fromPretrained("a/b");
+export const flax = async () => [await W.FlaxStableDiffusionPipeline.fromPretrained("a"), await W.FlaxDDIMScheduler.fromPretrained("a")];
+export const call = (p: SD) => [p("x"), p("x", { outputType: "np" }), p.encodePrompt("x"), p.tokenizer("x")];
+export const image = (p: SD, image: ImageData) => W.StableDiffusionImg2ImgPipeline.fromPipe(p)("x", { image });
+export const parts = (p: SD) => [p.components, p.config, p.scheduler, p.scheduler.compatibles, p.device.memoryUse, { ...p }];
+export const configs = (p: SD) => [p.unet.config, p.vae.config, p.text_encoder.config];
+export const forward = (p: SD, t: W.Tensor) => [p.unet.forward(t, 1, t), p.vae.encode(t), p.scheduler.step(t, 1, t)];
+export const models = (a: W.UNet2DModel, b: W.ControlNetModel, c: W.AutoencoderTiny) => [a.config, b.config, b.forward, c.config];
+export const loaded = () => W.UNet2DModel.fromPretrained("a", { outputLoadingInfo: true });
+export const schedulers = () => [W.EulerDiscreteScheduler, W.DDIMScheduler].map((C) => [C.fromConfig({}), new C().config]);
+export const solver = (s: W.DPMSolverMultistepScheduler, f: W.FlowMatchEulerDiscreteScheduler) => [s.config, f.config, s.setTimesteps];
+export const rest = () => [W.estimateMemory("a"), W.tune(async () => {}), W.openRepository("a"), W.PRNGKey(0), new W.Generator()];
+export const compared = (p: SD) => W.compareSchedulers(p, "x");
+export const many = (p: W.FlaxParams) => W.replicate(p);
+export class Own extends W.StableDiffusionPipeline {}
+`;
+    expect(await compileErrors({ "declared.ts": declared }, { noEmit: false, declaration: true, outDir: "out" })).toBe(
+      "",
+    );
   });
 
   // TypeScript from 6 on, which is not here, has WebGPU's types in lib.dom, and takes them twice for an error.

@@ -7,6 +7,7 @@ import {
   Generator,
   RawImage,
   schedulerClass,
+  type CompareResult,
   type StableDiffusionPipeline,
 } from "../../src/index.js";
 import { glyph } from "../../src/pipelines/bitmap_font.js";
@@ -171,6 +172,31 @@ describe("compareSchedulers", () => {
     });
     expect(JSON.stringify(generator.getState().stream)).toBe(state);
     expect(cells[1].image.data).toEqual(cells[0].image.data);
+  });
+
+  test("what else is done with the pipeline meanwhile is none of its business", async () => {
+    const pipeline = await load();
+    const original = pipeline.scheduler;
+    const bar = { ...pipeline["progressBarConfig"] };
+    const own = async (): Promise<unknown> => {
+      const generator = new Generator("cpu").manualSeed(8);
+      const { images } = await pipeline(PROMPT, { numInferenceSteps: 1, generator });
+      return images[0].data;
+    };
+    const alone = await own();
+    const compare = (names: string[], onCell?: () => void): Promise<CompareResult> =>
+      compareSchedulers(pipeline, PROMPT, { schedulers: names, steps: 1, seed: 8, onCell });
+    const assigned = EulerDiscreteScheduler.fromConfig(original.config);
+    const [first, second, between] = await Promise.all([
+      compare(["DDIMScheduler", "LMSDiscreteScheduler"]),
+      compare(["LMSDiscreteScheduler", "DDIMScheduler"], () => void (pipeline.scheduler = assigned)),
+      own(),
+    ]);
+    expect(pipeline.scheduler).toBe(assigned);
+    pipeline.scheduler = original;
+    expect(between).toEqual(alone);
+    expect(first.cells[0].image.data).toEqual(second.cells[1].image.data);
+    expect(pipeline["progressBarConfig"]).toEqual(bar);
   });
 
   test("the scheduler is put back when a call is aborted", async () => {

@@ -1,0 +1,105 @@
+/** The denoising loop, steps 6 to 8 of diffusers' Stable Diffusion pipelines. */
+import { UNetSteps } from "../nn/unet_steps.js";
+import type { Scheduler } from "../schedulers/index.js";
+import { guide } from "../tensor/ops/guidance.js";
+import { concat } from "../tensor/ops/shape.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { pick, replace, takeReturned } from "./callback_tensors.js";
+import { callbackTensorInputs, checkFinite, type CallOptions } from "./check_inputs.js";
+import type { PromptEmbeds } from "./encode_prompt.js";
+import type { FiniteCheck } from "./finite_check.js";
+import { callLegacyCallback } from "./legacy_callback.js";
+import { Pace } from "./pace.js";
+import { guidanceEmbedding } from "./prepare.js";
+import { ProgressBar, type ProgressBarConfig } from "./progress_bar.js";
+import type { StableDiffusionBase } from "./stable_diffusion_base.js";
+import type { PromptPipeline } from "./stable_diffusion_options.js";
+
+/** What a call took from the pipeline when it was made: whoever assigns others meanwhile means later calls. */
+export interface Run {
+  scheduler: Scheduler;
+  bar: ProgressBarConfig;
+}
+
+/**
+ * @param initial latents [batch, channels, height, width] as the first timestep wants them; disposed
+ * @param embeds replaced by those of both prompts in one batch, and by what a callback returns
+ * @param expectModels throws where the pipeline's models cannot be used any more
+ * @returns latents of the same shape
+ */
+export async function denoise(
+  pipeline: StableDiffusionBase,
+  { scheduler, bar: barConfig }: Run,
+  {
+    initial,
+    embeds,
+    timesteps,
+    check,
+    expectModels,
+  }: {
+    initial: Tensor;
+    embeds: PromptEmbeds;
+    timesteps: readonly number[];
+    check: FiniteCheck;
+    expectModels: () => void;
+  },
+  options: CallOptions,
+): Promise<Tensor> {
+  const { device, unet } = pipeline;
+  const { generator, eta = 0, signal, callbackOnStepEnd } = options;
+  let latents = initial;
+  // For classifier free guidance both embeddings go through in one batch
+  if (embeds.negative) embeds.positive = replace(embeds.positive, concat(embeds.negative, embeds.positive, 0));
+  const timestepCond = guidanceEmbedding(unet, latents, pipeline.guidanceScale);
+  const bar = new ProgressBar(Math.ceil(timesteps.length / scheduler.order), barConfig);
+  const pace = new Pace(device);
+  const steps = new UNetSteps(unet, device, timesteps);
+  try {
+    for (const [i, t] of timesteps.entries()) {
+      signal?.throwIfAborted();
+      expectModels();
+      if (pipeline.interrupt) break;
+      const current = latents;
+      const guided = pipeline.doClassifierFreeGuidance;
+      latents = device.scope(() => {
+        // expand the latents if we are doing classifier free guidance
+        const input = scheduler.scaleModelInput(guided ? concat(current, current, 0) : current, t);
+        // predict the noise residual
+        const prediction = steps.predict(input, t, embeds.positive, { timestepCond });
+        // perform guidance
+        const noise = guided
+          ? guide(prediction, { scale: pipeline.guidanceScale, rescale: pipeline.guidanceRescale })
+          : prediction;
+        check.look(noise, { module: "unet", step: i });
+        // compute the previous noisy sample x_t -> x_t-1
+        return scheduler.step(noise, t, current, { eta, generator }).prevSample;
+      });
+      current.dispose();
+      await pace.step();
+
+      if (callbackOnStepEnd) {
+        const given = {
+          latents,
+          prompt_embeds: embeds.positive,
+          negative_prompt_embeds: embeds.negative,
+        };
+        const wanted = pick(given, callbackTensorInputs(options));
+        const replaced = takeReturned(await callbackOnStepEnd(pipeline as PromptPipeline, i, t, wanted), latents);
+        for (const name of ["guidanceScale", "guidanceRescale"] as const) checkFinite(name, pipeline[name]);
+        latents = replace(latents, replaced.latents);
+        embeds.positive = replace(embeds.positive, replaced.prompt_embeds);
+        if (embeds.negative) embeds.negative = replace(embeds.negative, replaced.negative_prompt_embeds);
+      }
+      if ((i + 1) % scheduler.order === 0 || i === timesteps.length - 1) bar.update();
+      await callLegacyCallback(options, i, { timesteps, order: scheduler.order, latents });
+    }
+    return latents;
+  } catch (error) {
+    latents.dispose();
+    throw error;
+  } finally {
+    bar.close();
+    steps.dispose();
+    timestepCond?.dispose();
+  }
+}

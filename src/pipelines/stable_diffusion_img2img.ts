@@ -1,0 +1,86 @@
+/** Picture to picture, diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion_img2img.py. */
+import { throwIfAborted } from "../arguments/signal.js";
+import { shown } from "../arguments/shown.js";
+import { checkGeneratorTypes } from "../schedulers/noise.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { takeOptions, type OptionTable } from "./call_options.js";
+import { CALL_OPTIONS, checkPrompts } from "./check_inputs.js";
+import { imageLatents, imageTimesteps } from "./image_latents.js";
+import { checkImages, type ImageInput } from "./image_processor.js";
+import { warnOfLegacyCallback } from "./legacy_callback.js";
+import type { RawImage } from "./raw_image.js";
+import { StableDiffusionBase } from "./stable_diffusion_base.js";
+import type { Prompt, StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
+
+/** Arguments of a call; names and defaults as diffusers' StableDiffusionImg2ImgPipeline.__call__. */
+export interface Img2ImgOptions extends Omit<
+  StableDiffusionOptions,
+  "height" | "width" | "latents" | "guidanceRescale"
+> {
+  /**
+   * What to begin with: one picture, or as many as prompts (or a divisor of that). Their size is that of the result, cut down to
+   * multiples of vaeScaleFactor. Tensors are not disposed.
+   */
+  image: ImageInput | readonly ImageInput[];
+  /** 0 to 1: how far to go back to noise, which is how much may change. So much of numInferenceSteps is done. Default 0.8. */
+  strength?: number;
+}
+
+function optionTable(): OptionTable<Required<Img2ImgOptions>> {
+  const { height: _height, width: _width, latents: _latents, guidanceRescale: _rescale, ...shared } = CALL_OPTIONS;
+  return { image: false, strength: false, ...shared };
+}
+const IMG2IMG_OPTIONS = optionTable();
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
+export interface StableDiffusionImg2ImgPipeline {
+  (
+    prompt: Prompt,
+    options: Img2ImgOptions & { outputType: "np" | "pt" | "latent" },
+  ): Promise<StableDiffusionOutput<Tensor>>;
+  (prompt: Prompt, options: Img2ImgOptions): Promise<StableDiffusionOutput>;
+}
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export class StableDiffusionImg2ImgPipeline extends StableDiffusionBase {
+  static override readonly className = "StableDiffusionImg2ImgPipeline";
+
+  /**
+   * Draws pictures from pictures. It takes turns as a StableDiffusionPipeline does.
+   * @param prompt one text or a list; null where promptEmbeds are given
+   * @returns images: RawImage[] by default, a Tensor for the other output types (the caller disposes it)
+   * @throws RangeError, TypeError for wrong arguments; the signal's reason when aborted
+   * @example
+   * const img2img = StableDiffusionImg2ImgPipeline.fromPipe(pipeline); // shares the models
+   * const { images } = await img2img("a red star", { image, strength: 0.6 });
+   */
+  override async call(
+    prompt: Prompt = null,
+    given?: Img2ImgOptions,
+  ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
+    const { className } = this;
+    const { image, strength = 0.8, ...options } = takeOptions(className, given, IMG2IMG_OPTIONS, "warn");
+    const run = this.prepareRun(options);
+    const { device, vae, vaeScaleFactor, unet } = this;
+    if (typeof strength !== "number" || !(strength >= 0 && strength <= 1))
+      throw new RangeError(`\`strength\` must be from 0 to 1, got ${shown(strength)}`);
+    checkPrompts(prompt, options, device);
+    checkGeneratorTypes(options.generator);
+    checkImages(image, device);
+    warnOfLegacyCallback(options);
+    throwIfAborted(options.signal);
+    const encoder = { className, device, vae, vaeScaleFactor, latentChannels: unet.config.in_channels };
+    const { scheduler } = run;
+    const { generator } = options;
+    return this.run(
+      prompt,
+      run,
+      {
+        timesteps: () => imageTimesteps(scheduler, options, strength),
+        latents: (batch, dtype, [timestep]) =>
+          imageLatents(encoder, image, { batch, dtype, generator, scheduler, timestep }),
+      },
+      options,
+    );
+  }
+}
