@@ -59,6 +59,19 @@ export function positive(option: string, text: string | undefined, otherwise: nu
   return value;
 }
 
+/** As many as nobody draws at once; names and prompts of millions would be listed for minutes before memory is found short. */
+const MOST_PICTURES = 1000;
+
+/** How many pictures are drawn together. */
+export function countOf(text: string | undefined): number {
+  const count = positive("count", text, 1);
+  if (count > MOST_PICTURES)
+    throw new UsageError(
+      `--count must be at most ${MOST_PICTURES}, got "${text}"; draw further ones in calls of their own, with other seeds`,
+    );
+  return count;
+}
+
 /** What torch takes as a seed. */
 export function seedOf(text: string): bigint {
   const value = /^-?\d+$/.test(text) ? BigInt(text) : null;

@@ -1,6 +1,6 @@
 import { compareSchedulers, GUIDE_SCHEDULERS } from "../index.js";
 import { DRAWING_OPTIONS, dtypeOf, guidanceOf, parse, positive, promptOf, seedOf, sizeOf } from "./arguments.js";
-import { checkWritable, outputFiles, write } from "./output.js";
+import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 
 /** `webgpu-diffusers compare`: one prompt and one noise under several schedulers, as a contact sheet. */
@@ -15,7 +15,7 @@ export async function compare(args: string[], signal: AbortSignal): Promise<void
   const seed = seedOf(values.seed ?? "8");
   const schedulers = (values.schedulers === undefined ? GUIDE_SCHEDULERS : list(values.schedulers)).map(findScheduler);
   const files = outputFiles(values.output);
-  await checkWritable(files);
+  await checkWritable(files, signal);
 
   await withPipeline({ model, dtype, signal }, async (pipeline) => {
     const started = performance.now();
@@ -27,7 +27,7 @@ export async function compare(args: string[], signal: AbortSignal): Promise<void
       guidanceScale,
       ...size,
       signal,
-      onCell: (cell) => console.log(`${cell.scheduler}, ${cell.steps} steps, ${cell.seconds.toFixed(1)} s`),
+      onCell: (cell) => console.log(`${cell.scheduler}, ${stepsText(cell.steps)}, ${cell.seconds.toFixed(1)} s`),
     });
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     await write(files[0], sheet, `seed ${seed}, ${schedulers.length * steps.length} pictures, ${seconds} s`);

@@ -1,7 +1,17 @@
 import { randomInt } from "node:crypto";
 import { Generator } from "../index.js";
-import { DRAWING_OPTIONS, dtypeOf, guidanceOf, parse, positive, promptOf, seedOf, sizeOf } from "./arguments.js";
-import { checkWritable, outputFiles, write } from "./output.js";
+import {
+  countOf,
+  DRAWING_OPTIONS,
+  dtypeOf,
+  guidanceOf,
+  parse,
+  positive,
+  promptOf,
+  seedOf,
+  sizeOf,
+} from "./arguments.js";
+import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 
 /** `webgpu-diffusers generate`: draws a prompt and writes PNG files. */
@@ -10,14 +20,14 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   const { model } = values;
   const prompt = promptOf(positionals);
   const numInferenceSteps = positive("steps", values.steps, 50);
-  const numImagesPerPrompt = positive("count", values.count, 1);
+  const numImagesPerPrompt = countOf(values.count);
   const guidanceScale = guidanceOf(values.guidance, defaultGuidance(model));
   const size = sizeOf(values.size);
   const dtype = dtypeOf(values.dtype);
   const seed = values.seed === undefined ? BigInt(randomInt(2 ** 32)) : seedOf(values.seed);
   const Scheduler = values.scheduler === undefined ? null : findScheduler(values.scheduler);
   const files = outputFiles(values.output, numImagesPerPrompt);
-  await checkWritable(files);
+  await checkWritable(files, signal);
 
   await withPipeline({ model, dtype, signal }, async (pipeline) => {
     if (Scheduler) pipeline.scheduler = Scheduler.fromConfig(pipeline.scheduler.config);
@@ -32,8 +42,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       signal,
     });
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    const steps = `${numInferenceSteps} step${numInferenceSteps === 1 ? "" : "s"}`;
-    const description = `seed ${seed}, ${pipeline.scheduler.className}, ${steps}, ${seconds} s`;
+    const description = `seed ${seed}, ${pipeline.scheduler.className}, ${stepsText(numInferenceSteps)}, ${seconds} s`;
     for (const [i, file] of files.entries())
       await write(file, images[i], files.length === 1 ? description : `${description} for ${files.length}`);
   });

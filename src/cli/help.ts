@@ -11,8 +11,8 @@ Commands:
   info                      the WebGPU adapter and what it can do, and the memory that a model takes
   bench                     how fast the adapter runs the kernels, and how close to its limits
 
-  webgpu-diffusers COMMAND --help   the options of a command
-  webgpu-diffusers --version        the version of this package
+  webgpu-diffusers COMMAND --help   the options of a command (help COMMAND does the same)
+  webgpu-diffusers --version        the version of this package (-v does the same)
 
 Without --model the small model that comes with the package draws: 64x64 pictures of coloured shapes.
 
@@ -37,7 +37,7 @@ ${DRAWING}
   --steps N            denoising steps (default: 50)
   --seed N             seed of the noise, as torch.Generator("cpu").manual_seed(N) (default: a random one, printed)
   --scheduler NAME     a scheduler of diffusers, e.g. DDIMScheduler or DDIM (default: the model's)
-  --count N            number of pictures, drawn together (default: 1)
+  --count N            number of pictures, drawn together, up to 1000 (default: 1)
 
 Example: webgpu-diffusers generate "a red circle on a white background" --seed 8 -o circle.png`,
 
@@ -64,7 +64,7 @@ every device of this adapter, at the same sizes. Ctrl-C stops after a measuremen
                        default the one of the package
   --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
   --dtype TYPE         float32 (default) or float16
-  --count N            number of pictures that are drawn together (default: 1)
+  --count N            number of pictures that are drawn together, up to 1000 (default: 1)
   --guidance X         1: without guidance, which halves the batch (default: with it)
   --seconds N          stops after so many seconds
   --forget             removes what was kept for this adapter
@@ -80,7 +80,7 @@ of a picture also the GPU memory that a model takes and drawing with it; of the 
                        package
   --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
   --dtype TYPE         float32 (default) or float16
-  --count N            number of pictures that are drawn together (default: 1)
+  --count N            number of pictures that are drawn together, up to 1000 (default: 1)
   --guidance X         1: without guidance, which halves the batch (default: with it)
   --self-test          also whether it computes right: the package's model by the fast kernels against the reference kernels, and a
                        picture against diffusers'; about 20 seconds on CPU adapters. Exit code 1 where anything is wrong

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { EMBEDDED_MODEL, estimateMemory, type Device } from "../index.js";
-import { dtypeOf, guidanceOf, parse, positive, sizeOf } from "./arguments.js";
+import { countOf, dtypeOf, guidanceOf, parse, sizeOf } from "./arguments.js";
 import { UsageError } from "./errors.js";
 import { packageVersion } from "./package.js";
 import { isRight, selfTest } from "./self_test.js";
@@ -24,7 +24,7 @@ export async function info(args: string[], signal: AbortSignal): Promise<void> {
   const dtype = dtypeOf(values.dtype);
   const drawing = {
     ...sizeOf(values.size),
-    ...(values.count !== undefined && { numImagesPerPrompt: positive("count", values.count, 1) }),
+    ...(values.count !== undefined && { numImagesPerPrompt: countOf(values.count) }),
     ...(values.guidance !== undefined && { guidanceScale: guidanceOf(values.guidance, 1) }),
   };
   const asked = Object.values(values).some((value) => value !== undefined);

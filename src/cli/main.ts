@@ -16,7 +16,8 @@ const COMMANDS: Record<Command, () => Promise<Run>> = {
 
 async function main([name, ...args]: string[], signal: AbortSignal): Promise<void> {
   if (name === "--help" || name === "-h") return console.log(helpOf());
-  if (name === "--version") return console.log((await import("./package.js")).packageVersion());
+  if (name === "help") return main([...args, "--help"], signal);
+  if (name === "--version" || name === "-v") return console.log((await import("./package.js")).packageVersion());
   const known = Object.keys(COMMANDS).join(", ");
   if (name === undefined) throw new UsageError(`no command given; there are ${known}`);
   if (!isCommand(name))
@@ -31,10 +32,10 @@ process.on("SIGINT", () => {
   if (interrupt.signal.aborted) process.exit(130); // the second Ctrl-C does not wait for the step to end
   interrupt.abort();
 });
-// `webgpu-diffusers info | head -1` closes the pipe early; that is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  if (error.code === "EPIPE") process.exit(0); // `webgpu-diffusers info | head -1` closes the pipe early; that is no failure
+  // Told once, and the work goes on: its pictures and results are files.
+  process.exitCode ??= reportError(new Error(`standard output cannot be written: ${error.message}`), false);
 });
 
 try {

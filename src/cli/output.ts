@@ -1,5 +1,5 @@
-/** Where pictures go. Checked before anything is drawn: nobody wants to wait a minute to hear of a wrong folder. */
-import { access, constants, stat } from "node:fs/promises";
+/** Where pictures go. Checked before anything is drawn or measured: nobody wants to wait a minute to hear of a wrong folder. */
+import { access, constants, readlink, realpath, stat } from "node:fs/promises";
 import path from "node:path";
 import type { RawImage } from "../index.js";
 import { UsageError } from "./errors.js";
@@ -15,19 +15,20 @@ export function outputFiles(output: string | undefined, count = 1): string[] {
   return Array.from({ length: count }, (_, i) => `${base}-${i + 1}${extension}`);
 }
 
-/** @throws Error if one of the files could not be written */
-export async function checkWritable(files: readonly string[]): Promise<void> {
+/** @throws Error if one of the files could not be written; the signal's reason */
+export async function checkWritable(files: readonly string[], signal?: AbortSignal): Promise<void> {
+  const folders = new Set<string>(); // of many files mostly one, which is looked at once
   for (const file of files) {
-    const folder = path.dirname(path.resolve(file));
-    const info = await statOrNull(folder);
-    if (!info) throw new Error(`${file}: cannot be written: there is no folder ${folder}`);
-    if (!info.isDirectory()) throw new Error(`${file}: cannot be written: ${folder} is not a folder`);
+    signal?.throwIfAborted();
     const present = await statOrNull(file);
     if (present?.isDirectory()) throw new Error(`${file}: cannot be written: it is a folder`);
-    const target = present ? file : folder;
-    await access(target, constants.W_OK).catch((cause: unknown) => {
-      throw new Error(`${file}: cannot be written: no permission to write to ${target}`, { cause });
-    });
+    if (present) {
+      await checkAccess(file, file);
+      continue;
+    }
+    const folder = await folderFor(file);
+    if (!folders.has(folder)) await checkFolder(file, folder);
+    folders.add(folder);
   }
 }
 
@@ -37,6 +38,29 @@ export async function write(file: string, image: RawImage, description: string):
     throw new Error(`${file}: cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   });
   console.log(`${file}: ${image.width}x${image.height}, ${description}`);
+}
+
+/** "1 step", "25 steps". */
+export const stepsText = (steps: number): string => `${steps} step${steps === 1 ? "" : "s"}`;
+
+/** Where a file that is not there would be made: beside its name, or where a link of that name points to. */
+async function folderFor(file: string): Promise<string> {
+  const folder = path.dirname(path.resolve(file));
+  const target = await readlink(file).catch(() => null); // null: no link
+  return target === null ? folder : folderFor(path.resolve(await realpath(folder), target));
+}
+
+async function checkFolder(file: string, folder: string): Promise<void> {
+  const info = await statOrNull(folder);
+  if (!info) throw new Error(`${file}: cannot be written: there is no folder ${folder}`);
+  if (!info.isDirectory()) throw new Error(`${file}: cannot be written: ${folder} is not a folder`);
+  await checkAccess(file, folder);
+}
+
+async function checkAccess(file: string, target: string): Promise<void> {
+  await access(target, constants.W_OK).catch((cause: unknown) => {
+    throw new Error(`${file}: cannot be written: no permission to write to ${target}`, { cause });
+  });
 }
 
 async function statOrNull(file: string): Promise<Awaited<ReturnType<typeof stat>> | null> {

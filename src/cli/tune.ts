@@ -1,6 +1,6 @@
 import { forgetTunings, tune, type TunedOp } from "../index.js";
 import { storeTunings } from "../tensor/tuning/store.js";
-import { dtypeOf, guidanceOf, parse, positive, sizeOf } from "./arguments.js";
+import { countOf, dtypeOf, guidanceOf, parse, positive, sizeOf } from "./arguments.js";
 import { UsageError } from "./errors.js";
 import { defaultGuidance, withDevice, withPipeline } from "./session.js";
 
@@ -13,7 +13,7 @@ export async function tuneKernels(args: string[], signal: AbortSignal): Promise<
   const { model } = values;
   const drawing = {
     ...sizeOf(values.size),
-    numImagesPerPrompt: positive("count", values.count, 1),
+    numImagesPerPrompt: countOf(values.count),
     guidanceScale: guidanceOf(values.guidance, defaultGuidance(model)),
   };
   const seconds = values.seconds === undefined ? Infinity : positive("seconds", values.seconds, 1);

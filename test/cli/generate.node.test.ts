@@ -124,6 +124,7 @@ describe("webgpu-diffusers compare", () => {
     expect(stderr).toBe("");
     expect(code).toBe(0);
     expect(stdout.trimEnd().split("\n")).toHaveLength(5);
+    expect(stdout).toMatch(/^DDIMScheduler, 1 step, .*\n.*, 1 step, .*\nDDIMScheduler, 2 steps, /);
     const { width, height, at } = decodePNG(await readFile(file));
     // Two pictures of 2 x 64 pixels and three margins of 8; below: heading, and three lines of 9 pixels per picture.
     expect(width).toBe(2 * 128 + 3 * 8);

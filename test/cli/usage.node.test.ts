@@ -1,5 +1,5 @@
 import { existsSync, statSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -36,6 +36,7 @@ describe("wrong usage ends with 2 and a sentence", () => {
     [[], /no command given/],
     [["paint"], /unknown command "paint".*generate, compare, tune, info/],
     [["--verbose"], /unknown option "--verbose"/],
+    [["help", "paint"], /unknown command "paint"/],
     [["generate", "-o", "OUTPUT"], /no prompt/],
     [["generate", "a", "red", "-o", "OUTPUT"], /one prompt expected, got 2.*"a red"/],
     [["generate", "a"], /no output file/],
@@ -45,6 +46,10 @@ describe("wrong usage ends with 2 and a sentence", () => {
     [generate("--steps", "0"), /--steps must be a whole number of at least 1, got "0"/],
     [generate("--steps", "2.5"), /--steps .* got "2\.5"/],
     [generate("--count", "-1"), /--count/],
+    [generate("--count", "1001"), /--count must be at most 1000, got "1001"/],
+    [generate("--count", "100000000"), /--count must be at most 1000, got "100000000"/],
+    [["info", "--count", "100000000"], /--count must be at most 1000/],
+    [["tune", "--count", "100000000"], /--count must be at most 1000/],
     [generate("--guidance", "much"), /--guidance must be a number, got "much"/],
     [generate("--seed", "eight"), /--seed must be a whole number .* got "eight"/],
     [generate("--seed", "18446744073709551616"), /--seed .* 2\^64-1/],
@@ -89,6 +94,18 @@ describe("failures end with 1 and a sentence", () => {
     expectFailure(draw("-o", path.join(folder, "file", "a.png")), 1, /file is not a folder/));
   test("an output file that is a folder", () =>
     expectFailure(draw("-o", path.join(folder, "folder.png")), 1, /folder\.png: cannot be written: it is a folder/));
+  test("an output file that is a link to where there is no folder", async () => {
+    const link = path.join(folder, "link.png");
+    await symlink(path.join(folder, "nosuch", "a.png"), link);
+    await expectFailure(draw("-o", link), 1, /link\.png: cannot be written: there is no folder .*nosuch/);
+  });
+  for (const args of [["--help"], ["info"]])
+    test(`${args.join(" ")} onto a full disk`, async (context) => {
+      if (!existsSync("/dev/full")) context.skip("only Linux has a disk that is always full");
+      const { code, stderr } = await runCLI(args, { stdoutTo: "/dev/full" });
+      expect(stderr).toMatch(/^webgpu-diffusers: standard output cannot be written: ENOSPC.*$/);
+      expect(code).toBe(1);
+    });
   for (const command of ["generate", "compare"])
     test(`${command} without an adapter`, () =>
       expectFailure(
@@ -118,6 +135,21 @@ describe("help and info", () => {
       expect(stdout).toMatch(new RegExp(`^Usage: webgpu-diffusers ${command}`));
     }
   });
+
+  const same: [string[], string[]][] = [
+    [["help"], ["--help"]],
+    [
+      ["help", "compare"],
+      ["compare", "--help"],
+    ],
+    [["-v"], ["--version"]],
+  ];
+  for (const [args, asked] of same)
+    test(`${args.join(" ")} is ${asked.join(" ")}`, async () => {
+      const outcome = await runCLI(args);
+      expect(outcome).toEqual(await runCLI(asked));
+      expect(outcome.code).toBe(0);
+    });
 
   test("--version", async () => {
     const { code, stdout } = await runCLI(["--version"]);
