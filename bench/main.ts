@@ -4,6 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { dtypeOf, parse } from "../src/cli/arguments.js";
 import { UsageError } from "../src/cli/errors.js";
+import { checkWritable } from "../src/cli/output.js";
 import { makeRepository } from "./make_repository.js";
 import { servePage } from "./page/serve.js";
 import { inChrome, inNode } from "./places.js";
@@ -12,7 +13,6 @@ import { reportPage } from "./report.js";
 import { parseLines, type Line, type RunInfo } from "./results.js";
 import { asksForRealSize } from "./run.js";
 import { runText } from "./table.js";
-import { checkWritable } from "./writable.js";
 
 /**
  * Runs the command.
@@ -27,7 +27,7 @@ export async function bench(args: string[], root: string, signal: AbortSignal): 
   if (flags.serve) {
     if (args.length > 1)
       throw new UsageError(`--serve takes no other options, got "${args.join(" ")}": its page has a form`);
-    return servePage(root, Number(process.env.PORT ?? 8080), signal);
+    return servePage(root, process.env.PORT || "8080", signal);
   }
   const { filter = "", dtype, json, html, where = "node", "real-size": realSize } = values;
   if (where !== "node" && where !== "chrome") throw new UsageError(`--where must be node or chrome, got "${where}"`);
@@ -39,7 +39,7 @@ export async function bench(args: string[], root: string, signal: AbortSignal): 
     filter,
     dtype: dtype === undefined ? undefined : dtypeOf(dtype),
   };
-  for (const file of [json, html]) if (file !== undefined) await checkWritable(file);
+  for (const file of [json, html]) if (file !== undefined) await checkWritable([file], signal);
   if (realSize !== undefined && asksForRealSize(filter) && !existsSync(realSize)) {
     console.log(`writing a repository of 2.1 GB to ${realSize}`);
     await makeRepository(path.resolve(realSize), path.join(root, "models/shapes"), signal);
@@ -79,7 +79,15 @@ async function report(args: string[]): Promise<void> {
   const { values, positionals } = parse(args, ["output"]);
   if (positionals.length === 0) throw new UsageError("report: no file of results given");
   if (values.output === undefined) throw new UsageError("report: no output file given; add -o FILE.html");
-  const texts = await Promise.all(positionals.map(async (file) => parseLines(await readFile(file, "utf8"), file)));
+  await checkWritable([values.output]);
+  const texts = await Promise.all(positionals.map(async (file) => parseLines(await read(file), file)));
   await writeFile(values.output, reportPage(texts.flat()));
   console.log(`${values.output}: ${texts.flat().length} results`);
+}
+
+/** @throws Error that names the file */
+async function read(file: string): Promise<string> {
+  return readFile(file, "utf8").catch((cause: Error) => {
+    throw new Error(`report: ${file} cannot be read: ${cause.message}; bench --json FILE writes such files`, { cause });
+  });
 }

@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { startStaticServer } from "./static_server.mjs";
 
-const port = Number(process.env.PORT ?? 8080);
+const port = process.env.PORT || "8080";
 const { origin } = await startStaticServer({ root: fileURLToPath(new URL("..", import.meta.url)), port }).catch(
   (error) => {
     console.error(`demo: cannot listen on port ${port}: ${error.message}. Choose another one: PORT=8081 npm run demo`);

@@ -24,6 +24,8 @@ const MIME_TYPES = {
  * @returns {Promise<{ origin: string, close(): Promise<void> }>} origin is like "http://localhost:54321"
  */
 export async function startStaticServer({ root, port = 0, virtual = new Map() }) {
+  // Of an environment variable, perhaps; Node's own message is about its options.
+  if (!/^\d+$/.test(port) || port > 65535) throw new RangeError("a port is a whole number from 0 to 65535");
   const folder = await realpath(root);
   const server = createServer((request, response) => {
     answer(folder, virtual, request, response).catch((error) => {
@@ -33,7 +35,7 @@ export async function startStaticServer({ root, port = 0, virtual = new Map() })
   });
   await new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, "127.0.0.1", resolve);
+    server.listen(Number(port), "127.0.0.1", resolve);
   });
   const close = () =>
     new Promise((resolve) => {

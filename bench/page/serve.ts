@@ -19,8 +19,8 @@ export async function pageServer(root: string): Promise<StaticServerOptions> {
   return { root, virtual };
 }
 
-/** Serves the page until the signal. @throws Error if the port is taken */
-export async function servePage(root: string, port: number, signal: AbortSignal): Promise<void> {
+/** Serves the page until the signal. @throws Error if the port is taken, or none */
+export async function servePage(root: string, port: string, signal: AbortSignal): Promise<void> {
   const server = await startStaticServer({ ...(await pageServer(root)), port }).catch((error: Error) => {
     throw new Error(`bench: cannot listen on port ${port}: ${error.message}. Choose another one with PORT=8081`);
   });

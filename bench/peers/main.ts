@@ -4,9 +4,9 @@ import { readFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { reportError } from "../../src/cli/errors.js";
+import { checkWritable } from "../../src/cli/output.js";
 import type { PeerResult, RunInfo } from "../results.js";
 import { runText } from "../table.js";
-import { checkWritable } from "../writable.js";
 import { peerArguments } from "./arguments.js";
 import { complaints, meanLines, peerHead, peerRow } from "./peer_table.js";
 import { OURS } from "./ratios.js";
@@ -39,7 +39,7 @@ const PACKAGES = ["onnxruntime-web", "@jax-js/jax", "@tensorflow/tfjs-backend-we
 export async function main(args: string[], root: string, places: Record<"node" | "chrome", Place>): Promise<void> {
   try {
     const { where, json, ...given } = peerArguments(args);
-    if (json !== undefined) await checkWritable(json);
+    if (json !== undefined) await checkWritable([json]);
     await bench(places[where], { ...given, root, versions: await readVersions(root) }, json);
   } catch (error) {
     process.exitCode = reportError(error, false);

@@ -39,6 +39,24 @@ describe("webgpu-diffusers bench", () => {
     expect(stderr).toMatch(/^webgpu-diffusers: .*nosuch/);
   });
 
+  test("--serve on what is no port says so", async () => {
+    const { code, stdout, stderr } = await runCLI(["bench", "--serve"], { env: { PORT: "abc" } });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toBe(
+      "webgpu-diffusers: bench: cannot listen on port abc: a port is a whole number from 0 to 65535. Choose another one with PORT=8081",
+    );
+  });
+
+  test("report names the file that is not there", async () => {
+    const { code, stderr } = await bench("report", "nosuch.jsonl", "-o", path.join(folder, "never.html"));
+    expect(stderr).toMatch(
+      /^webgpu-diffusers: report: nosuch\.jsonl cannot be read: ENOENT.*; bench --json FILE writes/,
+    );
+    expect(code).toBe(1);
+    const other = await bench("report", "nosuch.jsonl", "-o", path.join(folder, "nosuch", "never.html"));
+    expect(other.stderr).toMatch(/never\.html: cannot be written: there is no folder/);
+  });
+
   test("report writes a page", async () => {
     const run = { date: "2026-01-02T03:04:05Z", adapter: "an adapter", features: [], loadAverage: 0, clock: "wall" };
     const [results, page] = [path.join(folder, "results.jsonl"), path.join(folder, "report.html")];
