@@ -25,7 +25,9 @@ const FIRST_BYTES = 64 * 1024;
 const TRIES = 3;
 
 const NOT_COPIED =
-  'did the bundler leave it behind? Vite before 8 wants optimizeDeps: { exclude: ["webgpu-diffusers"] } for its ' +
+  "did the bundler leave it behind, or is the library imported from the short address of a CDN? There import " +
+  ".../webgpu-diffusers@VERSION/dist/bundle/browser/webgpu-diffusers.js; " +
+  'Vite before 8 wants optimizeDeps: { exclude: ["webgpu-diffusers"] } for its ' +
   "development server; elsewhere serve a copy of node_modules/webgpu-diffusers/models/shapes and give its address";
 
 /** A folder behind an http(s) address, read with range requests; servers that ignore ranges cost a whole download. */

@@ -75,12 +75,15 @@ describe("a repository behind an address", () => {
     expect(asked).toEqual(["https://host/assets/config-1a2b.json"]);
   });
 
-  test("says what to do where a bundler left the model behind", async () => {
+  test("says what to do where a bundler left the model behind, or a CDN gives the script alone", async () => {
     const fetch = async (): Promise<Response> => new Response("no", { status: 404 });
     const files = { "unet/config.json": () => new URL("https://host/assets/config.json") };
     const repository = new URLRepository(new URL("https://host/model"), { fetch, files });
     expect(await repository.open("unet/config.json")).toBeNull();
     expect(repository.whyMissing("unet/config.json")).toMatch(/assets\/config.json answered 404; did the bundler/);
+    expect(repository.whyMissing("unet/config.json")).toMatch(
+      /a CDN\? There import \S+\/dist\/bundle\/browser\/webgpu-diffusers\.js;/,
+    );
   });
 
   test("knows missing files, also where a page comes instead", async () => {
