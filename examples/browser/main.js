@@ -1,5 +1,5 @@
-// Draws with the embedded model: load once, then one call for each picture. `npm run demo` serves this page.
-// With a bundler, or an import map: from "webgpu-diffusers". On a CDN: "https://cdn.jsdelivr.net/npm/webgpu-diffusers".
+// Draws with the embedded model: load once, then one call for each picture. In a clone `npm run demo` serves this page.
+// With a bundler, or an import map: from "webgpu-diffusers". On a CDN: see docs/environments.md.
 import * as diffusers from "../../dist/bundle/browser/webgpu-diffusers.js";
 
 const SCHEDULERS = [

@@ -1,5 +1,6 @@
-// What npm publishes, unpacked in a folder of its own: no sources, no tests, no scripts beside it.
+// What npm publishes, unpacked in a folder of its own: no sources, no tests, no build scripts beside it.
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -170,6 +171,36 @@ export class Own extends W.StableDiffusionPipeline {}
     expect(Object.keys(exports["."])[0]).toBe("types@>=6");
     expect(await read(exports["."]["types@>=6"])).not.toContain("@webgpu/types");
     expect(await read(exports["."].types)).toContain("@webgpu/types");
+  });
+
+  test("its documents link to what it holds, and where they name what only a clone has they say so", async () => {
+    const holds = (file: string): boolean => existsSync(path.join(installed, file));
+    const wrong: string[] = [];
+    const names = (await readdir(installed, { recursive: true })).filter((name) => name.endsWith(".md"));
+    for (const name of names) {
+      const text = (await readFile(path.join(installed, name), "utf8")).replace(/^```[^]*?^```/gm, "");
+      const links = [...text.matchAll(/\]\((?!\w+:|#)([^)#]+)/g)].map(([, link]) => link);
+      wrong.push(...links.filter((link) => !holds(path.join(path.dirname(name), link))));
+      if (/^(?:bench|ARCHITECTURE)/.test(name)) continue; // about the repository as a whole
+      for (const paragraph of text.split(/\n\n|\n(?=- )/)) {
+        if (/\b(?:clone|repository)\b/.test(paragraph)) continue;
+        const files = [...paragraph.matchAll(/`((?:scripts|examples|bench|test)\/[^`\s]+)/g)].map(([, file]) => file);
+        const commands = paragraph.match(/`[^`]*\b(?:npm run|npm test|npx vitest)\b[^`]*`/g) ?? [];
+        wrong.push(...files.filter((file) => !holds(file)), ...commands);
+      }
+    }
+    expect(names).toContain("README.md");
+    expect(wrong).toEqual([]);
+  });
+
+  test("the address on a CDN that its documents give is that of this version's script", async () => {
+    const text = await readFile(path.join(installed, "docs", "environments.md"), "utf8");
+    type Manifest = Record<"version" | "jsdelivr", string>;
+    const manifest = JSON.parse(await readFile(path.join(installed, "package.json"), "utf8")) as Manifest;
+    const addresses = [...text.matchAll(/https:\/\/cdn\.jsdelivr\.net\/[^"`]+/g)].map(([address]) => address);
+    const script = path.posix.join(`webgpu-diffusers@${manifest.version}`, manifest.jsdelivr);
+    expect(addresses).toEqual([`https://cdn.jsdelivr.net/npm/${script}`]);
+    expect(existsSync(path.join(installed, manifest.jsdelivr))).toBe(true);
   });
 
   test("has no TypeScript sources and no tests of its own", async () => {
