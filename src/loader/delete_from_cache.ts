@@ -1,5 +1,5 @@
 /** Deleting a repository of the hub from a browser's cache, which keeps the files of every commit that was loaded. */
-import { inNode } from "../arguments/environment.js";
+import { inNode, ownCaches } from "../arguments/environment.js";
 import { PieceCache } from "./cache_pieces.js";
 import { deleteUnnamed, filesOf, noteOf } from "./download_pieces.js";
 import { quote, RepositoryError } from "./errors.js";
@@ -21,7 +21,7 @@ export async function deleteFromCache(id: string, options: Pick<HubOptions, "end
       "deleteFromCache: is for browsers; in Node the cache is the one of Python's huggingface_hub: " +
         `delete its folder models--${String(id).replace("/", "--")}, or use \`hf cache\``,
     );
-  return deleteFrom(globalThis.caches, id, options);
+  return deleteFrom(ownCaches(), id, options);
 }
 
 /** The same in given caches. */

@@ -1,3 +1,4 @@
+import { ownCaches } from "../arguments/environment.js";
 import { shown } from "../arguments/shown.js";
 import { PieceCache } from "./cache_pieces.js";
 import { deleteUnnamed, downloadPieces, noteOf, PieceFile, StorageFullError } from "./download_pieces.js";
@@ -35,7 +36,7 @@ interface Replaced extends Partial<Clock> {
 export async function openHubInBrowser(
   id: string,
   options: GivenHubOptions = {},
-  { caches = globalThis.caches, ...clock }: Replaced = {},
+  { caches = ownCaches(), ...clock }: Replaced = {},
 ): Promise<Repository> {
   const revision = checkRevision(options.revision ?? DEFAULT_REVISION);
   const { signal, fetch: fetcher = fetch } = options;

@@ -223,6 +223,25 @@ describe("a repository on the hub in a browser", () => {
   });
 });
 
+test("a frame without an origin may not even ask for a cache: files are read from the hub each time", async () => {
+  const own = Object.getOwnPropertyDescriptor(globalThis, "caches");
+  const get = (): never => {
+    throw new DOMException("Cache storage is disabled because the context is sandboxed", "SecurityError");
+  };
+  Object.defineProperty(globalThis, "caches", { configurable: true, get });
+  try {
+    for (let turn = 0; turn < 2; turn++) {
+      const repository = await openHubInBrowser(ID, { endpoint: HUB, fetch: answer as typeof fetch });
+      expect(await readJSON(repository, "config.json")).toEqual({ a: 1 });
+    }
+    if (typeof window !== "undefined") expect(await deleteFromCache(ID)).toBe(false);
+  } finally {
+    if (own) Object.defineProperty(globalThis, "caches", own);
+    else delete (globalThis as { caches?: CacheStorage }).caches;
+  }
+  expect(asked.filter(({ url }) => url.endsWith("config.json"))).toHaveLength(2);
+});
+
 test("a browser that has become full keeps the files that another load has noted", async () => {
   const MIRROR = "https://cdn.test";
   await (await open({ endpoint: MIRROR })).open(WEIGHT);

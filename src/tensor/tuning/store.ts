@@ -1,7 +1,7 @@
 /** Where tunings are kept between processes and pages: a file of the user's cache in Node, the Cache API in browsers. */
 import { adapterName } from "../adapter_kind.js";
 import type { Device } from "../device.js";
-import { inNode } from "../../arguments/environment.js";
+import { inNode, ownCaches } from "../../arguments/environment.js";
 import type { KeptWays, Tunings } from "./tunings.js";
 
 /** Changes when what is kept means something else. */
@@ -82,15 +82,6 @@ export interface TuningsPlace {
   read(key: string): Promise<string | null>;
   /** @returns where it is */
   write(key: string, text: string): Promise<string | null>;
-}
-
-/** None outside of https: and localhost; a frame without an origin may not even ask. */
-function ownCaches(): CacheStorage | undefined {
-  try {
-    return globalThis.caches;
-  } catch {
-    return undefined;
-  }
 }
 
 async function place(): Promise<TuningsPlace> {
