@@ -3,9 +3,7 @@ import { JSONScanner } from "./json.js";
 import { MissingFilesError } from "./missing_files.js";
 import type { Repository, RepositoryFile } from "./repository.js";
 import { sniff } from "./sniff.js";
-
-/** Bytes of a text file: the longest tables there are, of tokens or of a weight's shards, have some megabytes. */
-const MAX_TEXT = 8 * 2 ** 20;
+import { MAX_TEXT, tooLong } from "./text_files.js";
 
 /** Decodes and parses JSON as Python's json does: strict, but for Infinity, -Infinity and NaN, which Python writes. */
 export function parseJSON(bytes: Uint8Array, file: string): unknown {
@@ -47,8 +45,7 @@ export async function openRequired(repository: Repository, path: string): Promis
 /** Reads a whole text file (JSON, merges.txt). Throws ConfigError if it is missing or absurdly large. */
 export async function readBytes(repository: Repository, path: string): Promise<Uint8Array> {
   const file = await openRequired(repository, path);
-  if (file.size > MAX_TEXT)
-    throw new ConfigError(`${file.path}: has ${file.size} bytes, more than the ${MAX_TEXT} allowed for a text file`);
+  if (file.size > MAX_TEXT) throw tooLong(file.path, file.size);
   return file.read();
 }
 

@@ -8,6 +8,7 @@ import { exchange, type Exchange } from "./fetch.js";
 import { asked, type Hub, type HubFile } from "./hub_api.js";
 import { HubError, statusError } from "./hub_errors.js";
 import { withRetries } from "./hub_retry.js";
+import { mostBytesOf, tooLong } from "./text_files.js";
 
 /** A killed process loses no more than this of what it has received. */
 export const FLUSH_BYTES = 1 << 20;
@@ -26,9 +27,11 @@ export interface Download extends HubFile {
  * Downloads a file to `<target>.partial`, from where an earlier process left it, checks length and hash, and only then
  * gives it its name. A file whose hash is wrong is fetched once more from the start.
  *
- * @throws HubError naming file and fault; what was received stays for the next time, unless it is wrong
+ * @throws HubError naming file and fault, ConfigError for a text without end; what was received stays for the next time, unless it
+ *   is wrong
  */
 export async function download(job: Download): Promise<void> {
+  checkLength(job, job.size);
   const partial = `${job.target}.partial`;
   try {
     await checkSpace(job, partial);
@@ -48,6 +51,11 @@ export async function download(job: Download): Promise<void> {
     if ((await stat(partial).catch(() => null))?.size === 0) await rm(partial, { force: true });
     throw error instanceof Error && "syscall" in error ? cacheError(partial, error) : error;
   }
+}
+
+/** @throws ConfigError for a text file of more bytes than one may have */
+function checkLength({ url, where }: Download, size: number | null): void {
+  if (size !== null && size > mostBytesOf(url)) throw tooLong(where, size);
 }
 
 async function checkSpace({ size, where }: Download, partial: string): Promise<void> {
@@ -123,6 +131,7 @@ async function checkAnswer(
   }
   if (size !== null && total !== null && total !== size)
     throw new HubError(`${where}: the server sends ${total} bytes, the hub names ${size}`, { passing: true });
+  checkLength(job, total);
   return { start, total: size ?? total };
 }
 
@@ -138,6 +147,7 @@ interface Place {
 /** Writes the body to its place; gives the file's size. */
 async function store(job: Download, it: Exchange, file: FileHandle, place: Place): Promise<number> {
   const { start, held, total, progressed } = place;
+  const most = total ?? mostBytesOf(job.url);
   let position = start; // of the next byte from the network
   let written = held;
   let waiting: Uint8Array[] = [];
@@ -157,10 +167,11 @@ async function store(job: Download, it: Exchange, file: FileHandle, place: Place
     for (let chunk = await it.read(); chunk; chunk = await it.read()) {
       const skipped = Math.min(chunk.length, Math.max(0, held - position));
       position += chunk.length;
-      if (total !== null && position > total) {
+      if (position > most) {
         waiting = [];
         waitingBytes = 0;
         await file.truncate(0);
+        if (total === null) throw tooLong(job.where);
         throw new HubError(`${job.where}: the server sends more than the ${total} bytes that the file has`);
       }
       if (skipped < chunk.length) waiting.push(chunk.subarray(skipped));

@@ -54,6 +54,7 @@ export async function exchange<T>(
   };
   const forget = onAbort(signal, () => stop(signal?.reason));
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
 
   /** Waits for the network: not for longer than the timeout, and not when aborted, even if `fetch` knows no signals. */
   async function wait<R>(promise: Promise<R>): Promise<R> {
@@ -97,7 +98,7 @@ export async function exchange<T>(
         }),
       ),
     );
-    const reader = response.body?.getReader();
+    reader = response.body?.getReader();
     return await use({
       response,
       fromHub: (header) => hubAnswers.findLast((answer) => answer.has(header))?.get(header) ?? null,
@@ -109,6 +110,7 @@ export async function exchange<T>(
   } finally {
     forget();
     controller.abort(new Error("the exchange is over"));
+    void reader?.cancel().catch(() => undefined); // a `fetch` that knows no signals
   }
 }
 
@@ -143,14 +145,19 @@ async function follow(
   );
 }
 
-/** Reads a body that must be small. Throws HubError if it has more than `limit` bytes. */
-export async function readSmall({ read }: Exchange, limit: number, where: string): Promise<Uint8Array<ArrayBuffer>> {
+/** Reads a body that must be small. Throws HubError, or what `tooMuch` makes, as soon as it has more than `limit` bytes. */
+export async function readSmall(
+  { read }: Exchange,
+  limit: number,
+  where: string,
+  tooMuch = (): Error =>
+    new HubError(`${where}: the server's answer has more than ${limit} bytes; is the address right?`),
+): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
   for (let chunk = await read(); chunk; chunk = await read()) {
     size += chunk.length;
-    if (size > limit)
-      throw new HubError(`${where}: the server's answer has more than ${limit} bytes; is the address right?`);
+    if (size > limit) throw tooMuch();
     chunks.push(chunk);
   }
   const bytes = new Uint8Array(size);

@@ -21,6 +21,7 @@ import { checkPath } from "./paths.js";
 import { unreadPickle } from "./pickles.js";
 import type { OpenOptions, Repository, RepositoryFile } from "./repository.js";
 import { eitherSignal } from "./signals.js";
+import { mostBytesOf, tooLong } from "./text_files.js";
 import { URLRepository } from "./url_repository.js";
 
 /** For tests. */
@@ -134,6 +135,7 @@ class BrowserRepository implements Repository {
     const { size } = file;
     const unread = unreadPickle(path, where, size);
     if (unread) return unread;
+    if (size > mostBytesOf(path)) throw tooLong(where, size);
     this.#report("initiate", path, 0, size);
     this.#report("download", path, 0, size);
     const onProgress = (loaded: number): void => this.#report("progress", path, loaded, size);

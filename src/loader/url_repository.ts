@@ -6,6 +6,7 @@ import { systemClock, withRetries, type Clock } from "./hub_retry.js";
 import { checkPath, checkRange } from "./paths.js";
 import type { OpenOptions, Repository, RepositoryFile } from "./repository.js";
 import { eitherSignal } from "./signals.js";
+import { mostBytesOf, tooLong } from "./text_files.js";
 
 export interface URLRepositoryOptions {
   /** Replaces the global one (tests, proxies). */
@@ -14,6 +15,12 @@ export interface URLRepositoryOptions {
   signal?: AbortSignal;
   /** All files of the folder, where that is known, and where they are: others are not asked for. */
   files?: Addresses;
+}
+
+/** What an answer may have at most. */
+interface Limit {
+  bytes: number;
+  exceeded: (size?: number) => Error;
 }
 
 interface Access extends Omit<URLRepositoryOptions, "files"> {
@@ -67,7 +74,11 @@ export class URLRepository implements Repository {
       // Development servers answer a missing file with their start page.
       if (status === 200 && headers.get("content-type")?.startsWith("text/html")) return `got an HTML page from ${url}`;
       if (status === 416 && headers.get("content-range") === "bytes */0") return { size: 0, bytes: new Uint8Array(0) };
-      return receive(url, it, range, access);
+      const most: Limit = { bytes: mostBytesOf(path), exceeded: (size) => tooLong(url, size) };
+      // Compressed or not: what is longer on the way is longer here.
+      const announced = Number(status === 200 ? headers.get("content-length") : 0);
+      if (announced > most.bytes) throw most.exceeded(announced);
+      return receive(url, it, range, most, access);
     });
     if (typeof answer !== "string") return new URLFile(url, answer.size, answer.bytes, access);
     this.#missing.set(path, this.#files ? `${answer}; ${NOT_COPIED}` : answer);
@@ -90,14 +101,13 @@ class URLFile implements RepositoryFile {
   async read(start = 0, end = this.size): Promise<Uint8Array<ArrayBuffer>> {
     checkRange(this.path, this.size, start, end);
     if (end <= this.first.length) return this.first.slice(start, end);
+    const replaced = (now: number | "more"): Error =>
+      new RepositoryError(`${this.path}: had ${this.size} bytes, now ${now}; was it replaced? Load again`);
+    const most: Limit = { bytes: this.size, exceeded: () => replaced("more") };
     const answer = await request(this.path, [start, end], this.access, (it, range) =>
-      receive(this.path, it, range, this.access),
+      receive(this.path, it, range, most, this.access),
     );
-    if (answer.size !== this.size) {
-      throw new RepositoryError(
-        `${this.path}: had ${this.size} bytes, now ${answer.size}; was it replaced? Load again`,
-      );
-    }
+    if (answer.size !== this.size) throw replaced(answer.size);
     return answer.whole ? answer.bytes.slice(start, end) : answer.bytes;
   }
 }
@@ -113,7 +123,13 @@ interface Received {
 }
 
 /** Reads the body of an answer to a range request and checks it against what was asked and what the headers say. */
-async function receive(url: string, it: Exchange, [start, end]: Range, { clock }: Access): Promise<Received> {
+async function receive(
+  url: string,
+  it: Exchange,
+  [start, end]: Range,
+  most: Limit,
+  { clock }: Access,
+): Promise<Received> {
   const { status, statusText, headers } = it.response;
   if (status !== 200 && status !== 206)
     throw new HubError(
@@ -121,7 +137,7 @@ async function receive(url: string, it: Exchange, [start, end]: Range, { clock }
       retryOf(it.response, clock.now()),
     );
   if (status === 200) {
-    const bytes = await readSmall(it, Infinity, url);
+    const bytes = await readSmall(it, most.bytes, url, most.exceeded);
     return { bytes, size: bytes.length, whole: true };
   }
   const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get("content-range") ?? "");

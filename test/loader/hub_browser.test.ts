@@ -163,6 +163,15 @@ describe("a repository on the hub in a browser", () => {
     expect(await readJSON(await open(), "config.json")).toEqual({ a: 1 });
   });
 
+  test("refuses a text file that is too long before its bytes come", async () => {
+    const named = [{ type: "file", path: "config.json", size: 9e9, oid: CONFIG_HASH }];
+    fault = ({ url }) => (url.includes("/paths-info/") ? Response.json(named) : undefined);
+    await expect((await open()).open("config.json")).rejects.toThrow(
+      /^config.json of org\/tiny: has 9000000000 bytes, more than the 8388608 allowed for a text file/,
+    );
+    expect(asked.filter(({ range }) => range)).toEqual([]);
+  });
+
   test("a signal given later than the repository ends its download, and no other", async () => {
     const repository = await open();
     const controller = new AbortController();

@@ -139,7 +139,8 @@ const ROWS: Record<string, Row> = {
   },
   "head: size beyond the disk": {
     phase: "head" as const,
-    expected: /needs 9000000000000000 bytes on the disk of .*are free/,
+    expected:
+      /needs 9000000000000000 bytes on the disk of .*are free|has 9000000000000000 bytes, more than the 8388608/,
     fault: always(
       status(200, { "x-repo-commit": COMMIT, "x-linked-etag": OTHER, "x-linked-size": "9".padEnd(16, "0") }),
     ),
@@ -303,6 +304,13 @@ for (const [kind, file] of Object.entries({ config: CONFIG, weight: WEIGHT }))
         expect(sha256((await later?.read()) as Uint8Array)).toBe(sha256(bytes));
       });
   });
+
+test("a text without end, whose length the hub does not say, fills no disk", async () => {
+  at.hub.fault = ({ at }) => (at === "hub" ? { extra: 9 << 20, endAt: Infinity } : undefined);
+  const load = (await at.open()).open(CONFIG);
+  await expect(load).rejects.toThrow(/^unet\/config.json of org\/tiny: has .*8388608.* allowed for a text file/);
+  expect(filesBelow(at.cache).filter((name) => name.includes("blobs"))).toEqual([]);
+});
 
 describe("the commit of a revision", () => {
   const rows: Record<string, Omit<Row, "phase">> = {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { readBytes } from "../../src/loader/config.js";
 import { openRepository, type Repository } from "../../src/loader/repository.js";
 import { URLRepository } from "../../src/loader/url_repository.js";
 
@@ -127,6 +128,62 @@ describe("a repository behind an address", () => {
     });
     await expect(dead.repository.open("x")).rejects.toThrow(/no answer after 3 tries \(fetch failed\).*CORS/);
     expect(dead.asked).toHaveLength(3);
+  });
+});
+
+describe("a text without end", () => {
+  const MEGABYTE = 1 << 20;
+
+  /** A body that goes on and on, but not until the tests' process dies of it, and what has become of it. */
+  function endless(): { body: ReadableStream<Uint8Array>; state: { sent: number; cancelled: boolean } } {
+    const state = { sent: 0, cancelled: false };
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        controller.enqueue(new Uint8Array(MEGABYTE).fill(0x20));
+        state.sent += MEGABYTE;
+        if (state.sent > 64 * MEGABYTE) controller.close();
+      },
+      cancel: () => void (state.cancelled = true),
+    });
+    return { body, state };
+  }
+
+  test("is not read to the end", async () => {
+    for (const name of ["config.json", "tokenizer/merges.txt"]) {
+      const { body, state } = endless();
+      const { repository, asked } = await served(() => new Response(body));
+      await expect(readBytes(repository, name)).rejects.toThrow(
+        `https://host/model/${name}: has more than the 8388608 bytes allowed for a text file; is it the right file?`,
+      );
+      expect(asked).toHaveLength(1);
+      expect(state.sent).toBeLessThan(12 * MEGABYTE);
+      expect(state.cancelled).toBe(true);
+    }
+  });
+
+  test("is not read at all where the server says how long it is", async () => {
+    const { body, state } = endless();
+    const whole = await served(() => new Response(body, { headers: { "content-length": "9000000" } }));
+    await expect(readBytes(whole.repository, "config.json")).rejects.toThrow(
+      /config.json: has 9000000 bytes, more than the 8388608 allowed for a text file/,
+    );
+    expect(state.sent).toBeLessThan(3 * MEGABYTE);
+    expect(state.cancelled).toBe(true);
+    const ranges = await served(({ start, end }) => partial(start, end, 1e12));
+    await expect(readBytes(ranges.repository, "config.json")).rejects.toThrow(/has 1000000000000 bytes, more than/);
+    expect(ranges.asked).toHaveLength(1);
+  });
+
+  test("comes in place of a range of a file whose size was known", async () => {
+    const { body, state } = endless();
+    const { repository } = await served(({ start, end, count }) =>
+      count === 1 ? partial(start, end) : new Response(body),
+    );
+    const file = await repository.open("x.safetensors");
+    await expect(file!.read(100_000, 100_001)).rejects.toThrow(
+      /x.safetensors: had 200000 bytes, now more; was it repl/,
+    );
+    expect(state.cancelled).toBe(true);
   });
 });
 
