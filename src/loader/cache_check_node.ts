@@ -1,6 +1,6 @@
 import { realpath } from "node:fs/promises";
 import { basename } from "node:path";
-import { SafetensorsError } from "./errors.js";
+import { RepositoryError, SafetensorsError } from "./errors.js";
 import { hashFile } from "./file_hash_node.js";
 import { isBlobHash } from "./hub_options.js";
 import type { RepositoryFile } from "./repository.js";
@@ -14,8 +14,23 @@ const HASHED_BYTES = 64 << 20;
  * the link's target has the hash for its name, and weights must have the length that their header gives.
  *
  * @returns null if nothing is
+ * @throws RepositoryError naming a file that cannot be read, with the cure; the signal's reason
  */
 export async function damageOf(file: RepositoryFile, signal?: AbortSignal): Promise<string | null> {
+  try {
+    return await lookInto(file, signal);
+  } catch (error) {
+    const cause = error instanceof RepositoryError ? error.cause : error;
+    if (!(cause instanceof Error && "syscall" in cause)) throw error;
+    throw new RepositoryError(
+      `cached file ${file.path}: cannot be read: ${cause.message}; let this user read it (chmod, chown), delete it, or put the ` +
+        "cache elsewhere (option cacheDir, HF_HOME)",
+      { cause },
+    );
+  }
+}
+
+async function lookInto(file: RepositoryFile, signal?: AbortSignal): Promise<string | null> {
   if (file.size > HASHED_BYTES) return file.path.endsWith(".safetensors") ? damageOfWeights(file) : null;
   const expected = basename(await realpath(file.path));
   if (!isBlobHash(expected)) return null; // a copy, on a system without links

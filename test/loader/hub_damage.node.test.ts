@@ -1,7 +1,8 @@
 // Files in the cache that are not what the hub names: left by other programs, or changed since. None of them is used.
-import { mkdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { RepositoryError } from "../../src/loader/errors.js";
 import { hubHash } from "../support/fake_hub_node.js";
 import { COMMIT, CONFIG, ID, useHub, WEIGHT } from "../support/hub_sandbox_node.js";
 
@@ -66,6 +67,27 @@ for (const file of [CONFIG, WEIGHT])
       });
     }
   });
+
+test("a cached file of another user is named, with what to do", async () => {
+  for (const file of [CONFIG, WEIGHT]) {
+    await (await at.open()).open(file);
+    chmodSync(blobOf(file), 0o000);
+    chmodSync(at.outside, 0o755);
+    const repository = await at.open(offline);
+    const isRoot = process.geteuid?.() === 0; // who reads everything
+    if (isRoot) process.seteuid?.(65_534);
+    try {
+      await expect(repository.open(file)).rejects.toThrow(
+        new RegExp(
+          `^cached file .*${COMMIT}/${file}: cannot be read: EACCES.*; let this user read it .*cacheDir, HF_H`,
+        ),
+      );
+      await expect(repository.open(file)).rejects.toBeInstanceOf(RepositoryError);
+    } finally {
+      if (isRoot) process.seteuid?.(0);
+    }
+  }
+});
 
 test("linked weights too large to be hashed at every load have the length that their header gives", async () => {
   const size = 80 << 20;
