@@ -7,9 +7,9 @@ import type { SaveTarget } from "./save_target.js";
 
 /**
  * Saves files into a folder, all or nothing: everything is written to a hidden folder on the same disk first. A folder
- * that is new then gets its name in one step; into one that exists, whole files are moved one after another. A process
- * that is killed leaves at most the hidden folder, `.<name>.<id>.tmp`, which a save after a day removes, never half a
- * file under its name.
+ * that is new then gets its name in one step; into one that exists, or that another save has made meanwhile, whole files
+ * are moved one after another. A process that is killed leaves at most the hidden folder, `.<name>.<id>.tmp`, which a
+ * save after a day removes, never half a file under its name.
  *
  * @throws RepositoryError naming the file that cannot be written; whatever `work` throws. Nothing stays then.
  */
@@ -24,10 +24,24 @@ export async function saveFolder(directory: string, work: (target: SaveTarget) =
     await attempt(staging, () => mkdir(staging, { recursive: true }));
     const target = new StagedFolder(directory, info ? root : null, staging);
     await work(target);
-    if (info) await target.moveInto(root);
-    else await attempt(root, () => rename(staging, root));
+    if (info || !(await becomes(root, staging))) await target.moveInto(root);
   } finally {
     await rm(staging, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+/** Gives the staged folder its name; false where another save was faster, and the folder exists now. */
+async function becomes(root: string, staging: string): Promise<boolean> {
+  try {
+    await rename(staging, root);
+    return true;
+  } catch (cause) {
+    const isFolder = await stat(root).then(
+      (info) => info.isDirectory(),
+      () => false,
+    );
+    if (isFolder) return false;
+    throw unwritable(root, cause as Error);
   }
 }
 

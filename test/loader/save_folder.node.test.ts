@@ -81,6 +81,19 @@ describe("saveFolder", () => {
   });
   const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
 
+  test("of saves at once into a new folder the later one finds it there", async () => {
+    const folder = join(root, "at-once");
+    const save = (version: number, ...names: string[]): Promise<void> =>
+      saveFolder(folder, async (target) => {
+        for (const name of names) await target.write(name, [new Uint8Array(65_536).fill(version)]);
+        await new Promise((resolve) => setTimeout(resolve, 50)); // so that neither has its name yet
+      });
+    await Promise.all([save(1, "a", "sub/b"), save(2, "a", "c"), save(3, "a", "sub/d")]);
+    expect((await readdir(folder)).sort()).toEqual(["a", "c", "sub"]);
+    expect((await readdir(join(folder, "sub"))).sort()).toEqual(["b", "d"]);
+    expect((await readdir(root)).filter((name) => name.startsWith(".at-once"))).toEqual([]);
+  });
+
   test("what killed saves left is removed after a day, and nothing else", async () => {
     const folder = join(root, "leftovers");
     const id = "01234567-89ab-cdef-0123-456789abcdef";
