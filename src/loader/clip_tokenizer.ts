@@ -1,10 +1,12 @@
 import { shown } from "../arguments/shown.js";
+import { givenOptions } from "../arguments/spelling.js";
 import { BYTE_CHARACTERS, BytePairEncoder } from "./bpe.js";
 import { Callable } from "./callable.js";
 import { AddedTokens, normalize, splitWords, strip } from "./clip_text.js";
+import { CONFIG_PLACE_NAMES, type ConfigPlace } from "./class_config.js";
 import { rowLengths, takeTokenizerOptions, type CLIPTokenizerOptions } from "./clip_tokenizer_options.js";
 import { readTokenizerFiles, type CLIPTokenizerFiles } from "./clip_tokenizer_files.js";
-import { openRepository, type HubOptions, type RepositorySource } from "./repository.js";
+import { openRepository, type RepositorySource } from "./repository.js";
 import { takeSaveOptions } from "./save_options.js";
 import { saveInto, type SaveTarget } from "./save_target.js";
 import { saveTokenizer } from "./save_tokenizer.js";
@@ -75,14 +77,12 @@ export class CLIPTokenizer extends Callable {
    * Reads vocab.json and merges.txt, or tokenizer.json, and the configs beside them.
    *
    * @param source folder, id on the hub, address, or EMBEDDED_MODEL; see openRepository
-   * @throws RepositoryError, ConfigError naming the file
+   * @throws RepositoryError, ConfigError naming the file; TypeError for wrong options
    */
-  static async fromPretrained(
-    source: RepositorySource,
-    { subfolder, ...options }: HubOptions & { subfolder?: string | null } = {},
-  ): Promise<CLIPTokenizer> {
+  static async fromPretrained(source: RepositorySource, given?: ConfigPlace | null): Promise<CLIPTokenizer> {
+    const { subfolder, ...options } = givenOptions(given, CONFIG_PLACE_NAMES, "CLIPTokenizer.fromPretrained");
     const repository = await openRepository(source, options);
-    return new CLIPTokenizer(await readTokenizerFiles(repository, subfolder ?? undefined));
+    return new CLIPTokenizer(await readTokenizerFiles(repository, subfolder));
   }
 
   /**
@@ -90,7 +90,10 @@ export class CLIPTokenizer extends Callable {
    * @param destination a folder (Node), which is made if need be, or an object that takes the files
    * @param options there are none; what is given is warned of
    */
-  async savePretrained(destination: string | SaveTarget, options: Readonly<Record<string, never>> = {}): Promise<void> {
+  async savePretrained(
+    destination: string | SaveTarget,
+    options?: Readonly<Record<string, never>> | null,
+  ): Promise<void> {
     takeSaveOptions(CLIPTokenizer.className, options);
     await saveInto(destination, "CLIPTokenizer.savePretrained", (target) => this.saveTo(target, ""));
   }

@@ -1,6 +1,7 @@
 /** The options of a tokenizer's calls, transformers' tokenization_utils_base.py: which there are, and what they mean together. */
+import { hint } from "../arguments/options.js";
 import { shown } from "../arguments/shown.js";
-import { hint, inOwnSpelling } from "../arguments/spelling.js";
+import { inOwnSpelling } from "../arguments/spelling.js";
 
 /** Options of a call; null is as nothing where Python's default is None. */
 export interface CLIPTokenizerOptions {
@@ -57,9 +58,6 @@ export function takeTokenizerOptions<T extends object>(
   given: T | null | undefined,
   known: readonly string[],
 ): Partial<T> {
-  if (given === null || given === undefined) return {};
-  if (typeof given !== "object" || Array.isArray(given))
-    throw new TypeError(`${caller}: options must be an object, got ${shown(given)} ${hint(known)}`);
   const options = inOwnSpelling(given, known, caller);
   const strange = Object.entries(options).filter(([name, value]) => value !== undefined && !known.includes(name));
   if (strange.length > 0) {

@@ -3,7 +3,7 @@ import { inNode, ownCaches } from "../arguments/environment.js";
 import { PieceCache } from "./cache_pieces.js";
 import { deleteUnnamed, filesOf, noteOf } from "./download_pieces.js";
 import { quote, RepositoryError } from "./errors.js";
-import { checkEndpoint, DEFAULT_ENDPOINT, isCommit, isHubId, type HubOptions } from "./hub_options.js";
+import { checkEndpoint, DEFAULT_ENDPOINT, hubOptions, isCommit, isHubId, type HubOptions } from "./hub_options.js";
 
 /**
  * Frees what a browser keeps of a repository on the hub: the files of all commits, those of superseded ones among them, and
@@ -13,15 +13,15 @@ import { checkEndpoint, DEFAULT_ENDPOINT, isCommit, isHubId, type HubOptions } f
  * @param id "owner/name"
  * @param options endpoint: the hub that it was loaded from, by default https://huggingface.co
  * @returns whether anything of it was kept
- * @throws RepositoryError in Node, whose cache is Python's; for wrong options
+ * @throws RepositoryError in Node, whose cache is Python's; for a wrong endpoint; TypeError for wrong options
  */
-export async function deleteFromCache(id: string, options: Pick<HubOptions, "endpoint"> = {}): Promise<boolean> {
+export async function deleteFromCache(id: string, options?: Pick<HubOptions, "endpoint"> | null): Promise<boolean> {
   if (inNode())
     throw new RepositoryError(
       "deleteFromCache: is for browsers; in Node the cache is the one of Python's huggingface_hub: " +
         `delete its folder models--${String(id).replace("/", "--")}, or use \`hf cache\``,
     );
-  return deleteFrom(ownCaches(), id, options);
+  return deleteFrom(ownCaches(), id, hubOptions(options, "deleteFromCache"));
 }
 
 /** The same in given caches. */

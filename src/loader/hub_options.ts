@@ -51,6 +51,15 @@ export const DEFAULT_REVISION = "main";
 const COMMIT = /^[0-9a-f]{40}$/;
 const BLOB = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 
+/** @throws TypeError naming the option; what becomes part of an address or a header is checked where it does */
+function checkKinds({ fetch, progressCallback, cacheDir }: GivenHubOptions): void {
+  for (const [name, value] of Object.entries({ fetch, progressCallback }))
+    if (value !== undefined && typeof value !== "function")
+      throw new TypeError(`${name} must be a function, got ${shown(value)}`);
+  if (cacheDir !== undefined && typeof cacheDir !== "string")
+    throw new TypeError(`cacheDir must be the path of a folder, got ${shown(cacheDir)}`);
+}
+
 function pick(options: GivenHubOptions): GivenHubOptions {
   const { revision, token, endpoint, fetch, cacheDir, localFilesOnly, signal, progressCallback } = options;
   return { revision, token, endpoint, fetch, cacheDir, localFilesOnly, signal, progressCallback };
@@ -59,8 +68,15 @@ function pick(options: GivenHubOptions): GivenHubOptions {
 /** Names of all HubOptions. */
 export const HUB_OPTION_NAMES: readonly string[] = Object.keys(pick({}));
 
-/** Those of `options`, without others. Python's spelling is understood: who writes local_files_only must not get the network. */
-export const hubOptions = (options: HubOptions): GivenHubOptions => pick(givenOptions(options, HUB_OPTION_NAMES));
+/**
+ * Those of `options`, without others. Python's spelling is understood: who writes local_files_only must not get the network.
+ * @throws TypeError for anything but a plain object, and for values of the wrong type
+ */
+export function hubOptions(options: HubOptions | null | undefined, caller?: string): GivenHubOptions {
+  const given = pick(givenOptions(options, HUB_OPTION_NAMES, caller));
+  checkKinds(given);
+  return given;
+}
 
 /** As the hub's ids look (huggingface_hub's validate_repo_id): "name" or "owner/name". */
 export function isHubId(text: string): boolean {

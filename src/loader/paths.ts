@@ -41,6 +41,7 @@ export function checkPath(path: string): string {
 
 /** Joins a subfolder (may be empty or undefined) and a file name into a checked path. */
 export function joinPath(subfolder: string | undefined, name: string): string {
+  if (subfolder !== undefined && typeof subfolder !== "string") return checkPath(subfolder);
   return checkPath(subfolder ? `${subfolder.replace(/\/+$/, "")}/${name}` : name);
 }
 

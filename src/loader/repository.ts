@@ -55,16 +55,14 @@ export type RepositorySource = string | URL | Repository | FileSystemDirectoryHa
  *
  * Files of the hub are kept: in Node in the cache that Python's huggingface_hub uses, in a browser in its Cache API.
  *
- * @param options others are ignored; `signal` also ends what is asked of the repository later; one that is opened already is given
+ * @param options others are ignored, null is as none; `signal` also ends what is asked of the repository later; one that is opened already is given
  *   back under it
  * @throws RepositoryError naming the repository, the fault and the cure; TypeError for wrong options; the signal's reason
  */
-export async function openRepository(source: RepositorySource, options: HubOptions = {}): Promise<Repository> {
-  const hub = hubOptions(options);
-  const { signal, progressCallback } = hub;
+export async function openRepository(source: RepositorySource, options?: HubOptions | null): Promise<Repository> {
+  const hub = hubOptions(options, "openRepository");
+  const { signal } = hub;
   throwIfAborted(signal);
-  if (progressCallback !== undefined && typeof progressCallback !== "function")
-    throw new TypeError(`progressCallback must be a function, got ${shown(progressCallback)}`);
   const repository = await openSource(source, hub);
   return signal ? withSignal(repository, signal) : repository;
 }
@@ -76,7 +74,7 @@ export async function openRepository(source: RepositorySource, options: HubOptio
  */
 export async function openFileOrRepository(
   source: RepositorySource,
-  options: HubOptions = {},
+  options?: HubOptions,
 ): Promise<{ repository: Repository; file?: string }> {
   if (inNode() && (typeof source === "string" || source instanceof URL)) {
     const file = await (await import("./directory_node.js")).findFile(source);

@@ -1,11 +1,17 @@
 /** The options of savePretrained(): schedulers and tokenizers have none, models and pipelines those of their weights. */
-import { hint, inOwnSpelling } from "../arguments/spelling.js";
+import { hint } from "../arguments/options.js";
+import { inOwnSpelling } from "../arguments/spelling.js";
 
 /**
  * The options that were given, in either spelling. Those that do not exist are warned of, as calls do.
- * @throws TypeError for one that asks for pickles, and for one in both spellings
+ * @param given null is as none
+ * @throws TypeError for anything but a plain object, for one that asks for pickles, and for one in both spellings
  */
-export function takeSaveOptions<T extends object>(className: string, given: T, known: readonly string[] = []): T {
+export function takeSaveOptions<T extends object>(
+  className: string,
+  given: T | null | undefined,
+  known: readonly string[] = [],
+): T {
   const options = inOwnSpelling(given, known, `${className}.savePretrained`);
   const unknown: string[] = [];
   for (const [name, value] of Object.entries(options)) {

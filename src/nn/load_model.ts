@@ -61,7 +61,8 @@ export interface LoadHooks {
 /** Models whose weights go to the GPU at the same time. Others download meanwhile; pieces in memory stay few. */
 const uploads = new Turns(2);
 
-const OPTION_NAMES: readonly string[] = [
+/** Names of all FromPretrainedOptions. */
+export const MODEL_OPTION_NAMES: readonly string[] = [
   "subfolder",
   "variant",
   "useSafetensors",
@@ -97,7 +98,7 @@ export async function loadModelWithInfo<M extends PretrainedModel<object>>(
   given: FromPretrainedOptions,
   hooks: LoadHooks = {},
 ): Promise<[model: M, info: LoadingInfo]> {
-  const options = givenOptions(given, OPTION_NAMES);
+  const options = givenOptions(given, MODEL_OPTION_NAMES);
   // The repository is asked again when the weights are, long after the load's signal may have fired.
   return whileItLasts(options.signal, ({ signal }) => loadFrom(Class, source, { ...options, signal }, hooks));
 }

@@ -1,7 +1,8 @@
 /** A model with a config and weights that fromPretrained() reads, as diffusers' ModelMixin. */
 import { checkConfigObject, type ConfigObject } from "../arguments/config_object.js";
+import { plainOptions } from "../arguments/options.js";
 import { throwIfAborted } from "../arguments/signal.js";
-import { givenOptions, type WithoutNulls } from "../arguments/spelling.js";
+import { givenOptions } from "../arguments/spelling.js";
 import { readClassConfig, type ConfigPlace } from "../loader/class_config.js";
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { takeSaveOptions } from "../loader/save_options.js";
@@ -13,7 +14,14 @@ import { checkIsOn } from "./check_is_on.js";
 import { checkConfig, warnOfUnexpected, type ConfigSchema } from "./config.js";
 import { copyWeights } from "./copy_weights.js";
 import type { DTypeOptions } from "./dtype.js";
-import { configKeys, loadModelWithInfo, type LoadingInfo, type ModelClass, type ReadWeights } from "./load_model.js";
+import {
+  configKeys,
+  loadModelWithInfo,
+  MODEL_OPTION_NAMES,
+  type LoadingInfo,
+  type ModelClass,
+  type ReadWeights,
+} from "./load_model.js";
 import { Module } from "./module.js";
 import { notYet } from "./not_yet.js";
 import {
@@ -83,14 +91,15 @@ export abstract class PretrainedModel<C extends object> extends Module {
   static fromPretrained<C extends ModelClass<PretrainedModel<object>>>(
     this: C,
     source: RepositorySource,
-    options?: FromPretrainedOptions & Partial<InstanceType<C>["config"]> & Partial<Informing<false | null>>,
+    options?: (FromPretrainedOptions & Partial<InstanceType<C>["config"]> & Partial<Informing<false | null>>) | null,
   ): Promise<InstanceType<C>>;
   static async fromPretrained<M extends PretrainedModel<object>>(
     this: ModelClass<M>,
     source: RepositorySource,
-    given: FromPretrainedOptions & Partial<M["config"]> & Partial<Informing<boolean | null>> = {},
+    given?: (FromPretrainedOptions & Partial<M["config"]> & Partial<Informing<boolean | null>>) | null,
   ): Promise<M | [M, LoadingInfo]> {
-    const { outputLoadingInfo = false, ...options } = givenOptions(given, ["outputLoadingInfo"]);
+    const known = [...MODEL_OPTION_NAMES, "outputLoadingInfo"];
+    const { outputLoadingInfo = false, ...options } = givenOptions(given, known, `${this.className}.fromPretrained`);
     const loaded = await loadModelWithInfo(this, source, options as FromPretrainedOptions, { alsoAtRoot: true });
     return outputLoadingInfo ? loaded : loaded[0];
   }
@@ -104,7 +113,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
   static loadConfig(
     this: Pick<ModelClass<unknown>, "className">,
     source: RepositorySource,
-    options: ConfigPlace = {},
+    options?: ConfigPlace | null,
   ): Promise<Record<string, unknown>> {
     return readClassConfig(`${this.className}.loadConfig`, "config.json", source, options);
   }
@@ -122,10 +131,12 @@ export abstract class PretrainedModel<C extends object> extends Module {
   static fromConfig<C extends ModelClass<PretrainedModel<object>>>(
     this: C,
     config: ConfigObject,
-    overrides: Partial<InstanceType<C>["config"]> = {},
+    overrides?: Partial<InstanceType<C>["config"]> | null,
   ): InstanceType<C> {
-    checkConfigObject(`${this.className}.fromConfig`, config);
-    return new this({ ...config, ...configKeys(this, overrides) }) as InstanceType<C>;
+    const caller = `${this.className}.fromConfig`;
+    checkConfigObject(caller, config);
+    const wins = plainOptions(overrides, Object.keys(this.defaults), caller);
+    return new this({ ...config, ...configKeys(this, wins) }) as InstanceType<C>;
   }
 
   /** Says where the weights are, or will be, and in which dtype. */
@@ -144,10 +155,8 @@ export abstract class PretrainedModel<C extends object> extends Module {
    * @param options device: by default the one made first, or a new one where that is lost, too
    * @throws Error for a model that fromPretrained() did not load; nothing stays allocated
    */
-  async recover({
-    device,
-    signal,
-  }: Pick<WithoutNulls<FromPretrainedOptions>, "device" | "signal"> = {}): Promise<void> {
+  async recover(options?: Pick<FromPretrainedOptions, "device" | "signal"> | null): Promise<void> {
+    const { device, signal } = givenOptions(options, ["device", "signal"], `${this.#class.className}.recover`);
     if (!this.#read)
       throw new Error(`${this.#class.className}.recover: only what fromPretrained() has loaded can be loaded again`);
     throwIfAborted(signal);
@@ -165,7 +174,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
    * @param destination a folder (Node), which is made if need be, or an object that takes the files
    * @throws TypeError, RangeError for wrong options; RepositoryError naming the file that cannot be written
    */
-  async savePretrained(destination: string | SaveTarget, given: SaveOptions = {}): Promise<void> {
+  async savePretrained(destination: string | SaveTarget, given?: SaveOptions | null): Promise<void> {
     const { className } = this.#class;
     const options = takeSaveOptions(className, given, SAVE_OPTION_NAMES);
     await saveInto(destination, `${className}.savePretrained`, (target) => this.saveTo(target, "", options));

@@ -1,7 +1,6 @@
 /** The options of a call: which there are, and which may be null, before their values are looked at. */
-import { shown } from "../arguments/shown.js";
-import { hint, inOwnSpelling, type WithoutNulls } from "../arguments/spelling.js";
-import { Tensor } from "../tensor/tensor.js";
+import { hint } from "../arguments/options.js";
+import { inOwnSpelling, type WithoutNulls } from "../arguments/spelling.js";
 
 /** The names of all options; true where null is as good as nothing: where Python's default is None. */
 export type OptionTable<T> = Readonly<Record<keyof T, boolean>>;
@@ -10,7 +9,7 @@ export type OptionTable<T> = Readonly<Record<keyof T, boolean>>;
  * The options that were given, in either spelling, without those that are null where that means nothing.
  * @param unknown what is done about names that are no options: Python's calls warn of nothing or raise a TypeError, as they
  *   take `**kwargs` or not
- * @throws TypeError for anything but an object, naming what was given, and for an option in both spellings
+ * @throws TypeError for anything but a plain object, naming what was given, and for an option in both spellings
  */
 export function takeOptions<T extends object>(
   className: string,
@@ -18,11 +17,6 @@ export function takeOptions<T extends object>(
   table: OptionTable<T>,
   unknown: "warn" | "refuse",
 ): WithoutNulls<T> {
-  if (given === null || given === undefined) return {} as WithoutNulls<T>;
-  if (typeof given !== "object" || Array.isArray(given) || given instanceof Tensor)
-    throw new TypeError(
-      `${className}: options must be an object, got ${shown(given)} (there are ${Object.keys(table).join(", ")})`,
-    );
   const own = inOwnSpelling(given, Object.keys(table), className);
   const entries = Object.entries(own).filter(([, value]) => value !== undefined);
   const strange = entries.filter(([name]) => !Object.hasOwn(table, name)).map(([name]) => name);

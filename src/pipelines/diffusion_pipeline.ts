@@ -1,6 +1,6 @@
 /** Pipelines: components named by model_index.json, loaded together and called like functions. */
 import { whileItLasts } from "../arguments/signal.js";
-import type { WithoutNulls } from "../arguments/spelling.js";
+import { givenOptions } from "../arguments/spelling.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { takeSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
@@ -14,7 +14,13 @@ import type { Tensor } from "../tensor/tensor.js";
 import { fromPipe } from "./from_pipe.js";
 import type { ComponentClass } from "./given_components.js";
 import { inTurn } from "./in_turn.js";
-import { loadPipeline, type Components, type PipelineClass, type PipelineOptions } from "./load_pipeline.js";
+import {
+  loadPipeline,
+  PIPELINE_OPTION_NAMES,
+  type Components,
+  type PipelineClass,
+  type PipelineOptions,
+} from "./load_pipeline.js";
 import { NotYet } from "./not_yet.js";
 import { numpyToPil } from "./numpy_to_pil.js";
 import type { RawImage } from "./raw_image.js";
@@ -55,18 +61,20 @@ export abstract class DiffusionPipeline extends NotYet {
   static fromPretrained<P extends DiffusionPipeline = AnyPipeline>(
     this: abstract new () => DiffusionPipeline,
     source: RepositorySource,
-    options?: PipelineOptions & Components,
+    options?: (PipelineOptions & Components) | null,
   ): Promise<P>;
   static fromPretrained<C extends PipelineClass>(
     this: C,
     source: RepositorySource,
-    options?: PipelineOptions & Partial<ConstructorParameters<C>[0]>,
+    options?: (PipelineOptions & Partial<ConstructorParameters<C>[0]>) | null,
   ): Promise<InstanceType<C>>;
   static async fromPretrained(
     this: unknown,
     source: RepositorySource,
-    options: PipelineOptions & Components = {},
+    given?: (PipelineOptions & Components) | null,
   ): Promise<DiffusionPipeline> {
+    const caller = `${(this as PipelineClass).className}.fromPretrained`;
+    const options = givenOptions(given, PIPELINE_OPTION_NAMES, caller);
     const calledOn = this === DiffusionPipeline ? null : (this as PipelineClass);
     // One component that fails stops the others, as the caller's signal does.
     return whileItLasts(options.signal, (controller) => loadPipeline(source, options, { calledOn, controller }));
@@ -81,7 +89,7 @@ export abstract class DiffusionPipeline extends NotYet {
   static fromPipe<C extends PipelineClass>(
     this: C,
     pipeline: DiffusionPipeline,
-    options: Partial<ConstructorParameters<C>[0]> = {},
+    options?: Partial<ConstructorParameters<C>[0]> | null,
   ): InstanceType<C> {
     return fromPipe(this, pipeline, options);
   }
@@ -186,7 +194,7 @@ export abstract class DiffusionPipeline extends NotYet {
    * @param given options of all models, text encoders included
    * @throws TypeError, RangeError for wrong options; RepositoryError naming the file that cannot be written
    */
-  async savePretrained(destination: string | SaveTarget, given: SaveOptions = {}): Promise<void> {
+  async savePretrained(destination: string | SaveTarget, given?: SaveOptions | null): Promise<void> {
     const { className } = this.#class;
     const { components, config } = this;
     const options = takeSaveOptions(className, given, SAVE_OPTION_NAMES);
@@ -202,7 +210,8 @@ export abstract class DiffusionPipeline extends NotYet {
    * @example
    * catch (error) { if (error instanceof DeviceLostError) await pipeline.recover(); else throw error; }
    */
-  async recover({ device, signal }: Pick<WithoutNulls<PipelineOptions>, "device" | "signal"> = {}): Promise<this> {
+  async recover(options?: Pick<PipelineOptions, "device" | "signal"> | null): Promise<this> {
+    const { device, signal } = givenOptions(options, ["device", "signal"], `${this.#class.className}.recover`);
     await inTurn([this], signal, async () => {
       const target = await ensureDevice(device);
       for (const [, model] of this.#models) if (model.device?.isLost) await model.recover({ device: target, signal });

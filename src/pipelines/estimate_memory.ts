@@ -1,7 +1,7 @@
 /** How much GPU memory a pipeline needs, before any of it is taken and before weights are downloaded. */
 import { whileItLasts } from "../arguments/signal.js";
 import { givenOptions } from "../arguments/spelling.js";
-import { HUB_OPTION_NAMES, type RepositorySource } from "../loader/repository.js";
+import type { RepositorySource } from "../loader/repository.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import { contextWidth } from "../nn/unet_2d_condition_options.js";
 import { blankDevice } from "../tensor/blank_device.js";
@@ -11,7 +11,7 @@ import { encodeIds } from "./encode_prompt.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
 import { TOKENS } from "./first_pass.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
-import { loadPipeline, type Components, type PipelineOptions } from "./load_pipeline.js";
+import { loadPipeline, PIPELINE_OPTION_NAMES, type Components, type PipelineOptions } from "./load_pipeline.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
 import type { UnconditionalOptions } from "./unconditional.js";
@@ -58,11 +58,11 @@ const SIZE_OPTIONS: OptionTable<Required<DrawingSize>> = {
  */
 export async function estimateMemory(
   source: RepositorySource,
-  options: PipelineOptions & Components = {},
-  drawing: DrawingSize = {},
+  options?: (PipelineOptions & Components) | null,
+  drawing?: DrawingSize | null,
 ): Promise<MemoryEstimate> {
   const size = takeOptions("estimateMemory", drawing, SIZE_OPTIONS, "refuse");
-  const { device: real, signal, ...load } = givenOptions(options, HUB_OPTION_NAMES);
+  const { device: real, signal, ...load } = givenOptions(options, PIPELINE_OPTION_NAMES, "estimateMemory");
   for (const [name, part] of Object.entries(load))
     if (part instanceof PretrainedModel)
       throw new TypeError(`estimateMemory: ${name} is loaded already, and cannot be counted; leave it out`);

@@ -99,9 +99,9 @@ export class FlaxStableDiffusionPipeline extends Callable {
    */
   static async fromPretrained(
     source: RepositorySource,
-    wanted: FlaxPipelineOptions & Record<string, unknown> = {},
+    wanted?: (FlaxPipelineOptions & Record<string, unknown>) | null,
   ): Promise<[pipeline: FlaxStableDiffusionPipeline, params: FlaxParams]> {
-    const options = givenOptions(wanted, OPTION_NAMES);
+    const options = givenOptions(wanted, OPTION_NAMES, `${this.className}.fromPretrained`);
     const { dtype = "float32", scheduler, safety_checker: checker } = options;
     if (checker !== undefined && checker !== null) refuseSafetyChecker(this.className);
     if (!["float32", "float16", "bfloat16"].includes(dtype))

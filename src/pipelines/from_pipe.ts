@@ -1,4 +1,5 @@
 /** A pipeline made of the components of another one, diffusers' from_pipe. */
+import { plainOptions } from "../arguments/options.js";
 import { shown } from "../arguments/shown.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import type { DiffusionPipeline } from "./diffusion_pipeline.js";
@@ -9,7 +10,7 @@ import type { Components, PipelineClass } from "./load_pipeline.js";
 export function fromPipe<C extends PipelineClass>(
   Class: C,
   source: DiffusionPipeline,
-  options: Components,
+  given: Components | null | undefined,
 ): InstanceType<C> {
   const { className, componentNames, componentClasses, initArguments } = Class;
   if (componentNames.length === 0)
@@ -17,6 +18,7 @@ export function fromPipe<C extends PipelineClass>(
   if (typeof (source as unknown) !== "function" || typeof source.remember !== "function")
     throw new TypeError(`${className}.fromPipe: takes a pipeline, got ${shown(source)}`);
   const names = [...componentNames, ...Object.keys(initArguments)];
+  const options = plainOptions(given, names, `${className}.fromPipe`);
   const strange = Object.keys(options).filter((name) => !names.includes(name));
   if (strange.length > 0)
     throw new TypeError(`${className}.fromPipe: takes ${names.join(", ")}, got ${strange.join(", ")}`);

@@ -1,6 +1,6 @@
 /** From model_index.json to a pipeline: its class, its components, and what else it is made of. */
 import { shown } from "../arguments/shown.js";
-import { givenOptions } from "../arguments/spelling.js";
+import type { WithoutNulls } from "../arguments/spelling.js";
 import { readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
 import { HUB_OPTION_NAMES, openRepository, type HubOptions, type RepositorySource } from "../loader/repository.js";
@@ -38,7 +38,8 @@ export function registerPipeline(pipeline: PipelineClass): void {
   registry.set(pipeline.className, pipeline);
 }
 
-const OPTION_NAMES: readonly string[] = [
+/** Names of all PipelineOptions. */
+export const PIPELINE_OPTION_NAMES: readonly string[] = [
   "variant",
   "useSafetensors",
   "device",
@@ -53,19 +54,19 @@ interface LoadPipelineOptions extends Pick<LoadComponentsOptions, "controller" |
 
 /**
  * Loads a pipeline in the layout of diffusers.
+ * @param options in their own spelling
  * @throws Error naming file, key and fault; nothing stays allocated
  */
 export async function loadPipeline(
   source: RepositorySource,
-  wanted: PipelineOptions & Components,
+  options: WithoutNulls<PipelineOptions> & Components,
   { calledOn, controller, blank }: LoadPipelineOptions,
 ): Promise<DiffusionPipeline> {
-  const options = givenOptions(wanted, OPTION_NAMES);
   const repository = await openRepository(source, { ...options, signal: controller.signal });
   const index = await readJSON(repository, "model_index.json");
   const Class = calledOn ?? registered(index._class_name);
   const fileClass = Class.className === index._class_name ? Class : registry.get(index._class_name as string);
-  const extra = Object.fromEntries(Object.entries(options).filter(([name]) => !OPTION_NAMES.includes(name)));
+  const extra = Object.fromEntries(Object.entries(options).filter(([name]) => !PIPELINE_OPTION_NAMES.includes(name)));
   const { given, initArguments } = sortOptions(Class, extra, index, fileClass);
   checkFamilies(Class.className, given, index);
 

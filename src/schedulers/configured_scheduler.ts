@@ -96,11 +96,11 @@ export abstract class ConfiguredScheduler<C extends object = object> {
   ): Promise<[config: Config, unused: Config]>;
   static loadConfig(
     source: RepositorySource,
-    options?: LoadOptions & Partial<Returning<false>> & Config,
+    options?: (LoadOptions & Partial<Returning<false>> & Config) | null,
   ): Promise<Config>;
   static async loadConfig(
     source: RepositorySource,
-    options: LoadOptions & Partial<Returning<boolean>> & Config = {},
+    options?: (LoadOptions & Partial<Returning<boolean>> & Config) | null,
   ): Promise<Config | [Config, Config]> {
     const [config, unused, returnsUnused] = await readConfig(`${this.className}.loadConfig`, source, options);
     return returnsUnused ? [config, unused] : config;
@@ -120,15 +120,16 @@ export abstract class ConfiguredScheduler<C extends object = object> {
   static fromConfig<C extends ConfiguredClass>(
     this: C,
     config: ConfigObject,
-    overrides?: Overrides<InstanceType<C>> & Partial<Returning<false>>,
+    overrides?: (Overrides<InstanceType<C>> & Partial<Returning<false>>) | null,
   ): InstanceType<C>;
   static fromConfig<S extends ConfiguredScheduler>(
     this: ConfiguredClass<S>,
     config: ConfigObject,
-    options: Partial<Returning<boolean>> = {},
+    options?: Partial<Returning<boolean>> | null,
   ): S | [S, Config] {
-    const [returnsUnused, overrides] = splitReturning<Config>(options);
-    checkConfigObject(`${this.className}.fromConfig`, config);
+    const caller = `${this.className}.fromConfig`;
+    const [returnsUnused, overrides] = splitReturning<Config>(options, Object.keys(this.defaults), caller);
+    checkConfigObject(caller, config);
     refuseFlow(this, { ...config, ...overrides });
     const compatible = this.compatibleNames.flatMap((name) => findConfigured(name) ?? []);
     const found = extractInit(this, config as Config, overrides, [this, ...compatible], findConfigured);
@@ -145,13 +146,16 @@ export abstract class ConfiguredScheduler<C extends object = object> {
    * @param options there are none; what is given is warned of
    * @throws RepositoryError naming the file that cannot be written
    */
-  async savePretrained(destination: string | SaveTarget, options: Readonly<Record<string, never>> = {}): Promise<void> {
+  async savePretrained(
+    destination: string | SaveTarget,
+    options?: Readonly<Record<string, never>> | null,
+  ): Promise<void> {
     takeSaveOptions(this.className, options);
     await saveInto(destination, `${this.className}.savePretrained`, (target) => this.saveTo(target, ""));
   }
 
   /** The same as savePretrained(): a scheduler has nothing but a config. */
-  saveConfig(destination: string | SaveTarget, options?: Readonly<Record<string, never>>): Promise<void> {
+  saveConfig(destination: string | SaveTarget, options?: Readonly<Record<string, never>> | null): Promise<void> {
     return this.savePretrained(destination, options);
   }
 

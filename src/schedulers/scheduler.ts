@@ -93,12 +93,12 @@ export abstract class Scheduler<C extends object = object> extends ConfiguredSch
   static fromPretrained<C extends ConfiguredClass<Scheduler>>(
     this: C,
     source: RepositorySource,
-    options?: LoadOptions & Overrides<InstanceType<C>> & Partial<Returning<false>>,
+    options?: (LoadOptions & Overrides<InstanceType<C>> & Partial<Returning<false>>) | null,
   ): Promise<InstanceType<C>>;
   static async fromPretrained<S extends Scheduler>(
     this: SchedulerClass<S>,
     source: RepositorySource,
-    options: LoadOptions & Partial<Returning<boolean>> = {},
+    options?: (LoadOptions & Partial<Returning<boolean>>) | null,
   ): Promise<S | [S, Config]> {
     const [config, overrides, returnsUnused] = await readConfig(`${this.className}.fromPretrained`, source, options);
     const made = this.fromConfig(config, { ...overrides, returnUnusedKwargs: true });

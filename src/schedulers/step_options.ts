@@ -1,7 +1,8 @@
 /** The options of `step`: what they are, and their check, which is the same for all schedulers. */
 import { isPlain } from "../arguments/config_object.js";
 import { shown } from "../arguments/shown.js";
-import { givenOptions, hint } from "../arguments/spelling.js";
+import { hint } from "../arguments/options.js";
+import { givenOptions } from "../arguments/spelling.js";
 import { noTensor } from "../tensor/no_tensor.js";
 import { Tensor } from "../tensor/tensor.js";
 import { checkGeneratorTypes, type NoiseSource } from "./noise.js";

@@ -1,5 +1,6 @@
 /** A GPU device: its limits and features, its memory, its queue of recorded commands. */
 import type { Kernel } from "../../kernels/wgsl.js";
+import { plainOptions } from "../arguments/options.js";
 import { shown } from "../arguments/shown.js";
 import { adapterKind, adapterTitle, SUBGROUP_MATRIX, type ProductUnits, type WinogradCosts } from "./adapter_kind.js";
 import { requestAdapter } from "./adapters.js";
@@ -26,6 +27,8 @@ export interface DeviceOptions {
   /** Limits to request instead of the adapter's own, e.g. WebGPU's defaults. */
   limits?: Record<string, number>;
 }
+
+const DEVICE_OPTION_NAMES = ["powerPreference", "adapter", "disableFeatures", "limits"];
 
 /** One dispatch of a kernel variant. Buffers follow the kernel's bindings. */
 export interface Run<V> {
@@ -75,9 +78,10 @@ export async function ensureDevice(given?: Device | null): Promise<Device> {
 
 /**
  * Makes a GPU device with every useful feature and limit of its adapter. The first one becomes the default.
- * @throws NoAdapterError if there is no WebGPU adapter
+ * @throws NoAdapterError if there is no WebGPU adapter; TypeError for anything but an object of options
  */
-export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
+export async function requestDevice(given?: DeviceOptions | null): Promise<Device> {
+  const options = plainOptions(given, DEVICE_OPTION_NAMES, "requestDevice");
   try {
     return await makeDevice(options);
   } catch (error) {

@@ -1,4 +1,5 @@
 /** Several devices: one per adapter that this process can open, or as many as one likes. */
+import { plainOptions } from "../arguments/options.js";
 import { shown } from "../arguments/shown.js";
 import { adapterName, isSoftwareAdapter } from "./adapter_kind.js";
 import { adapterSources, type AdapterSource } from "./adapters.js";
@@ -31,16 +32,17 @@ let last: Promise<unknown> = Promise.resolve();
  * made anew.
  * @throws NoAdapterError if there is no adapter, RangeError for an impossible count
  */
-export function devices(options: DevicesOptions = {}): Promise<Device[]> {
+export function devices(options?: DevicesOptions | null): Promise<Device[]> {
   const result = last.then(() => openDevices(options));
   last = result.catch(() => undefined);
   return result;
 }
 
 /** How many devices there are: jax.device_count(). */
-export const deviceCount = async (options?: DevicesOptions): Promise<number> => (await devices(options)).length;
+export const deviceCount = async (options?: DevicesOptions | null): Promise<number> => (await devices(options)).length;
 
-async function openDevices({ count = countFromEnvironment(), software = false }: DevicesOptions): Promise<Device[]> {
+async function openDevices(options: DevicesOptions | null | undefined): Promise<Device[]> {
+  const { count = countFromEnvironment(), software = false } = plainOptions(options, ["count", "software"], "devices");
   if (count !== undefined && !(Number.isSafeInteger(count) && count > 0 && count <= 1024))
     throw new RangeError(`devices: count must be a whole number from 1 to 1024, got ${shown(count)}`);
   const first = await ensureDevice();

@@ -54,12 +54,12 @@ export abstract class FlaxScheduler<
   static fromPretrained<C extends ConfiguredClass<FlaxScheduler>>(
     this: C,
     source: RepositorySource,
-    options?: LoadOptions & Overrides<InstanceType<C>> & Partial<Returning<false>>,
+    options?: (LoadOptions & Overrides<InstanceType<C>> & Partial<Returning<false>>) | null,
   ): Promise<[scheduler: InstanceType<C>, state: StateOf<InstanceType<C>>]>;
   static async fromPretrained<F extends FlaxScheduler>(
     this: FlaxSchedulerClass<F>,
     source: RepositorySource,
-    options: LoadOptions & Partial<Returning<boolean>> = {},
+    options?: (LoadOptions & Partial<Returning<boolean>>) | null,
   ): Promise<[F, StateOf<F>] | [F, StateOf<F>, Config]> {
     const [config, overrides, returnsUnused] = await readConfig(`${this.className}.fromPretrained`, source, options);
     const [scheduler, unused] = this.fromConfig(config, { ...overrides, returnUnusedKwargs: true });

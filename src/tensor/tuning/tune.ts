@@ -1,4 +1,5 @@
 /** Choosing kernels by measurement: the fastest way of everything that some work computes, kept for the adapter. */
+import { plainOptions } from "../../arguments/options.js";
 import { shown } from "../../arguments/shown.js";
 import { throwIfAborted } from "../../arguments/signal.js";
 import { checkDevice, defaultDevice, type Device } from "../device.js";
@@ -19,6 +20,8 @@ export interface TuneOptions {
   /** Whether later devices of this adapter have it too, in later processes and pages. Default true. */
   store?: boolean;
 }
+
+const OPTION_NAMES = ["device", "seconds", "signal", "progressCallback", "store"];
 
 /** An op that was measured in its ways. */
 export interface TunedOp {
@@ -51,8 +54,9 @@ export interface TunedOp {
  * @example
  * await tune(() => pipeline("a red circle", { numInferenceSteps: 1 }));
  */
-export async function tune(work: () => unknown, options: TuneOptions = {}): Promise<TunedOp[]> {
-  const { device = defaultDevice(), seconds = Infinity, signal, progressCallback, store = true } = options;
+export async function tune(work: () => unknown, options?: TuneOptions | null): Promise<TunedOp[]> {
+  const given = plainOptions(options, OPTION_NAMES, "tune");
+  const { device = defaultDevice(), seconds = Infinity, signal, progressCallback, store = true } = given;
   if (typeof work !== "function")
     throw new TypeError(`tune: takes a function such as () => pipeline("a red circle"), got ${shown(work)}`);
   if (!(seconds >= 0)) throw new RangeError(`tune: seconds must be a number of at least 0, got ${shown(seconds)}`);
