@@ -17,3 +17,9 @@ export function plainOptions<T extends object>(given: T | null | undefined, know
   const where = caller === "" ? "" : `${caller}: `;
   throw new TypeError(`${where}options must be an object, got ${shown(given)} ${hint(known)}`);
 }
+
+/** @throws TypeError naming the option */
+export function checkFunction(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "function")
+    throw new TypeError(`${name} must be a function, got ${shown(value)}`);
+}

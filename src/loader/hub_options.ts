@@ -1,3 +1,4 @@
+import { checkFunction } from "../arguments/options.js";
 import { shown } from "../arguments/shown.js";
 import { givenOptions, type WithoutNulls } from "../arguments/spelling.js";
 import { quote, RepositoryError } from "./errors.js";
@@ -40,7 +41,8 @@ export interface HubOptions {
   localFilesOnly?: boolean | null;
   /** Ends the call with its reason, downloads included. */
   signal?: AbortSignal | null;
-  progressCallback?: ((progress: LoadProgress) => void) | null;
+  /** What it throws ends the load. An async one is not waited for, but what it rejects with ends the load, too. */
+  progressCallback?: ((progress: LoadProgress) => unknown) | null;
 }
 
 /** HubOptions as they are used inside. */
@@ -53,9 +55,8 @@ const BLOB = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 
 /** @throws TypeError naming the option; what becomes part of an address or a header is checked where it does */
 function checkKinds({ fetch, progressCallback, cacheDir }: GivenHubOptions): void {
-  for (const [name, value] of Object.entries({ fetch, progressCallback }))
-    if (value !== undefined && typeof value !== "function")
-      throw new TypeError(`${name} must be a function, got ${shown(value)}`);
+  checkFunction("fetch", fetch);
+  checkFunction("progressCallback", progressCallback);
   if (cacheDir !== undefined && typeof cacheDir !== "string")
     throw new TypeError(`cacheDir must be the path of a folder, got ${shown(cacheDir)}`);
 }

@@ -1,11 +1,12 @@
 import { inNode } from "../arguments/environment.js";
+import { reporter } from "../arguments/progress.js";
 import { shown } from "../arguments/shown.js";
 import { throwIfAborted } from "../arguments/signal.js";
 import { addressesIn } from "./addressed_folder.js";
 import { quote, RepositoryError } from "./errors.js";
 import { HandleRepository, isDirectoryHandle } from "./handle_repository.js";
 import { hubOptions, isHubId, type GivenHubOptions, type HubOptions } from "./hub_options.js";
-import { withSignal } from "./signals.js";
+import { eitherSignal, withSignal } from "./signals.js";
 import { URLRepository } from "./url_repository.js";
 
 export { readJSON } from "./config.js";
@@ -61,8 +62,14 @@ export type RepositorySource = string | URL | Repository | FileSystemDirectoryHa
  */
 export async function openRepository(source: RepositorySource, options?: HubOptions | null): Promise<Repository> {
   const hub = hubOptions(options, "openRepository");
+  throwIfAborted(hub.signal);
+  const { progressCallback } = hub;
+  if (progressCallback) {
+    const failed = new AbortController();
+    hub.progressCallback = reporter(progressCallback, (reason) => failed.abort(reason));
+    hub.signal = eitherSignal(hub.signal, failed.signal);
+  }
   const { signal } = hub;
-  throwIfAborted(signal);
   const repository = await openSource(source, hub);
   return signal ? withSignal(repository, signal) : repository;
 }

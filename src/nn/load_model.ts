@@ -1,5 +1,5 @@
 /** From a repository to a model on the GPU: config, modules, files, weights. */
-import { whileItLasts } from "../arguments/signal.js";
+import { whileReporting } from "../arguments/progress.js";
 import { givenOptions, refuseRespelt, type WithoutNulls } from "../arguments/spelling.js";
 import { openRequired, readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
@@ -100,7 +100,9 @@ export async function loadModelWithInfo<M extends PretrainedModel<object>>(
 ): Promise<[model: M, info: LoadingInfo]> {
   const options = givenOptions(given, MODEL_OPTION_NAMES);
   // The repository is asked again when the weights are, long after the load's signal may have fired.
-  return whileItLasts(options.signal, ({ signal }) => loadFrom(Class, source, { ...options, signal }, hooks));
+  return whileReporting(options, ({ signal }, progressCallback) =>
+    loadFrom(Class, source, { ...options, signal, progressCallback }, hooks),
+  );
 }
 
 async function loadFrom<M extends PretrainedModel<object>>(
@@ -160,7 +162,7 @@ async function readWeights(
     ...options
   }: LoadWeightsOptions & Pick<WithoutNulls<FromPretrainedOptions>, "progressCallback">,
 ): Promise<string[]> {
-  const onProgress = ({ loaded, total }: { loaded: number; total: number }): void =>
+  const onProgress = ({ loaded, total }: { loaded: number; total: number }): unknown =>
     report?.({
       status: "progress",
       name: className,

@@ -26,7 +26,7 @@ export interface WeightProgress {
 export interface LoadWeightsOptions {
   device: Device;
   dtype: DType;
-  onProgress?: (progress: WeightProgress) => void;
+  onProgress?: (progress: WeightProgress) => unknown;
   signal?: AbortSignal;
 }
 
@@ -54,6 +54,7 @@ export async function loadWeights(
       for await (const bytes of streamWeights(file, entries, options))
         options.onProgress?.({ loaded: (loaded += bytes), total });
     await options.device.synchronize();
+    options.signal?.throwIfAborted(); // what the last report was answered with, too
     queue.check(now); // what went wrong with other work meanwhile may have taken a piece of a weight
     return ignored;
   } catch (error) {

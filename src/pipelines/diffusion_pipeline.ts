@@ -1,5 +1,5 @@
 /** Pipelines: components named by model_index.json, loaded together and called like functions. */
-import { whileItLasts } from "../arguments/signal.js";
+import { whileReporting } from "../arguments/progress.js";
 import { givenOptions } from "../arguments/spelling.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { takeSaveOptions } from "../loader/save_options.js";
@@ -77,7 +77,9 @@ export abstract class DiffusionPipeline extends NotYet {
     const options = givenOptions(given, PIPELINE_OPTION_NAMES, caller);
     const calledOn = this === DiffusionPipeline ? null : (this as PipelineClass);
     // One component that fails stops the others, as the caller's signal does.
-    return whileItLasts(options.signal, (controller) => loadPipeline(source, options, { calledOn, controller }));
+    return whileReporting(options, (controller, progressCallback) =>
+      loadPipeline(source, { ...options, progressCallback }, { calledOn, controller }),
+    );
   }
 
   /**

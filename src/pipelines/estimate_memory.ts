@@ -1,5 +1,5 @@
 /** How much GPU memory a pipeline needs, before any of it is taken and before weights are downloaded. */
-import { whileItLasts } from "../arguments/signal.js";
+import { whileReporting } from "../arguments/progress.js";
 import { givenOptions } from "../arguments/spelling.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { PretrainedModel } from "../nn/pretrained.js";
@@ -62,15 +62,15 @@ export async function estimateMemory(
   drawing?: DrawingSize | null,
 ): Promise<MemoryEstimate> {
   const size = takeOptions("estimateMemory", drawing, SIZE_OPTIONS, "refuse");
-  const { device: real, signal, ...load } = givenOptions(options, PIPELINE_OPTION_NAMES, "estimateMemory");
+  const { device: real, ...load } = givenOptions(options, PIPELINE_OPTION_NAMES, "estimateMemory");
   for (const [name, part] of Object.entries(load))
     if (part instanceof PretrainedModel)
       throw new TypeError(`estimateMemory: ${name} is loaded already, and cannot be counted; leave it out`);
   const device = blankDevice(await ensureDevice(real));
   try {
-    return await whileItLasts(signal, async (controller) => {
+    return await whileReporting(load, async (controller, progressCallback) => {
       const how = { calledOn: null, controller, blank: true };
-      const pipeline = await loadPipeline(source, { ...load, device }, how);
+      const pipeline = await loadPipeline(source, { ...load, device, progressCallback }, how);
       const weights = device.memoryUse.bytes;
       await draw(pipeline, { ...size, signal: controller.signal });
       return { weights, peak: device.memoryUse.peakBytes };

@@ -1,6 +1,7 @@
 /** Text to picture without state, on one device or many: diffusers/pipelines/stable_diffusion/pipeline_flax_stable_diffusion.py. */
 import { shown } from "../arguments/shown.js";
-import { throwIfAborted, whileItLasts } from "../arguments/signal.js";
+import { whileReporting } from "../arguments/progress.js";
+import { throwIfAborted } from "../arguments/signal.js";
 import { givenOptions, type WithoutNulls } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
@@ -114,9 +115,10 @@ export class FlaxStableDiffusionPipeline extends Callable {
       ([name]) => !OPTION_NAMES.includes(name) && !COMPONENT_NAMES.includes(name),
     );
     if (unexpected.length > 0) warnOfUnexpected(this.className, Object.fromEntries(unexpected));
-    const parts = await whileItLasts(options.signal, async ({ signal }) =>
-      loadFlaxParts(await openRepository(source, { ...options, signal }), { ...options, signal }),
-    );
+    const parts = await whileReporting(options, async ({ signal }, progressCallback) => {
+      const given = { ...options, signal, progressCallback };
+      return loadFlaxParts(await openRepository(source, given), given);
+    });
     patchSampleSize(parts.params.unet);
     return [new this(parts.tokenizer, parts.scheduler, parts.params.device), parts.params];
   }

@@ -87,6 +87,7 @@ export async function loadPipeline(
     dtype: givenDType(options),
   });
   try {
+    controller.signal.throwIfAborted();
     const parts = { ...given, ...loaded };
     warnOfClasses(Class.componentClasses, parts);
     const pipeline = new Class({ ...initArguments, ...parts } as never);

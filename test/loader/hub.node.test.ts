@@ -239,6 +239,27 @@ describe("a repository on the hub", () => {
     expect(events.map(({ status }) => status)).toEqual(["initiate", "done"]);
   });
 
+  test("a progress callback that rejects ends what is asked of the repository, as one that throws", async () => {
+    const fault = new Error("mine");
+    const callbacks = [
+      (): never => {
+        throw fault;
+      },
+      (): Promise<never> => Promise.reject(fault),
+      async (): Promise<never> => {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        throw fault;
+      },
+    ];
+    at.hub.fault = ({ path }) => (path === WEIGHT ? { pause: 5 } : undefined); // 46 times
+    for (const progressCallback of callbacks) {
+      const options = { endpoint: at.hub.url, cacheDir: at.cache, progressCallback };
+      const repository = await openRepository(ID, options);
+      await expect(repository.open(WEIGHT)).rejects.toBe(fault);
+      expect(at.hub.bytes()).toBeLessThan(3_000_000);
+    }
+  });
+
   test("refuses names, revisions and paths that would leave the cache", async () => {
     for (const revision of [
       "..",

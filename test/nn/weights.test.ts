@@ -104,7 +104,7 @@ describe("loading weights", () => {
     const controller = new AbortController();
     const reason = new Error("enough");
     const load = refusal({}, { signal: controller.signal, progressCallback: () => controller.abort(reason) });
-    expect(["enough", "loaded"]).toContain(await load);
+    expect(await load).toBe("enough");
     controller.abort(reason);
     expect(await refusal({}, { signal: controller.signal })).toBe("enough");
   });

@@ -6,6 +6,7 @@ import {
   FlaxStableDiffusionPipeline,
   StableDiffusionPipeline,
 } from "../../src/index.js";
+import { ensureDevice } from "../../src/tensor/device.js";
 import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
 import { changed, parseSafetensors, writeSafetensors, type Changes } from "../support/repositories.js";
 import { warnings } from "../support/warnings.js";
@@ -165,6 +166,47 @@ describe("DiffusionPipeline.fromPretrained", () => {
     await expect(load({}, { signal })).rejects.toThrow("signal must be an AbortSignal");
     const progressCallback = 5 as unknown as () => void;
     await expect(load({}, { progressCallback })).rejects.toThrow("progressCallback must be a function, got 5");
+  });
+
+  describe("an async progress callback", () => {
+    const fault = new Error("mine");
+    const loads = [
+      (progressCallback: () => unknown) => load({}, { progressCallback }),
+      (progressCallback: () => unknown) =>
+        AutoencoderKL.fromPretrained(fixturePath(REPO), { subfolder: "vae", progressCallback }),
+      async (progressCallback: () => unknown) =>
+        (await FlaxStableDiffusionPipeline.fromPretrained(fixturePath(REPO), { progressCallback }))[1],
+    ];
+
+    test("ends the load with what it rejects with, and nothing stays", async () => {
+      const device = await ensureDevice();
+      const live = (): number => device.memoryUse.buffers - device.memoryUse.pooledBuffers;
+      await device.settle();
+      const before = live();
+      for (const begin of loads) {
+        await expect(begin(() => Promise.reject(fault))).rejects.toBe(fault);
+        await device.settle();
+        expect(live()).toBe(before);
+      }
+    });
+
+    test("is not waited for; a rejection when all is done is warned of", async () => {
+      for (const begin of loads) {
+        const never = await begin(() => new Promise(() => undefined));
+        never.dispose();
+        const rejections: ((reason: unknown) => void)[] = [];
+        const seen = await warnings(async () => {
+          const loaded = await begin(() => new Promise((_, reject) => rejections.push(reject)));
+          loaded.dispose();
+          for (const reject of rejections) reject(fault);
+          await Promise.resolve();
+          await Promise.resolve();
+        });
+        expect(seen.filter((text) => text.startsWith("progressCallback"))).toEqual([
+          "progressCallback rejected when all was done: Error: mine",
+        ]);
+      }
+    });
   });
 
   test("a variant that some models lack is mixed with the default, with a warning; one that none has is refused", async () => {

@@ -277,6 +277,25 @@ describe("tune", () => {
     });
   });
 
+  test("ends with what an async callback rejects with, which is not waited for", async () => {
+    const fault = new Error("mine");
+    const rows: TunedOp[] = [];
+    const progressCallback = async (row: TunedOp): Promise<void> => {
+      rows.push(row);
+      await Promise.reject(fault);
+    };
+    const never = (): Promise<void> => new Promise(() => undefined);
+    await withProduct(async (x, w) => {
+      const work = async (): Promise<void> => {
+        for (const y of [matmul(x, w), matmul(w, x)]) await gpu.take(y);
+      };
+      await expect(tuned(work, { progressCallback })).rejects.toBe(fault);
+      expect(rows).toHaveLength(1);
+      await expect(tuned(() => gpu.take(matmul(x, w)), { progressCallback })).rejects.toBe(fault);
+      expect(await tuned(work, { progressCallback: never })).toHaveLength(2);
+    });
+  });
+
   test("ends with the device, and what was found until then is kept", async () => {
     const device = await requestDevice();
     const [x, w] = [new Float32Array(64 * 96).fill(1), new Float32Array(96 * 64).fill(1)];

@@ -1,5 +1,6 @@
 /** Choosing kernels by measurement: the fastest way of everything that some work computes, kept for the adapter. */
 import { plainOptions } from "../../arguments/options.js";
+import { reporter } from "../../arguments/progress.js";
 import { shown } from "../../arguments/shown.js";
 import { throwIfAborted } from "../../arguments/signal.js";
 import { checkDevice, defaultDevice, type Device } from "../device.js";
@@ -15,8 +16,8 @@ export interface TuneOptions {
   seconds?: number;
   /** Ends it between two measurements; what was found until then is kept. */
   signal?: AbortSignal;
-  /** Called for each op as it is done. */
-  progressCallback?: (row: TunedOp) => void;
+  /** Called for each op as it is done. An async one is not waited for; what it rejects with ends it, as what it throws does. */
+  progressCallback?: (row: TunedOp) => unknown;
   /** Whether later devices of this adapter have it too, in later processes and pages. Default true. */
   store?: boolean;
 }
@@ -56,20 +57,23 @@ export interface TunedOp {
  */
 export async function tune(work: () => unknown, options?: TuneOptions | null): Promise<TunedOp[]> {
   const given = plainOptions(options, OPTION_NAMES, "tune");
-  const { device = defaultDevice(), seconds = Infinity, signal, progressCallback, store = true } = given;
+  const { device = defaultDevice(), seconds = Infinity, progressCallback, store = true } = given;
   if (typeof work !== "function")
     throw new TypeError(`tune: takes a function such as () => pipeline("a red circle"), got ${shown(work)}`);
   if (!(seconds >= 0)) throw new RangeError(`tune: seconds must be a number of at least 0, got ${shown(seconds)}`);
   const { tunings } = checkDevice(device);
   if (tunings.measuring) throw new Error("tune: another call is under way on this device");
-  throwIfAborted(signal);
+  throwIfAborted(given.signal);
+  const failed = new AbortController();
+  const report = progressCallback && reporter(progressCallback, (reason) => failed.abort(reason));
+  const signal = given.signal ? AbortSignal.any([given.signal, failed.signal]) : failed.signal;
   const rows: TunedOp[] = [];
   tunings.measuring = true;
   try {
     const problems = (await problemsOf(device, work)).filter(({ problem }) => likelyWays(device, problem).length > 0);
     const end = performance.now() + 1000 * seconds;
     for (const { problem, calls } of problems) {
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       if (performance.now() >= end) break;
       const result = await race(device, problem, signal);
       const { way } = result;
@@ -87,12 +91,14 @@ export async function tune(work: () => unknown, options?: TuneOptions | null): P
         total: problems.length,
       };
       rows.push(row);
-      progressCallback?.(row);
+      report?.(row);
     }
   } finally {
     tunings.measuring = false;
     if (store && rows.length > 0) await storeTunings(device);
   }
+  await new Promise((resolve) => setTimeout(resolve)); // what the last report was answered with may come first
+  failed.signal.throwIfAborted();
   return rows;
 }
 
