@@ -56,8 +56,8 @@ export type RepositorySource = string | URL | Repository | FileSystemDirectoryHa
  *
  * Files of the hub are kept: in Node in the cache that Python's huggingface_hub uses, in a browser in its Cache API.
  *
- * @param options others are ignored, null is as none; `signal` also ends what is asked of the repository later; one that is opened already is given
- *   back under it
+ * @param options others are ignored, null is as none; `signal` also ends what is asked of the repository later; one that is opened
+ *   already is given back under it
  * @throws RepositoryError naming the repository, the fault and the cure; TypeError for wrong options; the signal's reason
  */
 export async function openRepository(source: RepositorySource, options?: HubOptions | null): Promise<Repository> {

@@ -322,6 +322,9 @@ describe("tune", () => {
     await expect(tuned(() => undefined)).rejects.toThrow("tune: the work ran no matmul, convolution or attention");
     const signal = new AbortController() as unknown as AbortSignal;
     await expect(tuned(() => undefined, { signal })).rejects.toThrow("signal must be an AbortSignal");
+    await expect(tuned(() => undefined, { progressCallback: 5 as never })).rejects.toThrow(
+      "tune: progressCallback must be a function, got 5",
+    );
     await expect(tuned(() => undefined, { seconds: NaN })).rejects.toThrow("seconds must be a number of at least 0");
     await expect(tuned(() => Promise.reject(new Error("mine")))).rejects.toThrow("mine");
     await expect(tuned(() => tuned(() => undefined))).rejects.toThrow("another call is under way on this device");

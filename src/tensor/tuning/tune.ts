@@ -1,5 +1,5 @@
 /** Choosing kernels by measurement: the fastest way of everything that some work computes, kept for the adapter. */
-import { plainOptions } from "../../arguments/options.js";
+import { checkFunction, plainOptions } from "../../arguments/options.js";
 import { reporter } from "../../arguments/progress.js";
 import { shown } from "../../arguments/shown.js";
 import { throwIfAborted } from "../../arguments/signal.js";
@@ -64,6 +64,7 @@ export async function tune(work: () => unknown, options?: TuneOptions | null): P
   const { tunings } = checkDevice(device);
   if (tunings.measuring) throw new Error("tune: another call is under way on this device");
   throwIfAborted(given.signal);
+  checkFunction("tune: progressCallback", progressCallback);
   const failed = new AbortController();
   const report = progressCallback && reporter(progressCallback, (reason) => failed.abort(reason));
   const signal = given.signal ? AbortSignal.any([given.signal, failed.signal]) : failed.signal;
