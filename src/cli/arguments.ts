@@ -87,6 +87,16 @@ export function guidanceOf(text: string | undefined, otherwise: number): number 
   return value;
 }
 
+/** How much of the picture given by --image may change. */
+export function strengthOf(text: string | undefined, image: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (image === undefined) throw new UsageError("--strength needs --image FILE, the picture to begin with");
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= 1))
+    throw new UsageError(`--strength must be a number from 0 to 1, got "${text}"`);
+  return value;
+}
+
 /** Pixels; nothing where no size was given. */
 export function sizeOf(text: string | undefined): { width?: number; height?: number } {
   if (text === undefined) return {};

@@ -38,8 +38,11 @@ ${DRAWING}
   --seed N             seed of the noise, as torch.Generator("cpu").manual_seed(N) (default: a random one, printed)
   --scheduler NAME     a scheduler of diffusers, e.g. DDIMScheduler or DDIM (default: the model's)
   --count N            number of pictures, drawn together, up to 1000 (default: 1)
+  --image FILE         a PNG file to begin with instead of noise; the result has its size
+  --strength X         0 to 1: how much of it may change; so much of the steps is done (default: 0.8)
 
-Example: webgpu-diffusers generate "a red circle on a white background" --seed 8 -o circle.png`,
+Example: webgpu-diffusers generate "a red circle on a white background" --seed 8 -o circle.png
+         webgpu-diffusers generate "a red star on a white background" --image circle.png --strength 0.7 -o star.png`,
 
   compare: `Usage: webgpu-diffusers compare PROMPT [options] -o FILE
 

@@ -1,2 +1,2 @@
 /** The file system, for Node only. */
-export { writeFile } from "node:fs/promises";
+export { readFile, writeFile } from "node:fs/promises";

@@ -1,7 +1,7 @@
 /** A PNG encoder for 8-bit grey, RGB and RGBA (W3C PNG, third edition); deflate by fflate. */
 import { zlibSync } from "fflate";
 
-const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+export const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   let c = n;
@@ -9,7 +9,7 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return c;
 });
 
-function crc32(bytes: Uint8Array): number {
+export function crc32(bytes: Uint8Array): number {
   let c = 0xffffffff;
   for (const byte of bytes) c = CRC_TABLE[(c ^ byte) & 255] ^ (c >>> 8);
   return (c ^ 0xffffffff) >>> 0;
@@ -26,7 +26,7 @@ function chunk(type: string, data: Uint8Array): Uint8Array {
 }
 
 /** PNG's filters: each byte minus a guess from its left (a), upper (b) and upper-left (c) neighbour. */
-const FILTERS: ((a: number, b: number, c: number) => number)[] = [
+export const FILTERS: ((a: number, b: number, c: number) => number)[] = [
   () => 0,
   (a) => a,
   (_, b) => b,
@@ -62,7 +62,7 @@ function filterRows(data: ArrayLike<number>, width: number, height: number, chan
 }
 
 /** Bytes per pixel of grey, RGB and RGBA pictures, with PNG's names of them. */
-const COLOUR_TYPES = { 1: 0, 3: 2, 4: 6 } as const;
+export const COLOUR_TYPES = { 1: 0, 3: 2, 4: 6 } as const;
 export type Channels = keyof typeof COLOUR_TYPES;
 
 /** @param data rows of `channels` bytes per pixel */

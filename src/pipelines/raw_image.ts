@@ -2,6 +2,7 @@
 import { inNode } from "../arguments/environment.js";
 import { shown } from "../arguments/shown.js";
 import { encodePNG, type Channels } from "./png.js";
+import { decodePNG } from "./png_decode.js";
 
 export class RawImage {
   /**
@@ -35,6 +36,28 @@ export class RawImage {
       for (let i = 0; i < size; i++) data[i] = Math.fround(values[image * size + i] * 255);
       return new RawImage(width, height, data, channels);
     });
+  }
+
+  /**
+   * A picture of a PNG file's bytes, as they are in the file: grey, RGB or RGBA.
+   * @throws RangeError for what is no PNG, is damaged or interlaced
+   */
+  static fromPNG(bytes: Uint8Array): RawImage {
+    const { width, height, data, channels } = decodePNG(bytes);
+    return new RawImage(width, height, data, channels);
+  }
+
+  /** Reads a PNG file (Node), as Python's Image.open. @throws RangeError as fromPNG() does */
+  static async open(path: string): Promise<RawImage> {
+    if (!inNode())
+      throw new Error("RawImage.open: a browser has no file system; use fromPNG(), or give a canvas' ImageData");
+    const { readFile } = await import("./files_node.js");
+    const bytes = await readFile(path);
+    try {
+      return RawImage.fromPNG(bytes);
+    } catch (cause) {
+      throw new RangeError(`${path}: ${(cause as Error).message}`, { cause });
+    }
   }
 
   /** The bytes of a PNG file. */

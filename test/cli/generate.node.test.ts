@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EMBEDDED_MODEL, Generator, RawImage, StableDiffusionImg2ImgPipeline } from "../../src/index.js";
 import { folderFiles, oneCommit, startFakeHub, type Fault, type Seen } from "../support/fake_hub_node.js";
 import { fixturePath } from "../support/files.js";
 import { readGolden } from "../support/goldens.js";
@@ -60,6 +61,24 @@ describe("webgpu-diffusers generate", () => {
     const first = await draw("first.png", "12");
     expect((await draw("second.png", "12")).equals(first)).toBe(true);
     expect((await draw("third.png", "13")).equals(first)).toBe(false);
+  });
+
+  test("--image begins with a picture, of whose size the result is", async () => {
+    const grey = new RawImage(48, 40, new Uint8ClampedArray(48 * 40).fill(200), 1);
+    await writeFile(inFolder("grey.png"), grey.toPNG());
+    const image = ["--image", inFolder("grey.png")];
+    const args = [...image, "--strength", "0.5", "--steps", "4", "--seed", "8", "-o", inFolder("from_grey.png")];
+    const { code, stdout, stderr } = await runCLI(["generate", PROMPT, ...args]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/from_grey\.png: 48x40, seed 8, /);
+    const pipeline = await StableDiffusionImg2ImgPipeline.fromPretrained(EMBEDDED_MODEL);
+    const options = { strength: 0.5, numInferenceSteps: 4, guidanceScale: 3 };
+    const generator = new Generator("cpu").manualSeed(8);
+    const { images } = await pipeline(PROMPT, { ...options, generator, image: grey });
+    pipeline.dispose();
+    expect((await RawImage.open(inFolder("from_grey.png"))).data).toEqual(images[0].data);
+    const refused = await runCLI(["generate", PROMPT, "--image", inFolder("circle.jpg"), "-o", inFolder("x.png")]);
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("circle.jpg") as string });
   });
 
   test("--count numbers the files, a missing seed is chosen and told", async () => {
