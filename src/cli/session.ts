@@ -6,6 +6,7 @@ import {
   requestDevice,
   schedulerClass,
   schedulerNames,
+  StableDiffusionImg2ImgPipeline,
   StableDiffusionPipeline,
   type Device,
   type SchedulerClass,
@@ -43,7 +44,8 @@ export async function withPipeline<T>(
 ): Promise<T> {
   const repository = await openRepository(model, { signal }); // a wrong folder needs no GPU to be told
   const { _class_name: className } = await readJSON(repository, "model_index.json");
-  if (className !== StableDiffusionPipeline.className)
+  const drawn: unknown[] = [StableDiffusionPipeline.className, StableDiffusionImg2ImgPipeline.className];
+  if (!drawn.includes(className))
     throw new Error(
       `${repository.name}: model_index.json says _class_name = ${shown(className)}; the command line draws ` +
         `prompts, with models of a ${StableDiffusionPipeline.className}`,

@@ -127,6 +127,11 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
    * @throws TypeError, RangeError for what is no such tensor; Error where the model has no weights
    */
   encode(x: Tensor): { latentDist: DiagonalGaussian } {
+    return { latentDist: new DiagonalGaussian(this.encodeMoments(x)) };
+  }
+
+  /** What encode() makes its distribution of: [batch, 2 * latent_channels, …], means, then log-variances. The caller disposes it. */
+  encodeMoments(x: Tensor): Tensor {
     checkImages("AutoencoderKL.encode", x, this.config.in_channels);
     const { quant_conv: quant, tileSampleMinSize: size, tileLatentMinSize: latent, tileOverlapFactor: overlap } = this;
     const pass = (image: Tensor): Tensor =>
@@ -135,7 +140,7 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
       );
     const fade = Math.floor(latent * overlap);
     const tiles = { size, stride: Math.floor(size * (1 - overlap)), fade, kept: latent - fade };
-    return { latentDist: new DiagonalGaussian(this.#inParts(x, 1, tiles, pass)) };
+    return this.#inParts(x, 1, tiles, pass);
   }
 
   /**

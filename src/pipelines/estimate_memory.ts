@@ -13,6 +13,7 @@ import { TOKENS } from "./first_pass.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
 import { loadPipeline, PIPELINE_OPTION_NAMES, type Components, type PipelineOptions } from "./load_pipeline.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
+import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
 import type { UnconditionalOptions } from "./unconditional.js";
 
@@ -50,7 +51,7 @@ const SIZE_OPTIONS: OptionTable<Required<DrawingSize>> = {
  * The GPU memory of a pipeline, by drawing a picture with it on a device that only counts. Configs are all that is read.
  * @param source as for `fromPretrained`
  * @param options what `fromPretrained` is going to get. `device`: whose limits and kernels count, by default the one made first
- * @param drawing what the call is going to get; of several prompts their number times `numImagesPerPrompt`
+ * @param drawing what the call is going to get, from text to picture; of several prompts their number times `numImagesPerPrompt`
  * @returns bytes; loading itself takes up to 67 MB above the weights for a while
  * @throws what `fromPretrained` and the call throw, where a tensor exceeds the adapter's limits for one
  * @example
@@ -83,6 +84,8 @@ export async function estimateMemory(
 /** Calls a blank pipeline; what it returns goes with the device. */
 async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal: AbortSignal }): Promise<void> {
   pipeline.setProgressBarConfig({ disable: true });
+  // Of a picture to begin with this knows nothing.
+  if (pipeline instanceof StableDiffusionImg2ImgPipeline) pipeline = StableDiffusionPipeline.fromPipe(pipeline);
   if (!(pipeline instanceof StableDiffusionPipeline)) {
     const numInferenceSteps = Math.min(options.numInferenceSteps ?? FEW, FEW);
     await (pipeline as AnyPipeline)({ ...options, numInferenceSteps });

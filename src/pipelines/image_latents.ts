@@ -1,12 +1,14 @@
 /** The latents that image to image begins with, diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion_img2img.py. */
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
+import { DiagonalGaussian } from "../nn/diagonal_gaussian.js";
 import type { Scheduler } from "../schedulers/index.js";
 import type { Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
 import { cast } from "../tensor/ops/copy.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { concat } from "../tensor/ops/shape.js";
+import { Plan } from "../tensor/plan.js";
 import type { Generator } from "../tensor/random.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { CallOptions } from "./check_inputs.js";
@@ -80,20 +82,39 @@ export async function imageLatents(
     const noise = initialNoise(device, all.shape, { generator, dtype });
     return (scheduler.addNoise as (x: Tensor, noise: Tensor, timestep: number) => Tensor)(all, noise, timestep);
   });
-  await device.synchronize(); // so that the UNet takes its memory after the encoder's is free
-  device.trim();
-  return latents;
+  try {
+    await device.synchronize(); // so that the UNet takes its memory after the encoder's is free
+    device.trim();
+    return latents;
+  } catch (error) {
+    latents.dispose();
+    throw error;
+  }
 }
 
 /** A draw from the VAE's posterior, scaled as the UNet takes it, float32. */
 function encode({ className, vae }: Encoder, pixels: Tensor, generator: CallOptions["generator"]): Tensor {
   needComponent(className, "vae", vae, VAE);
+  const model = vae as AutoencoderKL | AutoencoderTiny;
   const latents =
-    vae instanceof AutoencoderTiny
-      ? vae.encode(pixels).latents
-      : (vae as AutoencoderKL).encode(pixels).latentDist.sample((generator ?? undefined) as Generator | undefined);
+    model instanceof AutoencoderTiny
+      ? planned(pixels, (x) => model.encode(x).latents)
+      : new DiagonalGaussian(planned(pixels, (x) => model.encodeMoments(x))).sample(
+          (generator ?? undefined) as Generator | undefined,
+        );
   const wide = latents.dtype === "float32" ? latents : cast(latents, "float32");
-  return linearCombination([[(vae as AutoencoderKL).config.scaling_factor, wide]]);
+  return linearCombination([[model.config.scaling_factor, wide]]);
+}
+
+/** Recorded though it runs once, as decoding is: planned memory is less than half of what the encoder takes op by op. */
+function planned(pixels: Tensor, work: (x: Tensor) => Tensor): Tensor {
+  const plan = Plan.attempt(pixels.device, [pixels], work, { label: "vae encode" });
+  if (!plan) return work(pixels);
+  try {
+    return plan.run([pixels], { copy: true });
+  } finally {
+    plan.dispose();
+  }
 }
 
 function repeated({ values, shape: [count, ...rest] }: Preprocessed, times: number): Preprocessed {

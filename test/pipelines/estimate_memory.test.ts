@@ -4,13 +4,18 @@ import {
   DiffusionPipeline,
   estimateMemory,
   openRepository,
+  RawImage,
   requestDevice,
+  StableDiffusionImg2ImgPipeline,
+  Tensor,
   UNet2DConditionModel,
   type Device,
   type DrawingSize,
   type PipelineOptions,
   type Repository,
 } from "../../src/index.js";
+import { readJSON } from "../../src/loader/config.js";
+import { loadPipeline } from "../../src/pipelines/load_pipeline.js";
 import { blankDevice } from "../../src/tensor/blank_device.js";
 import { fixturePath } from "../support/files.js";
 import { fewerLimits } from "../support/gpu.js";
@@ -108,6 +113,38 @@ describe("estimateMemory", () => {
         expect(peak - weights).toBeGreaterThan(200e6); // the decoder's largest tensors alone
       });
     });
+
+  test("and so does one from a picture, whose encoder takes less than the decoder", async () => {
+    await withNewDevice(async (real) => {
+      const device = blankDevice(real);
+      const pipeline = (await loadPipeline(
+        await sd15Size(),
+        { device, dtype: "float16" },
+        { calledOn: StableDiffusionImg2ImgPipeline, controller: new AbortController(), blank: true },
+      )) as StableDiffusionImg2ImgPipeline;
+      pipeline.setProgressBarConfig({ disable: true });
+      const weights = device.memoryUse.bytes;
+      const embeds = (): Tensor => Tensor.empty(device, [1, 77, 768], "float16");
+      const options = { promptEmbeds: embeds(), negativePromptEmbeds: embeds(), strength: 0.5, numInferenceSteps: 4 };
+      const image = new RawImage(512, 512, new Uint8ClampedArray(512 * 512), 1);
+      let encoded = 0;
+      const callbackOnStepEnd = (): void => void (encoded ||= device.memoryUse.peakBytes);
+      await pipeline(null, { ...options, image, callbackOnStepEnd });
+      expect(device.memoryUse.peakBytes - weights).toBeLessThan(400e6);
+      expect(encoded).toBeLessThan(device.memoryUse.peakBytes);
+      device.destroy();
+    });
+  });
+
+  test("of a folder that names image to image it counts the call from text to picture", async () => {
+    await withNewDevice(async (device) => {
+      const index = await readJSON(await openRepository(repo("sd15")), "model_index.json");
+      const renamed = await changed(repo("sd15"), {
+        "model_index.json": { ...index, _class_name: "StableDiffusionImg2ImgPipeline" },
+      });
+      expect(await estimateMemory(renamed, { device })).toEqual(await estimateMemory(repo("sd15"), { device }));
+    });
+  });
 
   test("refuses what cannot be counted, and what no call takes", async () => {
     const unet = UNet2DConditionModel.fromConfig(
