@@ -21,6 +21,10 @@ import {
   type Repository,
   type SaveTarget,
 } from "../../src/index.js";
+import { testDevice } from "../support/gpu.js";
+
+// In a browser all tests share one page, and its first device is the default: not one of those that are made and destroyed here.
+await testDevice();
 
 const EMPTY: Repository = { name: "empty", open: () => Promise.resolve(null) };
 const NOWHERE: SaveTarget = {
