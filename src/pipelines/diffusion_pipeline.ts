@@ -135,7 +135,7 @@ export abstract class DiffusionPipeline extends NotYet {
 
   /** As Python prints it: `StableDiffusionPipeline {…json…}` and a newline. */
   override toString(): string {
-    return `${this.#class.className} ${this.toJsonString()}`;
+    return `${this.className} ${this.toJsonString()}`;
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](): string {
@@ -159,7 +159,7 @@ export abstract class DiffusionPipeline extends NotYet {
 
   /** @throws DeviceLostError; Error naming a model that dispose() has freed, before or during a call */
   protected expectModels(): void {
-    const { className } = this.#class;
+    const { className } = this;
     for (const [name, { isDisposed, device }] of this.#models) {
       // A recovery that was cut off leaves some models on the lost device, without weights: its error says what to do.
       if (device?.queue.isLost) throw device.queue.isLost;
@@ -170,7 +170,7 @@ export abstract class DiffusionPipeline extends NotYet {
   /** The device of the models. */
   get device(): Device {
     for (const [, { device }] of this.#models) if (device) return device;
-    throw new Error(`${this.#class.className}: no model is loaded`);
+    throw new Error(`${this.className}: no model is loaded`);
   }
 
   /**
@@ -197,8 +197,7 @@ export abstract class DiffusionPipeline extends NotYet {
    * @throws TypeError, RangeError for wrong options; RepositoryError naming the file that cannot be written
    */
   async savePretrained(destination: string | SaveTarget, given?: SaveOptions | null): Promise<void> {
-    const { className } = this.#class;
-    const { components, config } = this;
+    const { className, components, config } = this;
     const options = takeSaveOptions(className, given, SAVE_OPTION_NAMES);
     await saveInto(destination, `${className}.savePretrained`, (target) =>
       savePipeline(target, { components, config }, options),
@@ -213,7 +212,7 @@ export abstract class DiffusionPipeline extends NotYet {
    * catch (error) { if (error instanceof DeviceLostError) await pipeline.recover(); else throw error; }
    */
   async recover(options?: Pick<PipelineOptions, "device" | "signal"> | null): Promise<this> {
-    const { device, signal } = givenOptions(options, ["device", "signal"], `${this.#class.className}.recover`);
+    const { device, signal } = givenOptions(options, ["device", "signal"], `${this.className}.recover`);
     await inTurn([this], signal, async () => {
       const target = await ensureDevice(device);
       for (const [, model] of this.#models) if (model.device?.isLost) await model.recover({ device: target, signal });

@@ -15,6 +15,11 @@ export abstract class NotYet extends Callable {
     throw notYet(this.className, "fromSingleFile");
   }
 
+  /** The class's name, for messages. */
+  get className(): string {
+    return (this.constructor as unknown as { className: string }).className;
+  }
+
   /** Not read yet: merge them in Python (`fuse_lora`) and load the folder. */
   async loadLoraWeights(..._: unknown[]): Promise<never> {
     throw this.#lacks("loadLoraWeights");
@@ -43,6 +48,6 @@ export abstract class NotYet extends Callable {
   }
 
   #lacks(method: Method): Error {
-    return notYet((this.constructor as unknown as { className: string }).className, method);
+    return notYet(this.className, method);
   }
 }

@@ -14,11 +14,6 @@ export abstract class StableDiffusionMixin extends DiffusionPipeline {
   abstract vae: AutoencoderKL;
   abstract unet: UNet2DConditionModel;
 
-  /** The class's name, for messages. */
-  get className(): string {
-    return (this.constructor as unknown as { className: string }).className;
-  }
-
   /** Large pictures are decoded in tiles, see AutoencoderKL.enableTiling(). */
   enableVaeTiling(): void {
     this.#vae.enableTiling();

@@ -90,7 +90,7 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
     options: UnconditionalOptions,
     stepOptions: StepOptions,
   ): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
-    const { className } = this.constructor as unknown as { className: string };
+    const { className } = this;
     for (const name of ["unet", "scheduler"] as const) needComponent(className, name, this[name], NEEDS[name]);
     this.expectModels();
     const { scheduler } = this;
