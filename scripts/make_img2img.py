@@ -13,24 +13,10 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline
 from PIL import Image
 
+from made_pictures import picture, tensor
+
 REPO = "test/fixtures/models/repos/sd15"
 OUT = Path("test/fixtures/pipelines/img2img.json")
-
-
-def pixels(width, height, channels=3):
-    """The picture of test/pipelines/img2img.test.ts."""
-    y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(channels), indexing="ij")
-    return ((x * 7 + y * 13 + c * 40 + (x * y) % 31) % 256).astype(np.uint8)
-
-
-def picture(width, height, channels=3):
-    array = pixels(width, height, channels)
-    return Image.fromarray(array[..., 0] if channels == 1 else array)
-
-
-def tensor(width, height):
-    return torch.from_numpy(pixels(width, height).astype(np.float32) / 255).permute(2, 0, 1)[None]
-
 
 IMAGES = {
     "24x16": lambda: picture(24, 16),

@@ -97,6 +97,14 @@ export function strengthOf(text: string | undefined, image: string | undefined):
   return value;
 }
 
+/** What goes with pictures to begin with. */
+export function checkPictures({ image, mask, size }: Partial<Record<"image" | "mask" | "size", string>>): void {
+  if (mask !== undefined && image === undefined)
+    throw new UsageError("--mask needs --image FILE, the picture to draw into");
+  if (image !== undefined && mask === undefined && size !== undefined)
+    throw new UsageError("--size does not go with --image: the result has the picture's size");
+}
+
 /** Pixels; nothing where no size was given. */
 export function sizeOf(text: string | undefined): { width?: number; height?: number } {
   if (text === undefined) return {};

@@ -1,6 +1,7 @@
 import { randomInt } from "node:crypto";
-import { Generator, RawImage, StableDiffusionImg2ImgPipeline } from "../index.js";
+import { Generator, RawImage, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline } from "../index.js";
 import {
+  checkPictures,
   countOf,
   DRAWING_OPTIONS,
   dtypeOf,
@@ -12,13 +13,19 @@ import {
   sizeOf,
   strengthOf,
 } from "./arguments.js";
-import { UsageError } from "./errors.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 
 /** `webgpu-diffusers generate`: draws a prompt and writes PNG files. */
 export async function generate(args: string[], signal: AbortSignal): Promise<void> {
-  const { values, positionals } = parse(args, [...DRAWING_OPTIONS, "scheduler", "count", "image", "strength"] as const);
+  const { values, positionals } = parse(args, [
+    ...DRAWING_OPTIONS,
+    "scheduler",
+    "count",
+    "image",
+    "mask",
+    "strength",
+  ] as const);
   const { model } = values;
   const prompt = promptOf(positionals);
   const numInferenceSteps = positive("steps", values.steps, 50);
@@ -29,11 +36,11 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   const seed = values.seed === undefined ? BigInt(randomInt(2 ** 32)) : seedOf(values.seed);
   const Scheduler = values.scheduler === undefined ? null : findScheduler(values.scheduler);
   const strength = strengthOf(values.strength, values.image);
-  if (values.image !== undefined && values.size !== undefined)
-    throw new UsageError("--size does not go with --image: the result has the picture's size");
+  checkPictures(values);
   const files = outputFiles(values.output, numImagesPerPrompt);
   await checkWritable(files, signal);
-  const image = values.image === undefined ? null : await RawImage.open(values.image);
+  const open = async (path?: string): Promise<RawImage | null> => (path === undefined ? null : RawImage.open(path));
+  const [image, maskImage] = [await open(values.image), await open(values.mask)];
 
   await withPipeline({ model, dtype, signal }, async (pipeline) => {
     if (Scheduler) pipeline.scheduler = Scheduler.fromConfig(pipeline.scheduler.config);
@@ -46,12 +53,23 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       generator: new Generator("cpu").manualSeed(seed),
       signal,
     };
-    const { images } = image
-      ? await StableDiffusionImg2ImgPipeline.fromPipe(pipeline)(prompt, { ...options, image, strength })
-      : await pipeline(prompt, { ...options, ...size });
+    const draw = async (): Promise<RawImage[]> => {
+      if (!image) return (await pipeline(prompt, { ...options, ...size })).images;
+      const from = { ...options, image, strength };
+      if (!maskImage) return (await StableDiffusionImg2ImgPipeline.fromPipe(pipeline)(prompt, from)).images;
+      const drawn = { ...cutDown(image), ...size };
+      return (await StableDiffusionInpaintPipeline.fromPipe(pipeline)(prompt, { ...from, ...drawn, maskImage })).images;
+    };
+    const images = await draw();
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     const description = `seed ${seed}, ${pipeline.scheduler.className}, ${stepsText(numInferenceSteps)}, ${seconds} s`;
     for (const [i, file] of files.entries())
       await write(file, images[i], files.length === 1 ? description : `${description} for ${files.length}`);
   });
+}
+
+/** A picture's size in the multiples of 8 that are drawn. */
+function cutDown({ width, height }: RawImage): { width: number; height: number } {
+  const side = (pixels: number): number => Math.max(8, pixels - (pixels % 8));
+  return { width: side(width), height: side(height) };
 }

@@ -39,7 +39,8 @@ ${DRAWING}
   --scheduler NAME     a scheduler of diffusers, e.g. DDIMScheduler or DDIM (default: the model's)
   --count N            number of pictures, drawn together, up to 1000 (default: 1)
   --image FILE         a PNG file to begin with instead of noise; the result has its size
-  --strength X         0 to 1: how much of it may change; so much of the steps is done (default: 0.8)
+  --mask FILE          a PNG file, white where the picture of --image is drawn anew; --size is then the result's
+  --strength X         0 to 1: how much may change; so much of the steps is done (default: 0.8, with --mask 1)
 
 Example: webgpu-diffusers generate "a red circle on a white background" --seed 8 -o circle.png
          webgpu-diffusers generate "a red star on a white background" --image circle.png --strength 0.7 -o star.png`,

@@ -7,6 +7,7 @@ import {
   schedulerClass,
   schedulerNames,
   StableDiffusionImg2ImgPipeline,
+  StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
   type Device,
   type SchedulerClass,
@@ -44,8 +45,8 @@ export async function withPipeline<T>(
 ): Promise<T> {
   const repository = await openRepository(model, { signal }); // a wrong folder needs no GPU to be told
   const { _class_name: className } = await readJSON(repository, "model_index.json");
-  const drawn: unknown[] = [StableDiffusionPipeline.className, StableDiffusionImg2ImgPipeline.className];
-  if (!drawn.includes(className))
+  const drawn = [StableDiffusionPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline];
+  if (!drawn.some((Class) => Class.className === className))
     throw new Error(
       `${repository.name}: model_index.json says _class_name = ${shown(className)}; the command line draws ` +
         `prompts, with models of a ${StableDiffusionPipeline.className}`,

@@ -5,6 +5,7 @@ import { Tensor } from "../tensor/tensor.js";
 import type { CallbackTensors } from "./stable_diffusion_options.js";
 
 export const CALLBACK_TENSORS = ["latents", "prompt_embeds", "negative_prompt_embeds"] as const;
+export const INPAINT_TENSORS = [...CALLBACK_TENSORS, "mask", "masked_image_latents"] as const;
 
 export const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTensors)[]): CallbackTensors =>
   Object.fromEntries(names.map((name) => [name, tensors[name]]));
@@ -26,7 +27,7 @@ export function takeReturned(returned: unknown, latents: Tensor): Partial<Record
       `callbackOnStepEnd: must return an object of tensors such as { latents } or nothing, got ${shown(returned)}`,
     );
   const taken: Partial<Record<keyof CallbackTensors, Tensor>> = {};
-  for (const name of CALLBACK_TENSORS) {
+  for (const name of INPAINT_TENSORS) {
     const value = (returned as Record<string, unknown>)[name];
     if (value === undefined || value === null) continue;
     if (!(value instanceof Tensor))

@@ -55,19 +55,28 @@ export function checkInputs(
   { height, width }: { height: number; width: number },
   options: CallOptions,
   device: Device,
+  tensors?: readonly string[],
 ): void {
   for (const [name, value] of Object.entries({ height, width }))
     if (!Number.isSafeInteger(value) || value <= 0)
       throw new RangeError(`\`${name}\` must be a positive integer, got ${shown(value)}`);
   if (height % 8 !== 0 || width % 8 !== 0)
     throw new RangeError(`\`height\` and \`width\` have to be divisible by 8 but are ${height} and ${width}.`);
-  checkPrompts(prompt, options, device);
+  checkPrompts(prompt, options, device, tensors);
   checkTensor("latents", options.latents, ["batch", "channels", "height", "width"], device);
   checkGeneratorTypes(options.generator);
 }
 
-/** The part of it that encodePrompt() needs. */
-export function checkPrompts(prompt: unknown, options: CallOptions, device: Device): void {
+/**
+ * The part of it that encodePrompt() needs.
+ * @param tensors that the pipeline's callbacks may ask for
+ */
+export function checkPrompts(
+  prompt: unknown,
+  options: CallOptions,
+  device: Device,
+  tensors: readonly string[] = CALLBACK_TENSORS,
+): void {
   const { negativePrompt, promptEmbeds, negativePromptEmbeds } = options;
   checkText("prompt", prompt);
   checkText("negativePrompt", negativePrompt);
@@ -91,6 +100,10 @@ export function checkPrompts(prompt: unknown, options: CallOptions, device: Devi
         `[${promptEmbeds.shape.join(", ")}] != [${negativePromptEmbeds.shape.join(", ")}].`,
     );
   checkNumbers(options);
+  const names = callbackTensorInputs(options);
+  if (!Array.isArray(names)) refuse("callbackOnStepEndTensorInputs", "a list of names", names);
+  for (const name of names)
+    if (!tensors.includes(name)) refuse("callbackOnStepEndTensorInputs", `of ${tensors.join(", ")}`, name);
 }
 
 /** What guidance leads away from goes with the prompts. Where nothing is guided, as in diffusers, nobody looks at it. */
@@ -130,7 +143,7 @@ export function checkFinite(name: string, value: unknown): void {
   throw new RangeError(`\`${name}\` must be a finite number, got ${shown(value)}${why}`);
 }
 
-function checkTensor(name: string, tensor: unknown, axes: readonly string[], device: Device): void {
+export function checkTensor(name: string, tensor: unknown, axes: readonly string[], device: Device): void {
   if (tensor === undefined) return;
   const wanted = `\`${name}\` must be a Tensor [${axes.join(", ")}] of floats on the pipeline's device`;
   if (!(tensor instanceof Tensor)) throw new TypeError(`${wanted}, got ${noTensor(tensor)}`);
@@ -139,11 +152,12 @@ function checkTensor(name: string, tensor: unknown, axes: readonly string[], dev
   if (tensor.device !== device) throw new TypeError(`${wanted}, but it is on another device`);
 }
 
+function refuse(name: string, rule: string, value: unknown): never {
+  throw new RangeError(`\`${name}\` must be ${rule}, got ${shown(value)}`);
+}
+
 function checkNumbers(options: CallOptions): void {
   const { numInferenceSteps: steps, numImagesPerPrompt: count, clipSkip, outputType } = options;
-  const refuse = (name: string, rule: string, value: unknown): never => {
-    throw new RangeError(`\`${name}\` must be ${rule}, got ${shown(value)}`);
-  };
   if (steps !== undefined && (!Number.isSafeInteger(steps) || steps < 1))
     refuse("numInferenceSteps", "a positive integer", steps);
   if (count !== undefined && (!Number.isSafeInteger(count) || count < 1))
@@ -154,16 +168,11 @@ function checkNumbers(options: CallOptions): void {
     if (options[name] !== undefined) checkFinite(name, options[name]);
   if (outputType !== undefined) checkOutputType(outputType, OUTPUT_TYPES);
   const { callbackSteps: every } = options;
-  const names = callbackTensorInputs(options);
   for (const name of ["callbackOnStepEnd", "callback"] as const)
     if (options[name] !== undefined && typeof options[name] !== "function")
       throw new TypeError(`\`${name}\` must be a function, got ${shown(options[name])}`);
   if (every !== undefined && (!Number.isSafeInteger(every) || every < 1))
     refuse("callbackSteps", "a positive integer", every);
-  if (!Array.isArray(names)) refuse("callbackOnStepEndTensorInputs", "a list of names", names);
-  for (const name of names)
-    if (!CALLBACK_TENSORS.includes(name))
-      refuse("callbackOnStepEndTensorInputs", `of ${CALLBACK_TENSORS.join(", ")}`, name);
   if (options.timesteps && options.sigmas)
     throw new TypeError("Only one of `timesteps` or `sigmas` can be passed. Please choose one to set custom values");
 }

@@ -9,6 +9,7 @@ import { callbackTensorInputs, checkFinite, type CallOptions } from "./check_inp
 import type { PromptEmbeds } from "./encode_prompt.js";
 import type { FiniteCheck } from "./finite_check.js";
 import { callLegacyCallback } from "./legacy_callback.js";
+import type { Inpainting } from "./inpainting.js";
 import { Pace } from "./pace.js";
 import { guidanceEmbedding } from "./prepare.js";
 import { ProgressBar, type ProgressBarConfig } from "./progress_bar.js";
@@ -32,12 +33,14 @@ export async function denoise(
   { scheduler, bar: barConfig }: Run,
   {
     initial,
+    inpainting,
     embeds,
     timesteps,
     check,
     expectModels,
   }: {
     initial: Tensor;
+    inpainting: Inpainting | undefined;
     embeds: PromptEmbeds;
     timesteps: readonly number[];
     check: FiniteCheck;
@@ -63,7 +66,8 @@ export async function denoise(
       const guided = pipeline.doClassifierFreeGuidance;
       latents = device.scope(() => {
         // expand the latents if we are doing classifier free guidance
-        const input = scheduler.scaleModelInput(guided ? concat(current, current, 0) : current, t);
+        const scaled = scheduler.scaleModelInput(guided ? concat(current, current, 0) : current, t);
+        const input = inpainting?.input(scaled) ?? scaled;
         // predict the noise residual
         const prediction = steps.predict(input, t, embeds.positive, { timestepCond });
         // perform guidance
@@ -72,7 +76,8 @@ export async function denoise(
           : prediction;
         check.look(noise, { module: "unet", step: i });
         // compute the previous noisy sample x_t -> x_t-1
-        return scheduler.step(noise, t, current, { eta, generator }).prevSample;
+        const previous = scheduler.step(noise, t, current, { eta, generator }).prevSample;
+        return inpainting?.keep(previous, timesteps[i + 1]) ?? previous;
       });
       current.dispose();
       await pace.step();
@@ -82,6 +87,7 @@ export async function denoise(
           latents,
           prompt_embeds: embeds.positive,
           negative_prompt_embeds: embeds.negative,
+          ...inpainting?.callbackTensors,
         };
         const wanted = pick(given, callbackTensorInputs(options));
         const replaced = takeReturned(await callbackOnStepEnd(pipeline as PromptPipeline, i, t, wanted), latents);
@@ -89,6 +95,7 @@ export async function denoise(
         latents = replace(latents, replaced.latents);
         embeds.positive = replace(embeds.positive, replaced.prompt_embeds);
         if (embeds.negative) embeds.negative = replace(embeds.negative, replaced.negative_prompt_embeds);
+        inpainting?.replace(replaced);
       }
       if ((i + 1) % scheduler.order === 0 || i === timesteps.length - 1) bar.update();
       await callLegacyCallback(options, i, { timesteps, order: scheduler.order, latents });

@@ -12,8 +12,10 @@ import { takeOptions, type OptionTable } from "./call_options.js";
 import { TOKENS } from "./first_pass.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
 import { loadPipeline, PIPELINE_OPTION_NAMES, type Components, type PipelineOptions } from "./load_pipeline.js";
+import { RawImage } from "./raw_image.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
-import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
+import { StableDiffusionBase } from "./stable_diffusion_base.js";
+import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
 import type { UnconditionalOptions } from "./unconditional.js";
 
@@ -51,7 +53,8 @@ const SIZE_OPTIONS: OptionTable<Required<DrawingSize>> = {
  * The GPU memory of a pipeline, by drawing a picture with it on a device that only counts. Configs are all that is read.
  * @param source as for `fromPretrained`
  * @param options what `fromPretrained` is going to get. `device`: whose limits and kernels count, by default the one made first
- * @param drawing what the call is going to get, from text to picture; of several prompts their number times `numImagesPerPrompt`
+ * @param drawing what the call is going to get, a picture to begin with of this size, too; of several prompts their number times
+ *   `numImagesPerPrompt`
  * @returns bytes; loading itself takes up to 67 MB above the weights for a while
  * @throws what `fromPretrained` and the call throw, where a tensor exceeds the adapter's limits for one
  * @example
@@ -84,9 +87,7 @@ export async function estimateMemory(
 /** Calls a blank pipeline; what it returns goes with the device. */
 async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal: AbortSignal }): Promise<void> {
   pipeline.setProgressBarConfig({ disable: true });
-  // Of a picture to begin with this knows nothing.
-  if (pipeline instanceof StableDiffusionImg2ImgPipeline) pipeline = StableDiffusionPipeline.fromPipe(pipeline);
-  if (!(pipeline instanceof StableDiffusionPipeline)) {
+  if (!(pipeline instanceof StableDiffusionBase)) {
     const numInferenceSteps = Math.min(options.numInferenceSteps ?? FEW, FEW);
     await (pipeline as AnyPipeline)({ ...options, numInferenceSteps });
     return;
@@ -96,5 +97,22 @@ async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal
     if (encoder) return encodeIds(encoder, [new Array<number>(encoder.config.max_position_embeddings).fill(0)]);
     return Tensor.empty(pipeline.device, [1, TOKENS, contextWidth(unet.config)], unet.dtype);
   };
-  await pipeline(null, { ...options, promptEmbeds: await encode(), negativePromptEmbeds: await encode() });
+  const embeds = { promptEmbeds: await encode(), negativePromptEmbeds: await encode() };
+  await (pipeline as DiffusionPipeline as AnyPipeline)(null, { ...begun(pipeline, options), ...embeds });
+}
+
+/** The options with what a call begins with besides prompts: blank pictures of the size that is drawn. */
+function begun(
+  pipeline: StableDiffusionBase,
+  options: DrawingSize,
+): DrawingSize & { image?: RawImage; maskImage?: RawImage } {
+  if (pipeline instanceof StableDiffusionPipeline) return options;
+  const { height, width } = pipeline.drawnSize({
+    height: options.height ?? undefined,
+    width: options.width ?? undefined,
+  });
+  const image = new RawImage(width, height, new Uint8ClampedArray(width * height), 1);
+  if (pipeline instanceof StableDiffusionInpaintPipeline) return { ...options, image, maskImage: image };
+  const { height: _height, width: _width, ...others } = options;
+  return { ...others, image };
 }

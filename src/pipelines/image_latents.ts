@@ -1,34 +1,38 @@
 /** The latents that image to image begins with, diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion_img2img.py. */
-import { AutoencoderKL } from "../nn/autoencoder_kl.js";
-import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
-import { DiagonalGaussian } from "../nn/diagonal_gaussian.js";
+import { shown } from "../arguments/shown.js";
 import type { Scheduler } from "../schedulers/index.js";
-import type { Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
-import { cast } from "../tensor/ops/copy.js";
-import { linearCombination } from "../tensor/ops/elementwise.js";
-import { concat } from "../tensor/ops/shape.js";
-import { Plan } from "../tensor/plan.js";
-import type { Generator } from "../tensor/random.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { CallOptions } from "./check_inputs.js";
-import { preprocess, type ImageInput, type Preprocessed } from "./image_processor.js";
+import { encodeImage, repeatedTo, type Encoder } from "./encode_image.js";
+import { preprocess, type ImageInput } from "./image_processor.js";
 import { checkGenerators, initialNoise } from "./initial_noise.js";
-import { needComponent } from "./needed_components.js";
+import { repeated } from "./planes.js";
 import { prepareTimesteps } from "./prepare.js";
 
-const VAE = { classes: [AutoencoderKL, AutoencoderTiny], purpose: "to encode the image" };
+/** @throws RangeError */
+export function checkStrength(strength: unknown): asserts strength is number {
+  if (typeof strength !== "number" || !(strength >= 0 && strength <= 1))
+    throw new RangeError(`\`strength\` must be from 0 to 1, got ${shown(strength)}`);
+}
 
 /**
  * The last part of a schedule: `strength` of all steps. Where the scheduler counts steps it is told where this begins.
+ * @param least of the steps asked for that must be left: of some schedulers' schedules, which are longer, more is left
  * @throws RangeError where no step is left
  */
-export function imageTimesteps(scheduler: Scheduler, options: CallOptions, strength: number): readonly number[] {
+export function imageTimesteps(
+  scheduler: Scheduler,
+  options: CallOptions,
+  strength: number,
+  least = 0,
+): readonly number[] {
   const all = prepareTimesteps(scheduler, options);
   const steps = options.timesteps || options.sigmas ? all.length : (options.numInferenceSteps ?? 50);
-  const begin = Math.max(0, steps - Math.trunc(steps * strength)) * scheduler.order;
+  const left = Math.trunc(steps * strength);
+  const begin = Math.max(0, steps - left) * scheduler.order;
   const timesteps = all.slice(begin);
-  if (timesteps.length === 0)
+  if (timesteps.length === 0 || left < least)
     throw new RangeError(
       `After adjusting the ${steps} inference steps by \`strength\` ${strength} no step is left; give more of one of them`,
     );
@@ -36,12 +40,13 @@ export function imageTimesteps(scheduler: Scheduler, options: CallOptions, stren
   return timesteps;
 }
 
-interface Encoder {
-  className: string;
-  device: Device;
-  vae: AutoencoderKL | AutoencoderTiny | null;
-  vaeScaleFactor: number;
-  latentChannels: number;
+export type AddNoise = (x: Tensor, noise: Tensor, timestep: number) => Tensor;
+
+/** @throws TypeError for a scheduler that has no way to begin with a picture */
+export function noiseAdder(className: string, scheduler: Scheduler): AddNoise {
+  if (!("addNoise" in scheduler))
+    throw new TypeError(`${className}: a ${scheduler.className} cannot add noise to a picture; take another scheduler`);
+  return (x, noise, timestep) => (scheduler as unknown as { addNoise: AddNoise }).addNoise(x, noise, timestep);
 }
 
 /** What a run gives: pictures, its noise, and for which timestep. */
@@ -65,8 +70,7 @@ export async function imageLatents(
 ): Promise<Tensor> {
   const { className, device, latentChannels, vaeScaleFactor: scaleFactor } = encoder;
   checkGenerators(generator, batch);
-  if (!("addNoise" in scheduler))
-    throw new TypeError(`${className}: a ${scheduler.className} cannot add noise to a picture; take another scheduler`);
+  const addNoise = noiseAdder(className, scheduler);
   const given = await preprocess(image, { scaleFactor, latentChannels });
   const count = given.shape[0];
   if (batch % count !== 0)
@@ -76,11 +80,9 @@ export async function imageLatents(
   const pictures = Array.isArray(generator) && !isLatents ? repeated(given, batch / count) : given;
   const latents = device.scope(() => {
     const start = Tensor.from(pictures.values, pictures.shape, { device, dtype: isLatents ? "float32" : dtype });
-    const clean = isLatents ? start : encode(encoder, start, generator);
-    let all = clean;
-    while (all.shape[0] < batch) all = concat(all, clean, 0);
+    const all = repeatedTo(batch, isLatents ? start : encodeImage(encoder, start, generator));
     const noise = initialNoise(device, all.shape, { generator, dtype });
-    return (scheduler.addNoise as (x: Tensor, noise: Tensor, timestep: number) => Tensor)(all, noise, timestep);
+    return addNoise(all, noise, timestep);
   });
   try {
     await device.synchronize(); // so that the UNet takes its memory after the encoder's is free
@@ -90,35 +92,4 @@ export async function imageLatents(
     latents.dispose();
     throw error;
   }
-}
-
-/** A draw from the VAE's posterior, scaled as the UNet takes it, float32. */
-function encode({ className, vae }: Encoder, pixels: Tensor, generator: CallOptions["generator"]): Tensor {
-  needComponent(className, "vae", vae, VAE);
-  const model = vae as AutoencoderKL | AutoencoderTiny;
-  const latents =
-    model instanceof AutoencoderTiny
-      ? planned(pixels, (x) => model.encode(x).latents)
-      : new DiagonalGaussian(planned(pixels, (x) => model.encodeMoments(x))).sample(
-          (generator ?? undefined) as Generator | undefined,
-        );
-  const wide = latents.dtype === "float32" ? latents : cast(latents, "float32");
-  return linearCombination([[model.config.scaling_factor, wide]]);
-}
-
-/** Recorded though it runs once, as decoding is: planned memory is less than half of what the encoder takes op by op. */
-function planned(pixels: Tensor, work: (x: Tensor) => Tensor): Tensor {
-  const plan = Plan.attempt(pixels.device, [pixels], work, { label: "vae encode" });
-  if (!plan) return work(pixels);
-  try {
-    return plan.run([pixels], { copy: true });
-  } finally {
-    plan.dispose();
-  }
-}
-
-function repeated({ values, shape: [count, ...rest] }: Preprocessed, times: number): Preprocessed {
-  const all = new Float32Array(values.length * times);
-  for (let i = 0; i < times; i++) all.set(values, i * values.length);
-  return { values: all, shape: [count * times, ...rest] };
 }

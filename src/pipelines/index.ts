@@ -5,6 +5,7 @@ import { registerPipeline } from "./load_pipeline.js";
 import { PNDMPipeline } from "./pndm.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
+import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 
 export type DiffusionPipeline = Base;
 
@@ -17,6 +18,7 @@ export const DiffusionPipeline: typeof Base = known(
   PNDMPipeline,
   StableDiffusionPipeline,
   StableDiffusionImg2ImgPipeline,
+  StableDiffusionInpaintPipeline,
 );
 
 function known(...classes: Parameters<typeof registerPipeline>[0][]): typeof Base {

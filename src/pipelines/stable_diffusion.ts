@@ -7,7 +7,6 @@ import { warnOfLegacyCallback } from "./legacy_callback.js";
 import { prepareLatents, prepareTimesteps } from "./prepare.js";
 import type { RawImage } from "./raw_image.js";
 import { StableDiffusionBase } from "./stable_diffusion_base.js";
-import { unetSampleSize } from "./stable_diffusion_config.js";
 import type { Prompt, StableDiffusionOptions, StableDiffusionOutput } from "./stable_diffusion_options.js";
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
@@ -36,9 +35,9 @@ export class StableDiffusionPipeline extends StableDiffusionBase {
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
     const options: CallOptions = takeOptions(this.className, given, CALL_OPTIONS, "warn");
     const run = this.prepareRun(options);
+    this.expectLatentsAlone();
     const { device, unet, vaeScaleFactor: scaleFactor } = this;
-    const [defaultHeight, defaultWidth] = unetSampleSize(unet).map((n) => n * scaleFactor);
-    const { height = defaultHeight, width = defaultWidth } = options;
+    const { height, width } = this.drawnSize(options);
     checkInputs(prompt, { height, width }, options, device);
     warnOfLegacyCallback(options);
     throwIfAborted(options.signal);
@@ -49,11 +48,12 @@ export class StableDiffusionPipeline extends StableDiffusionBase {
       run,
       {
         timesteps: () => prepareTimesteps(scheduler, options),
-        latents: (batch, dtype) =>
-          prepareLatents(device, [batch, unet.config.in_channels, ...sides], scheduler.initNoiseSigma, {
+        latents: (batch, dtype) => ({
+          latents: prepareLatents(device, [batch, unet.config.in_channels, ...sides], scheduler.initNoiseSigma, {
             ...options,
             dtype,
           }),
+        }),
       },
       options,
     );

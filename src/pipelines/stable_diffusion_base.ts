@@ -15,10 +15,11 @@ import type { Components } from "./diffusion_pipeline.js";
 import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
 import { FiniteCheck } from "./finite_check.js";
 import { inTurn } from "./in_turn.js";
+import type { Inpainting } from "./inpainting.js";
 import { needComponent, type Need } from "./needed_components.js";
 import type { ImageOutputType } from "./output_images.js";
 import type { RawImage } from "./raw_image.js";
-import { checkSafety, patchLegacyConfigs } from "./stable_diffusion_config.js";
+import { checkSafety, patchLegacyConfigs, unetSampleSize } from "./stable_diffusion_config.js";
 import { StableDiffusionMixin } from "./stable_diffusion_mixin.js";
 import type {
   EncodePromptOptions,
@@ -40,11 +41,15 @@ const NEEDS = {
 export interface Start {
   /** The schedule; made first, so that one that cannot be is refused at once. */
   timesteps: () => readonly number[];
-  /**
-   * [batch, channels, height, width] as the first timestep wants them, which the run disposes.
-   * @param dtype in which noise is drawn
-   */
-  latents: (batch: number, dtype: DType, timesteps: readonly number[]) => Tensor | Promise<Tensor>;
+  /** @param dtype in which noise is drawn */
+  latents: (batch: number, dtype: DType, timesteps: readonly number[]) => Beginning | Promise<Beginning>;
+}
+
+/** Disposed by the run. */
+export interface Beginning {
+  /** [batch, channels, height, width] as the first timestep wants them. */
+  latents: Tensor;
+  inpainting?: Inpainting;
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- an accessor of two types
@@ -126,6 +131,19 @@ export abstract class StableDiffusionBase extends StableDiffusionMixin {
     return { scheduler: this.scheduler, bar: this.progressBarConfig };
   }
 
+  /** @throws RangeError for a UNet whose input is more than latents, as those for inpainting */
+  protected expectLatentsAlone(): void {
+    const { in_channels: takes, out_channels: gives } = this.unet.config;
+    if (takes <= gives) return;
+    const cure =
+      takes === 9
+        ? "StableDiffusionInpaintPipeline.fromPipe(pipeline) draws with it"
+        : "no pipeline of this version draws with it";
+    throw new RangeError(
+      `${this.className}: the UNet was trained for more than latents, it takes ${takes} channels (in_channels) and gives ${gives}; ${cure}`,
+    );
+  }
+
   /** A checked call, when those before it on the same pipeline or the same scheduler are done. */
   protected run(
     prompt: Prompt,
@@ -151,19 +169,21 @@ export abstract class StableDiffusionBase extends StableDiffusionMixin {
 
     let embeds: PromptEmbeds | undefined;
     let latents: Tensor | undefined;
+    let inpainting: Inpainting | undefined;
     let check: FiniteCheck | undefined;
     try {
       const timesteps = start.timesteps();
       this.numTimesteps = timesteps.length;
       embeds = await encodePrompt(this, prompt, { ...options, guided: this.doClassifierFreeGuidance });
       const dtype = (this.text_encoder as CLIPTextModel | null)?.dtype ?? unet.dtype;
-      latents = await start.latents(prompts * numImagesPerPrompt, dtype, timesteps);
+      ({ latents, inpainting } = await start.latents(prompts * numImagesPerPrompt, dtype, timesteps));
 
       check = new FiniteCheck(device, timesteps.length + 4);
       check.look(embeds.positive, { module: "text_encoder" });
       check.look(latents, { module: "latents" });
       const expectModels = (): void => this.expectModels();
-      latents = await denoise(this, run, { initial: latents, embeds, timesteps, check, expectModels }, options);
+      const begun = { initial: latents, inpainting, embeds, timesteps, check, expectModels };
+      latents = await denoise(this, run, begun, options);
       check.look(latents, { module: "scheduler" });
       options.signal?.throwIfAborted();
 
@@ -180,6 +200,7 @@ export abstract class StableDiffusionBase extends StableDiffusionMixin {
       };
     } finally {
       check?.dispose();
+      inpainting?.dispose();
       for (const tensor of [latents, embeds?.positive, embeds?.negative]) tensor?.dispose();
       scheduler.reset();
       device.trim();
@@ -206,6 +227,12 @@ export abstract class StableDiffusionBase extends StableDiffusionMixin {
     const { positive, negative } = await encodePrompt(this, prompt, { ...options, guided });
     await device.flush();
     return [positive, negative];
+  }
+
+  /** Pixels that a call draws: what it was given, and the size that the model was trained for. */
+  drawnSize(given: Pick<CallOptions, "height" | "width">): { height: number; width: number } {
+    const [height, width] = unetSampleSize(this.unet).map((n) => n * this.vaeScaleFactor);
+    return { height: given.height ?? height, width: given.width ?? width };
   }
 
   /** Pixels per latent along each side; without a VAE diffusers counts on 8. */

@@ -1,11 +1,10 @@
 /** Picture to picture, diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion_img2img.py. */
 import { throwIfAborted } from "../arguments/signal.js";
-import { shown } from "../arguments/shown.js";
 import { checkGeneratorTypes } from "../schedulers/noise.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
 import { CALL_OPTIONS, checkPrompts } from "./check_inputs.js";
-import { imageLatents, imageTimesteps } from "./image_latents.js";
+import { checkStrength, imageLatents, imageTimesteps } from "./image_latents.js";
 import { checkImages, type ImageInput } from "./image_processor.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
@@ -61,9 +60,9 @@ export class StableDiffusionImg2ImgPipeline extends StableDiffusionBase {
     const { className } = this;
     const { image, strength = 0.8, ...options } = takeOptions(className, given, IMG2IMG_OPTIONS, "warn");
     const run = this.prepareRun(options);
+    this.expectLatentsAlone();
     const { device, vae, vaeScaleFactor, unet } = this;
-    if (typeof strength !== "number" || !(strength >= 0 && strength <= 1))
-      throw new RangeError(`\`strength\` must be from 0 to 1, got ${shown(strength)}`);
+    checkStrength(strength);
     checkPrompts(prompt, options, device);
     checkGeneratorTypes(options.generator);
     checkImages(image, device);
@@ -77,8 +76,9 @@ export class StableDiffusionImg2ImgPipeline extends StableDiffusionBase {
       run,
       {
         timesteps: () => imageTimesteps(scheduler, options, strength),
-        latents: (batch, dtype, [timestep]) =>
-          imageLatents(encoder, image, { batch, dtype, generator, scheduler, timestep }),
+        latents: async (batch, dtype, [timestep]) => ({
+          latents: await imageLatents(encoder, image, { batch, dtype, generator, scheduler, timestep }),
+        }),
       },
       options,
     );

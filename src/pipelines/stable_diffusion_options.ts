@@ -8,6 +8,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
+import type { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 
 /** One text or a list; null where promptEmbeds are given. */
 export type Prompt = string | readonly string[] | null;
@@ -34,14 +35,16 @@ export type StableDiffusionComponents = {
  * Tensors handed to callbackOnStepEnd; returned ones replace the pipeline's and then belong to it. With guidance
  * prompt_embeds holds the negative prompts' rows before the prompts', as in diffusers, and is all that the UNet reads: a
  * callback that ends the guidance (`pipeline.guidanceScale = 0`) returns the prompts' rows alone. Without guidance
- * negative_prompt_embeds is null.
+ * negative_prompt_embeds is null. Inpainting has a mask [rows, 1, height, width] and masked_image_latents [rows, 4, height, width], too,
+ * with guidance twice as many rows as pictures; the latter is null where the UNet does not take it.
  */
-export type CallbackTensors = Partial<Record<"latents" | "prompt_embeds", Tensor>> & {
+export type CallbackTensors = Partial<Record<"latents" | "prompt_embeds" | "mask", Tensor>> & {
   negative_prompt_embeds?: Tensor | null;
+  masked_image_latents?: Tensor | null;
 };
 
 /** The pipelines that take prompts. */
-export type PromptPipeline = StableDiffusionPipeline | StableDiffusionImg2ImgPipeline;
+export type PromptPipeline = StableDiffusionPipeline | StableDiffusionImg2ImgPipeline | StableDiffusionInpaintPipeline;
 
 /** Called after each step. `step` counts model calls from 0. */
 // A method's type, which a function that names the class of its pipeline has, too.

@@ -3,7 +3,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { EMBEDDED_MODEL, Generator, RawImage, StableDiffusionImg2ImgPipeline } from "../../src/index.js";
+import {
+  EMBEDDED_MODEL,
+  Generator,
+  RawImage,
+  StableDiffusionImg2ImgPipeline,
+  StableDiffusionInpaintPipeline,
+} from "../../src/index.js";
 import { folderFiles, oneCommit, startFakeHub, type Fault, type Seen } from "../support/fake_hub_node.js";
 import { fixturePath } from "../support/files.js";
 import { readGolden } from "../support/goldens.js";
@@ -79,6 +85,26 @@ describe("webgpu-diffusers generate", () => {
     expect((await RawImage.open(inFolder("from_grey.png"))).data).toEqual(images[0].data);
     const refused = await runCLI(["generate", PROMPT, "--image", inFolder("circle.jpg"), "-o", inFolder("x.png")]);
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("circle.jpg") as string });
+  });
+
+  test("--mask draws into a picture, where it is white", async () => {
+    const grey = new RawImage(50, 43, new Uint8ClampedArray(50 * 43).fill(200), 1);
+    const maskImage = new RawImage(50, 43, new Uint8ClampedArray(50 * 43).fill(255, 50 * 20), 1);
+    await writeFile(inFolder("whole.png"), grey.toPNG());
+    await writeFile(inFolder("mask.png"), maskImage.toPNG());
+    const pictures = ["--image", inFolder("whole.png"), "--mask", inFolder("mask.png")];
+    const args = [...pictures, "--steps", "3", "--seed", "8", "-o", inFolder("masked.png")];
+    const { code, stdout, stderr } = await runCLI(["generate", PROMPT, ...args]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/masked\.png: 48x40, seed 8, /);
+    const pipeline = await StableDiffusionInpaintPipeline.fromPretrained(EMBEDDED_MODEL);
+    const options = { numInferenceSteps: 3, guidanceScale: 3, height: 40, width: 48 };
+    const generator = new Generator("cpu").manualSeed(8);
+    const { images } = await pipeline(PROMPT, { ...options, generator, image: grey, maskImage });
+    pipeline.dispose();
+    expect((await RawImage.open(inFolder("masked.png"))).data).toEqual(images[0].data);
+    const alone = await runCLI(["generate", PROMPT, "--mask", inFolder("mask.png"), "-o", inFolder("x.png")]);
+    expect(alone).toMatchObject({ code: 2, stderr: expect.stringContaining("--mask needs --image FILE") as string });
   });
 
   test("--count numbers the files, a missing seed is chosen and told", async () => {

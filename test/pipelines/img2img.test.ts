@@ -12,6 +12,7 @@ import {
 } from "../../src/index.js";
 import { resample } from "../../src/pipelines/resample.js";
 import { fixturePath, readFixtureJSON } from "../support/files.js";
+import { picture, pixels, tensor } from "../support/pictures.js";
 import { camelCase, differences } from "../support/pipelines.js";
 import { warnings } from "../support/warnings.js";
 
@@ -33,23 +34,6 @@ interface Goldens {
   }[];
 }
 const { runs, resized } = await readFixtureJSON<Goldens>("pipelines/img2img.json");
-
-function pixels(width: number, height: number, channels = 3): Uint8ClampedArray<ArrayBuffer> {
-  return Uint8ClampedArray.from({ length: width * height * channels }, (_, i) => {
-    const [c, x, y] = [i % channels, Math.floor(i / channels) % width, Math.floor(i / channels / width)];
-    return (x * 7 + y * 13 + c * 40 + ((x * y) % 31)) % 256;
-  });
-}
-const picture = (width: number, height: number): RawImage => new RawImage(width, height, pixels(width, height));
-
-/** [1, height, width, 3] in [0, 1], or [1, 3, height, width]. */
-function tensor(width: number, height: number, layout: "nhwc" | "nchw", scale = 1, offset = 0): Tensor {
-  const values = Float32Array.from(pixels(width, height), (x) => scale * Math.fround(x / 255) + offset);
-  if (layout === "nhwc") return Tensor.from(values, [1, height, width, 3]);
-  const size = width * height;
-  const planes = values.map((_, i) => values[3 * (i % size) + Math.floor(i / size)]);
-  return Tensor.from(planes, [1, 3, height, width]);
-}
 
 const IMAGES: Record<string, () => Img2ImgOptions["image"]> = {
   "24x16": () => picture(24, 16),

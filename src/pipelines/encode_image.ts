@@ -1,0 +1,71 @@
+/** Pictures to latents, as the pipelines that begin with pictures take them. */
+import { AutoencoderKL } from "../nn/autoencoder_kl.js";
+import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
+import { DiagonalGaussian } from "../nn/diagonal_gaussian.js";
+import type { Device } from "../tensor/device.js";
+import { cast } from "../tensor/ops/copy.js";
+import { linearCombination } from "../tensor/ops/elementwise.js";
+import { concat } from "../tensor/ops/shape.js";
+import { Plan } from "../tensor/plan.js";
+import { randnTensor, type Generator } from "../tensor/random.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { CallOptions } from "./check_inputs.js";
+import { needComponent } from "./needed_components.js";
+
+/** Of a pipeline. */
+export interface Encoder {
+  className: string;
+  device: Device;
+  vae: AutoencoderKL | AutoencoderTiny | null;
+  vaeScaleFactor: number;
+  latentChannels: number;
+}
+
+const VAE = { classes: [AutoencoderKL, AutoencoderTiny], purpose: "to encode the image" };
+
+/**
+ * A draw from the VAE's posterior, scaled as the UNet takes it.
+ * @param pixels [batch, 3, height, width] in [-1, 1], in the dtype that diffusers encodes in
+ * @param generator one, or one for each picture
+ * @returns [batch, latent channels, height / scale factor, width / scale factor], float32
+ */
+export function encodeImage({ className, vae }: Encoder, pixels: Tensor, generator: CallOptions["generator"]): Tensor {
+  needComponent(className, "vae", vae, VAE);
+  const model = vae as AutoencoderKL | AutoencoderTiny;
+  const latents =
+    model instanceof AutoencoderTiny
+      ? planned(pixels, (x) => model.encode(x).latents)
+      : new DiagonalGaussian(planned(pixels, (x) => model.encodeMoments(x))).sample(
+          (generator ?? undefined) as Generator | undefined,
+        );
+  const wide = latents.dtype === "float32" ? latents : cast(latents, "float32");
+  return linearCombination([[model.config.scaling_factor, wide]]);
+}
+
+/**
+ * Draws what encodeImage() draws, and drops it: for pictures that diffusers encodes without looking at the result.
+ * @param shape of the latents
+ */
+export function skipEncoding({ vae }: Encoder, shape: readonly number[], generator: CallOptions["generator"]): void {
+  if (!(vae instanceof AutoencoderKL)) return;
+  const source = (generator ?? undefined) as Generator | undefined;
+  randnTensor(shape, { generator: source, dtype: vae.dtype === "float16" ? "float16" : "float32" });
+}
+
+/** Recorded though it runs once, as decoding is: planned memory is less than half of what the encoder takes op by op. */
+function planned(pixels: Tensor, work: (x: Tensor) => Tensor): Tensor {
+  const plan = Plan.attempt(pixels.device, [pixels], work, { label: "vae encode" });
+  if (!plan) return work(pixels);
+  try {
+    return plan.run([pixels], { copy: true });
+  } finally {
+    plan.dispose();
+  }
+}
+
+/** Rows of x, all of them again and again until there are `batch`. */
+export function repeatedTo(batch: number, x: Tensor): Tensor {
+  let all = x;
+  while (all.shape[0] < batch) all = concat(all, x, 0);
+  return all;
+}
