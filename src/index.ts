@@ -64,6 +64,7 @@ export {
   MultiPipelineCallbacks,
   PipelineCallback,
   SDCFGCutoffCallback,
+  SDXLCFGCutoffCallback,
   type PipelineCallbackOptions,
 } from "./pipelines/callbacks.js";
 export {
@@ -93,6 +94,8 @@ export { RawImage } from "./pipelines/raw_image.js";
 export { StableDiffusionPipeline } from "./pipelines/stable_diffusion.js";
 export { StableDiffusionImg2ImgPipeline, type Img2ImgOptions } from "./pipelines/stable_diffusion_img2img.js";
 export { StableDiffusionInpaintPipeline, type InpaintOptions } from "./pipelines/stable_diffusion_inpaint.js";
+export { StableDiffusionXLPipeline } from "./pipelines/stable_diffusion_xl.js";
+export type * from "./pipelines/stable_diffusion_xl_options.js";
 export type { ImageInput } from "./pipelines/image_processor.js";
 export type { MaskInput } from "./pipelines/mask_processor.js";
 export type { PixelSource } from "./pipelines/pixels.js";

@@ -1,7 +1,7 @@
 /** The two spellings of names: what is read from files has snake_case, every other option camelCase; Python has the first only. */
 import { plainOptions } from "./options.js";
 
-const camelCase = (name: string): string => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+const camelCase = (name: string): string => name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** The one of `known` that `name` would be in the other spelling. */

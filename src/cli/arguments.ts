@@ -80,7 +80,7 @@ export function seedOf(text: string): bigint {
   return value;
 }
 
-export function guidanceOf(text: string | undefined, otherwise: number): number {
+export function guidanceOf(text: string | undefined, otherwise: number | undefined): number | undefined {
   if (text === undefined) return otherwise;
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value)) throw new UsageError(`--guidance must be a number, got "${text}"`);

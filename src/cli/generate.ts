@@ -1,5 +1,11 @@
 import { randomInt } from "node:crypto";
-import { Generator, RawImage, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline } from "../index.js";
+import {
+  Generator,
+  RawImage,
+  StableDiffusionImg2ImgPipeline,
+  StableDiffusionInpaintPipeline,
+  StableDiffusionXLPipeline,
+} from "../index.js";
 import {
   checkPictures,
   countOf,
@@ -13,6 +19,7 @@ import {
   sizeOf,
   strengthOf,
 } from "./arguments.js";
+import { UsageError } from "./errors.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 
@@ -55,6 +62,10 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
     };
     const draw = async (): Promise<RawImage[]> => {
       if (!image) return (await pipeline(prompt, { ...options, ...size })).images;
+      if (pipeline instanceof StableDiffusionXLPipeline)
+        throw new UsageError(
+          "--image goes with models of a StableDiffusionPipeline, not with those of Stable Diffusion XL",
+        );
       const from = { ...options, image, strength };
       if (!maskImage) return (await StableDiffusionImg2ImgPipeline.fromPipe(pipeline)(prompt, from)).images;
       const drawn = { ...cutDown(image), ...size };

@@ -23,7 +23,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`;
 const DRAWING = `  --model DIR|ID       a Stable Diffusion model in the layout of diffusers: its folder, or its id on the hub, "owner/name"; by
                        default the one of the package
   --negative TEXT      what the picture should not show
-  --guidance X         how strictly the prompt is followed; 1 means no guidance (default: 7.5, the package's model 3)
+  --guidance X         how strictly the prompt is followed; 1 means no guidance (default: 7.5, of XL 5, the package's model 3)
   --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
   --dtype TYPE         float32 (default) or float16: storage of the weights and activations`;
 

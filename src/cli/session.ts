@@ -9,6 +9,7 @@ import {
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
+  StableDiffusionXLPipeline,
   type Device,
   type SchedulerClass,
 } from "../index.js";
@@ -16,8 +17,8 @@ import { readJSON } from "../loader/config.js";
 import { releaseNodeGPU } from "../tensor/gpu_node.js";
 import { UsageError } from "./errors.js";
 
-/** Guidance of the package's model, which was trained on few pictures, and diffusers' default for all others. */
-export const defaultGuidance = (model: string | undefined): number => (model === undefined ? 3 : 7.5);
+/** Guidance of the package's model, which was trained on few pictures; for all others the pipeline's default. */
+export const defaultGuidance = (model: string | undefined): number | undefined => (model === undefined ? 3 : undefined);
 
 /** Runs `work` on a device of its own. */
 export async function withDevice<T>(work: (device: Device) => Promise<T>): Promise<T> {
@@ -32,6 +33,17 @@ export async function withDevice<T>(work: (device: Device) => Promise<T>): Promi
   }
 }
 
+/** What draws prompts. */
+export type TextPipeline = StableDiffusionPipeline | StableDiffusionXLPipeline;
+
+/** The class that draws prompts with the models of each class of model_index.json. */
+const DRAWN = new Map<unknown, typeof StableDiffusionPipeline | typeof StableDiffusionXLPipeline>([
+  [StableDiffusionPipeline.className, StableDiffusionPipeline],
+  [StableDiffusionImg2ImgPipeline.className, StableDiffusionPipeline],
+  [StableDiffusionInpaintPipeline.className, StableDiffusionPipeline],
+  [StableDiffusionXLPipeline.className, StableDiffusionXLPipeline],
+]);
+
 interface ModelOptions {
   model: string | undefined;
   dtype: "float32" | "float16";
@@ -41,20 +53,17 @@ interface ModelOptions {
 /** Loads a model, by default the package's, and runs `work` with it. */
 export async function withPipeline<T>(
   { model = EMBEDDED_MODEL, dtype, signal }: ModelOptions,
-  work: (pipeline: StableDiffusionPipeline) => Promise<T>,
+  work: (pipeline: TextPipeline) => Promise<T>,
 ): Promise<T> {
   const repository = await openRepository(model, { signal }); // a wrong folder needs no GPU to be told
   const { _class_name: className } = await readJSON(repository, "model_index.json");
-  const drawn = [StableDiffusionPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline];
-  if (!drawn.some((Class) => Class.className === className))
+  const Class = DRAWN.get(className);
+  if (!Class)
     throw new Error(
       `${repository.name}: model_index.json says _class_name = ${shown(className)}; the command line draws ` +
-        `prompts, with models of a ${StableDiffusionPipeline.className}`,
+        `prompts, with models of a ${StableDiffusionPipeline.className} or a ${StableDiffusionXLPipeline.className}`,
     );
-  return withDevice(async (device) => {
-    const options = { device, dtype, signal };
-    return work(await StableDiffusionPipeline.fromPretrained(repository, options));
-  });
+  return withDevice(async (device) => work(await Class.fromPretrained(repository, { device, dtype, signal })));
 }
 
 /** "DDIMScheduler", or "DDIM" for short. */

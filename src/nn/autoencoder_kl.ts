@@ -46,6 +46,9 @@ const schema: ConfigSchema = {
     sample_size: either(isCount, listOf(isCount)), // the size of tiles
     scaling_factor: isNumber,
     shift_factor: nullOr(isNumber),
+    // Of latents, by channel: for pipelines, as the factors are.
+    latents_mean: nullOr(listOf(isNumber)),
+    latents_std: nullOr(listOf(isNumber)),
     force_upcast: isBoolean, // concerns SDXL's float16 weights; sums are in float32 here always
     use_quant_conv: isBoolean,
     use_post_quant_conv: isBoolean,

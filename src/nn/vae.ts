@@ -18,6 +18,8 @@ export interface VAEConfig {
   sample_size: number | number[];
   scaling_factor: number;
   shift_factor: number | null;
+  latents_mean: number[] | null;
+  latents_std: number[] | null;
   use_quant_conv: boolean;
   use_post_quant_conv: boolean;
   mid_block_add_attention: boolean;

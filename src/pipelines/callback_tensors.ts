@@ -6,6 +6,8 @@ import type { CallbackTensors } from "./stable_diffusion_options.js";
 
 export const CALLBACK_TENSORS = ["latents", "prompt_embeds", "negative_prompt_embeds"] as const;
 export const INPAINT_TENSORS = [...CALLBACK_TENSORS, "mask", "masked_image_latents"] as const;
+export const XL_TENSORS = ["latents", "prompt_embeds", "add_text_embeds", "add_time_ids"] as const;
+const ALL_TENSORS = [...new Set([...INPAINT_TENSORS, ...XL_TENSORS])];
 
 export const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTensors)[]): CallbackTensors =>
   Object.fromEntries(names.map((name) => [name, tensors[name]]));
@@ -27,7 +29,7 @@ export function takeReturned(returned: unknown, latents: Tensor): Partial<Record
       `callbackOnStepEnd: must return an object of tensors such as { latents } or nothing, got ${shown(returned)}`,
     );
   const taken: Partial<Record<keyof CallbackTensors, Tensor>> = {};
-  for (const name of INPAINT_TENSORS) {
+  for (const name of ALL_TENSORS) {
     const value = (returned as Record<string, unknown>)[name];
     if (value === undefined || value === null) continue;
     if (!(value instanceof Tensor))

@@ -104,15 +104,36 @@ export class SDCFGCutoffCallback extends PipelineCallback {
     _timestep: number,
     tensors: CallbackTensors,
   ): CallbackTensors {
-    const cutoff = this.cutoffStepIndex ?? Math.trunc(pipeline.numTimesteps * (this.cutoffStepRatio ?? 1));
     const embeds = tensors.prompt_embeds;
-    if (step !== cutoff || !embeds || !pipeline.doClassifierFreeGuidance) return tensors;
+    if (step !== cutoffOf(this, pipeline) || !embeds || !pipeline.doClassifierFreeGuidance) return tensors;
     pipeline.guidanceScale = 0;
-    // The prompts' rows, behind the negative prompts'. diffusers keeps one row, which fails for several pictures.
-    const prompts = embeds.shape[0] / 2;
-    return { ...tensors, prompt_embeds: slice(embeds, 0, prompts, prompts) };
+    return { ...tensors, prompt_embeds: lastHalf(embeds) };
   }
 }
+
+/** SDCFGCutoffCallback for Stable Diffusion XL. */
+export class SDXLCFGCutoffCallback extends PipelineCallback {
+  readonly tensorInputs = ["prompt_embeds", "add_text_embeds", "add_time_ids"] as const;
+
+  override callbackFn(
+    pipeline: PromptPipeline,
+    step: number,
+    _timestep: number,
+    tensors: CallbackTensors,
+  ): CallbackTensors {
+    if (step !== cutoffOf(this, pipeline) || !pipeline.doClassifierFreeGuidance) return tensors;
+    pipeline.guidanceScale = 0;
+    const halves = this.tensorInputs.flatMap((name) => (tensors[name] ? [[name, lastHalf(tensors[name])]] : []));
+    return { ...tensors, ...(Object.fromEntries(halves) as CallbackTensors) };
+  }
+}
+
+/** The model call after which the guidance ends. */
+const cutoffOf = ({ cutoffStepIndex, cutoffStepRatio }: PipelineCallback, { numTimesteps }: PromptPipeline): number =>
+  cutoffStepIndex ?? Math.trunc(numTimesteps * (cutoffStepRatio ?? 1));
+
+/** The prompts' rows, behind the negative prompts'. diffusers keeps one row, which fails for several pictures. */
+const lastHalf = (x: Tensor): Tensor => slice(x, 0, x.shape[0] / 2, x.shape[0] / 2);
 
 /** Whether a callback says itself which tensors it wants. */
 export const isPipelineCallback = (callback: unknown): callback is PipelineCallback | MultiPipelineCallbacks =>

@@ -179,7 +179,7 @@ function checkNumbers(options: CallOptions): void {
 
 const kind = (value: unknown): string => (Array.isArray(value) ? "a list" : `a ${typeof value}`);
 
-function checkText(name: string, value: unknown): void {
+export function checkText(name: string, value: unknown): void {
   if (value == null || typeof value === "string") return;
   if (Array.isArray(value) && value.length > 0 && value.every((text) => typeof text === "string")) return;
   throw new TypeError(`\`${name}\` has to be a string or a list of strings but is ${shown(value)}`);

@@ -6,6 +6,7 @@ import { contactSheet } from "./contact_sheet.js";
 import type { ProgressBarConfig } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
+import type { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
 
 /** The schedulers that diffusers' guide compares. */
@@ -57,7 +58,7 @@ export interface CompareResult {
  * await sheet.save("sheet.png");
  */
 export async function compareSchedulers(
-  pipeline: StableDiffusionPipeline,
+  pipeline: StableDiffusionPipeline | StableDiffusionXLPipeline,
   prompt: string,
   options: CompareOptions = {},
 ): Promise<CompareResult> {

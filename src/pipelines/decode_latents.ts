@@ -1,7 +1,6 @@
 /** The end of a call: latents through the VAE to pictures. */
 import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import type { Device } from "../tensor/device.js";
-import { linearCombination } from "../tensor/ops/elementwise.js";
 import { Plan } from "../tensor/plan.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { FiniteCheck } from "./finite_check.js";
@@ -14,14 +13,14 @@ import type { RawImage } from "./raw_image.js";
  * @throws NumericalError where numbers are not finite; the signal's reason
  */
 export async function decode(
-  { device, vae }: { device: Device; vae: AutoencoderKL },
+  pipeline: { device: Device; vae: AutoencoderKL; unscaled(latents: Tensor): Tensor },
   latents: Tensor,
   outputType: ImageOutputType,
   { check, signal }: { check: FiniteCheck; signal?: AbortSignal },
 ): Promise<RawImage[] | Tensor> {
+  const { device, vae } = pipeline;
   await device.synchronize(); // so that the decoder takes its memory after the UNet's is free
-  // This pipeline of diffusers knows nothing of the config's shift_factor.
-  const scaled = linearCombination([[1 / vae.config.scaling_factor, latents]]);
+  const scaled = pipeline.unscaled(latents);
   let plan: Plan | null = null;
   try {
     plan = Plan.attempt(device, [scaled], (z) => vae.decode(z).sample, { label: "vae decode" });

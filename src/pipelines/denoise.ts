@@ -13,7 +13,7 @@ import type { Inpainting } from "./inpainting.js";
 import { Pace } from "./pace.js";
 import { guidanceEmbedding } from "./prepare.js";
 import { ProgressBar, type ProgressBarConfig } from "./progress_bar.js";
-import type { StableDiffusionBase } from "./stable_diffusion_base.js";
+import type { LatentDiffusion } from "./latent_diffusion.js";
 import type { PromptPipeline } from "./stable_diffusion_options.js";
 
 /** What a call took from the pipeline when it was made: whoever assigns others meanwhile means later calls. */
@@ -29,7 +29,7 @@ export interface Run {
  * @returns latents of the same shape
  */
 export async function denoise(
-  pipeline: StableDiffusionBase,
+  pipeline: LatentDiffusion,
   { scheduler, bar: barConfig }: Run,
   {
     initial,
@@ -69,7 +69,7 @@ export async function denoise(
         const scaled = scheduler.scaleModelInput(guided ? concat(current, current, 0) : current, t);
         const input = inpainting?.input(scaled) ?? scaled;
         // predict the noise residual
-        const prediction = steps.predict(input, t, embeds.positive, { timestepCond });
+        const prediction = steps.predict(input, t, embeds.positive, { timestepCond, addedCondKwargs: embeds.added });
         // perform guidance
         const noise = guided
           ? guide(prediction, { scale: pipeline.guidanceScale, rescale: pipeline.guidanceRescale })
@@ -87,6 +87,8 @@ export async function denoise(
           latents,
           prompt_embeds: embeds.positive,
           negative_prompt_embeds: embeds.negative,
+          add_text_embeds: embeds.added?.textEmbeds,
+          add_time_ids: embeds.added?.timeIds,
           ...inpainting?.callbackTensors,
         };
         const wanted = pick(given, callbackTensorInputs(options));
@@ -95,6 +97,10 @@ export async function denoise(
         latents = replace(latents, replaced.latents);
         embeds.positive = replace(embeds.positive, replaced.prompt_embeds);
         if (embeds.negative) embeds.negative = replace(embeds.negative, replaced.negative_prompt_embeds);
+        if (embeds.added) {
+          embeds.added.textEmbeds = replace(embeds.added.textEmbeds, replaced.add_text_embeds);
+          embeds.added.timeIds = replace(embeds.added.timeIds, replaced.add_time_ids);
+        }
         inpainting?.replace(replaced);
       }
       if ((i + 1) % scheduler.order === 0 || i === timesteps.length - 1) bar.update();

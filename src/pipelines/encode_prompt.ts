@@ -19,6 +19,8 @@ export interface PromptEmbeds {
   positive: Tensor;
   /** The same shape; null without guidance. */
   negative: Tensor | null;
+  /** What Stable Diffusion XL knows besides, [rows, width] and [rows, 6]: with guidance the negative prompts' rows come first. */
+  added?: { textEmbeds: Tensor; timeIds: Tensor };
 }
 
 const purpose =
@@ -101,7 +103,7 @@ export async function encodeIds(
 }
 
 /** As diffusers words it: of each text, shorter ones filled up with end tokens, what is behind the model's length. */
-function warnOfTruncation(tokenizer: CLIPTokenizer, texts: readonly string[]): void {
+export function warnOfTruncation(tokenizer: CLIPTokenizer, texts: readonly string[]): void {
   const limit = tokenizer.modelMaxLength;
   const { inputIds } = tokenizer(texts, { padding: "longest" });
   if (inputIds[0].length <= limit) return;

@@ -2,6 +2,7 @@
 import { whileReporting } from "../arguments/progress.js";
 import { givenOptions } from "../arguments/spelling.js";
 import type { RepositorySource } from "../loader/repository.js";
+import type { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import { contextWidth } from "../nn/unet_2d_condition_options.js";
 import { blankDevice } from "../tensor/blank_device.js";
@@ -9,14 +10,17 @@ import { ensureDevice } from "../tensor/device.js";
 import { Tensor } from "../tensor/tensor.js";
 import { encodeIds } from "./encode_prompt.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
-import { TOKENS } from "./first_pass.js";
+import { encodeIdsXL } from "./encode_prompt_xl.js";
+import { TIME_IDS, TOKENS } from "./first_pass.js";
+import { LatentDiffusion } from "./latent_diffusion.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
 import { loadPipeline, PIPELINE_OPTION_NAMES, type Components, type PipelineOptions } from "./load_pipeline.js";
 import { RawImage } from "./raw_image.js";
-import { StableDiffusionPipeline } from "./stable_diffusion.js";
-import { StableDiffusionBase } from "./stable_diffusion_base.js";
+import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
+import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
+import type { XLOptions } from "./stable_diffusion_xl_options.js";
 import type { UnconditionalOptions } from "./unconditional.js";
 
 /** What decides how much memory a call takes; names and defaults as in the call itself. */
@@ -87,26 +91,62 @@ export async function estimateMemory(
 /** Calls a blank pipeline; what it returns goes with the device. */
 async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal: AbortSignal }): Promise<void> {
   pipeline.setProgressBarConfig({ disable: true });
-  if (!(pipeline instanceof StableDiffusionBase)) {
+  if (!(pipeline instanceof LatentDiffusion)) {
     const numInferenceSteps = Math.min(options.numInferenceSteps ?? FEW, FEW);
     await (pipeline as AnyPipeline)({ ...options, numInferenceSteps });
     return;
   }
-  const { unet, text_encoder: encoder } = pipeline;
-  const encode = async (): Promise<Tensor> => {
-    if (encoder) return encodeIds(encoder, [new Array<number>(encoder.config.max_position_embeddings).fill(0)]);
-    return Tensor.empty(pipeline.device, [1, TOKENS, contextWidth(unet.config)], unet.dtype);
-  };
-  const embeds = { promptEmbeds: await encode(), negativePromptEmbeds: await encode() };
+  const embeds =
+    pipeline instanceof StableDiffusionXLPipeline ? await blankEmbedsXL(pipeline) : await blankEmbeds(pipeline);
   await (pipeline as DiffusionPipeline as AnyPipeline)(null, { ...begun(pipeline, options), ...embeds });
+}
+
+const blankIds = ({ config }: CLIPTextModel | CLIPTextModelWithProjection): number[][] => [
+  new Array<number>(config.max_position_embeddings).fill(0),
+];
+
+/** Prompts, there being no tokenizer: what the encoders take is counted, the numbers are none. */
+async function blankEmbeds({
+  device,
+  unet,
+  text_encoder: encoder,
+}: LatentDiffusion): Promise<Pick<StableDiffusionOptions, "promptEmbeds" | "negativePromptEmbeds">> {
+  const encode = async (): Promise<Tensor> => {
+    if (encoder) return encodeIds(encoder, blankIds(encoder));
+    return Tensor.empty(device, [1, TOKENS, contextWidth(unet.config)], unet.dtype);
+  };
+  return { promptEmbeds: await encode(), negativePromptEmbeds: await encode() };
+}
+
+async function blankEmbedsXL({
+  device,
+  unet,
+  text_encoder,
+  text_encoder_2,
+}: StableDiffusionXLPipeline): Promise<XLOptions> {
+  for (const encoder of [text_encoder, text_encoder_2] as (CLIPTextModel | CLIPTextModelWithProjection | null)[]) {
+    if (!encoder) continue;
+    const { states, pooled } = await encodeIdsXL(encoder, blankIds(encoder));
+    for (const tensor of [states, pooled]) tensor?.dispose();
+  }
+  const { projection_class_embeddings_input_dim: all, addition_time_embed_dim: each } = unet.config;
+  const pooled = (): Tensor => Tensor.empty(device, [1, (all ?? 0) - TIME_IDS * (each ?? 0)], unet.dtype);
+  const states = (): Tensor => Tensor.empty(device, [1, TOKENS, contextWidth(unet.config)], unet.dtype);
+  return {
+    promptEmbeds: states(),
+    pooledPromptEmbeds: pooled(),
+    negativePromptEmbeds: states(),
+    negativePooledPromptEmbeds: pooled(),
+  };
 }
 
 /** The options with what a call begins with besides prompts: blank pictures of the size that is drawn. */
 function begun(
-  pipeline: StableDiffusionBase,
+  pipeline: LatentDiffusion,
   options: DrawingSize,
 ): DrawingSize & { image?: RawImage; maskImage?: RawImage } {
-  if (pipeline instanceof StableDiffusionPipeline) return options;
+  if (!(pipeline instanceof StableDiffusionImg2ImgPipeline || pipeline instanceof StableDiffusionInpaintPipeline))
+    return options;
   const { height, width } = pipeline.drawnSize({
     height: options.height ?? undefined,
     width: options.width ?? undefined,

@@ -3,7 +3,7 @@ import type { AddedCondKwargs } from "../nn/added_embedding.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import { assignBlankWeights } from "../nn/allocate.js";
-import { CLIPTextModel } from "../nn/clip_text_model.js";
+import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
 import type { PretrainedModel } from "../nn/pretrained.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
@@ -51,14 +51,14 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
     model.decode(input(1, model.config.latent_channels, height, width));
   } else if (model instanceof AutoencoderTiny) {
     model.decode(input(1, model.config.latent_channels, 64, 64));
-  } else if (model instanceof CLIPTextModel) {
+  } else if (model instanceof CLIPTextModel || model instanceof CLIPTextModelWithProjection) {
     const tokens = Math.min(TOKENS, model.config.max_position_embeddings);
     model.forward([new Array<number>(tokens).fill(0)]).catch(() => undefined); // nothing in it waits
   }
 }
 
 /** Numbers of Stable Diffusion XL's time_ids: original size, crop, target size. */
-const TIME_IDS = 6;
+export const TIME_IDS = 6;
 
 function sizeConditions(
   { config }: UNet2DConditionModel,

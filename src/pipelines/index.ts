@@ -6,6 +6,7 @@ import { PNDMPipeline } from "./pndm.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
+import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
 
 export type DiffusionPipeline = Base;
 
@@ -19,6 +20,7 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
+  StableDiffusionXLPipeline,
 );
 
 function known(...classes: Parameters<typeof registerPipeline>[0][]): typeof Base {

@@ -3,7 +3,13 @@ import { shown } from "../arguments/shown.js";
 import type { WithoutNulls } from "../arguments/spelling.js";
 import { readJSON } from "../loader/config.js";
 import { ConfigError } from "../loader/errors.js";
-import { HUB_OPTION_NAMES, openRepository, type HubOptions, type RepositorySource } from "../loader/repository.js";
+import {
+  HUB_OPTION_NAMES,
+  openRepository,
+  type HubOptions,
+  type Repository,
+  type RepositorySource,
+} from "../loader/repository.js";
 import { DTYPE_OPTION_NAMES, givenDType, type DTypeOptions } from "../nn/dtype.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
 import { ensureDevice } from "../tensor/device.js";
@@ -29,6 +35,15 @@ export interface PipelineClass {
   readonly optionalNames: readonly string[];
   readonly componentClasses: Readonly<Record<string, ComponentClass>>;
   readonly initArguments: Components;
+  /**
+   * The dtypes of the models that are loaded, where one must be another than was asked for.
+   * @param models their names
+   */
+  modelDTypes?(
+    repository: Repository,
+    dtype: PipelineDType | undefined,
+    models: readonly string[],
+  ): Promise<PipelineDType | undefined>;
 }
 
 const registry = new Map<string, PipelineClass>();
@@ -77,6 +92,8 @@ export async function loadPipeline(
   });
   const device = await ensureDevice(options.device);
   const { variant, useSafetensors, progressCallback } = options;
+  const dtype = givenDType(options);
+  const models = loaders.filter(([, { isModel }]) => isModel).map(([name]) => name);
   const loaded = await loadComponents(Class.className, repository, loaders, {
     variant,
     useSafetensors,
@@ -84,7 +101,7 @@ export async function loadPipeline(
     device,
     controller,
     blank,
-    dtype: givenDType(options),
+    dtype: Class.modelDTypes ? await Class.modelDTypes(repository, dtype, models) : dtype,
   });
   try {
     controller.signal.throwIfAborted();

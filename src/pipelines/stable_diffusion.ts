@@ -43,7 +43,7 @@ export class StableDiffusionPipeline extends StableDiffusionBase {
     throwIfAborted(options.signal);
     const { scheduler } = run;
     const sides = [height, width].map((side) => Math.floor(side / scaleFactor));
-    return this.run(
+    return this.runPrompts(
       prompt,
       run,
       {

@@ -71,7 +71,7 @@ export class StableDiffusionImg2ImgPipeline extends StableDiffusionBase {
     const encoder = { className, device, vae, vaeScaleFactor, latentChannels: unet.config.in_channels };
     const { scheduler } = run;
     const { generator } = options;
-    return this.run(
+    return this.runPrompts(
       prompt,
       run,
       {

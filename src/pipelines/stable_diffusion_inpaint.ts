@@ -108,7 +108,7 @@ export class StableDiffusionInpaintPipeline extends StableDiffusionBase {
     const source = { image, mask: maskImage, maskedImageLatents, size, fit, strength };
     const { scheduler } = run;
     const { generator, latents } = options;
-    const drawn = await this.run(
+    const drawn = await this.runPrompts(
       prompt,
       run,
       {

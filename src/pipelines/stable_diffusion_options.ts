@@ -9,6 +9,7 @@ import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import type { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
+import type { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
 
 /** One text or a list; null where promptEmbeds are given. */
 export type Prompt = string | readonly string[] | null;
@@ -36,15 +37,19 @@ export type StableDiffusionComponents = {
  * prompt_embeds holds the negative prompts' rows before the prompts', as in diffusers, and is all that the UNet reads: a
  * callback that ends the guidance (`pipeline.guidanceScale = 0`) returns the prompts' rows alone. Without guidance
  * negative_prompt_embeds is null. Inpainting has a mask [rows, 1, height, width] and masked_image_latents [rows, 4, height, width], too,
- * with guidance twice as many rows as pictures; the latter is null where the UNet does not take it.
+ * with guidance twice as many rows as pictures; the latter is null where the UNet does not take it. Stable Diffusion XL has
+ * add_text_embeds [rows, width] and add_time_ids [rows, 6] instead of negative_prompt_embeds.
  */
-export type CallbackTensors = Partial<Record<"latents" | "prompt_embeds" | "mask", Tensor>> & {
+export type CallbackTensors = Partial<
+  Record<"latents" | "prompt_embeds" | "mask" | "add_text_embeds" | "add_time_ids", Tensor>
+> & {
   negative_prompt_embeds?: Tensor | null;
   masked_image_latents?: Tensor | null;
 };
 
 /** The pipelines that take prompts. */
-export type PromptPipeline = StableDiffusionPipeline | StableDiffusionImg2ImgPipeline | StableDiffusionInpaintPipeline;
+export type PromptPipeline =
+  StableDiffusionPipeline | StableDiffusionImg2ImgPipeline | StableDiffusionInpaintPipeline | StableDiffusionXLPipeline;
 
 /** Called after each step. `step` counts model calls from 0. */
 // A method's type, which a function that names the class of its pipeline has, too.

@@ -107,6 +107,22 @@ describe("webgpu-diffusers generate", () => {
     expect(alone).toMatchObject({ code: 2, stderr: expect.stringContaining("--mask needs --image FILE") as string });
   });
 
+  test("draws with a folder of Stable Diffusion XL, which has no pipeline from pictures", async () => {
+    const model = ["--model", fixturePath("models/repos/sdxl"), "--steps", "2", "--seed", "8"];
+    const { code, stdout, stderr } = await runCLI([
+      ...["generate", PROMPT, ...model, "--size", "48x32", "-o", inFolder("xl.png")],
+    ]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/xl\.png: 48x32, seed 8, EulerDiscreteScheduler, /);
+    const refused = await runCLI([
+      ...["generate", PROMPT, ...model, "--image", inFolder("xl.png"), "-o", inFolder("x.png")],
+    ]);
+    expect(refused).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("not with those of Stable Diffusion XL") as string,
+    });
+  });
+
   test("--count numbers the files, a missing seed is chosen and told", async () => {
     const args = ["--steps", "1", "--count", "2", "-o", inFolder("many.png")];
     const { code, stdout, stderr } = await runCLI(["generate", PROMPT, ...args]);

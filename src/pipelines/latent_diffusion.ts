@@ -1,0 +1,221 @@
+/** What the pipelines of Stable Diffusion have in common, XL included: the run from latents to pictures. */
+import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import { AutoencoderKL } from "../nn/autoencoder_kl.js";
+import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
+import type { CLIPTextModel } from "../nn/clip_text_model.js";
+import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import { Scheduler } from "../schedulers/index.js";
+import type { DType } from "../tensor/dtype.js";
+import { linearCombination } from "../tensor/ops/elementwise.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { checkLatents, type CallOptions } from "./check_inputs.js";
+import { decode } from "./decode_latents.js";
+import { denoise, type Run } from "./denoise.js";
+import type { Components } from "./diffusion_pipeline.js";
+import type { PromptEmbeds } from "./encode_prompt.js";
+import { FiniteCheck } from "./finite_check.js";
+import { inTurn } from "./in_turn.js";
+import type { Inpainting } from "./inpainting.js";
+import { needComponent, type Need } from "./needed_components.js";
+import type { ImageOutputType } from "./output_images.js";
+import type { RawImage } from "./raw_image.js";
+import { unetSampleSize } from "./stable_diffusion_config.js";
+import { StableDiffusionMixin } from "./stable_diffusion_mixin.js";
+import type { Prompt, StableDiffusionOutput } from "./stable_diffusion_options.js";
+
+const NEEDS = {
+  unet: { classes: [UNet2DConditionModel], purpose: "to draw" },
+  scheduler: { classes: [Scheduler], purpose: "to draw" },
+  vae: {
+    classes: [AutoencoderKL, AutoencoderTiny],
+    purpose: 'to decode the latents; outputType: "latent" does without',
+  },
+} satisfies Record<string, Need>;
+
+/** How one kind of pipeline begins. */
+export interface Start {
+  /** The prompts, when it is their turn. */
+  prompts: () => Promise<PromptEmbeds>;
+  /** The schedule; made first, so that one that cannot be is refused at once. */
+  timesteps: () => readonly number[];
+  /** @param dtype in which noise is drawn */
+  latents: (batch: number, dtype: DType, timesteps: readonly number[]) => Beginning | Promise<Beginning>;
+}
+
+/** Disposed by the run. */
+export interface Beginning {
+  /** [batch, channels, height, width] as the first timestep wants them. */
+  latents: Tensor;
+  inpainting?: Inpainting;
+}
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- an accessor of two types
+export interface LatentDiffusion {
+  /** An AutoencoderTiny may be assigned, too: it decodes. */
+  get vae(): AutoencoderKL;
+  set vae(vae: AutoencoderKL | AutoencoderTiny | null);
+}
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export abstract class LatentDiffusion extends StableDiffusionMixin {
+  // A component that was given as null is null, whatever its type says; calls that need it say so.
+  abstract text_encoder: CLIPTextModel;
+  abstract tokenizer: CLIPTokenizer;
+  abstract override unet: UNet2DConditionModel;
+  /** Any scheduler; assign another one made by fromConfig(pipeline.scheduler.config). */
+  abstract scheduler: Scheduler;
+  /** Of the call that runs; a callback may change both, and a scale up to 1 ends the guidance. */
+  guidanceScale = 7.5;
+  guidanceRescale = 0;
+  /** Of the call that runs or ran last: for callbacks. */
+  numTimesteps = 0;
+  clipSkip: number | null = null;
+
+  /** @throws TypeError naming components that the constructor needs and was not given, not even as null */
+  protected expectComponents(components: Components | undefined): void {
+    const { className, componentNames, optionalNames } = this.constructor as typeof LatentDiffusion;
+    const missing = componentNames.filter((key) => !optionalNames.includes(key) && components?.[key] === undefined);
+    if (missing.length > 0) throw new TypeError(`${className}: components ${missing.join(", ")} are missing`);
+  }
+
+  /**
+   * What a call works with, as it is at this moment.
+   * @throws TypeError, Error where components are missing or freed
+   */
+  protected prepareRun({ outputType }: CallOptions): Run {
+    for (const name of ["unet", "scheduler", ...(outputType === "latent" ? [] : (["vae"] as const))] as const)
+      needComponent(this.className, name, this[name], NEEDS[name]);
+    this.expectModels();
+    return { scheduler: this.scheduler, bar: this.progressBarConfig };
+  }
+
+  /** @throws RangeError for a UNet whose input is more than latents, as those for inpainting */
+  protected expectLatentsAlone(): void {
+    const { in_channels: takes, out_channels: gives } = this.unet.config;
+    if (takes <= gives) return;
+    const cure =
+      takes === 9
+        ? "StableDiffusionInpaintPipeline.fromPipe(pipeline) draws with it"
+        : "no pipeline of this version draws with it";
+    throw new RangeError(
+      `${this.className}: the UNet was trained for more than latents, it takes ${takes} channels (in_channels) and gives ${gives}; ${cure}`,
+    );
+  }
+
+  /** A checked call, when those before it on the same pipeline or the same scheduler are done. */
+  protected run(
+    prompt: Prompt,
+    run: Run,
+    start: Start,
+    options: CallOptions,
+  ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
+    return inTurn([this, run.scheduler], options.signal, () => this.#draw(prompt, run, start, options));
+  }
+
+  async #draw(
+    prompt: Prompt,
+    run: Run,
+    start: Start,
+    options: CallOptions,
+  ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
+    const { device } = this;
+    const { scheduler } = run;
+    const { guidanceScale = 7.5, guidanceRescale = 0, numImagesPerPrompt = 1, outputType = "image" } = options;
+    this.interrupt = false;
+    Object.assign(this, { guidanceScale, guidanceRescale, clipSkip: options.clipSkip ?? null });
+    const prompts = typeof prompt === "string" ? 1 : (prompt?.length ?? options.promptEmbeds?.shape[0] ?? 1);
+
+    let embeds: PromptEmbeds | undefined;
+    let latents: Tensor | undefined;
+    let inpainting: Inpainting | undefined;
+    let check: FiniteCheck | undefined;
+    try {
+      const timesteps = start.timesteps();
+      this.numTimesteps = timesteps.length;
+      embeds = await start.prompts();
+      const { noiseDType: dtype } = this;
+      ({ latents, inpainting } = await start.latents(prompts * numImagesPerPrompt, dtype, timesteps));
+
+      check = new FiniteCheck(device, timesteps.length + 4);
+      check.look(embeds.positive, { module: "text_encoder" });
+      check.look(latents, { module: "latents" });
+      const expectModels = (): void => this.expectModels();
+      const begun = { initial: latents, inpainting, embeds, timesteps, check, expectModels };
+      latents = await denoise(this, run, begun, options);
+      check.look(latents, { module: "scheduler" });
+      options.signal?.throwIfAborted();
+
+      this.expectModels();
+      if (outputType === "latent") {
+        await check.expectFinite();
+        const images = latents;
+        latents = undefined;
+        return { images, nsfwContentDetected: null };
+      }
+      return {
+        images: await decode(this, latents, outputType, { check, signal: options.signal }),
+        nsfwContentDetected: null,
+      };
+    } finally {
+      check?.dispose();
+      inpainting?.dispose();
+      const { added } = embeds ?? {};
+      for (const tensor of [latents, embeds?.positive, embeds?.negative, added?.textEmbeds, added?.timeIds])
+        tensor?.dispose();
+      scheduler.reset();
+      device.trim();
+      await device.flush();
+    }
+  }
+
+  /** Pixels that a call draws: what it was given, and the size that the model was trained for. */
+  drawnSize(given: Pick<CallOptions, "height" | "width">): { height: number; width: number } {
+    const [height, width] = unetSampleSize(this.unet).map((n) => n * this.vaeScaleFactor);
+    return { height: given.height ?? height, width: given.width ?? width };
+  }
+
+  /** In what noise is drawn and pictures are encoded: the dtype of the prompts' embeddings, as in diffusers. */
+  protected get noiseDType(): DType {
+    return (this.text_encoder as CLIPTextModel | null)?.dtype ?? this.unet.dtype;
+  }
+
+  /** Latents as the VAE takes them. This pipeline of diffusers knows nothing of the config's shift_factor. */
+  unscaled(latents: Tensor): Tensor {
+    return linearCombination([[1 / this.vae.config.scaling_factor, latents]]);
+  }
+
+  /** Pixels per latent along each side; without a VAE diffusers counts on 8. */
+  get vaeScaleFactor(): number {
+    return (this.vae as AutoencoderKL | null)?.scaleFactor ?? 8;
+  }
+
+  /** Classifier-free guidance: not for distilled models, which take the scale as an input. */
+  get doClassifierFreeGuidance(): boolean {
+    return this.guidanceScale > 1 && this.unet.config.time_cond_proj_dim === null;
+  }
+
+  /**
+   * Pictures of latents as `outputType: "latent"` returns them.
+   * @param latents [batch, channels, height / vaeScaleFactor, width / vaeScaleFactor]; not disposed
+   * @returns batch pictures of height x width, or for "np" [batch, height, width, 3], for "pt" [batch, 3, height, width], in [0, 1];
+   *   the caller disposes a Tensor
+   * @throws RangeError, TypeError for wrong arguments; NumericalError where the pictures are not finite
+   */
+  async decodeLatents(latents: Tensor, outputType: "np" | "pt"): Promise<Tensor>;
+  async decodeLatents(latents: Tensor, outputType?: ImageOutputType): Promise<RawImage[] | Tensor>;
+  async decodeLatents(latents: Tensor, outputType: ImageOutputType = "image"): Promise<RawImage[] | Tensor> {
+    needComponent(this.className, "vae", this.vae, NEEDS.vae);
+    this.expectModels();
+    const { device } = this;
+    checkLatents(latents, outputType, device);
+    const check = new FiniteCheck(device, 1);
+    try {
+      return await decode(this, latents, outputType, { check });
+    } finally {
+      check.dispose();
+      device.trim();
+      // What goes wrong with other work meanwhile is for those who wait for that.
+      await device.flush().catch(() => undefined);
+    }
+  }
+}

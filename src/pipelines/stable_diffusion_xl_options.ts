@@ -1,0 +1,66 @@
+import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
+import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
+import type { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
+import type { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
+import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import type { Scheduler } from "../schedulers/index.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { RawImage } from "./raw_image.js";
+import type { EncodePromptOptions, StableDiffusionOptions } from "./stable_diffusion_options.js";
+
+/** Parts by their names in model_index.json, null for one that is left out, and settings that it has besides. */
+// A type, not an interface: code for any class goes through components by name.
+export type StableDiffusionXLComponents = {
+  vae: AutoencoderKL | AutoencoderTiny | null;
+  /** Without it and its tokenizer the second one reads the prompt alone, as the refiner's does. */
+  text_encoder?: CLIPTextModel | null;
+  text_encoder_2?: CLIPTextModelWithProjection | null;
+  tokenizer?: CLIPTokenizer | null;
+  tokenizer_2?: CLIPTokenizer | null;
+  unet: UNet2DConditionModel | null;
+  /** Any scheduler. */
+  scheduler: Scheduler | null;
+  /** Kept as they are; nothing here uses them. */
+  feature_extractor?: unknown;
+  image_encoder?: unknown;
+  /** Whether without a negative prompt its embeddings are zeros, not those of an empty text. Default true. */
+  force_zeros_for_empty_prompt?: boolean;
+  /** There is no watermark in this version. */
+  add_watermarker?: false | null;
+};
+
+type Pair = readonly [number, number];
+
+/** What the encoders of Stable Diffusion XL take besides a prompt. */
+interface XLPrompts {
+  /** For the second text encoder. Default: the prompt. */
+  prompt2?: string | readonly string[] | null;
+  /** Default: the negative prompt; without any, and guided, the embeddings are zeros if the model says so. */
+  negativePrompt2?: string | readonly string[] | null;
+  /** [batch, projection_dim]; goes with promptEmbeds. Not disposed. */
+  pooledPromptEmbeds?: Tensor | null;
+  negativePooledPromptEmbeds?: Tensor | null;
+}
+
+/** Arguments of a call; names and defaults as diffusers' StableDiffusionXLPipeline.__call__, whose guidanceScale is 5. */
+export interface XLOptions extends StableDiffusionOptions, XLPrompts {
+  /** [height, width] of the picture as if it were made smaller from it. Default: the size that is drawn. */
+  originalSize?: Pair | null;
+  /** [top, left] of the picture as if it were cut out there. Default [0, 0]. */
+  cropsCoordsTopLeft?: Pair;
+  /** [height, width]. Default: the size that is drawn. */
+  targetSize?: Pair | null;
+  /** What guidance leads away from; both sizes together, or those above. */
+  negativeOriginalSize?: Pair | null;
+  negativeCropsCoordsTopLeft?: Pair;
+  negativeTargetSize?: Pair | null;
+  /** 0 to 1: ends before this part of the noise is gone, for a refiner that goes on with the latents. */
+  denoisingEnd?: number | null;
+}
+
+/** Arguments of encodePrompt besides the prompt. */
+export interface XLEncodePromptOptions extends EncodePromptOptions, XLPrompts {}
+
+export interface StableDiffusionXLOutput<Images = RawImage[]> {
+  images: Images;
+}
