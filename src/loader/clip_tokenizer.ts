@@ -37,7 +37,9 @@ export interface CLIPTokenizer {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class CLIPTokenizer extends Callable {
   static readonly className = "CLIPTokenizer";
+  /** Tokens of a padded or truncated text, 77. */
   readonly modelMaxLength: number;
+  /** Ids of the special tokens: before a text, behind it, padding, and what stands for unknown characters. */
   readonly bosTokenId: number;
   readonly eosTokenId: number;
   readonly padTokenId: number;

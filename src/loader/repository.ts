@@ -24,6 +24,7 @@ export interface RepositoryFile {
    * filled. Throws RepositoryError outside 0 <= start <= end <= size.
    */
   read(start?: number, end?: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
+  /** Called when the file is not read any more. */
   close?(): Promise<void>;
 }
 

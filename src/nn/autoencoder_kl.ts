@@ -56,6 +56,7 @@ const schema: ConfigSchema = {
   },
 };
 
+/** Whether AutoencoderKL.forward() goes by the posterior's mode, or draws from it. */
 export interface AutoencoderForwardOptions {
   /** Whether latents are drawn from the posterior. Default false: its mode. */
   samplePosterior?: boolean;
@@ -65,6 +66,13 @@ export interface AutoencoderForwardOptions {
 
 const FORWARD_OPTIONS: readonly (keyof AutoencoderForwardOptions)[] = ["samplePosterior", "generator"];
 
+/**
+ * Stable Diffusion's VAE: encode() makes latents of pictures, decode() pictures of latents. diffusers:
+ * models/autoencoders/autoencoder_kl.py
+ * @example
+ * const vae = await AutoencoderKL.fromPretrained(repo, { subfolder: "vae" });
+ * const { sample } = vae.decode(latents); // latents already divided by vae.config.scaling_factor
+ */
 export class AutoencoderKL extends PretrainedModel<VAEConfig> {
   static readonly className = "AutoencoderKL";
   static readonly defaults = schema.defaults;
@@ -105,6 +113,7 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
     this.#tiling = true;
   }
 
+  /** Ends enableTiling(). */
   disableTiling(): void {
     this.#tiling = false;
   }
@@ -114,6 +123,7 @@ export class AutoencoderKL extends PretrainedModel<VAEConfig> {
     this.#slicing = true;
   }
 
+  /** Ends enableSlicing(). */
   disableSlicing(): void {
     this.#slicing = false;
   }

@@ -49,6 +49,7 @@ const schema: ConfigSchema = {
   added: ["block_out_channels"],
 };
 
+/** Keys of an AutoencoderTiny's config.json, with diffusers' meaning. */
 export interface TinyConfig {
   in_channels: number;
   out_channels: number;
@@ -172,6 +173,12 @@ class DecoderTiny extends Module {
   }
 }
 
+/**
+ * TAESD (Ollin Boer Bohan): a small VAE that gives nearly the pictures of AutoencoderKL in a fraction of the time. diffusers:
+ * models/autoencoders/autoencoder_tiny.py
+ * @example
+ * pipeline.vae = await AutoencoderTiny.fromPretrained("madebyollin/taesd");
+ */
 export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
   static readonly className = "AutoencoderTiny";
   static readonly defaults = schema.defaults;
@@ -209,6 +216,7 @@ export class AutoencoderTiny extends PretrainedModel<TinyConfig> {
     this.#slicing = true;
   }
 
+  /** Ends enableSlicing(). */
   disableSlicing(): void {
     this.#slicing = false;
   }

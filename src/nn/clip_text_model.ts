@@ -42,11 +42,13 @@ const schema: Omit<ConfigSchema, "name"> = {
 /** Token ids or marks: one row per text, all of one length; or an int32 tensor [batch, tokens]. */
 export type TokenRows = readonly (readonly number[])[] | Tensor;
 
+/** Options of a text encoder's forward(). */
 export interface CLIPTextOptions {
   /** Of each token: 1 to keep it, 0 to hide it from all others (padding). */
   attentionMask?: TokenRows;
 }
 
+/** What CLIPTextModel.forward() makes of token ids. The caller disposes the tensors. */
 export interface CLIPTextOutput {
   /** After final_layer_norm, [batch, tokens, hidden_size]. */
   lastHiddenState: Tensor;
@@ -120,6 +122,12 @@ abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
   }
 }
 
+/**
+ * Stable Diffusion's text encoder (CLIP, Radford et al. 2021): token ids to the embeddings that a UNet reads. transformers:
+ * models/clip/modeling_clip.py
+ * @example
+ * const { lastHiddenState } = await textEncoder.forward(tokenizer("a red circle", { padding: "max_length" }).inputIds);
+ */
 export class CLIPTextModel extends CLIPTextEncoder {
   static readonly className = "CLIPTextModel";
 
@@ -136,6 +144,7 @@ export class CLIPTextModel extends CLIPTextEncoder {
   }
 }
 
+/** What CLIPTextModelWithProjection.forward() makes of token ids. The caller disposes the tensors. */
 export interface CLIPTextProjectionOutput extends Omit<CLIPTextOutput, "pooledOutput"> {
   /** The row of the end token, projected: [batch, projection_dim]. */
   textEmbeds: Tensor;

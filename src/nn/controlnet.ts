@@ -17,6 +17,7 @@ import type { DownBlock, MidBlock2D } from "./unet_2d_blocks.js";
 import { timestepsFor } from "./unet_2d_trunk.js";
 import { downBlock, midBlock, type CrossAttentionOptions, type UNetShape } from "./unet_block_types.js";
 
+/** Options of ControlNetModel.forward(). */
 export interface ControlNetOptions {
   /** Multiplies every result; 1 by default. */
   conditioningScale?: number;
@@ -24,6 +25,7 @@ export interface ControlNetOptions {
   guessMode?: boolean;
 }
 
+/** What a ControlNet adds to a UNet, in the form of UNet2DConditionModel.forward()'s options. The caller disposes the tensors. */
 export interface ControlNetOutput {
   /** To be added to the UNet's skip connections, in their order: [batch, channels, height, width] each. */
   downBlockResSamples: Tensor[];
@@ -65,6 +67,10 @@ class ControlNetConditioningEmbedding extends Module {
   }
 }
 
+/**
+ * A copy of a UNet's first half that reads a picture (edges, depth, a pose) and steers the UNet (Zhang et al. 2023, arXiv
+ * 2302.05543). There is no pipeline for it yet: its results go to unet.forward(). diffusers: models/controlnets/controlnet.py
+ */
 export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
   static readonly className = "ControlNetModel";
   static readonly defaults = controlNetSchema.defaults;

@@ -4,6 +4,7 @@ import { gaussianSample, linearCombination } from "../tensor/ops/elementwise.js"
 import { randnTensor, type Generator } from "../tensor/random.js";
 import { Tensor } from "../tensor/tensor.js";
 
+/** The distribution of a picture's latents that AutoencoderKL.encode() gives: DiagonalGaussianDistribution of diffusers' vae.py. */
 export class DiagonalGaussian {
   /** [batch, latent_channels, height, width] each; logvar is clamped to [-30, 20]. */
   readonly mean: Tensor;
@@ -32,6 +33,7 @@ export class DiagonalGaussian {
     return device.scope(() => gaussianSample(this.mean, this.logvar, Tensor.from(noise, shape, { device, dtype })));
   }
 
+  /** Frees mean and logvar. */
   dispose(): void {
     this.mean.dispose();
     this.logvar.dispose();

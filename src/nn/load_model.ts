@@ -74,10 +74,13 @@ export const MODEL_OPTION_NAMES: readonly string[] = [
 
 /** What a load found in the files that is not the model's. Of these only `unexpectedKeys` is ever filled: all else is an error. */
 export interface LoadingInfo {
+  /** Always empty: a missing tensor is an error. */
   missingKeys: string[];
   /** Names of tensors that no module has and none needs, such as an old text encoder's position_ids. */
   unexpectedKeys: string[];
+  /** Always empty: a misshapen tensor is an error. */
   mismatchedKeys: string[];
+  /** Always empty. */
   errorMsgs: string[];
 }
 

@@ -8,11 +8,13 @@ import { embedClasses, type ClassLabels } from "./class_embedding.js";
 import { unet2DOptions, unet2DSchema, type UNet2DConfig } from "./unet_2d_config.js";
 import { checkSample, timestepsFor, UNetTrunk } from "./unet_2d_trunk.js";
 
+/** Options of UNet2DModel.forward(). */
 export interface UNet2DForwardOptions {
   /** Of class-conditional models: numbers or int32 [batch], or vectors [batch, width], as class_embed_type says. */
   classLabels?: ClassLabels;
 }
 
+/** The UNet of unconditional models: DDPM (Ho et al. 2020, arXiv 2006.11239), NCSN++. diffusers: models/unets/unet_2d.py */
 export class UNet2DModel extends UNetTrunk<UNet2DConfig> {
   static readonly className = "UNet2DModel";
   static readonly defaults = unet2DSchema.defaults;

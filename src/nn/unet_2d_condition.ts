@@ -17,6 +17,7 @@ import { unet2DConditionSchema, type UNet2DConditionConfig } from "./unet_2d_con
 import { conditionOptions, contextWidth, frequenciesOf, promptWidth, timeWidth } from "./unet_2d_condition_options.js";
 import { checkSample, timestepsFor, UNetTrunk, type AdditionalResiduals } from "./unet_2d_trunk.js";
 
+/** Options of UNet2DConditionModel.forward(). */
 export interface UNetForwardOptions {
   /** [batch, time_cond_proj_dim]: the guidance embedding of distilled models. */
   timestepCond?: Tensor;
@@ -42,6 +43,13 @@ const KNOWN: Readonly<Record<keyof Required<UNetForwardOptions>, true>> = {
   midBlockAdditionalResidual: true,
 };
 
+/**
+ * The UNet of Stable Diffusion: of noisy latents, a timestep and a prompt's embeddings it makes the noise that a scheduler's step
+ * takes away. diffusers: models/unets/unet_2d_condition.py
+ * @example
+ * const unet = await UNet2DConditionModel.fromPretrained(repo, { subfolder: "unet", dtype: "float16" });
+ * const { sample } = unet.forward(latents, timestep, promptEmbeds);
+ */
 export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   static readonly className: string = "UNet2DConditionModel";
   static readonly defaults = unet2DConditionSchema.defaults;
@@ -189,6 +197,7 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     });
   }
 
+  /** Ends enableFreeu(). */
   disableFreeu(): void {
     for (const block of this.up_blocks) if (block instanceof UpBlock2D) block.setFreeU(null);
   }

@@ -118,6 +118,7 @@ export const unet2DConditionSchema: ConfigSchema = {
 
 type PerLevel<T> = T | T[];
 
+/** Keys of a UNet2DConditionModel's config.json, with diffusers' meaning; `UNet2DConditionModel.defaults` has their defaults. */
 export interface UNet2DConditionConfig {
   sample_size: PerLevel<number> | null;
   in_channels: number;

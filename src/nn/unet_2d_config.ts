@@ -83,6 +83,7 @@ export const unet2DSchema: ConfigSchema = {
   },
 };
 
+/** Keys of a UNet2DModel's config.json, with diffusers' meaning; `UNet2DModel.defaults` has their defaults. */
 export interface UNet2DConfig {
   sample_size: number | number[] | null;
   in_channels: number;

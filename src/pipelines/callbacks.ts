@@ -65,6 +65,7 @@ export class MultiPipelineCallbacks extends Callable {
     super();
   }
 
+  /** The tensors that any of them wants. */
   get tensorInputs(): TensorNames {
     return [...new Set(this.callbacks.flatMap(({ tensorInputs }) => tensorInputs))];
   }

@@ -33,15 +33,18 @@ export interface CompareOptions extends Omit<StableDiffusionOptions, Fixed> {
   onCell?: (cell: CompareCell) => void;
 }
 
+/** One picture of compareSchedulers(). */
 export interface CompareCell {
   /** Class name. */
   scheduler: string;
+  /** Number of steps that it was drawn in. */
   steps: number;
   /** From prompt to picture, weights loaded and shaders compiled. */
   seconds: number;
   image: RawImage;
 }
 
+/** All pictures of compareSchedulers(). */
 export interface CompareResult {
   /** Columns are schedulers, rows are numbers of steps. */
   sheet: RawImage;

@@ -13,6 +13,7 @@ import {
   type UnconditionalOptions,
 } from "./unconditional.js";
 
+/** Arguments of a call; names and defaults as diffusers' DDIMPipeline.__call__. */
 export interface DDIMOptions extends UnconditionalOptions {
   /** Weight of the steps' noise: 0 (the default) is deterministic, 1 is DDPM. */
   eta?: number;

@@ -28,6 +28,7 @@ export class FlaxParams implements Models {
     if (scheduler) this.scheduler = scheduler;
   }
 
+  /** The device that has them. */
   get device(): Device {
     if (this.unet.device) return this.unet.device;
     throw new Error("params: the UNet has no weights, load the pipeline with fromPretrained()");
@@ -68,6 +69,7 @@ export class FlaxParams implements Models {
 
 /** The weights of several devices, as `replicate` gives them. */
 export class ReplicatedParams {
+  /** As FlaxParams.scheduler: every device begins with it. */
   declare scheduler?: FlaxDiffusionState;
 
   /** @param original the one of `replicas` that the caller had before, if it is among them */
@@ -78,6 +80,7 @@ export class ReplicatedParams {
     if (original.scheduler) this.scheduler = original.scheduler;
   }
 
+  /** The devices, in the order of the shards. */
   get devices(): Device[] {
     return this.replicas.map(({ device }) => device);
   }

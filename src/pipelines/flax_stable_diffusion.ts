@@ -45,6 +45,7 @@ export interface FlaxCallOptions {
   signal?: AbortSignal;
 }
 
+/** What a call of FlaxStableDiffusionPipeline gives. */
 export interface FlaxStableDiffusionOutput {
   /** [batch, height, width, 3] in [0, 1], with `jit` [devices, batch, height, width, 3]. The caller disposes it. */
   images: Tensor;
@@ -79,6 +80,13 @@ const CALL_OPTIONS: OptionTable<Required<FlaxCallOptions>> = {
 const OPTION_NAMES: readonly string[] = ["variant", "dtype", "device", "scheduler", ...HUB_OPTION_NAMES];
 const COMPONENT_NAMES: readonly string[] = ["safety_checker"];
 
+/**
+ * Text to picture without state: weights and the scheduler's state are arguments of a call, and with `jit` every device draws at once.
+ * diffusers 0.30.3: pipelines/stable_diffusion/pipeline_flax_stable_diffusion.py
+ * @example
+ * const [pipeline, params] = await FlaxStableDiffusionPipeline.fromPretrained(repo, { dtype: "bfloat16" });
+ * const { images } = await pipeline(pipeline.prepareInputs("a red circle"), params, PRNGKey(0), 25); // [1, height, width, 3]
+ */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class FlaxStableDiffusionPipeline extends Callable {
   static readonly className = "FlaxStableDiffusionPipeline";

@@ -4,6 +4,7 @@ import { shown } from "../arguments/shown.js";
 import { encodePNG, type Channels } from "./png.js";
 import { decodePNG } from "./png_decode.js";
 
+/** A finished picture on the CPU: 8 bits per channel, to be saved, shown on a canvas, or begun with (image to image). */
 export class RawImage {
   /**
    * @param data row by row from the top, one byte each

@@ -18,6 +18,12 @@ export interface StableDiffusionPipeline {
   (prompt: Prompt, options?: StableDiffusionOptions | null): Promise<StableDiffusionOutput>;
 }
 
+/**
+ * Text to picture (Rombach et al. 2022). diffusers: pipelines/stable_diffusion/pipeline_stable_diffusion.py
+ * @example
+ * const pipeline = await StableDiffusionPipeline.fromPretrained(repo, { dtype: "float16" });
+ * const { images } = await pipeline("a red circle on a white background", { numInferenceSteps: 25 });
+ */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionPipeline extends StableDiffusionBase {
   static override readonly className = "StableDiffusionPipeline";

@@ -40,6 +40,7 @@ export interface StableDiffusionImg2ImgPipeline {
   (prompt: Prompt, options: Img2ImgOptions): Promise<StableDiffusionOutput>;
 }
 
+/** Picture to picture (Meng et al. 2021, SDEdit). diffusers: pipelines/stable_diffusion/pipeline_stable_diffusion_img2img.py */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionImg2ImgPipeline extends StableDiffusionBase {
   static override readonly className = "StableDiffusionImg2ImgPipeline";

@@ -117,7 +117,9 @@ export interface EncodePromptOptions extends Pick<
   doClassifierFreeGuidance?: boolean;
 }
 
+/** What a call of a Stable Diffusion pipeline gives. */
 export interface StableDiffusionOutput<Images = RawImage[]> {
+  /** RawImage[] by default; a Tensor for other output types, which the caller disposes. */
   images: Images;
   /** Always null: there is no safety checker in this version. */
   nsfwContentDetected: null;

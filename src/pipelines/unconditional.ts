@@ -30,6 +30,7 @@ export interface UnconditionalOptions {
   signal?: AbortSignal;
 }
 
+/** What a call of an unconditional pipeline gives: RawImage[] for "image", a Tensor for the other output types. */
 export interface ImagePipelineOutput<Images = RawImage[]> {
   /** The caller disposes a Tensor. */
   images: Images;

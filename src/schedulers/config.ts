@@ -5,6 +5,7 @@ import { refuseRespelt } from "../arguments/spelling.js";
 import { pythonRepr } from "../loader/config_json.js";
 import { floatsOfFile } from "../loader/number_types.js";
 
+/** A config as an object of JSON: `scheduler.config`, or what `loadConfig` reads. */
 export type Config = Readonly<Record<string, unknown>>;
 
 /**

@@ -22,6 +22,7 @@ const defaults = {
   rho: 7.0,
   clip_denoised: true,
 };
+/** Keys of a CMStochasticIterativeScheduler's config, with diffusers' meaning and defaults. */
 export type CMStochasticIterativeConfig = typeof defaults;
 
 /** Multistep sampling of consistency models (Song et al. 2023, arXiv 2303.01469, algorithm 1). diffusers: scheduling_consistency_models.py */

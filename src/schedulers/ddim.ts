@@ -23,6 +23,7 @@ const defaults = {
   timestep_spacing: "leading" as Choice<Spacing>,
   rescale_betas_zero_snr: false,
 };
+/** Keys of a DDIMScheduler's config, with diffusers' meaning and defaults. */
 export type DDIMConfig = typeof defaults;
 
 /** Denoising diffusion implicit models (Song et al. 2020, arXiv 2010.02502). diffusers: scheduling_ddim.py */

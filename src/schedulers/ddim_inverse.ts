@@ -18,6 +18,7 @@ const defaults = {
   timestep_spacing: "leading" as Choice<"leading" | "trailing">,
   rescale_betas_zero_snr: false,
 };
+/** Keys of a DDIMInverseScheduler's config, with diffusers' meaning and defaults. */
 export type DDIMInverseConfig = typeof defaults;
 
 /** DDIM from a picture to its noise (Song et al. 2020, arXiv 2010.02502, section 4.3). diffusers: scheduling_ddim_inverse.py */

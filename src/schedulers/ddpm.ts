@@ -24,6 +24,7 @@ const defaults = {
   steps_offset: 0,
   rescale_betas_zero_snr: false,
 };
+/** Keys of a DDPMScheduler's config, with diffusers' meaning and defaults. */
 export type DDPMConfig = typeof defaults;
 
 /** Denoising diffusion probabilistic models (Ho et al. 2020, arXiv 2006.11239). diffusers: scheduling_ddpm.py */

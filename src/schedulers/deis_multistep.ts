@@ -31,6 +31,7 @@ const defaults = {
   use_dynamic_shifting: false,
   time_shift_type: "exponential" as Choice<"exponential" | "linear">,
 };
+/** Keys of a DEISMultistepScheduler's config, with diffusers' meaning and defaults. */
 export type DEISMultistepConfig = typeof defaults;
 
 /**

@@ -11,6 +11,7 @@ const defaults = {
   timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
 };
+/** Keys of a DPMSolverMultistepInverseScheduler's config, with diffusers' meaning and defaults. */
 export type DPMSolverMultistepInverseConfig = typeof defaults;
 
 /** DPM-Solver++ from a picture to its noise (Lu et al. 2022, arXiv 2211.01095). diffusers: scheduling_dpmsolver_multistep_inverse.py */

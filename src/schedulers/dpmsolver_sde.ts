@@ -26,6 +26,7 @@ const defaults = {
   timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
 };
+/** Keys of a DPMSolverSDEScheduler's config, with diffusers' meaning and defaults. */
 export type DPMSolverSDEConfig = typeof defaults;
 
 const f32 = Math.fround;

@@ -17,6 +17,7 @@ const defaults = {
   use_dynamic_shifting: false,
   time_shift_type: "exponential" as Choice<"exponential" | "linear">,
 };
+/** Keys of a DPMSolverSinglestepScheduler's config, with diffusers' meaning and defaults. */
 export type DPMSolverSinglestepConfig = typeof defaults;
 
 /** DPM-Solver and DPM-Solver++, singlestep (Lu et al. 2022, arXiv 2211.01095). diffusers: scheduling_dpmsolver_singlestep.py */

@@ -31,6 +31,7 @@ const defaults = {
   lower_order_final: true,
   euler_at_final: false,
 };
+/** Keys of an EDMDPMSolverMultistepScheduler's config, with diffusers' meaning and defaults. */
 export type EDMDPMSolverMultistepConfig = typeof defaults;
 
 /** DPM-Solver++ in EDM's formulation (Lu et al. 2022, arXiv 2211.01095). diffusers: scheduling_edm_dpmsolver_multistep.py */

@@ -18,6 +18,7 @@ const defaults = {
   steps_offset: 0,
   rescale_betas_zero_snr: false,
 };
+/** Keys of an EulerAncestralDiscreteScheduler's config, with diffusers' meaning and defaults. */
 export type EulerAncestralDiscreteConfig = typeof defaults;
 
 /**

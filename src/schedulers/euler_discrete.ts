@@ -28,6 +28,7 @@ const defaults = {
   rescale_betas_zero_snr: false,
   final_sigmas_type: "zero" as Choice<"zero" | "sigma_min">,
 };
+/** Keys of an EulerDiscreteScheduler's config, with diffusers' meaning and defaults. */
 export type EulerDiscreteConfig = typeof defaults;
 const PREDICTIONS = ["epsilon", "sample", "original_sample", "v_prediction"] as const;
 

@@ -8,6 +8,7 @@ import { checkStepOptions } from "./step_options.js";
 import { tokenStep } from "./token_steps.js";
 
 const defaults = { ...SHIFTED_FLOW_DEFAULTS, stochastic_sampling: false };
+/** Keys of a FlowMatchEulerDiscreteScheduler's config, with diffusers' meaning and defaults. */
 export type FlowMatchEulerDiscreteConfig = typeof defaults;
 
 /** Euler's method for rectified flow (Esser et al. 2024, arXiv 2403.03206). diffusers: scheduling_flow_match_euler_discrete.py */

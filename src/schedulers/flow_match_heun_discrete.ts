@@ -10,6 +10,7 @@ import { checkStepOptions } from "./step_options.js";
 import { linspace64 } from "./spacing.js";
 
 const defaults = { num_train_timesteps: 1000, shift: 1.0 };
+/** Keys of a FlowMatchHeunDiscreteScheduler's config, with diffusers' meaning and defaults. */
 export type FlowMatchHeunDiscreteConfig = typeof defaults;
 
 const f32 = Math.fround;

@@ -8,6 +8,7 @@ import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
 import { checkStepOptions } from "./step_options.js";
 
 const defaults = { ...SHIFTED_FLOW_DEFAULTS, scale_factors: null as readonly number[] | null, upscale_mode: "bicubic" };
+/** Keys of a FlowMatchLCMScheduler's config, with diffusers' meaning and defaults. */
 export type FlowMatchLCMConfig = typeof defaults;
 
 /** Multistep sampling of consistency-distilled flow models (Luo et al. 2023, arXiv 2310.04378). diffusers: scheduling_flow_match_lcm.py */

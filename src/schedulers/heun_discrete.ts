@@ -31,6 +31,7 @@ const defaults = {
   timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
 };
+/** Keys of a HeunDiscreteScheduler's config, with diffusers' meaning and defaults. */
 export type HeunDiscreteConfig = typeof defaults;
 
 /** All but the first twice: the second call of a step is at the same level as the first of the next. */

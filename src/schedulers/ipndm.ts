@@ -9,6 +9,7 @@ import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
 import { checkStepOptions } from "./step_options.js";
 
 const defaults = { num_train_timesteps: 1000, trained_betas: null as readonly number[] | null };
+/** Keys of an IPNDMScheduler's config, with diffusers' meaning and defaults. */
 export type IPNDMConfig = typeof defaults;
 
 /** Improved pseudo linear multistep method (Zhang & Chen 2022, arXiv 2204.13902; v-diffusion-pytorch). diffusers: scheduling_ipndm.py */

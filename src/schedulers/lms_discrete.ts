@@ -20,6 +20,7 @@ const defaults = {
   timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
 };
+/** Keys of a LMSDiscreteScheduler's config, with diffusers' meaning and defaults. */
 export type LMSDiscreteConfig = typeof defaults;
 
 /** Linear multistep method over the derivatives (k-diffusion, sample_lms). diffusers: scheduling_lms_discrete.py */

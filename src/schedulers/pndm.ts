@@ -25,6 +25,7 @@ const defaults = {
   timestep_spacing: "leading" as Choice<Spacing>,
   steps_offset: 0,
 };
+/** Keys of a PNDMScheduler's config, with diffusers' meaning and defaults. */
 export type PNDMConfig = typeof defaults;
 
 /** Pseudo numerical methods for diffusion models (Liu et al. 2022, arXiv 2202.09778). diffusers: scheduling_pndm.py */

@@ -5,8 +5,10 @@ import type { Tensor } from "../tensor/tensor.js";
 import { oneOf } from "./config.js";
 import { Linear } from "./linear.js";
 
+/** What a model predicts: the noise, x0, the velocity √ᾱ noise - √(1 - ᾱ) x0 (Salimans & Ho 2022), or a flow's. A config's `prediction_type`. */
 export type Prediction = "epsilon" | "sample" | "v_prediction" | "flow_prediction";
 export const USUAL_PREDICTIONS = ["epsilon", "sample", "v_prediction"] as const;
+/** Those that schedulers without flows take. */
 export type UsualPrediction = (typeof USUAL_PREDICTIONS)[number];
 
 /** How x is made of x0 and noise, and what the class knows. */
@@ -95,6 +97,7 @@ export function boundedX0(x0: Linear, config: ClipConfig): Tensor {
 /** Whether x0 has to be computed before the formulas can go on. */
 export const isBounded = (config: ClipConfig): boolean => Boolean(config.thresholding || config.clip_sample);
 
+/** Those that the schedulers of the sigma family know by name. */
 export type SigmaPrediction = "epsilon" | "sample" | "original_sample" | "v_prediction";
 
 /**

@@ -35,6 +35,7 @@ const defaults = {
   timestep_spacing: "linspace" as Choice<Spacing>,
   steps_offset: 0,
 };
+/** Keys of a SASolverScheduler's config, with diffusers' meaning and defaults. */
 export type SASolverConfig = typeof defaults;
 
 /** Noise in the middle of the schedule only. */

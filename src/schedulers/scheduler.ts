@@ -11,7 +11,9 @@ export type { LoadOptions, StepOptions };
 
 /** Replaces the spacing of `setTimesteps`. Which of these a class takes is listed in its `customSchedules`. */
 export interface ScheduleOptions {
+  /** Training timesteps to visit, descending. */
   timesteps?: readonly number[];
+  /** Noise levels to visit, descending. */
   sigmas?: readonly number[];
   /** Shift of the schedule for the size of the picture (flow matching). */
   mu?: number;
@@ -20,8 +22,10 @@ export interface ScheduleOptions {
   /** Part of the schedule to run, 0 to 1 (LCM, TCD). */
   strength?: number;
 }
+/** The name of one of them. */
 export type CustomSchedule = keyof ScheduleOptions;
 
+/** What `step` gives. */
 export interface StepResult {
   /** x at the next timestep. Belongs to the caller. */
   prevSample: Tensor;
@@ -37,6 +41,7 @@ export interface StepResult {
 
 /** The class side of a scheduler. */
 export interface SchedulerClass<S extends Scheduler = Scheduler> extends ConfiguredClass<S> {
+  /** Options that `setTimesteps` takes besides the number of steps. */
   readonly customSchedules: readonly CustomSchedule[];
   fromConfig(config: ConfigObject, overrides: Returning<true> & Config): [scheduler: S, unused: Config];
   fromConfig(config: ConfigObject, overrides?: object): S;

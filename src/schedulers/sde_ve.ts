@@ -22,6 +22,7 @@ const defaults = {
   sampling_eps: 1e-5,
   correct_steps: 1,
 };
+/** Keys of a ScoreSdeVeScheduler's config, with diffusers' meaning and defaults. */
 export type ScoreSdeVeConfig = typeof defaults;
 
 /**

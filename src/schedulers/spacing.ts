@@ -2,6 +2,7 @@
 import { oneOf } from "./config.js";
 
 export const SPACINGS = ["linspace", "leading", "trailing"] as const;
+/** Which training timesteps a run visits (Lin et al. 2023, arXiv 2305.08891, table 2). A config's `timestep_spacing`. */
 export type Spacing = (typeof SPACINGS)[number];
 
 /** numpy.round: halves go to the even neighbour. */

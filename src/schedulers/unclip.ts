@@ -19,6 +19,7 @@ const defaults = {
   beta_schedule: "squaredcos_cap_v2" as Choice<"squaredcos_cap_v2">,
 };
 const f32 = Math.fround;
+/** Keys of a UnCLIPScheduler's config, with diffusers' meaning and defaults. */
 export type UnCLIPConfig = typeof defaults;
 
 /** DDPM as unCLIP runs it (Ramesh et al. 2022, arXiv 2204.06125). diffusers: scheduling_unclip.py */

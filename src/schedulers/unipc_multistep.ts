@@ -40,6 +40,7 @@ const defaults = {
   sigma_max: null as number | null,
   shift_terminal: null as number | null,
 };
+/** Keys of a UniPCMultistepScheduler's config, with diffusers' meaning and defaults. */
 export type UniPCMultistepConfig = typeof defaults;
 
 /** Unified predictor-corrector (Zhao et al. 2023, arXiv 2302.04867). diffusers: scheduling_unipc_multistep.py */

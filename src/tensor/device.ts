@@ -18,7 +18,9 @@ import { TextureCache } from "./texture_cache.js";
 import { keptWays } from "./tuning/store.js";
 import { Tunings } from "./tuning/tunings.js";
 
+/** What requestDevice() asks of WebGPU. By default an adapter of the browser's (in Node of Dawn's) choice, with all that it has. */
 export interface DeviceOptions {
+  /** Which of several GPUs: "low-power" or "high-performance". By default the browser's choice. */
   powerPreference?: GPUPowerPreference;
   /** An adapter of your own instead of the default one; an adapter makes one device only. */
   adapter?: GPUAdapter;
@@ -104,9 +106,16 @@ async function makeDevice(options: DeviceOptions): Promise<Device> {
   return device;
 }
 
+/**
+ * A GPU device, made by requestDevice(): its limits and features, its memory, its queue of recorded commands. Models and tensors
+ * live on one. destroy() ends it, and in Node lets the process exit.
+ */
 export class Device {
+  /** Vendor, architecture and name of the adapter. */
   readonly adapterInfo: GPUAdapterInfo;
+  /** WebGPU's optional features that are in use, e.g. "shader-f16". */
   readonly features: ReadonlySet<string>;
+  /** WebGPU's limits, those of the adapter unless others were asked for. */
   readonly limits: GPUSupportedLimits;
   /** Resolves when the device is lost or destroyed, as in WebGPU. */
   readonly lost: Promise<GPUDeviceLostInfo>;
@@ -237,10 +246,12 @@ export class Device {
     return tensor;
   }
 
+  /** Gives a new tensor to the innermost scope. */
   track(tensor: Tensor): void {
     this.#scopes.at(-1)?.add(tensor);
   }
 
+  /** Takes a disposed one out of all scopes. */
   untrack(tensor: Tensor): void {
     for (const scope of this.#scopes) scope.delete(tensor);
   }
@@ -250,6 +261,7 @@ export class Device {
     return this.queue.recording?.take(bytes) ?? this.memory.take(bytes, label);
   }
 
+  /** Gives the memory of a tensor back, when the work recorded before has run. */
   release(block: Block): void {
     if (this.queue.isLost) return;
     if ("planned" in block) return this.queue.recording?.release(block); // later it is the plan's
@@ -284,6 +296,7 @@ export class Device {
     }
   }
 
+  /** Ends what record() began: ops run again. */
   stopRecording(): void {
     this.queue.recording = null;
   }

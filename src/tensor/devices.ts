@@ -5,6 +5,7 @@ import { adapterName, isSoftwareAdapter } from "./adapter_kind.js";
 import { adapterSources, type AdapterSource } from "./adapters.js";
 import { ensureDevice, requestDevice, type Device } from "./device.js";
 
+/** Which devices devices() opens. */
 export interface DevicesOptions {
   /**
    * How many. Adapters take turns, so that more devices than adapters share them; two devices of one adapter draw the same

@@ -27,6 +27,7 @@ export interface TextureBlock {
   readonly bytes: number;
 }
 
+/** A device's GPU memory, as `device.memoryUse` counts it. */
 export interface MemoryUse {
   /** Live GPU buffers and their bytes, pooled ones included. */
   buffers: number;

@@ -34,6 +34,7 @@ const DEFAULT_SEED = 67280421310721n;
  */
 export class Generator {
   static readonly className = "Generator";
+  /** Whose numbers it gives. */
   readonly device: "cpu" | "cuda";
   readonly #stream: RandomStream;
   #seed = DEFAULT_SEED;
@@ -101,6 +102,7 @@ export class Generator {
     return { device: this.device, seed: this.#seed, stream: this.#stream.getState() };
   }
 
+  /** Goes on from a state of getState(). @throws RangeError for one of the other device */
   setState(state: GeneratorState): this {
     if (state?.device !== this.device) {
       throw new RangeError(`Generator.setState: expected a state of a ${this.device} generator, got ${shown(state)}`);

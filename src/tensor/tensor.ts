@@ -28,6 +28,7 @@ function checkNumbers(data: unknown): void {
   throw new TypeError(`Tensor.from: data must be numbers, got ${shown(value)} at ${wrong}${cure}`);
 }
 
+/** How Tensor.from() keeps the numbers. */
 export interface TensorOptions {
   /** Defaults to int32 for an Int32Array and to float32 otherwise. */
   dtype?: DType;
@@ -35,9 +36,15 @@ export interface TensorOptions {
   device?: Device;
 }
 
+/**
+ * Numbers in GPU memory, with a shape and a dtype: Tensor.from() makes one, data() reads it. It never changes. Who made it, or got it
+ * from a call, disposes it.
+ */
 export class Tensor {
   readonly device: Device;
+  /** Sizes of its axes, row-major: the last one is contiguous. */
   readonly shape: readonly number[];
+  /** How the numbers are stored. */
   readonly dtype: DType;
   /** Number of elements. */
   readonly size: number;
@@ -97,6 +104,7 @@ export class Tensor {
     return tensor;
   }
 
+  /** Bytes in GPU memory, in whole words. */
   get bytes(): number {
     return paddedBytes(this.size, this.dtype);
   }
@@ -107,6 +115,7 @@ export class Tensor {
     return this.#storage.block;
   }
 
+  /** Whether dispose() was called: it cannot be used any more. */
   get disposed(): boolean {
     return this.#disposed;
   }

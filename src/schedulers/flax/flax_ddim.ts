@@ -23,8 +23,10 @@ const defaults = {
   steps_offset: 0,
   prediction_type: "epsilon" as Choice<UsualPrediction>,
 };
+/** Keys of a FlaxDDIMScheduler's config, with diffusers' meaning and defaults. */
 export type FlaxDDIMConfig = typeof defaults;
 
+/** What FlaxDDIMScheduler knows of a run. Frozen plain data. */
 export interface DDIMSchedulerState extends FlaxDiffusionState {
   /** ᾱ of the step that comes after the last. */
   readonly finalAlphaCumprod: number;

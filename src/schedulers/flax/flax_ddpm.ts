@@ -21,8 +21,10 @@ const defaults = {
   clip_sample: true,
   prediction_type: "epsilon" as Choice<UsualPrediction>,
 };
+/** Keys of a FlaxDDPMScheduler's config, with diffusers' meaning and defaults. */
 export type FlaxDDPMConfig = typeof defaults;
 
+/** What FlaxDDPMScheduler knows of a run. Frozen plain data. */
 export type DDPMSchedulerState = FlaxDiffusionState;
 
 /**

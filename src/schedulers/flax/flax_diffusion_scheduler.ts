@@ -51,9 +51,11 @@ export interface FlaxStepOptions {
 export interface FlaxStepResult<S> {
   /** x at the next timestep. */
   prevSample: Tensor;
+  /** The state for the next step. */
   state: S;
 }
 
+/** Base of the stateless schedulers that pipelines of the Stable Diffusion family can run. */
 export abstract class FlaxDiffusionScheduler<
   C extends BetaConfig = BetaConfig,
   S extends FlaxDiffusionState = FlaxDiffusionState,

@@ -33,8 +33,10 @@ const defaults = {
   lower_order_final: true,
   timestep_spacing: "linspace" as Choice<Spacing>,
 };
+/** Keys of a FlaxDPMSolverMultistepScheduler's config, with diffusers' meaning and defaults. */
 export type FlaxDPMSolverMultistepConfig = typeof defaults;
 
+/** What FlaxDPMSolverMultistepScheduler knows of a run. Frozen plain data. */
 export interface DPMSolverMultistepSchedulerState extends FlaxDiffusionState {
   /** x = alphaT x0 + sigmaT noise at each training timestep; lambdaT = ln(alphaT / sigmaT). */
   readonly alphaT: readonly number[];

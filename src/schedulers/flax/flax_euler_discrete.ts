@@ -15,12 +15,14 @@ const defaults = {
   prediction_type: "epsilon" as Choice<(typeof PREDICTIONS)[number]>,
   timestep_spacing: "linspace" as Choice<Spacing>,
 };
+/** Keys of a FlaxEulerDiscreteScheduler's config, with diffusers' meaning and defaults. */
 export type FlaxEulerDiscreteConfig = typeof defaults;
 const PREDICTIONS = ["epsilon", "v_prediction"] as const;
 
 /** Of the spacing "leading", whatever the config's `steps_offset` says; 1 is what Stable Diffusion's configs have. */
 const OFFSET = 1;
 
+/** What FlaxEulerDiscreteScheduler knows of a run. Frozen plain data. */
 export type EulerDiscreteSchedulerState = FlaxSigmasState;
 
 /**

@@ -7,8 +7,10 @@ import { FlaxScheduler, type FlaxState } from "./flax_scheduler.js";
 import { frozen } from "./flax_state.js";
 
 const defaults = { sigma_min: 0.02, sigma_max: 100, s_noise: 1.007, s_churn: 80, s_min: 0.05, s_max: 50 };
+/** Keys of a FlaxKarrasVeScheduler's config, with diffusers' meaning and defaults. */
 export type FlaxKarrasVeConfig = typeof defaults;
 
+/** What FlaxKarrasVeScheduler knows of a run. Frozen plain data. */
 export interface KarrasVeSchedulerState extends FlaxState {
   readonly numInferenceSteps: number | null;
   /** Indices of `schedule`, descending. */

@@ -10,9 +10,11 @@ import { FlaxSigmasScheduler, type FlaxSigmasState } from "./flax_sigmas_schedul
 import { frozen } from "./flax_state.js";
 
 const defaults = { ...BETA_DEFAULTS, prediction_type: "epsilon" as Choice<(typeof PREDICTIONS)[number]> };
+/** Keys of a FlaxLMSDiscreteScheduler's config, with diffusers' meaning and defaults. */
 export type FlaxLMSDiscreteConfig = typeof defaults;
 const PREDICTIONS = ["epsilon", "v_prediction"] as const;
 
+/** What FlaxLMSDiscreteScheduler knows of a run. Frozen plain data. */
 export interface LMSDiscreteSchedulerState extends FlaxSigmasState {
   /** Derivatives of the last steps, the newest last. */
   readonly derivatives: readonly Tensor[];

@@ -27,8 +27,10 @@ const defaults = {
   steps_offset: 0,
   prediction_type: "epsilon" as Choice<"epsilon" | "v_prediction">,
 };
+/** Keys of a FlaxPNDMScheduler's config, with diffusers' meaning and defaults. */
 export type FlaxPNDMConfig = typeof defaults;
 
+/** What FlaxPNDMScheduler knows of a run. Frozen plain data. */
 export interface PNDMSchedulerState extends FlaxDiffusionState {
   /** ᾱ of a Runge-Kutta step that leads below the first training timestep. */
   readonly finalAlphaCumprod: number;

@@ -15,8 +15,10 @@ const defaults = {
   sampling_eps: 1e-5,
   correct_steps: 1,
 };
+/** Keys of a FlaxScoreSdeVeScheduler's config, with diffusers' meaning and defaults. */
 export type FlaxScoreSdeVeConfig = typeof defaults;
 
+/** What FlaxScoreSdeVeScheduler knows of a run. Frozen plain data. */
 export interface ScoreSdeVeSchedulerState extends FlaxState {
   readonly timesteps: readonly number[];
   /** Levels of the schedule in ascending order. */
@@ -25,6 +27,7 @@ export interface ScoreSdeVeSchedulerState extends FlaxState {
   readonly sigmas: readonly number[];
 }
 
+/** What a prediction or correction of SDE-Ve gives: the tensors belong to the caller. */
 export type FlaxSdeVeOutput = FlaxStepResult<ScoreSdeVeSchedulerState> & {
   /** The sample without the step's noise (`stepPred`). Belongs to the caller. */
   prevSampleMean?: Tensor;

@@ -9,6 +9,7 @@ import { flopsOf, keyOf, labelOf, wayText, type Problem } from "./problem.js";
 import { race } from "./race.js";
 import { storeTunings, writeWays } from "./store.js";
 
+/** What tune() measures, for how long, and whether it is kept. */
 export interface TuneOptions {
   /** The device of the work; defaults to the default device. */
   device?: Device;
