@@ -1,12 +1,15 @@
 /** The same prompt and the same noise under several schedulers, as one labelled picture. */
+import { checkFunction } from "../arguments/options.js";
 import { shown } from "../arguments/shown.js";
 import { schedulerClass, type Scheduler, type SchedulerClass } from "../schedulers/index.js";
 import { Generator } from "../tensor/random.js";
+import { takeOptions, type OptionTable } from "./call_options.js";
+import { CALL_OPTIONS } from "./check_inputs.js";
 import { contactSheet } from "./contact_sheet.js";
 import type { ProgressBarConfig } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
-import type { StableDiffusionPipeline } from "./stable_diffusion.js";
-import type { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
+import { StableDiffusionPipeline } from "./stable_diffusion.js";
+import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
 
 /** The schedulers that diffusers' guide compares. */
@@ -22,16 +25,29 @@ type Fixed = "numInferenceSteps" | "numImagesPerPrompt" | "outputType" | "genera
 /** Besides these, every option of a call that does not change from picture to picture. */
 export interface CompareOptions extends Omit<StableDiffusionOptions, Fixed> {
   /** Names or classes, one per column. Default: the four of diffusers' guide. */
-  schedulers?: readonly (string | SchedulerClass)[];
+  schedulers?: readonly (string | SchedulerClass)[] | null;
   /** Number of steps, or several: one row each. Default 25. */
-  steps?: number | readonly number[];
+  steps?: number | readonly number[] | null;
   /** Seed of torch's CPU noise, the same for every picture. Default: one that nobody chose. */
-  seed?: number | bigint;
+  seed?: number | bigint | null;
   /** Instead of a seed: every picture starts from this generator's state, which does not change. */
-  generator?: Generator;
-  /** Called as each picture is done. */
-  onCell?: (cell: CompareCell) => void;
+  generator?: Generator | null;
+  /** Called as each picture is done; the next one waits for what it returns. */
+  onCell?: ((cell: CompareCell) => unknown) | null;
 }
+
+function optionTable(): OptionTable<Required<CompareOptions>> {
+  const {
+    numInferenceSteps: _steps,
+    numImagesPerPrompt: _count,
+    outputType: _type,
+    timesteps: _timesteps,
+    sigmas: _sigmas,
+    ...shared
+  } = CALL_OPTIONS;
+  return { schedulers: true, steps: true, seed: true, onCell: true, ...shared };
+}
+const COMPARE_OPTIONS = optionTable();
 
 /** One picture of compareSchedulers(). */
 export interface CompareCell {
@@ -63,11 +79,18 @@ export interface CompareResult {
 export async function compareSchedulers(
   pipeline: StableDiffusionPipeline | StableDiffusionXLPipeline,
   prompt: string,
-  options: CompareOptions = {},
+  options?: CompareOptions | null,
 ): Promise<CompareResult> {
-  const { schedulers = GUIDE_SCHEDULERS, steps = 25, seed, generator, onCell, ...call } = options;
+  const given = takeOptions("compareSchedulers", options, COMPARE_OPTIONS, "refuse");
+  const { schedulers = GUIDE_SCHEDULERS, steps = 25, seed, generator, onCell, ...call } = given;
+  const drawn: unknown = pipeline;
+  if (!(drawn instanceof StableDiffusionPipeline || drawn instanceof StableDiffusionXLPipeline))
+    throw new TypeError(
+      `compareSchedulers: takes a StableDiffusionPipeline or StableDiffusionXLPipeline, got ${shown(drawn)}`,
+    );
   if (typeof prompt !== "string")
     throw new TypeError(`compareSchedulers: prompt must be one text, got ${shown(prompt)}`);
+  checkFunction("compareSchedulers: onCell", onCell);
   const rows = checkSteps(typeof steps === "number" ? [steps] : steps);
   const original = pipeline.scheduler;
   const columns = instances(schedulers, original);
@@ -105,7 +128,7 @@ export async function compareSchedulers(
       const seconds = (performance.now() - started) / 1000;
       const cell = { scheduler: className, steps: numInferenceSteps, seconds, image };
       cells.push(cell);
-      onCell?.(cell);
+      await onCell?.(cell);
     }
   const labelled = cells.map(({ scheduler, steps: n, seconds, image }) => ({
     image,
@@ -132,7 +155,8 @@ function instances(schedulers: readonly (string | SchedulerClass)[], original: S
 
 function startOf(seed: number | bigint | undefined, generator: Generator | undefined): Generator {
   if (seed !== undefined && generator) throw new TypeError("compareSchedulers: give seed or generator, got both");
-  if (generator) return generator;
+  if (generator instanceof Generator) return generator;
+  if (generator) throw new TypeError(`compareSchedulers: generator must be one Generator, got ${shown(generator)}`);
   const start = new Generator("cpu");
   if (seed === undefined) start.seed();
   else start.manualSeed(seed);

@@ -162,6 +162,21 @@ describe("compareSchedulers", () => {
     }
   });
 
+  test("null is as nothing, Python's spelling is taken, and an async onCell is waited for", async () => {
+    const pipeline = await load();
+    const options = { seed: 8, generator: null, negative_prompt: null, guidance_scale: 3, height: null, onCell: null };
+    const one = { ...options, schedulers: ["DDIMScheduler"], steps: 1 };
+    const { cells } = await compareSchedulers(pipeline, PROMPT, one);
+    const same = await compareSchedulers(pipeline, PROMPT, {
+      ...one,
+      guidance_scale: undefined,
+      guidanceScale: 3,
+    } as object);
+    expect(cells[0].image.data).toEqual(same.cells[0].image.data);
+    const onCell = async (): Promise<never> => Promise.reject(new Error("the disk is full"));
+    await expect(compareSchedulers(pipeline, PROMPT, { ...one, onCell })).rejects.toThrow("the disk is full");
+  });
+
   test("a generator in place of a seed keeps its state", async () => {
     const generator = new Generator("cpu").manualSeed(8);
     const state = JSON.stringify(generator.getState().stream);
@@ -220,6 +235,15 @@ describe("compareSchedulers", () => {
     await refused({ steps: [] }, /steps must be/);
     await refused({ seed: 1, generator: new Generator() }, /seed or generator/);
     await refused({}, /prompt must be one text/, ["a", "b"]);
+    // What compareSchedulers itself decides would be overwritten, or make cells of other things than pictures.
+    await refused({ numInferenceSteps: 5 }, /`numInferenceSteps` \(there are schedulers, steps, /);
+    for (const name of ["num_images_per_prompt", "outputType", "timesteps", "sigmas", "guidance"])
+      await refused({ [name]: 2 }, /options that a call does not have/);
+    await refused({ onCell: 3 }, /onCell must be a function, got 3/);
+    await refused({ generator: [new Generator()] }, /generator must be one Generator/);
+    await expect(compareSchedulers("shapes" as never, PROMPT)).rejects.toThrow(
+      /takes a StableDiffusionPipeline, got "shapes"/,
+    );
     expect(pipeline.scheduler).toBe(original);
   });
 });
