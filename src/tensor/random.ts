@@ -1,4 +1,5 @@
 import { shown } from "../arguments/shown.js";
+import { givenOptions } from "../arguments/spelling.js";
 import type { RandomDtype } from "./random/round.js";
 import type { RandomStream, Values } from "./random/stream.js";
 import { TorchCPU } from "./random/torch_cpu.js";
@@ -8,7 +9,7 @@ export type { RandomDtype } from "./random/round.js";
 
 /** `dtype` is what the numbers are rounded to, and decides how they are drawn; "float32" by default. */
 export interface RandomOptions<D extends RandomDtype = RandomDtype> {
-  dtype?: D;
+  dtype?: D | null;
 }
 
 /** Float64Array for float64; Float32Array for the others (of float16 and bfloat16 each value is one of theirs). */
@@ -77,13 +78,16 @@ export class Generator {
   }
 
   /** torch.randn: standard normals of a shape, row-major. @throws RangeError for no shape, over 2^31 values, another dtype */
-  randn<D extends RandomDtype = "float32">(shape: readonly number[], { dtype }: RandomOptions<D> = {}): RandomArray<D> {
-    return typed<D>(this.#stream.randn(elements("randn", shape), checkDtype("randn", dtype)));
+  randn<D extends RandomDtype = "float32">(
+    shape: readonly number[],
+    options?: RandomOptions<D> | null,
+  ): RandomArray<D> {
+    return typed<D>(this.#stream.randn(elements("randn", shape), dtypeOf("randn", options)));
   }
 
   /** torch.rand: uniforms in [0, 1). @throws RangeError as randn */
-  rand<D extends RandomDtype = "float32">(shape: readonly number[], { dtype }: RandomOptions<D> = {}): RandomArray<D> {
-    return typed<D>(this.#stream.rand(elements("rand", shape), checkDtype("rand", dtype)));
+  rand<D extends RandomDtype = "float32">(shape: readonly number[], options?: RandomOptions<D> | null): RandomArray<D> {
+    return typed<D>(this.#stream.rand(elements("rand", shape), dtypeOf("rand", options)));
   }
 
   /** torch.randint: whole numbers from low to high - 1; Int32Array where they fit, else Float64Array. */
@@ -116,7 +120,8 @@ export class Generator {
 /** The streams give the array that the type says. */
 const typed = <D extends RandomDtype>(values: Values): RandomArray<D> => values as RandomArray<D>;
 
-function checkDtype(op: string, dtype: RandomDtype = "float32"): RandomDtype {
+function dtypeOf(op: string, options: RandomOptions | null | undefined): RandomDtype {
+  const { dtype = "float32" } = givenOptions(options, ["dtype"], `Generator.${op}`);
   if (["float32", "float16", "bfloat16", "float64"].includes(dtype)) return dtype;
   throw new RangeError(`Generator.${op}: dtype must be float32, float16, bfloat16 or float64, got ${shown(dtype)}`);
 }
@@ -139,11 +144,12 @@ function elements(op: string, shape: readonly number[]): number {
  */
 export function randnTensor<D extends RandomDtype = "float32">(
   shape: readonly number[],
-  { generator, dtype }: RandomOptions<D> & { generator?: Generator | readonly Generator[] | null } = {},
+  options?: (RandomOptions<D> & { generator?: Generator | readonly Generator[] | null }) | null,
 ): RandomArray<D> {
+  const { generator, dtype } = givenOptions(options, ["generator", "dtype"], "randnTensor");
   const list = Array.isArray(generator) ? (generator as readonly Generator[]) : null;
   if (list === null || list.length === 1) {
-    const single = list ? list[0] : (generator as Generator | null | undefined);
+    const single = list ? list[0] : (generator as Generator | undefined);
     if (single) return single.randn(shape, { dtype });
     const fresh = new Generator("cpu");
     fresh.seed();

@@ -1,3 +1,4 @@
+import { plainOptions } from "../arguments/options.js";
 import { shown } from "../arguments/shown.js";
 // jax.random with its default generator, Threefry 2x32-20 (Salmon et al. 2011; jax/_src/prng.py, jax/_src/random.py), x64 off.
 
@@ -11,8 +12,11 @@ export type JAXKey = Uint32Array<ArrayBuffer>;
  * default here), true those of later versions.
  */
 export interface JAXOptions {
-  partitionable?: boolean;
+  partitionable?: boolean | null;
 }
+
+const isPartitionable = (op: string, options: JAXOptions | null | undefined): boolean =>
+  Boolean(plainOptions(options, ["partitionable"], op).partitionable);
 
 /** Arrays of words through Threefry with one key, in place. */
 function threefry(key: JAXKey, x0: Uint32Array, x1: Uint32Array): void {
@@ -54,8 +58,9 @@ function checkKey(op: string, key: JAXKey): void {
 }
 
 /** jax.random.split(key, num): new keys. */
-export function split(key: JAXKey, count = 2, { partitionable = false }: JAXOptions = {}): JAXKey[] {
+export function split(key: JAXKey, count = 2, options?: JAXOptions | null): JAXKey[] {
   checkKey("split", key);
+  const partitionable = isPartitionable("split", options);
   if (!Number.isInteger(count) || count < 0) {
     throw new RangeError(`split: the number of keys must be a whole number from 0, got ${shown(count)}`);
   }
@@ -76,12 +81,9 @@ export function foldIn(key: JAXKey, data: number): JAXKey {
 }
 
 /** jax.random.bits(key, shape): 32 random bits each. */
-export function bits(
-  key: JAXKey,
-  shape: readonly number[],
-  { partitionable = false }: JAXOptions = {},
-): Uint32Array<ArrayBuffer> {
+export function bits(key: JAXKey, shape: readonly number[], options?: JAXOptions | null): Uint32Array<ArrayBuffer> {
   checkKey("bits", key);
+  const partitionable = isPartitionable("bits", options);
   const count = shape.reduce((product, size) => product * size, 1);
   if (!Number.isInteger(count) || shape.some((size) => size < 0) || count > 2 ** 31) {
     throw new RangeError(`bits: the shape must hold whole numbers from 0, got [${shape}]`);
@@ -111,7 +113,7 @@ function unit(word: number): number {
 }
 
 /** jax.random.uniform(key, shape): float32 in [0, 1). */
-export function uniform(key: JAXKey, shape: readonly number[], options?: JAXOptions): Float32Array<ArrayBuffer> {
+export function uniform(key: JAXKey, shape: readonly number[], options?: JAXOptions | null): Float32Array<ArrayBuffer> {
   return Float32Array.from(bits(key, shape, options), unit);
 }
 
@@ -120,7 +122,7 @@ const SPAN = fround(1 - LOW);
 const SQRT_2 = fround(Math.SQRT2);
 
 /** jax.random.normal(key, shape): float32 standard normals, within 1e-6 of XLA's (the bits under them are exact). */
-export function normal(key: JAXKey, shape: readonly number[], options?: JAXOptions): Float32Array<ArrayBuffer> {
+export function normal(key: JAXKey, shape: readonly number[], options?: JAXOptions | null): Float32Array<ArrayBuffer> {
   return Float32Array.from(bits(key, shape, options), (word) => {
     const u = Math.max(LOW, fround(unit(word) * SPAN + LOW));
     return SQRT_2 * erfinv(u);

@@ -1,5 +1,6 @@
 /** A tensor: a shape, a dtype and GPU memory. Data only; the maths are the free functions in ops/. */
 import { shown } from "../arguments/shown.js";
+import { givenOptions } from "../arguments/spelling.js";
 import { checkDevice, defaultDevice, type Device } from "./device.js";
 import { BYTES, float16ToFloat32, float32ToFloat16, paddedBytes, product, type DType } from "./dtype.js";
 import type { Block } from "./memory.js";
@@ -31,10 +32,12 @@ function checkNumbers(data: unknown): void {
 /** How Tensor.from() keeps the numbers. */
 export interface TensorOptions {
   /** Defaults to int32 for an Int32Array and to float32 otherwise. */
-  dtype?: DType;
+  dtype?: DType | null;
   /** Defaults to the device that the first requestDevice() or the first loader made. */
-  device?: Device;
+  device?: Device | null;
 }
+
+const OPTION_NAMES: readonly (keyof TensorOptions)[] = ["dtype", "device"];
 
 /**
  * Numbers in GPU memory, with a shape and a dtype: Tensor.from() makes one, data() reads it. It never changes. Who made it, or got it
@@ -79,11 +82,8 @@ export class Tensor {
    * @param data as many numbers as `shape` holds, in row-major order
    * @throws RangeError if the counts differ; TypeError for another dtype, for what is no device, and for what is no list of numbers, such as nested lists
    */
-  static from(
-    data: ArrayLike<number>,
-    shape: readonly number[],
-    { dtype, device = defaultDevice() }: TensorOptions = {},
-  ): Tensor {
+  static from(data: ArrayLike<number>, shape: readonly number[], options?: TensorOptions | null): Tensor {
+    const { dtype, device = defaultDevice() } = givenOptions(options, OPTION_NAMES, "Tensor.from");
     checkSizes(shape);
     checkNumbers(data);
     if (dtype !== undefined && !Object.hasOwn(BYTES, dtype)) {

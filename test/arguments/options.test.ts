@@ -5,6 +5,7 @@ import { deleteFrom } from "../../src/loader/delete_from_cache.js";
 import { hubOptions } from "../../src/loader/hub_options.js";
 import {
   AutoencoderKL,
+  bits,
   CLIPTokenizer,
   DDIMScheduler,
   DiffusionPipeline,
@@ -13,9 +14,15 @@ import {
   estimateMemory,
   FlaxDDIMScheduler,
   FlaxStableDiffusionPipeline,
+  Generator,
   openRepository,
+  PRNGKey,
+  randnTensor,
   requestDevice,
+  restoreState,
+  split,
   StableDiffusionPipeline,
+  Tensor,
   tune,
   UNet2DConditionModel,
   type Repository,
@@ -58,6 +65,13 @@ const CALLS: Record<string, (options: never) => unknown> = {
   requestDevice: async (options) => (await requestDevice(options)).destroy(),
   devices: async (options) => (await devices(options)).length,
   tune: (options) => tune(5 as never, options),
+  "Tensor.from": (options) => Tensor.from([1], [1], options).dtype,
+  "Generator.randn": (options) => new Generator().manualSeed(8).randn([2], options),
+  "Generator.rand": (options) => new Generator().manualSeed(8).rand([2], options),
+  randnTensor: (options) => randnTensor([2], options).length,
+  split: (options) => split(PRNGKey(0), 2, options),
+  bits: (options) => bits(PRNGKey(0), [2], options),
+  restoreState: (options) => restoreState("{}", options),
 };
 
 async function outcome(call: () => unknown): Promise<unknown> {

@@ -1,4 +1,5 @@
 /** The state of a stateless scheduler: frozen plain data, whose tensors belong to whoever holds the state. */
+import { givenOptions } from "../../arguments/spelling.js";
 import type { Device } from "../../tensor/device.js";
 import type { DType } from "../../tensor/dtype.js";
 import { Tensor } from "../../tensor/tensor.js";
@@ -67,7 +68,8 @@ export async function saveState(state: object): Promise<string> {
  * The state that `saveState` wrote, its tensors on `device`.
  * @throws SyntaxError, TypeError for what is no such text
  */
-export function restoreState<S extends object>(text: string, { device }: { device?: Device } = {}): S {
+export function restoreState<S extends object>(text: string, options?: { device?: Device | null } | null): S {
+  const { device } = givenOptions(options, ["device"], "restoreState");
   const parsed = JSON.parse(text) as unknown;
   if (!isPlain(parsed)) throw new TypeError("restoreState: the text is not a state that saveState() wrote");
   const revive = (value: unknown): unknown => {
