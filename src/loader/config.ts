@@ -35,11 +35,15 @@ export function decode(bytes: Uint8Array, file: string): string {
   }
 }
 
+/** What pipelines have in subfolders: who asks for it at the root has perhaps left out `subfolder`. */
+const OF_COMPONENTS = ["config.json", "vocab.json", "merges.txt"];
+
 /** Opens a file that must be there. Throws MissingFilesError naming file and repository. */
 export async function openRequired(repository: Repository, path: string): Promise<RepositoryFile> {
   const file = await repository.open(path);
   if (file) return file;
-  throw new MissingFilesError([path], repository.name, repository.whyMissing?.(path));
+  const note = OF_COMPONENTS.includes(path) ? "; does it lie in a subfolder?" : "";
+  throw new MissingFilesError([path], repository.name, repository.whyMissing?.(path), note);
 }
 
 /** Reads a whole text file (JSON, merges.txt). Throws ConfigError if it is missing or absurdly large. */

@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   AutoencoderKL,
   CLIPTextModel,
+  CLIPTokenizer,
+  DiffusionPipeline,
   UNet2DConditionModel,
   UNet2DModel,
   type Device,
@@ -206,6 +208,18 @@ describe("where a folder is looked through for a model", () => {
     ];
     expect([first.config.sample_size, second.config.sample_size]).toEqual([8, 8]);
     for (const unet of [first, second]) unet.dispose();
+  });
+
+  test("who asks at the root of a pipeline is asked for the subfolder", async () => {
+    const there = await changed(SD15, {});
+    for (const repository of [there, { ...there, open: there.open.bind(there), isLocal: true }]) {
+      const wanted = /config\.json.*: no such files? in .*; does it lie in a subfolder\?$/;
+      await expect(UNet2DConditionModel.fromPretrained(repository)).rejects.toThrow(wanted);
+    }
+    await expect(CLIPTokenizer.fromPretrained(there)).rejects.toThrow(/vocab\.json.*does it lie in a subfolder\?$/);
+    await expect(DiffusionPipeline.fromPretrained(await changed(SD15, { "model_index.json": null }))).rejects.toThrow(
+      /no such file in [^;]*$/,
+    );
   });
 
   test("text encoders in the subfolder only, as transformers does", async () => {
