@@ -2,10 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   AutoencoderTiny,
   DDIMPipeline,
+  DDIMScheduler,
   DiffusionPipeline,
   FlowMatchEulerDiscreteScheduler,
   Generator,
   type DDPMPipeline,
+  type Scheduler,
   type StableDiffusionOptions,
   type StableDiffusionPipeline,
   type Tensor,
@@ -152,6 +154,19 @@ describe("components of the wrong kind", () => {
     expect(await warnings(() => load({ vae }))).toEqual([
       "Expected types for vae: (AutoencoderKL,), got AutoencoderTiny.",
     ]);
+  });
+
+  test("a scheduler's class or name, assigned in its place, is shown by the call", async () => {
+    const pipeline = await load({});
+    const { scheduler } = pipeline;
+    for (const [wrong, message] of [
+      [DDIMScheduler, "is class DDIMScheduler, of which fromConfig(config) makes one; Scheduler is needed to draw"],
+      ["DDIMScheduler", 'is "DDIMScheduler"; Scheduler is needed to draw'],
+    ] as const) {
+      pipeline.scheduler = wrong as unknown as Scheduler;
+      await expect(pipeline("a cat", SMALL)).rejects.toThrow(`the component \`scheduler\` ${message}`);
+    }
+    pipeline.scheduler = scheduler;
   });
 
   test("any scheduler is taken", async () => {
