@@ -10,18 +10,20 @@ const LONGEST = 1500;
 
 /**
  * Says on stderr, in one line, what went wrong; with DEBUG=1 the error with its stack follows.
+ * @param command whose help explains wrong usage
  * @returns the exit code
  */
-export function reportError(error: unknown, interrupted: boolean): number {
-  console.error(`webgpu-diffusers: ${interrupted ? "interrupted" : sentence(error)}`);
+export function reportError(error: unknown, interrupted: boolean, command?: string): number {
+  console.error(`webgpu-diffusers: ${interrupted ? "interrupted" : sentence(error, command)}`);
   const { DEBUG } = process.env;
   if (DEBUG && DEBUG !== "0") console.error(inspect(error));
   if (interrupted) return 130;
   return error instanceof UsageError ? 2 : 1;
 }
 
-function sentence(error: unknown): string {
+function sentence(error: unknown, command: string | undefined): string {
   const text = (error instanceof Error ? error.message || error.name : String(error)).replace(/\s+/g, " ").trim();
   const cut = text.length > LONGEST ? `${text.slice(0, LONGEST)}… (DEBUG=1 shows all)` : text;
-  return error instanceof UsageError ? `${cut} (webgpu-diffusers --help explains)` : cut;
+  const help = ["webgpu-diffusers", ...(command === undefined ? [] : [command]), "--help"].join(" ");
+  return error instanceof UsageError ? `${cut} (${help} explains)` : cut;
 }

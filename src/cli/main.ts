@@ -38,8 +38,9 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exitCode ??= reportError(new Error(`standard output cannot be written: ${error.message}`), false);
 });
 
+const args = process.argv.slice(2);
 try {
-  await main(process.argv.slice(2), interrupt.signal);
+  await main(args, interrupt.signal);
 } catch (error) {
-  process.exitCode = reportError(error, interrupt.signal.aborted);
+  process.exitCode = reportError(error, interrupt.signal.aborted, args.slice(0, 1).find(isCommand));
 }

@@ -8,7 +8,8 @@ import { UsageError } from "./errors.js";
 export function outputFiles(output: string | undefined, count = 1): string[] {
   if (output === undefined) throw new UsageError("no output file given; add -o FILE.png");
   const extension = path.extname(output);
-  if (extension.toLowerCase() !== ".png")
+  if (extension.toLowerCase() !== ".png" || !output.endsWith(extension))
+    // "cat.png/" has the extension ".png"
     throw new UsageError(`--output must be a name that ends in .png, got "${output}"`);
   if (count === 1) return [output];
   const base = output.slice(0, -extension.length);

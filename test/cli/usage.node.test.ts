@@ -41,6 +41,7 @@ describe("wrong usage ends with 2 and a sentence", () => {
     [["generate", "a", "red", "-o", "OUTPUT"], /one prompt expected, got 2.*"a red"/],
     [["generate", "a"], /no output file/],
     [["generate", "a", "-o", "picture.jpg"], /ends in \.png, got "picture\.jpg"/],
+    [["generate", "a", "-o", "folder.png/"], /ends in \.png, got "folder\.png\/"/],
     [generate("--nosuch"), /unknown option '--nosuch'; there are .*--steps/],
     [generate("--steps"), /--steps/],
     [generate("--steps", "0"), /--steps must be a whole number of at least 1, got "0"/],
@@ -70,6 +71,15 @@ describe("wrong usage ends with 2 and a sentence", () => {
       const real = args.map((argument) => (argument === "OUTPUT" ? output : argument));
       await expectFailure(real, 2, message);
     });
+
+  test("the help that explains is the command's", async () => {
+    for (const [args, help] of [
+      [["generate"], "generate --help"],
+      [["paint"], "--help"],
+      [["help", "paint"], "--help"],
+    ] as const)
+      expect((await runCLI(args)).stderr).toContain(`(webgpu-diffusers ${help} explains)`);
+  });
 
   test("an unknown scheduler hears of all known ones", async () => {
     const { stderr } = await runCLI(generate("--scheduler", "Nosuch"));
