@@ -10,7 +10,7 @@ export interface LoadProgress {
   status: "initiate" | "download" | "progress" | "done";
   /** The repository, or the class of the model whose weights go to the GPU. */
   name: string;
-  /** Its path inside the repository; of weights on their way to the GPU the first of their files. */
+  /** Of a download its path inside the repository; of weights on their way to the GPU where the first of their files is. */
   file: string;
   /** Bytes so far. */
   loaded: number;

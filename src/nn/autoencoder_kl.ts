@@ -1,4 +1,3 @@
-/** AutoencoderKL, Stable Diffusion's VAE, diffusers/models/autoencoders/autoencoder_kl.py and vae.py. */
 import { inOwnSpelling } from "../arguments/spelling.js";
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import type { Generator } from "../tensor/random.js";

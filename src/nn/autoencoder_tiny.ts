@@ -1,4 +1,3 @@
-/** AutoencoderTiny, the distilled VAE TAESD (Ollin Boer Bohan), diffusers/models/autoencoders/autoencoder_tiny.py and vae.py. */
 import { shown } from "../arguments/shown.js";
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";

@@ -1,4 +1,3 @@
-/** ControlNetModel (Zhang et al. 2023), diffusers/models/controlnets/controlnet.py. */
 import { inOwnSpelling } from "../arguments/spelling.js";
 import { attention } from "../tensor/ops/attention.js";
 import { cast, slice, toNCHW, toNHWC } from "../tensor/ops/copy.js";

@@ -1,4 +1,3 @@
-/** The VAE's posterior, DiagonalGaussianDistribution of diffusers/models/autoencoders/vae.py. */
 import { slice } from "../tensor/ops/copy.js";
 import { gaussianSample, linearCombination } from "../tensor/ops/elementwise.js";
 import { randnTensor, type Generator } from "../tensor/random.js";

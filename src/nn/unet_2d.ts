@@ -1,4 +1,3 @@
-/** UNet2DModel, the unconditional UNet of DDPM (Ho et al. 2020) and NCSN++, diffusers/models/unets/unet_2d.py. */
 import { inOwnSpelling } from "../arguments/spelling.js";
 import { cast } from "../tensor/ops/copy.js";
 import { add } from "../tensor/ops/elementwise.js";

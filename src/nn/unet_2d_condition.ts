@@ -1,4 +1,3 @@
-/** UNet2DConditionModel of Stable Diffusion, diffusers/models/unets/unet_2d_condition.py. */
 import { inOwnSpelling } from "../arguments/spelling.js";
 import type { Device } from "../tensor/device.js";
 import { cast, repeatRows } from "../tensor/ops/copy.js";

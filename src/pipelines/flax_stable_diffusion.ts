@@ -1,4 +1,3 @@
-/** Text to picture without state, on one device or many: diffusers/pipelines/stable_diffusion/pipeline_flax_stable_diffusion.py. */
 import { shown } from "../arguments/shown.js";
 import { whileReporting } from "../arguments/progress.js";
 import { throwIfAborted } from "../arguments/signal.js";

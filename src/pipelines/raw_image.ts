@@ -1,4 +1,3 @@
-/** A finished picture on the CPU. */
 import { inNode } from "../arguments/environment.js";
 import { shown } from "../arguments/shown.js";
 import { encodePNG, type Channels } from "./png.js";

@@ -1,4 +1,3 @@
-/** Text to picture, diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion.py. */
 import { throwIfAborted } from "../arguments/signal.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { takeOptions } from "./call_options.js";

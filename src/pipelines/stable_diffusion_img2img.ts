@@ -1,4 +1,3 @@
-/** Picture to picture, diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion_img2img.py. */
 import { throwIfAborted } from "../arguments/signal.js";
 import { checkGeneratorTypes } from "../schedulers/noise.js";
 import type { Tensor } from "../tensor/tensor.js";

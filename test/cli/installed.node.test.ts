@@ -78,9 +78,9 @@ describe("the installed package", () => {
   }
 
   test("the documents' programs compile, library types checked in full; calls with wrong options do not", async () => {
-    const texts = ["README.md", "docs/guide.md"].map((name) => readFile(path.join(ROOT, name), "utf8"));
+    const texts = ["README.md", "docs/guide.md", "docs/api.md"].map((name) => readFile(path.join(ROOT, name), "utf8"));
     const programs = (await Promise.all(texts)).flatMap(programsIn);
-    expect(programs).toHaveLength(5);
+    expect(programs).toHaveLength(6);
     const wrong = ["numInferenceStep: 3", 'outputType: "jpg"', "generator: 8", "signal: new AbortController()"];
     const errors = await compileErrors({
       ...Object.fromEntries(programs.map((text, i) => [`program${i}.ts`, text])),

@@ -17,7 +17,7 @@ interface Gold {
   decode: { ids: number[]; decode: string; decode_skip_special: string }[];
 }
 
-/** transformers 5.23.0's answers; see fixtures/models/README.md. */
+/** transformers 5.23.0's answers. */
 for (const [name, folder] of [
   ["real", "clip-vocab"],
   ["tiny", "models/tokenizer/vocab-2000"],

@@ -25,7 +25,7 @@ const shaped = (shape: string): Uint8Array =>
   safetensors(`{"t":{"dtype":"F32","shape":[${shape}],"data_offsets":[0,16]}}`, 16);
 const nested = (depth: number): Uint8Array => safetensors(`{"t":${"[".repeat(depth)}${"]".repeat(depth)}}`);
 
-/** The files that are too long for the JSON, built as safetensors_cases.py builds them. */
+/** The files that are too long for the JSON. */
 const long: Record<string, () => Uint8Array> = {
   empty_file: () => new Uint8Array(0),
   shape_rank_1000: () => shaped(ones(1000)),

@@ -7,9 +7,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vi
 import type { DiffusionPipeline, Scheduler, UNet2DConditionModel, UNet2DModel } from "../../src/index.js";
 import { folderFiles, oneCommit, startFakeHub, type FakeHub } from "../support/fake_hub_node.js";
 import { fixturePath } from "../support/files.js";
-import { guidePrograms, runProgram } from "../support/guide_node.js";
+import { programsOf, runProgram } from "../support/guide_node.js";
 
-const [LOAD, COMPARE, , MODELS] = guidePrograms();
+const [LOAD, COMPARE, , MODELS] = programsOf("guide.md");
 const SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5";
 const UNET = "unet/diffusion_pytorch_model";
 

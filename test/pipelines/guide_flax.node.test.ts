@@ -1,7 +1,7 @@
 // The guide's Flax example, as docs/guide.md has it, on the embedded model: with one device, and with two.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { FlaxParams, RawImage, ReplicatedParams, Tensor } from "../../src/index.js";
-import { guidePrograms, runProgram } from "../support/guide_node.js";
+import { programsOf, runProgram } from "../support/guide_node.js";
 
 const NAMES = ["images", "pictures", "replicated", "params", "promptIds", "ids"] as const;
 
@@ -25,7 +25,7 @@ afterAll(() => {
 async function draw(devices: string): Promise<RawImage[]> {
   process.env.WEBGPU_DIFFUSERS_DEVICES = devices;
   const { images, pictures, replicated, params, promptIds, ids } = (await runProgram(
-    guidePrograms()[2],
+    programsOf("guide.md")[2],
     NAMES,
   )) as Result;
   const count = Number(devices);

@@ -8,9 +8,9 @@ import * as library from "../../src/index.js";
 export const programsIn = (markdown: string): string[] =>
   [...markdown.matchAll(/^```ts\n(import [^]*?)^```/gm)].map(([, text]) => text);
 
-/** Those of docs/guide.md, in order; they have no types to be stripped. */
-export const guidePrograms = (): string[] =>
-  programsIn(readFileSync(fileURLToPath(new URL("../../docs/guide.md", import.meta.url)), "utf8"));
+/** Those of a file in docs/, in order; they have no types to be stripped. */
+export const programsOf = (document: string): string[] =>
+  programsIn(readFileSync(fileURLToPath(new URL(`../../docs/${document}`, import.meta.url)), "utf8"));
 
 /**
  * Runs a program whose imports are the library of the sources.

@@ -16,7 +16,7 @@ import { floats, readGolden, type Golden } from "./goldens.js";
 import { testDevice } from "./gpu.js";
 
 type Goldens = Map<string, Golden>;
-/** A case of a trajectory file; the fields are described in the fixtures' README. */
+/** A case of a trajectory file. */
 export interface Trajectory {
   id: string;
   label: string;
