@@ -49,6 +49,9 @@ describe("devices", () => {
     expect(sharded.shape).toEqual([2, 2, 3]);
     expect(Array.from(await sharded.data())).toEqual(Array.from(await x.data()));
     const odd = Tensor.from([1, 2, 3], [3, 1]);
+    await expect(shard([1, 2] as never, two)).rejects.toThrow(
+      "shard: takes a Tensor, such as prepareInputs() gives, got [1, 2]; wrap it: Tensor.from(data, shape)",
+    );
     await expect(shard(odd, two)).rejects.toThrow(
       /3 rows do not split evenly over 2 devices; take a multiple such as 2/,
     );
@@ -128,6 +131,7 @@ describe("pictures of two devices", () => {
     const rounded = Array.from((await flat.data()).slice(0, 3072), (v) => Math.round(Math.fround(v * 255)));
     expect(Array.from(pictures[0].data)).toEqual(rounded.map(Math.abs)); // no -0
     await expect(pipeline.numpyToPil(images)).rejects.toThrow(/reshape/);
+    await expect(pipeline.numpyToPil(pictures as never)).rejects.toThrow(/^numpyToPil: takes a Tensor, .* got /);
     for (const tensor of [ids, sharded, images, flat]) tensor.dispose();
   });
 
