@@ -47,11 +47,7 @@ export function noteOf(value: unknown): "absent" | FileNote | null {
  * Works on a file's pieces while no other tab does, where browsers have locks. With `ifAvailable` it does not wait for the other tab,
  * and the work is told so.
  */
-export async function pieceLock(
-  hash: string,
-  options: LockOptions,
-  work: (isFree: boolean) => Promise<void>,
-): Promise<void> {
+async function pieceLock(hash: string, options: LockOptions, work: (isFree: boolean) => Promise<void>): Promise<void> {
   const locks = typeof navigator === "undefined" ? undefined : navigator.locks;
   if (!locks) return work(true);
   await locks.request(`webgpu-diffusers ${hash}`, options, (lock) => work(lock !== null));

@@ -169,7 +169,7 @@ class FeedForward extends Module {
  * Self-attention, cross-attention, feed-forward, each after a layer norm and with a residual. With `onlyCross` the first
  * one attends to the prompt too, and takes no mask, as in diffusers.
  */
-export class BasicTransformerBlock extends Module {
+class BasicTransformerBlock extends Module {
   readonly norm1: LayerNorm;
   readonly attn1: Attention;
   readonly norm2: LayerNorm;
