@@ -58,6 +58,10 @@ export interface StableDiffusionXLPipeline {
   (prompt: Prompt, options?: XLOptions | null): Promise<StableDiffusionXLOutput>;
 }
 
+/**
+ * Text to picture with Stable Diffusion XL and its distilled models (Turbo, Lightning): two text encoders, and a UNet that is told sizes.
+ * Source: Podell et al. 2023, diffusers' StableDiffusionXLPipeline.
+ */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionXLPipeline extends LatentDiffusion {
   static override readonly className = "StableDiffusionXLPipeline";

@@ -61,6 +61,7 @@ export interface XLOptions extends StableDiffusionOptions, XLPrompts {
 /** Arguments of encodePrompt besides the prompt. */
 export interface XLEncodePromptOptions extends EncodePromptOptions, XLPrompts {}
 
+/** What a call returns: RawImage[], or a Tensor for the other output types. */
 export interface StableDiffusionXLOutput<Images = RawImage[]> {
   images: Images;
 }

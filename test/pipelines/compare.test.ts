@@ -242,7 +242,7 @@ describe("compareSchedulers", () => {
     await refused({ onCell: 3 }, /onCell must be a function, got 3/);
     await refused({ generator: [new Generator()] }, /generator must be one Generator/);
     await expect(compareSchedulers("shapes" as never, PROMPT)).rejects.toThrow(
-      /takes a StableDiffusionPipeline, got "shapes"/,
+      /takes a StableDiffusionPipeline or StableDiffusionXLPipeline, got "shapes"/,
     );
     expect(pipeline.scheduler).toBe(original);
   });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   AutoencoderKL,
+  compareSchedulers,
   DiffusionPipeline,
   estimateMemory,
   Generator,
@@ -102,6 +103,12 @@ describe("StableDiffusionXLPipeline", () => {
       dispose(tensors);
       other?.dispose();
     });
+
+  test("is compared under several schedulers", async () => {
+    const options = { ...small, numInferenceSteps: undefined, steps: 1, schedulers: ["DDIMScheduler"], seed: 8 };
+    const { cells } = await compareSchedulers(pipeline, "a cat", options);
+    expect(cells.map(({ scheduler, image }) => [scheduler, image.width])).toEqual([["DDIMScheduler", 48]]);
+  });
 
   test("prints what it is, and says what it holds", async () => {
     expect(String(pipeline)).toContain('"force_zeros_for_empty_prompt": true');
