@@ -183,6 +183,25 @@ describe("StableDiffusionInpaintPipeline", () => {
     expect(images[0].data).not.toEqual(images[1].data);
   });
 
+  test("in float16 it draws nearly the same", async () => {
+    const unet = await UNet2DConditionModel.fromPretrained(fixturePath("models/repos/inpaint"), {
+      ...{ subfolder: "unet", dtype: "float16" },
+    });
+    const half = await StableDiffusionInpaintPipeline.fromPretrained(fixturePath("models/repos/sd15"), {
+      ...{ dtype: "float16", unet },
+    });
+    half.setProgressBarConfig({ disable: true });
+    const options = { ...one(), ...small, strength: 0.8, numInferenceSteps: 5, outputType: "np" } as const;
+    const [got, wanted] = [
+      await numbers(await half("a cat", { ...options, generator: seeded(8) })),
+      await numbers(await pipelines.inpaint("a cat", { ...options, generator: seeded(8) })),
+    ];
+    half.dispose();
+    // As in test/pipelines/img2img.test.ts: noise is rounded to halves.
+    expect(differences(got, wanted).mean).toBeLessThan(0.02);
+    expect(got).not.toEqual(wanted);
+  });
+
   test("fromPipe shares the models; memory is what it was; the same call draws the same", async () => {
     const text = StableDiffusionPipeline.fromPipe(pipelines.sd15);
     const again = StableDiffusionInpaintPipeline.fromPipe(text);
