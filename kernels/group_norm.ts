@@ -26,3 +26,13 @@ export const bySource = (
   } else {${body("skip", `(${quads} - params.front)`, " - params.front")}
   }`
     : body("x", quads, "");
+
+/**
+ * Where run number `split` of an image's pixels begins: at split * spatial / splits, without that product, which two million pixels in
+ * 2048 runs bring past 2^32.
+ */
+export const beginOfRun = /* wgsl */ `
+fn begin_of(split: u32) -> u32 {
+  return split * (params.spatial / params.splits) + split * (params.spatial % params.splits) / params.splits;
+}
+`;

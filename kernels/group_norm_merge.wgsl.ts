@@ -1,4 +1,5 @@
 /** Channels and runs of pixels joined to groups: the second of three kernels of group_norm.ts. */
+import { beginOfRun } from "./group_norm.js";
 import { enable, numbered, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export interface MergeVariant {
@@ -31,6 +32,7 @@ fn part(image: u32, channel: u32, i: u32) -> vec2f {
   let pair = load4_x(e >> 1u);
   return select(pair.xy, pair.zw, (e & 1u) == 1u);
 }
+${beginOfRun}
 ${numbered("i")}
   if (i >= params.count) { return; }
   let image = i / params.groups;
@@ -41,7 +43,7 @@ ${numbered("i")}
   var all = vec3f();
   for (var k = 0u; k < per_group * params.splits; k++) {
     let split = k / per_group;
-    let n = f32((split + 1u) * params.spatial / params.splits - split * params.spatial / params.splits);
+    let n = f32(begin_of(split + 1u) - begin_of(split));
     all = join(all, vec3f(n, part(image, channel, k) - vec2f(origin, 0.0)));
   }
   let stride = (params.channels + 3u) / 4u * 4u;

@@ -3,7 +3,7 @@
  * M2 is summed from x - x0, x0 the channel's first pixel of the run (Chan, Golub & LeVeque 1983, "shifted data"), and corrected
  * by the mean: E[x²] - mean² would cancel.
  */
-import { bySource } from "./group_norm.js";
+import { beginOfRun, bySource } from "./group_norm.js";
 import { enable, numbered, paramsStruct, tensor, u32s, wgsl, type Format, type Kernel } from "./wgsl.js";
 
 export interface StatisticsVariant {
@@ -54,14 +54,15 @@ fn column_x(e: u32) -> vec4f { return load4_x(e); }
 #if ${joined}
 fn column_skip(e: u32) -> vec4f { return load4_skip(e); }
 #endif
+${beginOfRun}
 ${numbered("i")}
   if (i >= params.count) { return; }
   let quads = (params.channels + 3u) / 4u;
   let at = i % quads;
   let split = (i / quads) % params.splits;
   let image = i / quads / params.splits;
-  let first = image * params.spatial + split * params.spatial / params.splits;
-  let pixels = image * params.spatial + (split + 1u) * params.spatial / params.splits - first;
+  let first = image * params.spatial + begin_of(split);
+  let pixels = begin_of(split + 1u) - begin_of(split);
   var x0 = vec4f();
   var sum = vec4f();
   var square = vec4f();

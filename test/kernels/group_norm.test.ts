@@ -139,6 +139,16 @@ describe("groupNorm", () => {
       });
   });
 
+  test("runs begin where they do, however many pixels there are", async () => {
+    // Numbers of runs and of pixels whose product passes 2^32, as that of 2048 runs of two million pixels does.
+    const pixels = 65600;
+    const item: GroupNormCase = { ...groupNormCases[0], batch: 1, spatial: [pixels], channels: 4, groups: 4 };
+    const data = groupNormData(item);
+    const wanted = gpu.want(groupNormReference(item, data), data.x.length, 512);
+    const got = await run(item, data, "float32", { splits: pixels - 1 });
+    gpu.expectClose("one pixel each", got, wanted, tolerance("float32", pixels));
+  });
+
   test("the kernels for any number of channels give the same where quads fit", async () => {
     for (const item of groupNormCases.slice(0, 7))
       for (const dtype of gpu.DTYPES) {
