@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { flashSizes, type FlashTile } from "../../kernels/flash_attention.wgsl.js";
 import { flashMatrixSizes } from "../../kernels/flash_attention_matrix.wgsl.js";
 import type { Operand } from "../../src/tensor/columns.js";
+import type { Run } from "../../src/tensor/device.js";
 import { attention, type AttentionOptions } from "../../src/tensor/ops/attention.js";
 import { flashTile, type AnyFlashTile } from "../../src/tensor/ops/flash_attention.js";
 import type { Tile } from "../../src/tensor/ops/tiling.js";
@@ -135,6 +136,29 @@ describe("attention", () => {
         gpu.expectClose(by, got, wanted, tolerance(dtype, item));
       }
     });
+
+  test("no thread of three passes has more columns than a row: it would store into the next one", async () => {
+    const of = { isSoftware: true, broadcastLanes: 0, quadSwaps: false, cheapTextures: true };
+    const kinds = { registers: of, swap: { ...of, quadSwaps: true }, broadcast: { ...of, broadcastLanes: 8 } };
+    // Work that is worth the tiles of long products.
+    const [queries, headSize] = [13000, 512];
+    await gpu.withTensors(async (make) => {
+      const q = make(new Float32Array(queries * headSize), [1, queries, headSize], "float32");
+      for (const [by, kind] of Object.entries(kinds))
+        for (const keys of [4, 9, 12]) {
+          const k = make(new Float32Array(keys * headSize), [1, keys, headSize], "float32");
+          const across: number[] = [];
+          // Nothing runs: these tiles take seconds to compile.
+          const run = ({ variant, values }: Run<unknown>): void => {
+            const { tileN4 } = variant as Partial<Tile>;
+            if (tileN4) across.push(tileN4 / ((across.length % 2 === 0 ? values.width : headSize) / 4));
+          };
+          await gpu.pretending({ ...kind, run }, async () => attention(q, k, k, { heads: 1, by: "scores" }).dispose());
+          expect(across.length, by).toBeGreaterThan(0);
+          expect(Math.max(...across), `${by}, ${keys} keys`).toBeLessThanOrEqual(1);
+        }
+    });
+  });
 
   test("full self-attention of 4096 tokens, one head of 40, 64 random elements", async () => {
     const item = attentionCases.find(({ name }) => name.startsWith("self-attention, level 1"))!;

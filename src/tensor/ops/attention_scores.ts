@@ -95,7 +95,8 @@ function attentionTiles(
   if (!long || !cheapTextures)
     return { scores: { tileM: 4, tileN4: 1 }, values: { tileM: 4, tileN4: parts % 2 === 0 ? 2 : 1 } };
   return {
-    scores: { tileM: 16, tileN4: 2, textures: "xw" },
+    // A tile that is wider than the scores would store into the next row.
+    scores: { tileM: 16, tileN4: Math.min(2, quads), textures: "xw" },
     values: { tileM: 16, tileN4: most([5, 4, 3, 2, 1], parts), textures: "w" },
   };
 }
