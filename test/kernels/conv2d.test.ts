@@ -144,6 +144,33 @@ describe("conv2d", () => {
         });
       });
 
+  for (const dtype of gpu.DTYPES)
+    for (const [cin, cout] of [
+      [1, 8],
+      [3, 16],
+      [9, 3],
+    ])
+      test(`images of ${cin} channels are filled up to whole quads, to ${cout}, ${dtype}`, async () => {
+        const random = new Random(cin);
+        const [height, width] = [5, 7];
+        const [x, w, bias] = [2 * height * width * cin, 9 * cin * cout, cout].map((n) => random.normal(n));
+        await gpu.withTensors(async (make) => {
+          const made = [make(x, [2, height, width, cin], dtype), make(w, [3, 3, cin, cout], dtype)] as const;
+          const work = (tile?: Tile): Tensor =>
+            conv2d(...made, make(bias, [cout], dtype), { padding: 1, activation: "silu", tile });
+          const plain = await gpu.take(work(PLAIN));
+          const wanted = gpu.want((i) => plain[i], plain.length);
+          for (const first of ["whole_quads concat", "whole_quads"]) {
+            let filled: Tensor | undefined;
+            const kernels = await gpu.kernelsRun(() => void (filled = work()));
+            expect(kernels.slice(0, kernels.indexOf("conv2d")).join(" ")).toMatch(
+              new RegExp(`^${first}( whole_quads)*$`),
+            );
+            gpu.expectClose("filled", await gpu.take(filled!), wanted, tolerance(dtype, 9 * cin));
+          }
+        });
+      });
+
   for (const item of phaseCases)
     for (const dtype of gpu.DTYPES)
       test(`upsampled in phases, ${item.name} ${dtype}`, async () => {

@@ -9,7 +9,7 @@ import { implicitProduct } from "./conv2d_product.js";
 import { slice } from "./copy.js";
 import type { Conv2dProblem } from "../tuning/problem.js";
 import type { Tile } from "./tiling.js";
-import { wholeQuads } from "./whole_quads.js";
+import { canFill, filledUp, wholeQuads, wholeRows } from "./whole_quads.js";
 import { takesWinograd, winograd } from "./winograd.js";
 
 export interface Conv2dOptions {
@@ -106,15 +106,25 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
     expectShape("conv2d", "the shortcut's bias", shortcut.bias, [cout]);
     if (shift || residual) throw new RangeError("conv2d: takes a shortcut, or a shift and a residual, got both");
   }
+  const format = formatFor("conv2d", x, w, bias, row?.tensor, residual, ...ofShortcut, ...sources);
+  const given = options.tile ?? options.phases ?? options.winograd;
   const bare = !shift && !residual && !shortcut && !options.tile && !device.plainKernels;
+  const others = sources.map((source) => source.shape.at(-1)!);
+  const couldTile = given === undefined && !device.plainKernels && others.every((n) => n % 4 === 0);
+  if (cin % 4 !== 0 && couldTile && (cout % 4 === 0 || bare) && canFill(x)) {
+    // The colours of a picture, or latents beside a mask: the plain kernel takes ten times as long on CPU adapters.
+    const filled = filledUp(x);
+    const y = conv2d(filled, wholeRows(w), bias, options);
+    filled.dispose();
+    return y;
+  }
   if (bare && cout % 4 !== 0 && cin % 4 === 0) {
-    // The colours of a picture: their columns are filled up for the tiled kernels.
+    // Those of the result: columns are filled up.
     const filled = conv2d(x, wholeQuads(w), wholeQuads(bias), options);
     const y = slice(filled, 3, 0, cout);
     filled.dispose();
     return y;
   }
-  const format = formatFor("conv2d", x, w, bias, row?.tensor, residual, ...ofShortcut, ...sources);
   const place = { stride, edges, upsample };
   const problem = (): Conv2dProblem => ({
     op: "conv2d",
@@ -123,10 +133,9 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor, options: Conv2dOption
     w: w.shape,
     out: [outHeight, outWidth],
     ...place,
-    shortcut: sources.map((source) => source.shape.at(-1)!),
+    shortcut: others,
     finish: { bias: true, residual: Boolean(residual), shift: Boolean(shift), activation },
   });
-  const given = options.tile ?? options.phases ?? options.winograd;
   const way = given === undefined ? (device.tunings.wayOf(device, problem) ?? {}) : options;
   const filtered = takesWinograd(w, batch * outHeight * outWidth, place, way);
   const y = Tensor.empty(device, shape, x.dtype);
