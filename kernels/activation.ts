@@ -14,7 +14,8 @@ fn erf(x: vec4f) -> vec4f {
   return sign(x) * (1.0 - p * exp(max(-a * a, vec4f(-80.0))));
 }
 fn gelu(x: vec4f) -> vec4f { return 0.5 * x * (1.0 + erf(x * 0.70710678118654752)); }
-fn relu(x: vec4f) -> vec4f { return max(x, vec4f()); }
+// max() would make a number of NaN, which nobody then hears of.
+fn relu(x: vec4f) -> vec4f { return select(x, vec4f(), x < vec4f()); }
 /** x * tanh(ln(1 + e^x)), the hyperbolic tangent written out; from 20 on it is 1 in f32. */
 fn mish(x: vec4f) -> vec4f {
   let e = exp(min(x, vec4f(20.0)));

@@ -1,6 +1,6 @@
 import { shown } from "../arguments/shown.js";
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
-import { linearCombination } from "../tensor/ops/elementwise.js";
+import { activation, linearCombination } from "../tensor/ops/elementwise.js";
 import { upsampleNearest } from "../tensor/ops/shape.js";
 import { softClamp } from "../tensor/ops/soft_clamp.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -64,8 +64,8 @@ export interface TinyConfig {
   shift_factor: number;
 }
 
-/** The largest float16, above every activation in either dtype. */
-const relu = (x: Tensor): Tensor => linearCombination([[1, x]], { clamp: [0, 65504] });
+/** Not a clamp, which would hide an activation that is infinite or NaN. */
+const relu = (x: Tensor): Tensor => activation(x, "relu");
 
 /** float32 numbers from here to twice as large are whole ones: adding it rounds, halves to even, as torch's round(). */
 const WHOLE = 1.5 * 2 ** 23;

@@ -124,6 +124,17 @@ describe("activation", () => {
         }
     });
   });
+
+  test("none makes a number of NaN", async () => {
+    const x = Float32Array.of(1, NaN, -1, 2);
+    await gpu.withTensors(async (make) => {
+      for (const kind of ["silu", "gelu", "quick_gelu", "mish", "relu"] as const)
+        for (const dtype of gpu.DTYPES) {
+          const got = await gpu.take(activation(make(x, [4], dtype), kind));
+          expect([...got].map(Number.isNaN), `${kind} ${dtype}`).toEqual([false, true, false, false]);
+        }
+    });
+  });
 });
 
 describe("geglu", () => {

@@ -35,6 +35,19 @@ describe("AutoencoderTiny", () => {
     for (const tensor of [x, scaled, back, model]) tensor.dispose();
   });
 
+  test("what is NaN on the way stays so: pipelines report it, and paint nothing", async () => {
+    const model = await load();
+    for (const spoilt of [true, false]) {
+      const numbers = new Float32Array(2 * 4 * 4 * 4).fill(0.5);
+      if (spoilt) numbers[0] = NaN;
+      const latents = Tensor.from(numbers, [2, 4, 4, 4]);
+      const { sample } = model.decode(latents);
+      expect((await sample.data()).some(Number.isNaN)).toBe(spoilt);
+      for (const tensor of [latents, sample]) tensor.dispose();
+    }
+    model.dispose();
+  });
+
   for (const dtype of ["float32", "float16"] as const)
     test(`forward rounds latents to bytes, as if they were stored as a picture, in ${dtype}`, async () => {
       const model = await load({ dtype });
