@@ -9,7 +9,7 @@ import { softmax } from "./softmax.js";
 import { LONG, swapTile, tileGrid, tileVariant, type Tile } from "./tiling.js";
 import { WORKGROUP_TILE } from "./tiling_hardware.js";
 
-/** Queries that one pass takes at least, and multiples of it. */
+/** Queries that one pass takes at least, where a binding holds their scores, and multiples of it. */
 const ROWS = 32;
 /** Scores in memory at a time, at most (16 MiB of them, and as much of weights). */
 export const CHUNK_SCORES = 2 ** 22;
@@ -24,7 +24,10 @@ export function attentionByScores(
   const slots = batch * heads;
   const flopsPerQuery = 2 * slots * keys * headSize;
   const byBudget = Math.floor(device.flopsBudget / flopsPerQuery);
-  const most = Math.max(ROWS, Math.floor(Math.min(byBudget, CHUNK_SCORES / (slots * width)) / ROWS) * ROWS);
+  const bound = Math.floor(device.limits.maxStorageBufferBindingSize / (4 * slots * (width + 4)));
+  const few = Math.min(byBudget, CHUNK_SCORES / (slots * width), bound);
+  // Many images with many keys have too many scores for as many rows in one binding.
+  const most = Math.max(1, Math.min(ROWS, bound), Math.floor(few / ROWS) * ROWS);
   const tiles = tile
     ? { scores: tile, values: tile }
     : attentionTiles(device, { flops: flopsPerQuery * queries, headSize, keys, queries });
