@@ -38,7 +38,12 @@ export interface AddedToken {
   lstrip: boolean;
   rstrip: boolean;
   single_word: boolean;
+  /** Left out of a decoded text where that is asked for. */
+  special: boolean;
 }
+
+/** What \w means there: marks belong to a word, numbers such as ² do not. */
+const WORD_CHARACTER = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]";
 
 const IS_SPACE = new RegExp(`^[${SPACE}]$`);
 
@@ -58,7 +63,7 @@ export class AddedTokens {
       this.#ids.set(content, id);
       // Not the hyphen of names such as <cat-toy>: "\-" is an error there.
       const source = `(${content.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")})`;
-      const [before, after] = single ? ["(?<![\\p{L}\\p{N}_])", "(?![\\p{L}\\p{N}_])"] : ["", ""];
+      const [before, after] = single ? [`(?<!${WORD_CHARACTER})`, `(?!${WORD_CHARACTER})`] : ["", ""];
       alternatives.push({ content, source: before + source + after + (rstrip ? `[${SPACE}]*` : ""), lstrip });
     }
     alternatives.sort((a, b) => b.content.length - a.content.length);

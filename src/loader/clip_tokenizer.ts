@@ -61,7 +61,8 @@ export class CLIPTokenizer extends Callable {
     this.eosTokenId = id(files.eos);
     this.padTokenId = id(files.pad);
     this.unkTokenId = id(files.unk);
-    this.#special = new Set([this.bosTokenId, this.eosTokenId, this.padTokenId, this.unkTokenId]);
+    const special = [...added.values()].filter((token) => token.special).map(({ content }) => id(content));
+    this.#special = new Set([this.bosTokenId, this.eosTokenId, this.padTokenId, this.unkTokenId, ...special]);
     for (const [token, index] of vocab) this.#tokens.set(index, token);
     // What is found in the normalized text is spelled in it, too.
     for (const { content, normalized } of added.values())
@@ -137,16 +138,32 @@ export class CLIPTokenizer extends Callable {
     const list = typeof texts === "string" ? [texts] : texts;
     if (!Array.isArray(list))
       throw new TypeError(`CLIPTokenizer: takes a text or a list of texts, got ${shown(texts)}`);
-    const inputIds = (list as readonly string[]).map((text) => {
+    const rows = (list as readonly string[]).map((text) => {
       const ids = this.encode(text);
-      return cutTo !== null && ids.length > cutTo ? [...ids.slice(0, cutTo - 1), this.eosTokenId] : ids;
+      return cutTo !== null && ids.length > cutTo ? this.#cut(ids, cutTo) : ids;
     });
-    const longest = inputIds.reduce((length, ids) => Math.max(length, ids.length), 0);
+    const longest = rows.reduce((length, ids) => Math.max(length, ids.length), 0);
     const length = padTo === "longest" ? longest : padTo;
-    const attentionMask = inputIds.map((ids) => ids.map(() => 1));
-    for (const ids of inputIds) while (ids.length < length) ids.push(this.padTokenId);
-    for (const mask of attentionMask) while (mask.length < length) mask.push(0);
-    return { inputIds, attentionMask };
+    const padded = (row: number[], padding: number): number[] => {
+      const fill = new Array<number>(Math.max(0, length - row.length)).fill(padding);
+      return this.#files.sides.padding === "left" ? [...fill, ...row] : [...row, ...fill];
+    };
+    return {
+      inputIds: rows.map((ids) => padded(ids, this.padTokenId)),
+      attentionMask: rows.map((ids) =>
+        padded(
+          ids.map(() => 1),
+          0,
+        ),
+      ),
+    };
+  }
+
+  /** So many of a text's ids: start and end token stay. */
+  #cut(ids: readonly number[], length: number): number[] {
+    return this.#files.sides.truncation === "left"
+      ? [this.bosTokenId, ...ids.slice(ids.length - length + 1)]
+      : [...ids.slice(0, length - 1), this.eosTokenId];
   }
 
   /** The text of some ids, words parted by spaces; bytes that are no UTF-8 become U+FFFD. Throws for an unknown id. */

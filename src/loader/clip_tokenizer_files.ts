@@ -19,9 +19,13 @@ export interface CLIPTokenizerFiles {
   unk: string;
   pad: string;
   modelMaxLength: number;
+  /** Where rows are filled up and cut. */
+  sides: Readonly<Record<"padding" | "truncation", Side>>;
   /** The files as they were read, by name, for saving. */
   sources: ReadonlyMap<string, Uint8Array>;
 }
+
+type Side = "left" | "right";
 
 /** The positions of every CLIP text encoder; files without `model_max_length`, or with Python's 1e30 there, mean it. */
 const CLIP_LENGTH = 77;
@@ -56,9 +60,12 @@ export async function readTokenizerFiles(source: Repository, subfolder?: string)
   if (!hasDecoder) {
     // Where transformers 4 put what was added to a vocabulary, such as the words of textual inversion.
     const file = path("added_tokens.json");
-    const special = specialTokens(attributes);
+    const specials = new Set(
+      specialTokens(attributes, config).map((token) => (isPlain(token) ? token.content : token)),
+    );
     for (const [content, id] of Object.entries(await optional("added_tokens.json"))) {
-      remember({ ...toAddedToken(content, file), normalized: !special.has(content) });
+      const special = specials.has(content);
+      remember({ ...toAddedToken(content, file), normalized: !special, special });
       if (!vocab.has(content)) vocab.set(content, toId(id, content, file));
     }
   }
@@ -68,24 +75,37 @@ export async function readTokenizerFiles(source: Repository, subfolder?: string)
     remember(added);
     if (!vocab.has(added.content)) vocab.set(added.content, toId(id, added.content, file));
   }
-  const special = (name: string, otherwise: string): string => {
-    const value = attributes[name] ?? otherwise;
-    // What the lists of added tokens say of it counts. A bare string is looked for in the text as it was typed.
-    const file = path("tokenizer_config.json");
+  const file = path("tokenizer_config.json");
+  const inFiles = new Set(added.keys());
+  // What the lists of added tokens say of it counts. A bare string is looked for in the text as it was typed.
+  const rememberSpecial = (value: unknown): string => {
     const token = toAddedToken(value, file);
-    const { content } = token;
-    if (!inFiles.has(content)) remember(token);
+    if (!inFiles.has(token.content)) remember({ ...token, special: true });
+    return token.content;
+  };
+  const special = (name: string, otherwise: string): string => {
+    const content = rememberSpecial(attributes[name] ?? otherwise);
     if (!vocab.has(content)) {
       throw new ConfigError(`${file}: ${name} ${quote(content)} is not in the vocabulary`);
     }
     return content;
   };
-  const inFiles = new Set(added.keys());
   const bos = special("bos_token", "<|startoftext|>");
   const eos = special("eos_token", "<|endoftext|>");
   const unk = special("unk_token", "<|endoftext|>");
   const pad = special("pad_token", "<|endoftext|>");
-  return { vocab, merges, added, bos, eos, unk, pad, modelMaxLength: maxLength(config.model_max_length), sources };
+  for (const token of moreSpecialTokens(attributes)) {
+    const content = rememberSpecial(token);
+    if (!vocab.has(content)) vocab.set(content, vocab.size);
+  }
+  const side = (name: string): Side => {
+    const value = config[name] ?? "right";
+    if (value === "left" || value === "right") return value;
+    throw new ConfigError(`${file}: ${name} must be "left" or "right", got ${shown(value)}`);
+  };
+  const sides = { padding: side("padding_side"), truncation: side("truncation_side") };
+  const modelMaxLength = maxLength(config.model_max_length);
+  return { vocab, merges, added, bos, eos, unk, pad, modelMaxLength, sides, sources };
 }
 
 /** @throws MissingFilesError naming what readTokenizerFiles() would not find */
@@ -122,12 +142,19 @@ function maxLength(value: unknown): number {
   return typeof value === "number" && Number.isInteger(value) && value >= 2 && value <= 1_000_000 ? value : CLIP_LENGTH;
 }
 
-const PLAIN_TOKEN = { normalized: false, lstrip: false, rstrip: false, single_word: false };
+const PLAIN_TOKEN = { normalized: false, lstrip: false, rstrip: false, single_word: false, special: false };
 
-/** The contents of the special tokens that a config names. */
-function specialTokens({ extra_special_tokens: extra, ...config }: Plain): Set<unknown> {
-  const named = ["bos_token", "eos_token", "unk_token", "pad_token"].map((name) => config[name]);
-  return new Set([named, extra].flat().map((token) => (isPlain(token) ? token.content : token)));
+/** The special tokens that a config names, of any kind. */
+const specialTokens = (attributes: Plain, config: Plain): unknown[] => [
+  ...["bos_token", "eos_token", "unk_token", "pad_token"].map((name) => attributes[name]),
+  // Those of the map are too late for what added_tokens.json has, in transformers.
+  ...moreSpecialTokens(config),
+];
+
+/** Those without a part of their own, under today's name or transformers 4's. */
+function moreSpecialTokens({ extra_special_tokens: extra, additional_special_tokens: older }: Plain): unknown[] {
+  const list = extra ?? older;
+  return Array.isArray(list) ? list : [];
 }
 
 const isPlain = (value: unknown): value is Plain =>
@@ -144,6 +171,7 @@ function toAddedToken(value: unknown, file: string): AddedToken {
     lstrip: value.lstrip === true,
     rstrip: value.rstrip === true,
     single_word: value.single_word === true,
+    special: value.special === true,
   };
 }
 

@@ -240,6 +240,62 @@ describe("other files", () => {
     );
   });
 
+  // Ids and texts from transformers 5.24.0, here and in the next two tests.
+  test("more special tokens: of the config, or of the map where no list has them", async () => {
+    const list = { "added_tokens.json": { "<cat-toy>": 2514, "<Dog>": 2515 } };
+    const texts = async (tokenizer: CLIPTokenizer, text: string, ids: number[]) => {
+      expect(tokenizer.encode(text)).toEqual(ids);
+      return tokenizer.decode(ids, { skipSpecialTokens: true });
+    };
+    const text = "a <cat-toy> <DOG> <Dog>";
+    const ofConfig = await withConfig(
+      {},
+      { ...list, "tokenizer_config.json": { additional_special_tokens: ["<Dog>"] } },
+    );
+    expect(await texts(ofConfig, text, [2512, 320, 2514, 283, 1929, 285, 2515, 2513])).toBe("a <cat-toy>< dog >");
+    const more = { additional_special_tokens: ["cat", "<New>"] };
+    const ofMap = await withConfig({}, { "special_tokens_map.json": more });
+    const ids = [2512, 1481, 338, 1481, 2514, 283, 686, 285, 2513];
+    expect(await texts(ofMap, "cats cat <New> <NEW>", ids)).toBe("s < new >");
+    const both = await withConfig({ additional_special_tokens: ["<a>"], extra_special_tokens: ["<b>"] });
+    expect(await texts(both, "a <a> <b>", [2512, 320, 283, 320, 285, 2514, 2513])).toBe("a < a >");
+  });
+
+  test("marks and joiners belong to the words that a single_word token is apart from, small numbers do not", async () => {
+    const plain = { lstrip: false, rstrip: false, normalized: false };
+    const tokenizer = await withConfig({
+      added_tokens_decoder: {
+        1481: { ...plain, content: "cat", single_word: true, special: false },
+        2514: { ...plain, content: "<Dog>", single_word: false, special: true },
+      },
+    });
+    const ids = tokenizer.encode("a cat, cat\u0301 cat\u0345 cat\u2040s cat\u00b2 <Dog>");
+    expect(ids).toEqual([
+      2512, 320, 1481, 267, 2368, 136, 479, 2368, 137, 483, 2368, 1667, 478, 338, 1481, 126, 366, 2514, 2513,
+    ]);
+    expect(tokenizer.decode(ids, { skipSpecialTokens: true })).toBe(
+      "a cat, cat \u0301 cat \u0345 cat \u2040 s cat\u00b2",
+    );
+  });
+
+  test("padding_side and truncation_side", async () => {
+    const tokenizer = await withConfig({ padding_side: "left", truncation_side: "left" });
+    const texts = ["a cat", "a red cat on a dog"];
+    expect(tokenizer(texts, { padding: "max_length", truncation: true, maxLength: 6 })).toEqual({
+      inputIds: [
+        [2513, 2513, 2512, 320, 2368, 2513],
+        [2512, 2368, 525, 320, 1929, 2513],
+      ],
+      attentionMask: [
+        [0, 0, 1, 1, 1, 1],
+        [1, 1, 1, 1, 1, 1],
+      ],
+    });
+    await expect(withConfig({ padding_side: "up" })).rejects.toThrow(
+      /tokenizer_config\.json: padding_side must be "left" or "right", got "up"/,
+    );
+  });
+
   test("added_tokens_decoder, as later versions save", async () => {
     const plain = { lstrip: false, rstrip: false, normalized: true, single_word: false, special: false };
     const tokenizer = await withConfig({
@@ -254,7 +310,7 @@ describe("other files", () => {
   });
 
   test("lstrip and rstrip take the spaces beside a token, those of another token excepted", () => {
-    const plain = { normalized: false, lstrip: false, rstrip: false, single_word: false };
+    const plain = { normalized: false, lstrip: false, rstrip: false, single_word: false, special: false };
     const tokens = new AddedTokens(
       [
         [{ ...plain, content: "<x>", lstrip: true }, 7],
@@ -279,7 +335,14 @@ describe("other files", () => {
   });
 
   test("lstrip takes no longer than a long run of spaces is", () => {
-    const token = { content: "<x>", normalized: false, lstrip: true, rstrip: false, single_word: false };
+    const token = {
+      content: "<x>",
+      normalized: false,
+      lstrip: true,
+      rstrip: false,
+      single_word: false,
+      special: false,
+    };
     const tokens = new AddedTokens([[token, 7]], (text) => text);
     const spaces = " ".repeat(1e5);
     const start = performance.now();
@@ -342,7 +405,8 @@ async function withConfig(
   const files: Record<string, unknown> = { ...more };
   for (const name of ["vocab.json", "merges.txt"]) files[name] = await readFixture(`${folder}/${name}`);
   for (const name of ["tokenizer_config.json", "special_tokens_map.json"]) {
-    files[name] = { ...(await readFixtureJSON<Record<string, unknown>>(`${folder}/${name}`)), ...changes };
+    const fixture = await readFixtureJSON<Record<string, unknown>>(`${folder}/${name}`);
+    files[name] = { ...fixture, ...changes, ...(more[name] as object | undefined) };
   }
   return CLIPTokenizer.fromPretrained(inMemory(files));
 }
