@@ -2,6 +2,7 @@
 import { shown } from "../arguments/shown.js";
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import { add, linearCombination } from "../tensor/ops/elementwise.js";
+import { upsampleNearest } from "../tensor/ops/shape.js";
 import type { Device } from "../tensor/device.js";
 import { Tensor } from "../tensor/tensor.js";
 import { normalized, type Activation } from "./activations.js";
@@ -53,7 +54,7 @@ export type LevelKind = Omit<LevelOptions, "inChannels" | "outChannels" | "resiz
 
 /** Results of other networks that are added (ControlNet): to the skip connections, and to the result of the middle. */
 export interface AdditionalResiduals {
-  /** NCHW, from conv_in's to the last of the coarsest level. */
+  /** NCHW, from conv_in's to the last of the coarsest level; of one pixel each where it is the same for all. */
   down: readonly Tensor[];
   mid: Tensor;
 }
@@ -153,7 +154,7 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
     // 2. mid
     if (this.mid_block) h = this.mid_block.forward(h, conditioning);
     if (added) {
-      h = add(h, this.as(toNHWC(added.mid)));
+      h = add(h, this.#residual(added.mid, h));
       skips = this.#withResiduals(skips, added.down);
     }
     // 3. up; where a size was rounded up on the way down, the way up must return to it
@@ -172,6 +173,14 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
     return toNCHW(this.conv_out.forward(h, { residual: image }));
   }
 
+  /** What is added to `x`. ControlNets with global_pool_conditions give one pixel for all. */
+  #residual(given: Tensor, x: Tensor): Tensor {
+    const residual = this.as(toNHWC(given));
+    const [, height, width] = x.shape;
+    const [, rows, columns] = residual.shape;
+    return rows * columns === 1 && height * width > 1 ? upsampleNearest(residual, [height, width]) : residual;
+  }
+
   #withResiduals(skips: readonly (Tensor | null)[], residuals: readonly Tensor[]): (Tensor | null)[] {
     if (residuals.length !== skips.length)
       throw new RangeError(
@@ -179,7 +188,7 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
       );
     return skips.map((skip, i) => {
       if (!skip) return null;
-      const sum = add(skip, this.as(toNHWC(residuals[i])));
+      const sum = add(skip, this.#residual(residuals[i], skip));
       skip.dispose();
       return sum;
     });

@@ -58,6 +58,41 @@ describe("ControlNetModel", () => {
     for (const tensor of [sample, context, cond, ...down, middle, drawn, model, unet]) tensor.dispose();
   });
 
+  test("a UNet takes results of one pixel (global_pool_conditions) for all pixels, as torch broadcasts them", async () => {
+    const [, sample, context, cond] = await inputs();
+    const [whole, pooled, unet] = await Promise.all([
+      load(),
+      load({ config: { global_pool_conditions: true } }),
+      UNet2DConditionModel.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "unet" }),
+    ]);
+    const resultsOf = (model: ControlNetModel): Tensor[] => {
+      const { downBlockResSamples: down, midBlockResSample: middle } = model.forward(sample, 321, context, cond);
+      return [...down, middle];
+    };
+    const draw = (residuals: Tensor[]): Tensor =>
+      unet.forward(sample, 321, context, {
+        downBlockAdditionalResiduals: residuals.slice(0, -1),
+        midBlockAdditionalResidual: residuals.at(-1),
+      }).sample;
+    const [full, single] = [resultsOf(whole), resultsOf(pooled)];
+    const spread = await Promise.all(
+      single.map(async (x, i) => {
+        const { shape } = full[i];
+        expect(x.shape).toEqual([shape[0], shape[1], 1, 1]);
+        const data = await x.data();
+        const pixels = shape[2] * shape[3];
+        return Tensor.from(
+          Float32Array.from({ length: data.length * pixels }, (_, at) => data[Math.floor(at / pixels)]),
+          shape,
+        );
+      }),
+    );
+    const [expected, actual] = [draw(spread), draw(single)];
+    expect(await actual.data()).toEqual(await expected.data());
+    for (const tensor of [sample, context, cond, ...full, ...single, ...spread, expected, actual]) tensor.dispose();
+    for (const model of [whole, pooled, unet]) model.dispose();
+  });
+
   test("bgr pictures and pooled results", async () => {
     const [goldens, sample, context, cond] = await inputs();
     const channels = [2, 1, 0].map((i) => slice(cond, 1, i, 1));
