@@ -67,6 +67,12 @@ abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
 
   constructor(name: string, given: Readonly<Record<string, unknown>>) {
     super({ name, ...schema }, given);
+    // Its sizes are in text_config: weights would be said not to fit the defaults, which nobody has asked for.
+    if (given.model_type === "clip")
+      throw new TypeError(
+        `${name}: config model_type = "clip" is not supported: it is that of text and picture encoder in one. Save the text ` +
+          `encoder alone, in Python: ${name}.from_pretrained(…).save_pretrained(folder)`,
+      );
     this.#name = name;
     this.text_model = new CLIPTextTransformer(this.config);
   }

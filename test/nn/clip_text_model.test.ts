@@ -62,6 +62,14 @@ describe("CLIPTextModel", () => {
           tensor.dispose();
       });
 
+  test("refuses the config of a whole CLIP model by its key", () => {
+    for (const Class of [CLIPTextModel, CLIPTextModelWithProjection])
+      expect(() => new Class({ model_type: "clip", text_config: { hidden_size: 768 } })).toThrow(
+        'config model_type = "clip" is not supported',
+      );
+    expect(new CLIPTextModel({ model_type: "clip_text_model" }).config.hidden_size).toBe(512);
+  });
+
   test("refuses ids that it has no row for, and rows of different lengths", async () => {
     const model = await CLIPTextModel.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "text_encoder" });
     await expect(model.forward([[1, 2514]])).rejects.toThrow(
