@@ -40,7 +40,7 @@ export { ControlNetModel } from "./nn/controlnet.js";
 export type { ControlNetOptions, ControlNetOutput } from "./nn/controlnet.js";
 export { DiagonalGaussian } from "./nn/diagonal_gaussian.js";
 export type { LoadingInfo } from "./nn/load_model.js";
-export type { FromPretrainedOptions } from "./nn/pretrained.js";
+export type { FromPretrainedOptions, NumParametersOptions } from "./nn/pretrained.js";
 export type { SaveOptions } from "./nn/save_model.js";
 export type { SaveTarget } from "./loader/save_target.js";
 export type { TinyConfig as AutoencoderTinyConfig } from "./nn/autoencoder_tiny.js";

@@ -22,7 +22,8 @@ import {
   type ModelClass,
   type ReadWeights,
 } from "./load_model.js";
-import { Module } from "./module.js";
+import { Embedding } from "./layers.js";
+import { Module, type Parameter } from "./module.js";
 import { notYet } from "./not_yet.js";
 import {
   CONFIG_NAME,
@@ -46,6 +47,12 @@ export interface FromPretrainedOptions extends HubOptions, DTypeOptions {
   device?: Device | null;
   /** Config keys that override the file's, e.g. `{ sample_size: 32 }`. */
   config?: Readonly<Record<string, unknown>> | null;
+}
+
+/** null is as nothing, as Python's None. */
+export interface NumParametersOptions {
+  excludeEmbeddings?: boolean | null;
+  onlyTrainable?: boolean | null;
 }
 
 /** With `outputLoadingInfo` the result is a list of the model and what was found in its files. */
@@ -231,10 +238,19 @@ export abstract class PretrainedModel<C extends object> extends Module {
     return this.#class.weightStem === "model" ? "transformers" : "diffusers";
   }
 
-  /** Number of weights. */
-  numParameters(): number {
+  /**
+   * Number of weights.
+   * @param options excludeEmbeddings: without those of tables of rows (of tokens, positions, classes). `onlyTrainable` changes
+   *   nothing: as those of a model that Python has loaded, all are trainable.
+   */
+  numParameters(options?: NumParametersOptions | null): number {
+    const known = ["excludeEmbeddings", "onlyTrainable"];
+    const { excludeEmbeddings } = givenOptions(options, known, `${this.#class.className}.numParameters`);
+    const tables = new Set<Parameter>();
+    if (excludeEmbeddings)
+      for (const [, module] of this.modules()) if (module instanceof Embedding) tables.add(module.weight);
     let count = 0;
-    for (const [, { shape }] of this.parameters()) count += product(shape);
+    for (const [, parameter] of this.parameters()) if (!tables.has(parameter)) count += product(parameter.shape);
     return count;
   }
 

@@ -70,6 +70,18 @@ describe("CLIPTextModel", () => {
     expect(new CLIPTextModel({ model_type: "clip_text_model" }).config.hidden_size).toBe(512);
   });
 
+  test("counts its weights, with and without tables", () => {
+    const model = new CLIPTextModel({
+      vocab_size: 60,
+      max_position_embeddings: 12,
+      hidden_size: 8,
+      num_hidden_layers: 1,
+    });
+    const tables = (60 + 12) * 8;
+    expect(model.numParameters({ excludeEmbeddings: true })).toBe(model.numParameters() - tables);
+    expect(model.numParameters({ onlyTrainable: true, excludeEmbeddings: null })).toBe(model.numParameters());
+  });
+
   test("refuses ids that it has no row for, and rows of different lengths", async () => {
     const model = await CLIPTextModel.fromPretrained(fixturePath("models/repos/sd15"), { subfolder: "text_encoder" });
     await expect(model.forward([[1, 2514]])).rejects.toThrow(
