@@ -92,16 +92,14 @@ export async function encodePromptXL(
       negative = encoded.states;
       negativePooled = options.negativePooledPromptEmbeds ?? encoded.pooled;
     }
-    const rows = (x: Tensor): Tensor => {
-      const as = x.dtype === components.dtype ? x : keep(cast(x, components.dtype));
-      return repeatRows(as, numImagesPerPrompt);
-    };
-    return {
+    const rows = (x: Tensor): Tensor =>
+      repeatRows(x.dtype === components.dtype ? x : cast(x, components.dtype), numImagesPerPrompt);
+    return positive!.device.scope(() => ({
       positive: rows(positive!),
       negative: negative && rows(negative),
       pooled: rows(pooled!),
       negativePooled: negativePooled && rows(negativePooled),
-    };
+    }));
   } finally {
     for (const tensor of made) tensor.dispose();
   }

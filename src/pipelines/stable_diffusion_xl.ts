@@ -18,6 +18,7 @@ import { CALL_OPTIONS, checkInputs, checkPrompts, ENCODE_PROMPT_OPTIONS } from "
 import { checkPromptsXL, checkSizesXL, type XLCallOptions } from "./check_inputs_xl.js";
 import type { PromptEmbeds } from "./encode_prompt.js";
 import { encodePromptXL } from "./encode_prompt_xl.js";
+import { TIME_IDS } from "./first_pass.js";
 import { LatentDiffusion } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { PipelineDType } from "./load_components.js";
@@ -180,16 +181,22 @@ export class StableDiffusionXLPipeline extends LatentDiffusion {
     size: { height: number; width: number },
   ): Promise<PromptEmbeds> {
     const { device, doClassifierFreeGuidance: guided } = this;
-    const { positive, negative, pooled, negativePooled } = await this.#encode(prompt, { ...options, guided });
-    return device.scope(() => {
-      const textEmbeds = negativePooled ? concat(negativePooled, pooled, 0) : pooled;
-      if (negativePooled) for (const tensor of [pooled, negativePooled]) tensor.dispose();
+    const encoded = await this.#encode(prompt, { ...options, guided });
+    const { positive, negative, pooled, negativePooled } = encoded;
+    try {
       // diffusers repeats both rows for each picture, not each row for all pictures: rows that differ alternate.
-      const ids = timeIds(options, [size.height, size.width], guided);
-      const rows = Array.from({ length: positive.shape[0] }, () => ids.flat()).flat();
-      const timeIdsTensor = Tensor.from(Float32Array.from(rows), [rows.length / 6, 6], { device });
-      return { positive, negative, added: { textEmbeds, timeIds: timeIdsTensor } };
-    });
+      const ids = timeIds(options, [size.height, size.width], guided).flat();
+      const rows = Array.from({ length: positive.shape[0] }, () => ids).flat();
+      const added = device.scope(() => ({
+        textEmbeds: negativePooled ? concat(negativePooled, pooled, 0) : pooled,
+        timeIds: Tensor.from(Float32Array.from(rows), [rows.length / TIME_IDS, TIME_IDS], { device }),
+      }));
+      if (negativePooled) for (const tensor of [pooled, negativePooled]) tensor.dispose();
+      return { positive, negative, added };
+    } catch (error) {
+      for (const tensor of Object.values(encoded) as (Tensor | null)[]) tensor?.dispose();
+      throw error;
+    }
   }
 
   #encode(prompt: Prompt, options: XLCallOptions & { guided: boolean }): ReturnType<typeof encodePromptXL> {
