@@ -91,50 +91,42 @@ export class MultiPipelineCallbacks extends Callable {
   }
 }
 
+/** Ends the guidance at a step: of each of its tensors the prompts' rows are left. */
+abstract class GuidanceCutoff extends PipelineCallback {
+  abstract override readonly tensorInputs: readonly ("prompt_embeds" | "add_text_embeds" | "add_time_ids")[];
+
+  override callbackFn(
+    pipeline: PromptPipeline,
+    step: number,
+    _timestep: number,
+    tensors: CallbackTensors,
+  ): CallbackTensors {
+    const cutoff = this.cutoffStepIndex ?? Math.trunc(pipeline.numTimesteps * (this.cutoffStepRatio ?? 1));
+    if (step !== cutoff || !tensors.prompt_embeds || !pipeline.doClassifierFreeGuidance) return tensors;
+    pipeline.guidanceScale = 0;
+    const rest = { ...tensors };
+    for (const name of this.tensorInputs) {
+      const both = tensors[name];
+      // The prompts' rows, behind the negative prompts'. diffusers keeps one row, which fails for several pictures.
+      if (both) rest[name] = slice(both, 0, both.shape[0] / 2, both.shape[0] / 2);
+    }
+    return rest;
+  }
+}
+
 /**
  * Ends the guidance at a step: the model then computes half as much. Sets `pipeline.guidanceScale` to 0.
  * @example
  * await pipeline(prompt, { callbackOnStepEnd: new SDCFGCutoffCallback({ cutoffStepRatio: 0.4 }) });
  */
-export class SDCFGCutoffCallback extends PipelineCallback {
+export class SDCFGCutoffCallback extends GuidanceCutoff {
   readonly tensorInputs = ["prompt_embeds"] as const;
-
-  override callbackFn(
-    pipeline: PromptPipeline,
-    step: number,
-    _timestep: number,
-    tensors: CallbackTensors,
-  ): CallbackTensors {
-    const embeds = tensors.prompt_embeds;
-    if (step !== cutoffOf(this, pipeline) || !embeds || !pipeline.doClassifierFreeGuidance) return tensors;
-    pipeline.guidanceScale = 0;
-    return { ...tensors, prompt_embeds: lastHalf(embeds) };
-  }
 }
 
 /** SDCFGCutoffCallback for Stable Diffusion XL. */
-export class SDXLCFGCutoffCallback extends PipelineCallback {
+export class SDXLCFGCutoffCallback extends GuidanceCutoff {
   readonly tensorInputs = ["prompt_embeds", "add_text_embeds", "add_time_ids"] as const;
-
-  override callbackFn(
-    pipeline: PromptPipeline,
-    step: number,
-    _timestep: number,
-    tensors: CallbackTensors,
-  ): CallbackTensors {
-    if (step !== cutoffOf(this, pipeline) || !pipeline.doClassifierFreeGuidance) return tensors;
-    pipeline.guidanceScale = 0;
-    const halves = this.tensorInputs.flatMap((name) => (tensors[name] ? [[name, lastHalf(tensors[name])]] : []));
-    return { ...tensors, ...(Object.fromEntries(halves) as CallbackTensors) };
-  }
 }
-
-/** The model call after which the guidance ends. */
-const cutoffOf = ({ cutoffStepIndex, cutoffStepRatio }: PipelineCallback, { numTimesteps }: PromptPipeline): number =>
-  cutoffStepIndex ?? Math.trunc(numTimesteps * (cutoffStepRatio ?? 1));
-
-/** The prompts' rows, behind the negative prompts'. diffusers keeps one row, which fails for several pictures. */
-const lastHalf = (x: Tensor): Tensor => slice(x, 0, x.shape[0] / 2, x.shape[0] / 2);
 
 /** Whether a callback says itself which tensors it wants. */
 export const isPipelineCallback = (callback: unknown): callback is PipelineCallback | MultiPipelineCallbacks =>

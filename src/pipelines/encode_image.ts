@@ -63,6 +63,20 @@ function planned(pixels: Tensor, work: (x: Tensor) => Tensor): Tensor {
   }
 }
 
+/**
+ * Waits for the encoder, so that the UNet takes its memory after the encoder's is free.
+ * @param results disposed where that fails
+ */
+export async function afterEncoding(device: Device, results: readonly { dispose(): void }[]): Promise<void> {
+  try {
+    await device.synchronize();
+    device.trim();
+  } catch (error) {
+    for (const each of results) each.dispose();
+    throw error;
+  }
+}
+
 /** Rows of x, all of them again and again until there are `batch`. */
 export function repeatedTo(batch: number, x: Tensor): Tensor {
   let all = x;

@@ -4,11 +4,11 @@ import type { Scheduler } from "../schedulers/index.js";
 import type { DType } from "../tensor/dtype.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { CallOptions } from "./check_inputs.js";
-import { encodeImage, repeatedTo, type Encoder } from "./encode_image.js";
+import { afterEncoding, encodeImage, repeatedTo, type Encoder } from "./encode_image.js";
 import { preprocess, type ImageInput } from "./image_processor.js";
 import { checkGenerators, initialNoise } from "./initial_noise.js";
 import { repeated } from "./planes.js";
-import { prepareTimesteps } from "./prepare.js";
+import { beginAt, prepareTimesteps } from "./prepare.js";
 
 /** @throws RangeError */
 export function checkStrength(strength: unknown): asserts strength is number {
@@ -36,7 +36,7 @@ export function imageTimesteps(
     throw new RangeError(
       `After adjusting the ${steps} inference steps by \`strength\` ${strength} no step is left; give more of one of them`,
     );
-  if ("setBeginIndex" in scheduler) (scheduler.setBeginIndex as (index: number) => void)(begin);
+  beginAt(scheduler, begin);
   return timesteps;
 }
 
@@ -84,12 +84,6 @@ export async function imageLatents(
     const noise = initialNoise(device, all.shape, { generator, dtype });
     return addNoise(all, noise, timestep);
   });
-  try {
-    await device.synchronize(); // so that the UNet takes its memory after the encoder's is free
-    device.trim();
-    return latents;
-  } catch (error) {
-    latents.dispose();
-    throw error;
-  }
+  await afterEncoding(device, [latents]);
+  return latents;
 }

@@ -2,7 +2,7 @@
 import type { Device } from "../tensor/device.js";
 import { Tensor } from "../tensor/tensor.js";
 import { checkPixels, listOf, rgbOf, type PixelSource } from "./pixels.js";
-import { nearest, type Planes } from "./planes.js";
+import { joined, nearest, type Planes } from "./planes.js";
 import { resample } from "./resample.js";
 
 /**
@@ -59,12 +59,7 @@ export async function preprocess(
   if (read.some(({ shape }) => shape.slice(1).join() !== first.slice(1).join()))
     throw new RangeError("`image`: the tensors of a list must have one size");
   const shape = [read.reduce((sum, each) => sum + each.shape[0], 0), first[1], first[2], first[3]] as const;
-  const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
-  let at = 0;
-  for (const each of read) {
-    values.set(each.values, at);
-    at += each.values.length;
-  }
+  const values = joined(read.map((each) => each.values));
   if (shape[1] === latentChannels) return { values, shape };
   const [width, height] = sizeOf(sizing, shape[3], shape[2]);
   const sized = nearest({ values, shape }, height, width);

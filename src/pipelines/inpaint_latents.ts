@@ -6,7 +6,7 @@ import { linearCombination } from "../tensor/ops/elementwise.js";
 import { concat } from "../tensor/ops/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { CallOptions } from "./check_inputs.js";
-import { encodeImage, repeatedTo, skipEncoding, type Encoder } from "./encode_image.js";
+import { afterEncoding, encodeImage, repeatedTo, skipEncoding, type Encoder } from "./encode_image.js";
 import { noiseAdder } from "./image_latents.js";
 import { preprocess, type Fit, type ImageInput } from "./image_processor.js";
 import { checkGenerators, initialNoise } from "./initial_noise.js";
@@ -102,15 +102,8 @@ export async function inpaintLatents(
     return { latents, tensors };
   });
   const inpainting = new Inpainting(begun.tensors, addNoise);
-  try {
-    await device.synchronize(); // so that the UNet takes its memory after the encoder's is free
-    device.trim();
-    return { latents: begun.latents, inpainting };
-  } catch (error) {
-    begun.latents.dispose();
-    inpainting.dispose();
-    throw error;
-  }
+  await afterEncoding(device, [begun.latents, inpainting]);
+  return { latents: begun.latents, inpainting };
 }
 
 /** @throws RangeError unless latents have the size that is drawn, and go into the batch */

@@ -3,7 +3,7 @@ import type { Device } from "../tensor/device.js";
 import { Tensor } from "../tensor/tensor.js";
 import { stretch, type Fit } from "./image_processor.js";
 import { checkPixels, greyOf, listOf, type PixelSource } from "./pixels.js";
-import { nearest, type Planes } from "./planes.js";
+import { joined, nearest, type Planes } from "./planes.js";
 
 /**
  * White where the picture is drawn anew, black where it stays: a picture, or a Tensor [batch, 1, height, width], [batch, height, width]
@@ -47,18 +47,8 @@ export async function preprocessMask(
     const [batch, h, w] = planeShape(each)!;
     return nearest({ values: Float32Array.from(await each.data()), shape: [batch, 1, h, w] }, height, width).values;
   });
-  const size = width * height;
-  const read = await Promise.all(masks);
-  const values = new Float32Array(read.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const each of read) {
-    values.set(
-      each.map((v) => (v < 0.5 ? 0 : 1)),
-      at,
-    );
-    at += each.length;
-  }
-  return { values, shape: [values.length / size, 1, height, width] };
+  const values = joined(await Promise.all(masks)).map((v) => (v < 0.5 ? 0 : 1));
+  return { values, shape: [values.length / width / height, 1, height, width] };
 }
 
 /** The pictures where the mask is black, and 0, which is grey, where it is white. @throws RangeError unless there are as many, or one */

@@ -24,9 +24,19 @@ export function nearest({ values, shape }: Planes, height: number, width: number
   return { values: result, shape: [batch, channels, height, width] };
 }
 
-/** The whole batch, `times` after one another. */
-export function repeated({ values, shape: [count, ...rest] }: Planes, times: number): Planes {
-  const all = new Float32Array(values.length * times);
-  for (let i = 0; i < times; i++) all.set(values, i * values.length);
-  return { values: all, shape: [count * times, ...rest] };
+/** Numbers one after another. */
+export function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const each of parts) {
+    all.set(each, at);
+    at += each.length;
+  }
+  return all;
 }
+
+/** The whole batch, `times` after one another. */
+export const repeated = ({ values, shape: [count, ...rest] }: Planes, times: number): Planes => ({
+  values: joined(new Array<Float32Array>(times).fill(values)),
+  shape: [count * times, ...rest],
+});

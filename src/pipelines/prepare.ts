@@ -19,6 +19,11 @@ export function prepareTimesteps(
   return scheduler.timesteps;
 }
 
+/** Tells a scheduler that counts its steps with which one it begins. */
+export function beginAt(scheduler: Scheduler, index: number): void {
+  if ("setBeginIndex" in scheduler) (scheduler.setBeginIndex as (index: number) => void)(index);
+}
+
 /**
  * The latents given, or noise, times what the scheduler begins with.
  * @param dtype in which noise is drawn

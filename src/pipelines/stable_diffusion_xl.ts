@@ -8,6 +8,7 @@ import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
+import { roundHalfEven } from "../schedulers/spacing.js";
 import type { DType } from "../tensor/dtype.js";
 import { concat } from "../tensor/ops/shape.js";
 import { mixSamples } from "../tensor/ops/per_sample.js";
@@ -22,7 +23,7 @@ import { TIME_IDS } from "./first_pass.js";
 import { LatentDiffusion } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { PipelineDType } from "./load_components.js";
-import { prepareLatents, prepareTimesteps } from "./prepare.js";
+import { beginAt, prepareLatents, prepareTimesteps } from "./prepare.js";
 import type { RawImage } from "./raw_image.js";
 import type { Prompt } from "./stable_diffusion_options.js";
 import type {
@@ -267,7 +268,7 @@ function timeIds(options: XLCallOptions, drawn: readonly [number, number], guide
 /** The schedule, up to denoisingEnd. */
 function timestepsUntil(scheduler: Scheduler, options: XLCallOptions): readonly number[] {
   const timesteps = prepareTimesteps(scheduler, options);
-  if ("setBeginIndex" in scheduler) (scheduler.setBeginIndex as (index: number) => void)(0);
+  beginAt(scheduler, 0);
   const { denoisingEnd: end } = options;
   if (end === undefined || end <= 0 || end >= 1) return timesteps;
   const { num_train_timesteps: trained } = scheduler.config as { num_train_timesteps?: unknown };
@@ -275,13 +276,6 @@ function timestepsUntil(scheduler: Scheduler, options: XLCallOptions): readonly 
     throw new TypeError(
       `\`denoisingEnd\`: a ${scheduler.className} has no num_train_timesteps to measure it by, got ${shown(trained)}`,
     );
-  const cutoff = roundHalfToEven(trained - end * trained);
+  const cutoff = roundHalfEven(trained - end * trained);
   return timesteps.slice(0, timesteps.filter((t) => t >= cutoff).length);
-}
-
-/** As Python's round(). */
-function roundHalfToEven(x: number): number {
-  const below = Math.floor(x);
-  if (x - below !== 0.5) return Math.round(x);
-  return below % 2 === 0 ? below : below + 1;
 }
