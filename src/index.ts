@@ -80,6 +80,8 @@ export { DiffusionPipeline } from "./pipelines/index.js";
 export type { AnyPipeline, PipelineOptions } from "./pipelines/diffusion_pipeline.js";
 export { estimateMemory, type MemoryEstimate } from "./pipelines/estimate_memory.js";
 export type { DrawingSize } from "./pipelines/estimate_memory.js";
+export type { AdapterWeight, AdapterWeights, LoraComponent } from "./pipelines/lora_arguments.js";
+export type { FuseLoraOptions, LoraOptions } from "./pipelines/lora_loader.js";
 export type { PipelineConfig } from "./pipelines/pipeline_config.js";
 export type { FlaxPipelineOptions } from "./pipelines/flax_loading.js";
 export { FlaxParams, replicate, ReplicatedParams } from "./pipelines/flax_params.js";

@@ -5,7 +5,7 @@ import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Prompt } from "./attention.js";
 import { GroupNorm, LayerNorm, Linear } from "./layers.js";
-import { Module } from "./module.js";
+import { Module, weightsOf } from "./module.js";
 
 export interface AddedKVOptions {
   groups: number;
@@ -63,7 +63,11 @@ export class AddedKVAttention extends Module {
       const [batch, height, width, channels] = x.shape;
       const pixels = [batch, height * width, channels];
       const tokens = this.group_norm.forward(x).reshape(pixels);
-      const [contextK, contextV] = context.memo(this, () => this.#project(context));
+      const [contextK, contextV] = context.memo(
+        this,
+        () => this.#project(context),
+        weightsOf(this.add_k_proj, this.add_v_proj),
+      );
       const k = this.to_k ? concat(contextK, this.to_k.forward(tokens), 1) : contextK;
       const v = this.to_v ? concat(contextV, this.to_v.forward(tokens), 1) : contextV;
       const q = this.to_q.forward(tokens);

@@ -6,7 +6,7 @@ import type { Operand } from "../tensor/columns.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Conv2d, GroupNorm, LayerNorm, Linear } from "./layers.js";
 import { LinearStack } from "./linear_stack.js";
-import { Module } from "./module.js";
+import { Module, weightsOf } from "./module.js";
 
 /** The encoded prompt, of models that take one. */
 export interface Prompt {
@@ -73,9 +73,9 @@ export class Attention extends Module {
   #attendTo(x: Tensor, context: Tensor | undefined): Operand[] {
     if (!context) throw new TypeError("Attention: needs the encoded prompt");
     const projections = this.#projections;
-    const kept = context.memo(this, () =>
-      x.device.scope(() => projections.products(this.norm_cross?.forward(context) ?? context)),
-    );
+    const project = (): Tensor[] =>
+      x.device.scope(() => projections.products(this.norm_cross?.forward(context) ?? context));
+    const kept = context.memo(this, project, weightsOf(this.to_k, this.to_v));
     return [this.to_q.forward(x), ...projections.split(kept)];
   }
 }

@@ -137,23 +137,26 @@ async function loadFrom<M extends PretrainedModel<object>>(
     assignBlankWeights(model, device);
     return [model, info];
   }
-  const read: ReadWeights = async (device, { signal, progressCallback }) => {
-    const opened = await openRepository(repository, { signal });
+  const read: ReadWeights = async (device, how) => {
+    const opened = await openRepository(repository, { signal: how.signal });
     const files = await openWeightFiles(opened, { ...weights, orDefault: hooks.orDefault });
-    return readWeights(className, model, files, { signal, progressCallback, device, dtype });
+    return readWeights(className, model, files, { ...how, device, dtype });
   };
-  const unexpectedKeys = await read(device, options);
+  const { signal, progressCallback } = options;
+  const unexpectedKeys = await read(device, { signal, progressCallback });
   model.remember(read);
   return [model, { ...info, unexpectedKeys }];
 }
 
 /**
- * Fills a model from its files, onto a device: at its loading, and again when that device was lost.
+ * Fills a model from its files, onto a device: at its loading, again when that device was lost, and in part when other LoRAs are added to
+ * its weights.
  * @returns the names of tensors that were left out
  */
 export type ReadWeights = (
   device: Device,
-  options: Pick<WithoutNulls<FromPretrainedOptions>, "signal" | "progressCallback">,
+  options: Pick<WithoutNulls<FromPretrainedOptions>, "signal" | "progressCallback"> &
+    Pick<LoadWeightsOptions, "only" | "deltas">,
 ) => Promise<string[]>;
 
 async function readWeights(

@@ -105,3 +105,7 @@ function* walkModules(value: unknown, path: string): Generator<[string, Module]>
 
 const children = (value: unknown): [string, unknown][] =>
   value instanceof Module || Array.isArray(value) ? Object.entries(value) : [];
+
+/** The tensors that hold the weights of some modules. */
+export const weightsOf = (...modules: readonly Module[]): Tensor[] =>
+  modules.flatMap((module) => [...module.parameters()].map(([, { holder }]) => holder.value));

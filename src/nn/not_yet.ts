@@ -13,7 +13,7 @@ const MISSING = {
   enableModelCpuOffload: ON_THE_GPU,
   enableSequentialCpuOffload: ON_THE_GPU,
   enableGroupOffload: ON_THE_GPU,
-  loadLoraWeights: `not supported yet: LoRA weights are not read; merge them in Python (pipe.load_lora_weights(…), pipe.fuse_lora(), ${saved}`,
+  loadLoraWeights: `not supported: this pipeline takes no LoRA weights; merge them in Python (pipe.load_lora_weights(…), pipe.fuse_lora(), ${saved}`,
   loadTextualInversion: `not supported yet: embeddings of textual inversion are not read; add them in Python (pipe.load_textual_inversion(…), ${saved}`,
   loadIpAdapter: "not supported yet: there are no image prompts",
   fromSingleFile: "not supported yet: checkpoints in one file are not read",

@@ -23,6 +23,8 @@ import {
   type ReadWeights,
 } from "./load_model.js";
 import { Embedding } from "./layers.js";
+import { changedKeys, NO_ADAPTERS, shares, type Adapters, type Share } from "./lora/adapters.js";
+import { Deltas } from "./lora/deltas.js";
 import { Module, type Parameter } from "./module.js";
 import { notYet } from "./not_yet.js";
 import {
@@ -67,6 +69,9 @@ export abstract class PretrainedModel<C extends object> extends Module {
   #dtype: DType = "float32";
   #device: Device | null = null;
   #read: ReadWeights | null = null;
+  #adapters = NO_ADAPTERS;
+  /** What the weights have of them. */
+  #shares: ReadonlyMap<string, readonly Share[]> = new Map();
 
   constructor(schema: ConfigSchema, given: Readonly<Record<string, unknown>>) {
     super();
@@ -169,9 +174,49 @@ export abstract class PretrainedModel<C extends object> extends Module {
     throwIfAborted(signal);
     const target = await ensureDevice(device);
     this.dispose();
-    await this.#read(target, { signal });
+    await this.#read(target, { signal, deltas: new Deltas(this.#shares, signal) });
     // Only now: where the read fails, the model is still one whose device is lost, and can be recovered.
     this.placeOn(target, this.#dtype);
+  }
+
+  /** The LoRAs that it has, for pipelines. */
+  get adapters(): Adapters {
+    return this.#adapters;
+  }
+
+  /**
+   * Takes other LoRAs: weights to which something else is added now are read again from their files, so that nothing is left of what was.
+   * @param options scale: of all that are not fused
+   * @throws Error for a model that fromPretrained() did not load; what reading throws. The weights are as before then, or freed where
+   *   they cannot be read again
+   */
+  async adapt(adapters: Adapters, { scale = 1, signal }: { scale?: number; signal?: AbortSignal } = {}): Promise<void> {
+    const wanted = shares(adapters, scale);
+    const changed = changedKeys(wanted, this.#shares);
+    if (changed.size > 0) await this.#reread(changed, wanted, signal);
+    this.#adapters = adapters;
+    this.#shares = wanted;
+  }
+
+  async #reread(
+    keys: ReadonlySet<string>,
+    wanted: ReadonlyMap<string, readonly Share[]>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const read = this.#read;
+    const device = this.#device;
+    if (!read || !device)
+      throw new Error(`${this.#class.className}: LoRA weights can be added only to what fromPretrained() has loaded`);
+    const parameters = [...this.parameters()];
+    // Those that lie in one tensor are read together.
+    const holders = new Set(parameters.filter(([key]) => keys.has(key)).map(([, { holder }]) => holder));
+    const only = new Set(parameters.map(([, each]) => each).filter(({ holder }) => holders.has(holder)));
+    try {
+      await read(device, { signal, only, deltas: new Deltas(wanted, signal) });
+    } catch (error) {
+      await read(device, { only, deltas: new Deltas(this.#shares) }).catch(() => this.dispose());
+      throw error;
+    }
   }
 
   /**

@@ -11,6 +11,7 @@ import { checkTensor } from "./check_tensor.js";
 import { embedClasses, type ClassLabels } from "./class_embedding.js";
 import { checkFactors, type FreeUFactors } from "./freeu.js";
 import { Linear } from "./layers.js";
+import { weightsOf } from "./module.js";
 import { UpBlock2D } from "./unet_2d_blocks.js";
 import { unet2DConditionSchema, type UNet2DConditionConfig } from "./unet_2d_condition_config.js";
 import { conditionOptions, contextWidth, frequenciesOf, promptWidth, timeWidth } from "./unet_2d_condition_options.js";
@@ -266,6 +267,6 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   #context(given: Tensor): Tensor {
     const projection = this.encoder_hid_proj;
     const prompt = this.#prompt(given);
-    return projection ? given.memo(projection, () => [projection.forward(prompt)])[0] : prompt;
+    return projection ? given.memo(projection, () => [projection.forward(prompt)], weightsOf(projection))[0] : prompt;
   }
 }

@@ -7,6 +7,8 @@ import { formatOf, product, type DType } from "../tensor/dtype.js";
 import { gatherInto, type SourceFormat } from "../tensor/ops/copy.js";
 import type { Block } from "../tensor/memory.js";
 import { allocate } from "./allocate.js";
+import { Tensor } from "../tensor/tensor.js";
+import type { Deltas } from "./lora/deltas.js";
 import type { Module, Parameter } from "./module.js";
 
 /** Bytes read at a time: small tensors share a read, large ones take several. Bounds JavaScript memory while loading. */
@@ -14,6 +16,7 @@ const WINDOW = 8 << 20;
 
 /** One tensor of a file and the parameter that it fills. */
 interface Assignment {
+  key: string;
   entry: SafetensorsEntry;
   parameter: Parameter;
 }
@@ -28,6 +31,10 @@ export interface LoadWeightsOptions {
   dtype: DType;
   onProgress?: (progress: WeightProgress) => unknown;
   signal?: AbortSignal;
+  /** Of a model that is loaded: the parameters that are read again. They lose what they have. */
+  only?: ReadonlySet<Parameter>;
+  /** Added to what is read. */
+  deltas?: Deltas;
 }
 
 /**
@@ -41,7 +48,8 @@ export async function loadWeights(
   files: readonly RepositoryFile[],
   options: LoadWeightsOptions,
 ): Promise<string[]> {
-  const { plan, ignored } = await planWeights(name, model, files);
+  const { only } = options;
+  const { plan, ignored } = await planWeights(name, model, files, only);
   const total = plan.reduce(
     (sum, { entries }) => sum + entries.reduce((bytes, { entry }) => bytes + entry.end - entry.start, 0),
     0,
@@ -50,6 +58,7 @@ export async function loadWeights(
   const { queue } = options.device;
   const { now } = queue.faults;
   try {
+    for (const parameter of only ?? []) parameter.dispose();
     for (const { file, entries } of plan)
       for await (const bytes of streamWeights(file, entries, options))
         options.onProgress?.({ loaded: (loaded += bytes), total });
@@ -58,7 +67,7 @@ export async function loadWeights(
     queue.check(now); // what went wrong with other work meanwhile may have taken a piece of a weight
     return ignored;
   } catch (error) {
-    for (const [, parameter] of model.parameters()) parameter.dispose();
+    for (const parameter of only ?? [...model.parameters()].map(([, each]) => each)) parameter.dispose();
     await options.device.settle();
     throw error;
   }
@@ -68,6 +77,7 @@ async function planWeights(
   name: string,
   model: Module,
   files: readonly RepositoryFile[],
+  only?: ReadonlySet<Parameter>,
 ): Promise<{ plan: { file: RepositoryFile; entries: Assignment[] }[]; ignored: string[] }> {
   const parameters = new Map(model.parameters());
   const missing = new Set(parameters.keys());
@@ -87,7 +97,7 @@ async function planWeights(
       else {
         const fault = misfit(entry, parameter);
         if (fault) faults.push(fault);
-        entries.push({ entry, parameter });
+        if (only?.has(parameter) ?? true) entries.push({ key, entry, parameter });
       }
     }
     plan.push({ file, entries: entries.sort((a, b) => a.entry.start - b.entry.start) });
@@ -147,8 +157,9 @@ async function* streamWeights(
     return window.subarray(from - windowStart, to - windowStart);
   };
   try {
-    for (const { entry, parameter } of entries) {
-      await upload(entry, parameter, read, staging, options);
+    for (const assignment of entries) {
+      const { entry } = assignment;
+      await upload(assignment, read, staging, options);
       yield entry.end - entry.start;
     }
   } finally {
@@ -171,11 +182,10 @@ const stagingBytes = (entry: SafetensorsEntry, parameter: Parameter): number =>
  * token table exceeds the default binding limit in float32) are converted piece by piece.
  */
 async function upload(
-  entry: SafetensorsEntry,
-  parameter: Parameter,
+  { key, entry, parameter }: Assignment,
   read: (from: number, to: number) => Promise<Uint8Array>,
   staging: Block,
-  { device, dtype }: LoadWeightsOptions,
+  { device, dtype, deltas }: LoadWeightsOptions,
 ): Promise<void> {
   const { holder } = parameter;
   // A holder of several gets its memory with the first of them.
@@ -192,9 +202,30 @@ async function upload(
       device.queue.push({ kind: "write", block: staging, offset, data: wholeWords(bytes) });
     }
     const format = entry.dtype === "F16" ? formatOf("float16", device, entry.name) : SOURCE_FORMAT[entry.dtype];
-    if (isPlain(parameter))
+    if (deltas?.has(key))
+      await uploadSum(device, { block: staging }, format, parameter, (weight) => deltas.addTo(key, weight));
+    else if (isPlain(parameter))
       gatherInto(device, { block: staging }, format, packed, { shape: [count], strides: [1] }, { start, count });
     else gatherInto(device, { block: staging }, format, packed, packedView(parameter));
+  }
+}
+
+/** A tensor with what is added to it: in float32, and rounded once. */
+async function uploadSum(
+  device: Device,
+  source: { block: Block },
+  format: SourceFormat,
+  parameter: Parameter,
+  add: (weight: Tensor) => Promise<Tensor>,
+): Promise<void> {
+  const weight = Tensor.empty(device, parameter.shape, "float32");
+  try {
+    gatherInto(device, source, format, weight, { shape: [weight.size], strides: [1] });
+    const sum = await add(weight);
+    gatherInto(device, sum, "f32", parameter.packed, packedView(parameter));
+    sum.dispose();
+  } finally {
+    weight.dispose();
   }
 }
 

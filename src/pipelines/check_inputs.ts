@@ -1,4 +1,5 @@
 /** Arguments of a Stable Diffusion call, checked before anything is allocated; wording after diffusers' check_inputs. */
+import { plainOptions } from "../arguments/options.js";
 import { shown } from "../arguments/shown.js";
 import type { WithoutNulls } from "../arguments/spelling.js";
 import { checkGeneratorTypes } from "../schedulers/noise.js";
@@ -34,6 +35,7 @@ export const CALL_OPTIONS: OptionTable<Required<StableDiffusionOptions>> = {
   clipSkip: true,
   timesteps: true,
   sigmas: true,
+  crossAttentionKwargs: true,
   signal: true,
 };
 
@@ -167,7 +169,10 @@ function checkNumbers(options: CallOptions): void {
   for (const name of ["guidanceScale", "guidanceRescale", "eta"] as const)
     if (options[name] !== undefined) checkFinite(name, options[name]);
   if (outputType !== undefined) checkOutputType(outputType, OUTPUT_TYPES);
-  const { callbackSteps: every } = options;
+  const { crossAttentionKwargs: more, callbackSteps: every } = options;
+  for (const [name, value] of Object.entries(plainOptions(more, ["scale"], "crossAttentionKwargs")))
+    if (name === "scale") checkFinite("crossAttentionKwargs.scale", value ?? 1);
+    else throw new TypeError(`\`crossAttentionKwargs\` has \`scale\` alone here, got ${shown(name)}`);
   for (const name of ["callbackOnStepEnd", "callback"] as const)
     if (options[name] !== undefined && typeof options[name] !== "function")
       throw new TypeError(`\`${name}\` must be a function, got ${shown(options[name])}`);

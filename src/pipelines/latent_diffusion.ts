@@ -20,7 +20,7 @@ import { needComponent, type Need } from "./needed_components.js";
 import type { ImageOutputType } from "./output_images.js";
 import type { RawImage } from "./raw_image.js";
 import { unetSampleSize } from "./stable_diffusion_config.js";
-import { StableDiffusionMixin } from "./stable_diffusion_mixin.js";
+import { LoraLoader } from "./lora_loader.js";
 import type { Prompt, StableDiffusionOutput } from "./stable_diffusion_options.js";
 
 const NEEDS = {
@@ -57,7 +57,7 @@ export interface LatentDiffusion {
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
-export abstract class LatentDiffusion extends StableDiffusionMixin {
+export abstract class LatentDiffusion extends LoraLoader {
   // A component that was given as null is null, whatever its type says; calls that need it say so.
   abstract text_encoder: CLIPTextModel;
   abstract tokenizer: CLIPTokenizer;
@@ -109,7 +109,8 @@ export abstract class LatentDiffusion extends StableDiffusionMixin {
     start: Start,
     options: CallOptions,
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
-    return inTurn([this, run.scheduler], options.signal, () => this.#draw(prompt, run, start, options));
+    const draw = (): Promise<StableDiffusionOutput<RawImage[] | Tensor>> => this.#draw(prompt, run, start, options);
+    return inTurn([this, run.scheduler], options.signal, () => this.withLoraScale(options, draw));
   }
 
   async #draw(

@@ -20,8 +20,8 @@ export abstract class NotYet extends Callable {
     return (this.constructor as unknown as { className: string }).className;
   }
 
-  /** Not read yet: merge them in Python (`fuse_lora`) and load the folder. */
-  async loadLoraWeights(..._: unknown[]): Promise<never> {
+  /** Pipelines that take prompts have it, but for Flax's. */
+  async loadLoraWeights(..._: unknown[]): Promise<void> {
     throw this.#lacks("loadLoraWeights");
   }
 

@@ -104,6 +104,8 @@ export interface StableDiffusionOptions {
   /** A schedule of one's own, where the scheduler takes one. */
   timesteps?: readonly number[] | null;
   sigmas?: readonly number[] | null;
+  /** scale: times what LoRAs do, in this call. Weights are read again before and after it: for more than one call see setAdapters(). */
+  crossAttentionKwargs?: { scale?: number } | null;
   /** Stops within one step and frees everything; the call rejects with the signal's reason. */
   signal?: AbortSignal;
 }

@@ -53,7 +53,7 @@ export class Tensor {
   readonly size: number;
   readonly #storage: Storage;
   #disposed = false;
-  #memos: Map<object, readonly Tensor[]> | undefined;
+  #memos: Map<object, { derived: readonly Tensor[]; from: readonly Tensor[] }> | undefined;
 
   private constructor(device: Device, shape: readonly number[], dtype: DType, storage: Storage) {
     this.device = device;
@@ -158,16 +158,18 @@ export class Tensor {
   /**
    * Tensors derived from this one, computed on the first call with a key and freed together with it. Tensors never change,
    * so this is how the keys and values of cross-attention are computed once per prompt and not once per step.
+   * @param from what else they are derived from (weights): where one of these was disposed, they are computed again
    */
-  memo(key: object, compute: () => readonly Tensor[]): readonly Tensor[] {
+  memo(key: object, compute: () => readonly Tensor[], from: readonly Tensor[] = []): readonly Tensor[] {
     this.#memos ??= new Map();
-    let derived = this.#memos.get(key);
+    const memo = this.#memos.get(key);
     const { faults } = this.device.queue;
-    if (!derived || derived.some((tensor) => tensor.disposed || faults.lossOf(tensor.block))) {
-      for (const tensor of derived ?? []) tensor.dispose();
-      derived = this.device.derive(this.block, () => compute().map((tensor) => this.device.keep(tensor)));
-      this.#memos.set(key, derived);
-    }
+    const isGone = (tensor: Tensor): boolean => tensor.disposed;
+    if (memo && !memo.from.some(isGone) && !memo.derived.some((each) => isGone(each) || faults.lossOf(each.block)))
+      return memo.derived;
+    for (const tensor of memo?.derived ?? []) tensor.dispose();
+    const derived = this.device.derive(this.block, () => compute().map((tensor) => this.device.keep(tensor)));
+    this.#memos.set(key, { derived, from });
     return derived;
   }
 
@@ -175,7 +177,7 @@ export class Tensor {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (this.#memos) for (const derived of this.#memos.values()) for (const tensor of derived) tensor.dispose();
+    for (const { derived } of this.#memos?.values() ?? []) for (const tensor of derived) tensor.dispose();
     this.device.untrack(this);
     if (--this.#storage.references > 0) return;
     this.device.release(this.#storage.block);

@@ -30,10 +30,6 @@ describe("what Python's pipelines have and this version has not", () => {
 
   test("what would have to be loaded names the way round, and touches nothing", async () => {
     for (const [name, message] of [
-      [
-        "loadLoraWeights",
-        "LoRA weights are not read; merge them in Python (pipe.load_lora_weights(…), pipe.fuse_lora(),",
-      ],
       ["loadTextualInversion", "embeddings of textual inversion are not read; add them in Python (pipe.load_textual"],
       ["loadIpAdapter", "there are no image prompts"],
     ])

@@ -45,9 +45,12 @@ export function parseSafetensors(file: Uint8Array): Map<string, RawTensor> {
 }
 
 /** A safetensors file of these tensors, in their order. */
-export function writeSafetensors(tensors: Map<string, RawTensor>): Uint8Array<ArrayBuffer> {
+export function writeSafetensors(
+  tensors: ReadonlyMap<string, RawTensor>,
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array<ArrayBuffer> {
   let offset = 0;
-  const header: Record<string, unknown> = {};
+  const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
   for (const [name, { dtype, shape, bytes }] of tensors) {
     header[name] = { dtype, shape, data_offsets: [offset, offset + bytes.length] };
     offset += bytes.length;

@@ -1,0 +1,17 @@
+import { ConfigError } from "../../loader/errors.js";
+import type { SafetensorsEntry } from "../../loader/safetensors.js";
+import { float16ToFloat32 } from "../../tensor/dtype.js";
+
+/**
+ * The numbers of a tensor as floats.
+ * @param bytes the tensor's
+ * @throws ConfigError for a dtype that weights do not have
+ */
+export function floats(bytes: Uint8Array, { name, dtype }: SafetensorsEntry, file: string): Float32Array {
+  const { buffer } = bytes.slice(); // where numbers may begin
+  if (dtype === "F32") return new Float32Array(buffer);
+  if (dtype === "F64") return Float32Array.from(new Float64Array(buffer));
+  if (dtype === "F16") return float16ToFloat32(new Uint16Array(buffer));
+  if (dtype === "BF16") return new Float32Array(Uint32Array.from(new Uint16Array(buffer), (bits) => bits << 16).buffer);
+  throw new ConfigError(`${file}: ${name} has dtype ${dtype}; F32, F16, BF16 are read`);
+}
