@@ -170,9 +170,10 @@ function checkNumbers(options: CallOptions): void {
     if (options[name] !== undefined) checkFinite(name, options[name]);
   if (outputType !== undefined) checkOutputType(outputType, OUTPUT_TYPES);
   const { crossAttentionKwargs: more, callbackSteps: every } = options;
-  for (const [name, value] of Object.entries(plainOptions(more, ["scale"], "crossAttentionKwargs")))
-    if (name === "scale") checkFinite("crossAttentionKwargs.scale", value ?? 1);
-    else throw new TypeError(`\`crossAttentionKwargs\` has \`scale\` alone here, got ${shown(name)}`);
+  const { scale, ...others } = plainOptions(more, ["scale"], "crossAttentionKwargs");
+  if (scale != null) checkFinite("crossAttentionKwargs.scale", scale);
+  if (Object.keys(others).length > 0)
+    console.warn(`crossAttentionKwargs: only scale is known, ignored: ${Object.keys(others).join(", ")}`);
   for (const name of ["callbackOnStepEnd", "callback"] as const)
     if (options[name] !== undefined && typeof options[name] !== "function")
       throw new TypeError(`\`${name}\` must be a function, got ${shown(options[name])}`);
