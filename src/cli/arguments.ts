@@ -97,6 +97,16 @@ export function strengthOf(text: string | undefined, image: string | undefined):
   return value;
 }
 
+/** How much the LoRA given by --lora counts. */
+export function loraScaleOf(text: string | undefined, lora: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (lora === undefined) throw new UsageError("--lora-scale needs --lora FILE, the weights that it is of");
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value))
+    throw new UsageError(`--lora-scale must be a number, got "${text}"`);
+  return value;
+}
+
 /** What goes with pictures to begin with. */
 export function checkPictures({ image, mask, size }: Partial<Record<"image" | "mask" | "size", string>>): void {
   if (mask !== undefined && image === undefined)

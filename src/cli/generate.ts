@@ -12,6 +12,7 @@ import {
   DRAWING_OPTIONS,
   dtypeOf,
   guidanceOf,
+  loraScaleOf,
   parse,
   positive,
   promptOf,
@@ -32,6 +33,8 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
     "image",
     "mask",
     "strength",
+    "lora",
+    "lora-scale",
   ] as const);
   const { model } = values;
   const prompt = promptOf(positionals);
@@ -44,6 +47,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   const Scheduler = values.scheduler === undefined ? null : findScheduler(values.scheduler);
   const strength = strengthOf(values.strength, values.image);
   checkPictures(values);
+  const loraScale = loraScaleOf(values["lora-scale"], values.lora);
   const files = outputFiles(values.output, numImagesPerPrompt);
   await checkWritable(files, signal);
   const open = async (path?: string): Promise<RawImage | null> => (path === undefined ? null : RawImage.open(path));
@@ -51,6 +55,10 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
 
   await withPipeline({ model, dtype, signal }, async (pipeline) => {
     if (Scheduler) pipeline.scheduler = Scheduler.fromConfig(pipeline.scheduler.config);
+    if (values.lora !== undefined) {
+      await pipeline.loadLoraWeights(values.lora, { signal, adapterName: "lora" });
+      await pipeline.setAdapters("lora", loraScale);
+    }
     const started = performance.now();
     const options = {
       negativePrompt: values.negative,

@@ -41,6 +41,8 @@ ${DRAWING}
   --image FILE         a PNG file to begin with instead of noise; the result has its size
   --mask FILE          a PNG file, white where the picture of --image is drawn anew; --size is then the result's
   --strength X         0 to 1: how much may change; so much of the steps is done (default: 0.8, with --mask 1)
+  --lora FILE|DIR|ID   LoRA weights for the model: a .safetensors file, or a folder or id that has pytorch_lora_weights.safetensors
+  --lora-scale X       how much they count (default: 1)
 
 Example: webgpu-diffusers generate "a red circle on a white background" --seed 8 -o circle.png
          webgpu-diffusers generate "a red star on a white background" --image circle.png --strength 0.7 -o star.png`,

@@ -9,11 +9,13 @@ import {
   RawImage,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
+  StableDiffusionPipeline,
 } from "../../src/index.js";
 import { folderFiles, oneCommit, startFakeHub, type Fault, type Seen } from "../support/fake_hub_node.js";
 import { fixturePath } from "../support/files.js";
 import { readGolden } from "../support/goldens.js";
 import { decodePNG } from "./decode_png.js";
+import { loraFile, type LoraGolden } from "../support/lora.js";
 import { runCLI } from "./run_cli.js";
 
 const PROMPT = "a red circle on a white background";
@@ -105,6 +107,31 @@ describe("webgpu-diffusers generate", () => {
     expect((await RawImage.open(inFolder("masked.png"))).data).toEqual(images[0].data);
     const alone = await runCLI(["generate", PROMPT, "--mask", inFolder("mask.png"), "-o", inFolder("x.png")]);
     expect(alone).toMatchObject({ code: 2, stderr: expect.stringContaining("--mask needs --image FILE") as string });
+  });
+
+  test("--lora draws under the weights of a file", async () => {
+    const pipeline = await StableDiffusionPipeline.fromPretrained(EMBEDDED_MODEL);
+    pipeline.setProgressBarConfig({ disable: true });
+    const [, { shape }] = [...pipeline.unet.parameters()].find(([key]) => key === "conv_in.weight")!;
+    const endings: [string, string] = [".lora_A.weight", ".lora_B.weight"];
+    const layers: LoraGolden["layers"] = [["unet.conv_in", 2, [...shape]]];
+    const file = inFolder("own.safetensors");
+    await writeFile(file, loraFile({ model: "sd15", endings, size: 0.1, alpha: null, metadata: {}, layers }));
+    const args = ["--lora", file, "--lora-scale", "0.5", "--steps", "2", "--seed", "8", "-o", inFolder("lora.png")];
+    const { code, stderr } = await runCLI(["generate", PROMPT, ...args]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const draw = async (): Promise<Uint8ClampedArray> => {
+      const generator = new Generator("cpu").manualSeed(8);
+      return (await pipeline(PROMPT, { numInferenceSteps: 2, guidanceScale: 3, generator })).images[0].data;
+    };
+    const drawn = (await RawImage.open(inFolder("lora.png"))).data;
+    expect(drawn).not.toEqual(await draw());
+    await pipeline.loadLoraWeights(file);
+    await pipeline.setAdapters("default_0", 0.5);
+    expect(drawn).toEqual(await draw());
+    pipeline.dispose();
+    const missing = await runCLI(["generate", PROMPT, "--lora", inFolder(""), "-o", inFolder("x.png")]);
+    expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining("pytorch_lora_weights") as string });
   });
 
   test("draws with a folder of Stable Diffusion XL, which has no pipeline from pictures", async () => {
