@@ -40,7 +40,7 @@ export { ControlNetModel } from "./nn/controlnet.js";
 export type { ControlNetOptions, ControlNetOutput } from "./nn/controlnet.js";
 export { DiagonalGaussian } from "./nn/diagonal_gaussian.js";
 export type { LoadingInfo } from "./nn/load_model.js";
-export type { FromPretrainedOptions, NumParametersOptions } from "./nn/pretrained.js";
+export type { FromPretrainedOptions, NumParametersOptions, SingleFileModelOptions } from "./nn/pretrained.js";
 export type { SaveOptions } from "./nn/save_model.js";
 export type { SaveTarget } from "./loader/save_target.js";
 export type { TinyConfig as AutoencoderTinyConfig } from "./nn/autoencoder_tiny.js";
@@ -77,7 +77,7 @@ export {
 export { DDIMPipeline, type DDIMOptions } from "./pipelines/ddim.js";
 export { DDPMPipeline } from "./pipelines/ddpm.js";
 export { DiffusionPipeline } from "./pipelines/index.js";
-export type { AnyPipeline, PipelineOptions } from "./pipelines/diffusion_pipeline.js";
+export type { AnyPipeline, PipelineOptions, SingleFileOptions } from "./pipelines/diffusion_pipeline.js";
 export { estimateMemory, type MemoryEstimate } from "./pipelines/estimate_memory.js";
 export type { DrawingSize } from "./pipelines/estimate_memory.js";
 export type { AdapterWeight, AdapterWeights, LoraComponent } from "./pipelines/lora_arguments.js";

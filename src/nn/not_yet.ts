@@ -5,7 +5,7 @@ const ON_THE_GPU =
   '{ dtype: "float16" }';
 
 /** Those of Python's classes that have from_single_file. */
-const SINGLE_FILE = ["UNet2DConditionModel", "AutoencoderKL", "ControlNetModel"];
+const SINGLE_FILE = ["ControlNetModel"];
 
 const saved = "pipe.save_pretrained(folder)) and load the folder";
 
@@ -16,7 +16,8 @@ const MISSING = {
   loadLoraWeights: `not supported: this pipeline takes no LoRA weights; merge them in Python (pipe.load_lora_weights(…), pipe.fuse_lora(), ${saved}`,
   loadTextualInversion: `not supported yet: embeddings of textual inversion are not read; add them in Python (pipe.load_textual_inversion(…), ${saved}`,
   loadIpAdapter: "not supported yet: there are no image prompts",
-  fromSingleFile: "not supported yet: checkpoints in one file are not read",
+  fromSingleFile:
+    "not supported: of checkpoints in one file pipelines are read, UNet2DConditionModel and AutoencoderKL",
 } as const;
 
 /** What a call of such a method throws. */

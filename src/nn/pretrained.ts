@@ -7,6 +7,12 @@ import { readClassConfig, type ConfigPlace } from "../loader/class_config.js";
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
 import { takeSaveOptions } from "../loader/save_options.js";
 import { saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
+import {
+  openSingleFile,
+  SINGLE_FILE_OPTION_NAMES,
+  splitOptions,
+  type SingleFilePlace,
+} from "../loader/single_file/repository.js";
 import type { WeightStem } from "../loader/weight_files.js";
 import { checkDevice, ensureDevice, type Device } from "../tensor/device.js";
 import { BYTES, product, type DType } from "../tensor/dtype.js";
@@ -61,6 +67,15 @@ export interface NumParametersOptions {
 interface Informing<B extends boolean | null> {
   outputLoadingInfo: B;
 }
+
+/** Options of a model's fromSingleFile(). */
+export type SingleFileModelOptions = Pick<FromPretrainedOptions, "device"> & DTypeOptions & SingleFilePlace;
+
+/** Where a class's weights are among those of a checkpoint in one file. */
+const SINGLE_FILE_COMPONENTS: Readonly<Partial<Record<string, string>>> = {
+  UNet2DConditionModel: "unet",
+  AutoencoderKL: "vae",
+};
 
 export abstract class PretrainedModel<C extends object> extends Module {
   /** File name of the weights; transformers' models differ. */
@@ -130,9 +145,23 @@ export abstract class PretrainedModel<C extends object> extends Module {
     return readClassConfig(`${this.className}.loadConfig`, "config.json", source, options);
   }
 
-  /** Not read yet: convert the file in Python and load the folder. @throws Error saying so */
-  static async fromSingleFile(this: { readonly className: string }, ..._: unknown[]): Promise<never> {
-    throw notYet(this.className, "fromSingleFile");
+  /**
+   * Loads a UNet2DConditionModel or an AutoencoderKL from a checkpoint in one file, see DiffusionPipeline.fromSingleFile(); an
+   * AutoencoderKL also from one that has nothing else.
+   * @throws Error naming file, key and fault; for other classes what to do in Python
+   */
+  static async fromSingleFile<C extends ModelClass<PretrainedModel<object>>>(
+    this: C,
+    source: RepositorySource,
+    given?: SingleFileModelOptions | null,
+  ): Promise<InstanceType<C>> {
+    const component = SINGLE_FILE_COMPONENTS[this.className];
+    if (component === undefined) throw notYet(this.className, "fromSingleFile");
+    const caller = `${this.className}.fromSingleFile`;
+    const known = [...MODEL_OPTION_NAMES, ...SINGLE_FILE_OPTION_NAMES];
+    const [place, options] = splitOptions(givenOptions(given, known, caller));
+    const repository = await openSingleFile(caller, source, place);
+    return (await loadModelWithInfo(this, repository, { ...options, subfolder: component }))[0] as InstanceType<C>;
   }
 
   /**

@@ -4,6 +4,12 @@ import { givenOptions } from "../arguments/spelling.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { takeSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
+import {
+  openSingleFile,
+  SINGLE_FILE_OPTION_NAMES,
+  splitOptions,
+  type SingleFilePlace,
+} from "../loader/single_file/repository.js";
 import { checkIsOn } from "../nn/check_is_on.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import { SAVE_OPTION_NAMES, type SaveOptions } from "../nn/save_model.js";
@@ -29,6 +35,9 @@ import { componentEntry, configText, pipelineConfig, type PipelineConfig } from 
 import { savePipeline } from "./save_pipeline.js";
 
 export { type Components, type PipelineClass, type PipelineOptions } from "./load_pipeline.js";
+
+/** Options of fromSingleFile(). */
+export type SingleFileOptions = Omit<PipelineOptions, "variant"> & SingleFilePlace;
 
 export abstract class DiffusionPipeline extends NotYet {
   static override readonly className: string = "DiffusionPipeline";
@@ -80,6 +89,37 @@ export abstract class DiffusionPipeline extends NotYet {
     return whileReporting(options, (controller, progressCallback) =>
       loadPipeline(source, { ...options, progressCallback }, { calledOn, controller }),
     );
+  }
+
+  /**
+   * Loads a pipeline from a checkpoint in one file, as Stable Diffusion 1.x, 2.x and XL are handed around: weights are read from it under
+   * their names in diffusers, nothing is converted. Configs and the tokenizer come from `config`, by default the repository on the hub
+   * that diffusers takes for such a file.
+   * @param source the path or address of a .safetensors file, or a repository, with `weightName`
+   * @throws Error naming file, key and fault; nothing stays allocated
+   * @example
+   * const pipeline = await StableDiffusionPipeline.fromSingleFile("dreamlike.safetensors", { dtype: "float16" });
+   */
+  static fromSingleFile<P extends DiffusionPipeline = AnyPipeline>(
+    this: abstract new () => DiffusionPipeline,
+    source: RepositorySource,
+    options?: (SingleFileOptions & Components) | null,
+  ): Promise<P>;
+  static fromSingleFile<C extends PipelineClass>(
+    this: C,
+    source: RepositorySource,
+    options?: (SingleFileOptions & Partial<ConstructorParameters<C>[0]>) | null,
+  ): Promise<InstanceType<C>>;
+  static async fromSingleFile(
+    this: unknown,
+    source: RepositorySource,
+    given?: (SingleFileOptions & Components) | null,
+  ): Promise<DiffusionPipeline> {
+    const Class = this as typeof DiffusionPipeline & PipelineClass;
+    const caller = `${Class.className}.fromSingleFile`;
+    const known = [...PIPELINE_OPTION_NAMES, ...SINGLE_FILE_OPTION_NAMES];
+    const [place, options] = splitOptions(givenOptions(given, known, caller));
+    return Class.fromPretrained(await openSingleFile(caller, source, place), options);
   }
 
   /**

@@ -10,11 +10,6 @@ type Method = Parameters<typeof notYet>[1];
 export abstract class NotYet extends Callable {
   declare static readonly className: string;
 
-  /** Not read yet: convert the file in Python and load the folder. */
-  static async fromSingleFile(..._: unknown[]): Promise<never> {
-    throw notYet(this.className, "fromSingleFile");
-  }
-
   /** The class's name, for messages. */
   get className(): string {
     return (this.constructor as unknown as { className: string }).className;

@@ -1,15 +1,8 @@
 /** A file of LoRA weights (Hu et al. 2021, arXiv:2106.09685): its layers, without their numbers as yet. */
-import { ConfigError, quote, RepositoryError } from "../../loader/errors.js";
-import { joinPath } from "../../loader/paths.js";
-import {
-  openFileOrRepository,
-  openRepository,
-  type HubOptions,
-  type RepositoryFile,
-  type RepositorySource,
-} from "../../loader/repository.js";
+import { ConfigError, quote } from "../../loader/errors.js";
+import { findFileSource, type FilePlace } from "../../loader/file_source.js";
+import type { RepositoryFile, RepositorySource } from "../../loader/repository.js";
 import { readSafetensorsHeader, type SafetensorsEntry } from "../../loader/safetensors.js";
-import type { WithoutNulls } from "../../arguments/spelling.js";
 import { loraKey, type LoraKey } from "./keys.js";
 import { floats } from "./numbers.js";
 import { loraScales } from "./scales.js";
@@ -33,9 +26,6 @@ export interface LoraFile {
   read(signal?: AbortSignal): Promise<Uint8Array>;
 }
 
-/** Where the file is. */
-export type LoraPlace = Pick<HubOptions, "signal"> & { subfolder?: string; weightName?: string };
-
 /** diffusers' LORA_WEIGHT_NAME_SAFE. */
 const NAME = "pytorch_lora_weights.safetensors";
 
@@ -43,44 +33,19 @@ const NAME = "pytorch_lora_weights.safetensors";
  * @param source a repository, or the path or address of the file itself
  * @throws RepositoryError, SafetensorsError; ConfigError naming the keys that are none of a LoRA
  */
-export async function openLoraFile(
-  caller: string,
-  source: RepositorySource,
-  options: WithoutNulls<LoraPlace & HubOptions>,
-): Promise<LoraFile> {
-  const [at, name] = splitAddress(source);
-  const { repository, file: found } = await openFileOrRepository(at, options);
-  const path = found ?? joinPath(options.subfolder, options.weightName ?? name ?? NAME);
-  const open = async (signal?: AbortSignal): Promise<RepositoryFile> => {
-    const file = await (await openRepository(repository, { signal })).open(path);
-    if (file) return file;
-    const cure = options.weightName ? "" : '; say what the file is called: { weightName: "….safetensors" }';
-    const why = repository.whyMissing?.(path) ?? `no ${path}`;
-    throw new RepositoryError(`${caller}: ${repository.name} has ${why}${cure}`);
+export async function openLoraFile(caller: string, source: RepositorySource, place: FilePlace): Promise<LoraFile> {
+  const open = await findFileSource(caller, source, place, NAME);
+  const read = async (signal?: AbortSignal): Promise<Uint8Array> => {
+    const file = await open(signal);
+    try {
+      return await file.read();
+    } finally {
+      await file.close?.();
+    }
   };
-  const file = await open(options.signal);
+  const file = await open(place.signal ?? undefined);
   try {
-    return { path: file.path, components: await readLayers(caller, file), read: (signal) => readAll(open, signal) };
-  } finally {
-    await file.close?.();
-  }
-}
-
-/** The address of a file is that of its folder, and a name. */
-function splitAddress(source: RepositorySource): [RepositorySource, name?: string] {
-  const address = source instanceof URL ? source.href : source;
-  if (typeof address !== "string" || !/^https?:.*\.safetensors$/i.test(address)) return [source];
-  const end = address.lastIndexOf("/") + 1;
-  return [address.slice(0, end), decodeURIComponent(address.slice(end))];
-}
-
-async function readAll(
-  open: (signal?: AbortSignal) => Promise<RepositoryFile>,
-  signal?: AbortSignal,
-): Promise<Uint8Array> {
-  const file = await open(signal);
-  try {
-    return await file.read();
+    return { path: file.path, components: await readLayers(caller, file), read };
   } finally {
     await file.close?.();
   }

@@ -1,0 +1,66 @@
+/** One file of a repository that a caller names: by path, by address, or by repository and name. */
+import { RepositoryError } from "./errors.js";
+import { joinPath } from "./paths.js";
+import {
+  openFileOrRepository,
+  openRepository,
+  type HubOptions,
+  type RepositoryFile,
+  type RepositorySource,
+} from "./repository.js";
+
+export interface FilePlace extends HubOptions {
+  /** Folder of the file inside the repository. */
+  subfolder?: string | null;
+  /** Name of the file. */
+  weightName?: string | null;
+}
+
+/** @throws RepositoryError where there is no such file */
+export type OpenFile = (signal?: AbortSignal) => Promise<RepositoryFile>;
+
+/**
+ * @param source a repository, or the path or address of the file; pages of the hub are understood as its files
+ * @param otherwise the file's name where none is said
+ * @returns what opens the file, as often as it is read
+ */
+export async function findFileSource(
+  caller: string,
+  source: RepositorySource,
+  { subfolder, weightName, ...options }: FilePlace,
+  otherwise?: string,
+): Promise<OpenFile> {
+  const [at, name, revision] = splitAddress(source);
+  const { repository, file } = await openFileOrRepository(
+    at,
+    revision === undefined ? options : { ...options, revision },
+  );
+  const chosen = weightName ?? name ?? otherwise;
+  if (file === undefined && chosen === undefined)
+    throw new RepositoryError(
+      `${caller}: ${repository.name} is no .safetensors file; give the path or address of one, or { weightName: "….safetensors" }`,
+    );
+  const path = file ?? joinPath(subfolder ?? undefined, chosen!);
+  return async (signal) => {
+    const opened = await (await openRepository(repository, { signal })).open(path);
+    if (opened) return opened;
+    const cure = weightName ? "" : '; say what the file is called: { weightName: "….safetensors" }';
+    throw new RepositoryError(
+      `${caller}: ${repository.name} has ${repository.whyMissing?.(path) ?? `no ${path}`}${cure}`,
+    );
+  };
+}
+
+/** A page or a download of a file on the hub. */
+const HUB = /^https?:\/\/(?:huggingface\.co|hf\.co)\/([\w.-]+\/[\w.-]+)\/(?:blob|resolve)\/([^/]+)\/([^?#]+)$/;
+
+/** Where the file of an address lies, and its name; of one on the hub also the revision. */
+function splitAddress(source: RepositorySource): [at: RepositorySource, name?: string, revision?: string] {
+  const address = source instanceof URL ? source.href : source;
+  if (typeof address !== "string" || !/^https?:/i.test(address)) return [source];
+  const hub = HUB.exec(address);
+  if (hub) return [hub[1], decodeURIComponent(hub[3]), decodeURIComponent(hub[2])];
+  if (!/\.safetensors$/i.test(address)) return [source];
+  const end = address.lastIndexOf("/") + 1;
+  return [address.slice(0, end), decodeURIComponent(address.slice(end))];
+}

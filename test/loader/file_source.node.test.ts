@@ -1,0 +1,58 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { findFileSource } from "../../src/loader/file_source.js";
+import { oneCommit, startFakeHub, type FakeHub } from "../support/fake_hub_node.js";
+
+const BYTES = new TextEncoder().encode("the weights");
+let hub: FakeHub;
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(os.tmpdir(), "webgpu-diffusers-file-"));
+  await writeFile(path.join(folder, "own.safetensors"), BYTES);
+  hub = await startFakeHub([["owner/name", oneCommit(new Map([["Models/a b.safetensors", BYTES]]))]]);
+});
+afterAll(async () => {
+  await hub.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const read = async (source: string | URL, options = {}): Promise<string> => {
+  const online = { endpoint: hub.url, cacheDir: path.join(folder, "hub"), token: false, localFilesOnly: false };
+  const file = await (await findFileSource("test", source, { ...online, ...options }))();
+  const text = new TextDecoder().decode(await file.read());
+  await file.close?.();
+  return text;
+};
+
+test("a file is named by path, by file address, and by repository and name", async () => {
+  const own = path.join(folder, "own.safetensors");
+  expect(await read(own)).toBe("the weights");
+  expect(await read(pathToFileURL(own))).toBe("the weights");
+  expect(await read(folder, { weightName: "own.safetensors" })).toBe("the weights");
+  expect(await read("owner/name", { subfolder: "Models", weightName: "a b.safetensors" })).toBe("the weights");
+});
+
+test("pages and downloads of the hub are its files, which are kept in the cache", async () => {
+  for (const kind of ["blob", "resolve"])
+    expect(await read(`https://huggingface.co/owner/name/${kind}/main/Models/a%20b.safetensors`)).toBe("the weights");
+  expect(await read("https://hf.co/owner/name/blob/main/Models/a b.safetensors", { localFilesOnly: true })).toBe(
+    "the weights",
+  );
+});
+
+test("another address is a folder's, and a file in it", async () => {
+  const seen: string[] = [];
+  const fetch = async (url: string | URL | Request): Promise<Response> => {
+    seen.push(String(url instanceof Request ? url.url : url));
+    return new Response(null, { status: 404 });
+  };
+  await expect(read("https://example.org/files/a.safetensors", { fetch })).rejects.toThrow("a.safetensors");
+  expect(seen[0]).toBe("https://example.org/files/a.safetensors");
+});
+
+test("a repository without a name says what to give", async () => {
+  await expect(read(folder)).rejects.toThrow('give the path or address of one, or { weightName: "….safetensors" }');
+});
