@@ -97,6 +97,7 @@ export { StableDiffusionPipeline } from "./pipelines/stable_diffusion.js";
 export { StableDiffusionImg2ImgPipeline, type Img2ImgOptions } from "./pipelines/stable_diffusion_img2img.js";
 export { StableDiffusionInpaintPipeline, type InpaintOptions } from "./pipelines/stable_diffusion_inpaint.js";
 export { StableDiffusionXLPipeline } from "./pipelines/stable_diffusion_xl.js";
+export { StableDiffusionXLImg2ImgPipeline } from "./pipelines/stable_diffusion_xl_img2img.js";
 export type * from "./pipelines/stable_diffusion_xl_options.js";
 export type { ImageInput } from "./pipelines/image_processor.js";
 export type { MaskInput } from "./pipelines/mask_processor.js";

@@ -4,10 +4,13 @@ import type { WithoutNulls } from "../arguments/spelling.js";
 import type { Device } from "../tensor/device.js";
 import { checkFinite, checkTensor, checkText } from "./check_inputs.js";
 import type { Prompt } from "./stable_diffusion_options.js";
-import type { XLOptions } from "./stable_diffusion_xl_options.js";
+import type { XLOptions, XLPictureOptions } from "./stable_diffusion_xl_options.js";
+import { isPart } from "./timesteps_xl.js";
 
 /** The options of a call as takeOptions() gives them. */
 export type XLCallOptions = WithoutNulls<XLOptions>;
+/** Those of calls that begin with pictures. */
+export type XLPictureCallOptions = XLCallOptions & WithoutNulls<XLPictureOptions>;
 
 /** @throws RangeError or TypeError naming the argument */
 export function checkPromptsXL(prompt: Prompt | undefined, options: XLCallOptions, device: Device): void {
@@ -43,8 +46,8 @@ export function checkPromptsXL(prompt: Prompt | undefined, options: XLCallOption
   }
 }
 
-/** @throws RangeError, TypeError for what is no size or place of pixels, and for a denoisingEnd that is no number */
-export function checkSizesXL(options: XLCallOptions): void {
+/** @throws RangeError, TypeError for what is no size or place of pixels, and for scores and parts of the noise that are no numbers */
+export function checkSizesXL(options: XLPictureCallOptions): void {
   for (const name of [
     "originalSize",
     "targetSize",
@@ -59,5 +62,9 @@ export function checkSizesXL(options: XLCallOptions): void {
       throw new TypeError(`\`${name}\` must be two numbers, [height, width] or [top, left], got ${shown(pair)}`);
     for (const value of pair as unknown[]) checkFinite(name, value);
   }
-  if (options.denoisingEnd !== undefined) checkFinite("denoisingEnd", options.denoisingEnd);
+  for (const name of ["denoisingEnd", "denoisingStart", "aestheticScore", "negativeAestheticScore"] as const)
+    if (options[name] !== undefined) checkFinite(name, options[name]);
+  const { denoisingStart: start, denoisingEnd: end } = options;
+  if (isPart(start) && isPart(end) && start >= end)
+    throw new RangeError(`\`denoisingStart\` must be before \`denoisingEnd\`, got ${start} and ${end}`);
 }

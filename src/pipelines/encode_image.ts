@@ -19,6 +19,8 @@ export interface Encoder {
   vae: AutoencoderKL | AutoencoderTiny | null;
   vaeScaleFactor: number;
   latentChannels: number;
+  /** Latents of the VAE as the UNet takes them. Default: times the config's scaling_factor. */
+  scaled?: (latents: Tensor) => Tensor;
 }
 
 const VAE = { classes: [AutoencoderKL, AutoencoderTiny], purpose: "to encode the image" };
@@ -29,17 +31,23 @@ const VAE = { classes: [AutoencoderKL, AutoencoderTiny], purpose: "to encode the
  * @param generator one, or one for each picture
  * @returns [batch, latent channels, height / scale factor, width / scale factor], float32
  */
-export function encodeImage({ className, vae }: Encoder, pixels: Tensor, generator: CallOptions["generator"]): Tensor {
+export function encodeImage(
+  { className, vae, scaled }: Encoder,
+  pixels: Tensor,
+  generator: CallOptions["generator"],
+): Tensor {
   needComponent(className, "vae", vae, VAE);
   const model = vae as AutoencoderKL | AutoencoderTiny;
+  // In a VAE that is wider than the rest the draw is, too.
+  const own = pixels.dtype === model.dtype ? pixels : cast(pixels, model.dtype);
   const latents =
     model instanceof AutoencoderTiny
-      ? planned(pixels, (x) => model.encode(x).latents)
-      : new DiagonalGaussian(planned(pixels, (x) => model.encodeMoments(x))).sample(
+      ? planned(own, (x) => model.encode(x).latents)
+      : new DiagonalGaussian(planned(own, (x) => model.encodeMoments(x))).sample(
           (generator ?? undefined) as Generator | undefined,
         );
   const wide = latents.dtype === "float32" ? latents : cast(latents, "float32");
-  return linearCombination([[model.config.scaling_factor, wide]]);
+  return scaled?.(wide) ?? linearCombination([[model.config.scaling_factor, wide]]);
 }
 
 /**

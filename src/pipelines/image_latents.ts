@@ -49,18 +49,18 @@ export function noiseAdder(className: string, scheduler: Scheduler): AddNoise {
   return (x, noise, timestep) => (scheduler as unknown as { addNoise: AddNoise }).addNoise(x, noise, timestep);
 }
 
-/** What a run gives: pictures, its noise, and for which timestep. */
+/** What a run gives: pictures, its noise, and for which timestep; null where none is added. */
 interface Wanted {
   batch: number;
   /** In which pictures are encoded and noise is drawn. */
   dtype: DType;
   generator: CallOptions["generator"];
   scheduler: Scheduler;
-  timestep: number;
+  timestep: number | null;
 }
 
 /**
- * @returns the image's latents under the noise of the timestep, [batch, latent channels, height, width], float32
+ * @returns the image's latents under the noise of the timestep, if any, [batch, latent channels, height, width], float32
  * @throws RangeError where the pictures do not go into the batch
  */
 export async function imageLatents(
@@ -70,7 +70,7 @@ export async function imageLatents(
 ): Promise<Tensor> {
   const { className, device, latentChannels, vaeScaleFactor: scaleFactor } = encoder;
   checkGenerators(generator, batch);
-  const addNoise = noiseAdder(className, scheduler);
+  const addNoise = timestep === null ? null : noiseAdder(className, scheduler);
   const given = await preprocess(image, { scaleFactor, latentChannels });
   const count = given.shape[0];
   if (batch % count !== 0)
@@ -81,8 +81,9 @@ export async function imageLatents(
   const latents = device.scope(() => {
     const start = Tensor.from(pictures.values, pictures.shape, { device, dtype: isLatents ? "float32" : dtype });
     const all = repeatedTo(batch, isLatents ? start : encodeImage(encoder, start, generator));
+    if (!addNoise) return all;
     const noise = initialNoise(device, all.shape, { generator, dtype });
-    return addNoise(all, noise, timestep);
+    return addNoise(all, noise, timestep!);
   });
   await afterEncoding(device, [latents]);
   return latents;

@@ -90,21 +90,44 @@ function fromPixels(images: readonly PixelSource[], sizing: Sizing): Planes {
   return { values, shape: [images.length, 3, height, width] };
 }
 
+/**
+ * Pixels of what preprocess() gives, or of what it stands for where it is of latents.
+ * @param image checked by checkImages()
+ */
+export function processedSize(
+  image: ImageInput | readonly ImageInput[],
+  { latentChannels, scaleFactor }: { latentChannels: number; scaleFactor: number },
+): { height: number; width: number } {
+  const [first] = listOf(image) as readonly ImageInput[];
+  const { shape } =
+    first instanceof Tensor ? layoutOf(first, latentChannels) : { shape: [1, 3, first.height, first.width] };
+  const [, channels, height, width] = shape;
+  if (channels === latentChannels) return { height: height * scaleFactor, width: width * scaleFactor };
+  const [w, h] = sizeOf({ scaleFactor }, width, height);
+  return { height: h, width: w };
+}
+
+/** How a tensor's pictures lie. @throws RangeError where they have neither 3 nor `latentChannels` channels */
+function layoutOf(tensor: Tensor, latentChannels: number): { shape: Planes["shape"]; byPixel: boolean } {
+  const [batch, a, b, c] = tensor.shape.length === 3 ? [1, ...tensor.shape] : tensor.shape;
+  if (a === 3 || a === latentChannels) return { shape: [batch, a, b, c], byPixel: false };
+  if (c === 3) return { shape: [batch, 3, a, b], byPixel: true };
+  throw new RangeError(
+    `\`image\`: a Tensor must have 3 channels (or ${latentChannels}, of latents), got ${String(tensor)}`,
+  );
+}
+
 /** A tensor's numbers, planes of each channel one after another. */
 async function planesOf(tensor: Tensor, latentChannels: number): Promise<Planes> {
-  const given = tensor.shape.length === 3 ? [1, ...tensor.shape] : tensor.shape;
-  const [batch, a, b, c] = given;
+  const { shape, byPixel } = layoutOf(tensor, latentChannels);
   const data = Float32Array.from(await tensor.data());
-  if (a === 3 || a === latentChannels) return { values: data, shape: [batch, a, b, c] };
-  if (c !== 3)
-    throw new RangeError(
-      `\`image\`: a Tensor must have 3 channels (or ${latentChannels}, of latents), got ${String(tensor)}`,
-    );
+  if (!byPixel) return { values: data, shape };
+  const [, , height, width] = shape;
   const values = new Float32Array(data.length);
   for (let i = 0; i < data.length; i++) {
     const pixel = Math.floor(i / 3);
-    const image = Math.floor(pixel / (a * b));
-    values[(image * 3 + (i % 3)) * a * b + (pixel % (a * b))] = data[i];
+    const image = Math.floor(pixel / (height * width));
+    values[(image * 3 + (i % 3)) * height * width + (pixel % (height * width))] = data[i];
   }
-  return { values, shape: [batch, 3, a, b] };
+  return { values, shape };
 }

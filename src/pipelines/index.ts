@@ -7,6 +7,7 @@ import { StableDiffusionPipeline } from "./stable_diffusion.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
+import { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
 
 export type DiffusionPipeline = Base;
 
@@ -21,6 +22,7 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
   StableDiffusionXLPipeline,
+  StableDiffusionXLImg2ImgPipeline,
 );
 
 function known(...classes: Parameters<typeof registerPipeline>[0][]): typeof Base {

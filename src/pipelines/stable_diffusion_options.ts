@@ -10,6 +10,7 @@ import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import type { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
+import type { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
 
 /** One text or a list; null where promptEmbeds are given. */
 export type Prompt = string | readonly string[] | null;
@@ -49,7 +50,11 @@ export type CallbackTensors = Partial<
 
 /** The pipelines that take prompts. */
 export type PromptPipeline =
-  StableDiffusionPipeline | StableDiffusionImg2ImgPipeline | StableDiffusionInpaintPipeline | StableDiffusionXLPipeline;
+  | StableDiffusionPipeline
+  | StableDiffusionImg2ImgPipeline
+  | StableDiffusionInpaintPipeline
+  | StableDiffusionXLPipeline
+  | StableDiffusionXLImg2ImgPipeline;
 
 /** Called after each step. `step` counts model calls from 0. */
 // A method's type, which a function that names the class of its pipeline has, too.

@@ -6,6 +6,7 @@ import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { RawImage } from "./raw_image.js";
+import type { Img2ImgOptions } from "./stable_diffusion_img2img.js";
 import type { EncodePromptOptions, StableDiffusionOptions } from "./stable_diffusion_options.js";
 
 /** Parts by their names in model_index.json, null for one that is left out, and settings that it has besides. */
@@ -25,6 +26,8 @@ export type StableDiffusionXLComponents = {
   image_encoder?: unknown;
   /** Whether without a negative prompt its embeddings are zeros, not those of an empty text. Default true. */
   force_zeros_for_empty_prompt?: boolean;
+  /** Of the pipelines from pictures: whether the UNet takes an aesthetic score, as the refiner's does. Default false. */
+  requires_aesthetics_score?: boolean;
   /** There is no watermark in this version. */
   add_watermarker?: false | null;
 };
@@ -56,6 +59,28 @@ export interface XLOptions extends StableDiffusionOptions, XLPrompts {
   negativeTargetSize?: Pair | null;
   /** 0 to 1: ends before this part of the noise is gone, for a refiner that goes on with the latents. */
   denoisingEnd?: number | null;
+}
+
+/** What calls that begin with pictures take besides. */
+export interface XLPictureOptions {
+  /** 0 to 1: how far to go back to noise, which is how much may change. So much of numInferenceSteps is done. */
+  strength?: number;
+  /**
+   * 0 to 1: begins where this part of the noise is gone, without adding any, whatever the strength: for latents as `image` that a
+   * pipeline with such a `denoisingEnd` gave.
+   */
+  denoisingStart?: number | null;
+  /** How good the picture is to look, for models that require it. Default 6. */
+  aestheticScore?: number;
+  /** What guidance leads away from. Default 2.5. */
+  negativeAestheticScore?: number;
+}
+
+/** Arguments of a call; names and defaults as diffusers' StableDiffusionXLImg2ImgPipeline.__call__: guidanceScale 5, strength 0.3. */
+export interface XLImg2ImgOptions
+  extends Omit<XLOptions, "height" | "width">, XLPictureOptions, Pick<Img2ImgOptions, "image"> {
+  /** Latents to begin with as they are, instead of those of the image with noise. Not disposed. */
+  latents?: Tensor | null;
 }
 
 /** Arguments of encodePrompt besides the prompt. */

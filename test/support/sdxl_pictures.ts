@@ -1,0 +1,68 @@
+/** What scripts/make_sdxl_pictures.py wrote, and the models that it was written with. */
+import { Generator, openRepository, Tensor, UNet2DConditionModel, type Repository } from "../../src/index.js";
+import { readJSON } from "../../src/loader/config.js";
+import { fixturePath, readFixtureJSON } from "./files.js";
+import { madeWeights } from "./made_weights.js";
+import { changed } from "./repositories.js";
+
+export interface XLPictureRun {
+  model: "base" | "refiner" | "masked";
+  scheduler: string;
+  image: string;
+  /** Of inpainting. */
+  mask: string | null;
+  options: Record<string, unknown>;
+  /** Drawn from the first generator when the call is over. */
+  after: number[];
+  shape: number[];
+  images: number[];
+}
+
+interface Goldens {
+  /** What differs in the configs of UNets with made weights. */
+  unets: Record<"refiner" | "masked", object>;
+  runs: XLPictureRun[];
+  ensemble: { first: number[]; last: number[] };
+}
+
+export const XL_PICTURES = await readFixtureJSON<Goldens>("pipelines/sdxl_pictures.json");
+export const XL_REPO = fixturePath("models/repos/sdxl");
+
+/** The tiny model with another UNet: the refiner, without the first text encoder, or one that takes masks. */
+export async function withUNet(name: "refiner" | "masked", className: string): Promise<Repository> {
+  const base = await openRepository(XL_REPO);
+  const config = { ...(await readJSON(base, "unet/config.json")), ...XL_PICTURES.unets[name] };
+  const shapes = [...new UNet2DConditionModel(config).parameters()].map(([key, { shape }]) => [key, shape] as const);
+  const index = await readJSON(base, "model_index.json");
+  const none = [null, null];
+  return changed(XL_REPO, {
+    "model_index.json": {
+      ...index,
+      _class_name: className,
+      ...(name === "refiner" && { requires_aesthetics_score: true, text_encoder: none, tokenizer: none }),
+    },
+    "unet/config.json": config,
+    "unet/diffusion_pytorch_model.safetensors": madeWeights(new Map(shapes)),
+  });
+}
+
+export const seeded = (seed: number): Generator => new Generator("cpu").manualSeed(seed);
+
+/** Numbers in even steps. */
+export function ramp(from: number, to: number, shape: number[]): Tensor {
+  const size = shape.reduce((a, b) => a * b, 1);
+  const values = Float32Array.from({ length: size }, (_, i) => from + ((to - from) * i) / (size - 1));
+  return Tensor.from(values, shape);
+}
+
+/** The result as numbers; it is disposed. */
+export async function numbers({ images }: { images: Tensor }): Promise<Float32Array> {
+  const values = (await images.data()) as Float32Array;
+  images.dispose();
+  return values;
+}
+
+/** Disposes the tensors among values and lists of them. */
+export function dispose(options: object): void {
+  for (const value of Object.values(options).flat() as unknown[]) if (value instanceof Tensor) value.dispose();
+}
