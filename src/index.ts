@@ -98,6 +98,7 @@ export { StableDiffusionImg2ImgPipeline, type Img2ImgOptions } from "./pipelines
 export { StableDiffusionInpaintPipeline, type InpaintOptions } from "./pipelines/stable_diffusion_inpaint.js";
 export { StableDiffusionXLPipeline } from "./pipelines/stable_diffusion_xl.js";
 export { StableDiffusionXLImg2ImgPipeline } from "./pipelines/stable_diffusion_xl_img2img.js";
+export { StableDiffusionXLInpaintPipeline } from "./pipelines/stable_diffusion_xl_inpaint.js";
 export type * from "./pipelines/stable_diffusion_xl_options.js";
 export type { ImageInput } from "./pipelines/image_processor.js";
 export type { MaskInput } from "./pipelines/mask_processor.js";

@@ -7,6 +7,7 @@ import { StableDiffusionPipeline } from "./stable_diffusion.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
+import { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
 import { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
 
 export type DiffusionPipeline = Base;
@@ -23,6 +24,7 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionInpaintPipeline,
   StableDiffusionXLPipeline,
   StableDiffusionXLImg2ImgPipeline,
+  StableDiffusionXLInpaintPipeline,
 );
 
 function known(...classes: Parameters<typeof registerPipeline>[0][]): typeof Base {

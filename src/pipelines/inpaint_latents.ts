@@ -32,7 +32,8 @@ interface Wanted {
   generator: CallOptions["generator"];
   latents: Tensor | undefined;
   scheduler: Scheduler;
-  timestep: number;
+  /** Whose noise is added to the picture; null where none is. */
+  timestep: number | null;
   /** Whether the UNet takes each picture twice. */
   guided: boolean;
 }
@@ -76,16 +77,18 @@ export async function inpaintLatents(
   const encode = (planes: Planes): Tensor => encodeImage(encoder, upload(planes, dtype), generators(planes.shape[0]));
   // The order is that in which diffusers draws from the generator: the picture, the noise, the masked picture.
   const begun = device.scope(() => {
-    const startsFromPicture = given === undefined && strength < 1;
+    const asItIs = timestep === null;
+    const startsFromPicture = asItIs || (given === undefined && strength < 1);
     const clean =
       seesMask && !startsFromPicture
         ? null
         : repeatedTo(batch, isLatents ? upload(pictures, "float32") : encode(pictures));
-    const noise = given ? cast(given, "float32") : initialNoise(device, shape, { generator, dtype });
-    const latents =
-      clean && startsFromPicture
-        ? addNoise(clean, noise, timestep)
-        : linearCombination([[scheduler.initNoiseSigma, noise]]);
+    const noise = given && !asItIs ? cast(given, "float32") : initialNoise(device, shape, { generator, dtype });
+    const begin = (): Tensor => {
+      if (!clean || !startsFromPicture) return linearCombination([[scheduler.initNoiseSigma, noise]]);
+      return asItIs ? linearCombination([[1, clean]]) : addNoise(clean, noise, timestep);
+    };
+    const latents = begin();
     const twice = (x: Tensor): Tensor => (guided ? concat(x, x, 0) : x);
     let maskedLatents: Tensor | null = null;
     if (seesMask)

@@ -10,6 +10,7 @@ import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import type { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
+import type { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
 import type { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
 
 /** One text or a list; null where promptEmbeds are given. */
@@ -54,7 +55,8 @@ export type PromptPipeline =
   | StableDiffusionImg2ImgPipeline
   | StableDiffusionInpaintPipeline
   | StableDiffusionXLPipeline
-  | StableDiffusionXLImg2ImgPipeline;
+  | StableDiffusionXLImg2ImgPipeline
+  | StableDiffusionXLInpaintPipeline;
 
 /** Called after each step. `step` counts model calls from 0. */
 // A method's type, which a function that names the class of its pipeline has, too.

@@ -6,6 +6,7 @@ import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { RawImage } from "./raw_image.js";
+import type { InpaintSources } from "./inpaint_call.js";
 import type { Img2ImgOptions } from "./stable_diffusion_img2img.js";
 import type { EncodePromptOptions, StableDiffusionOptions } from "./stable_diffusion_options.js";
 
@@ -82,6 +83,9 @@ export interface XLImg2ImgOptions
   /** Latents to begin with as they are, instead of those of the image with noise. Not disposed. */
   latents?: Tensor | null;
 }
+
+/** Arguments of a call; names and defaults as diffusers' StableDiffusionXLInpaintPipeline.__call__: guidanceScale 7.5, strength 0.9999. */
+export interface XLInpaintOptions extends XLOptions, XLPictureOptions, InpaintSources {}
 
 /** Arguments of encodePrompt besides the prompt. */
 export interface XLEncodePromptOptions extends EncodePromptOptions, XLPrompts {}
