@@ -19,7 +19,9 @@ import { RawImage } from "./raw_image.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
-import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
+import { StableDiffusionXLBase } from "./stable_diffusion_xl_base.js";
+import { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
+import { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
 import type { XLOptions } from "./stable_diffusion_xl_options.js";
 import type { UnconditionalOptions } from "./unconditional.js";
 
@@ -97,7 +99,7 @@ async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal
     return;
   }
   const embeds =
-    pipeline instanceof StableDiffusionXLPipeline ? await blankEmbedsXL(pipeline) : await blankEmbeds(pipeline);
+    pipeline instanceof StableDiffusionXLBase ? await blankEmbedsXL(pipeline) : await blankEmbeds(pipeline);
   await (pipeline as DiffusionPipeline as AnyPipeline)(null, { ...begun(pipeline, options), ...embeds });
 }
 
@@ -123,14 +125,17 @@ async function blankEmbedsXL({
   unet,
   text_encoder,
   text_encoder_2,
-}: StableDiffusionXLPipeline): Promise<XLOptions> {
+}: StableDiffusionXLBase): Promise<XLOptions> {
   for (const encoder of [text_encoder, text_encoder_2] as (CLIPTextModel | CLIPTextModelWithProjection | null)[]) {
     if (!encoder) continue;
     const { states, pooled } = await encodeIdsXL(encoder, blankIds(encoder));
     for (const tensor of [states, pooled]) tensor?.dispose();
   }
   const { projection_class_embeddings_input_dim: all, addition_time_embed_dim: each } = unet.config;
-  const pooled = (): Tensor => Tensor.empty(device, [1, (all ?? 0) - TIME_IDS * (each ?? 0)], unet.dtype);
+  const width =
+    (text_encoder_2 as CLIPTextModelWithProjection | null)?.config.projection_dim ??
+    (all ?? 0) - TIME_IDS * (each ?? 0);
+  const pooled = (): Tensor => Tensor.empty(device, [1, width], unet.dtype);
   const states = (): Tensor => Tensor.empty(device, [1, TOKENS, contextWidth(unet.config)], unet.dtype);
   return {
     promptEmbeds: states(),
@@ -144,15 +149,18 @@ async function blankEmbedsXL({
 function begun(
   pipeline: LatentDiffusion,
   options: DrawingSize,
-): DrawingSize & { image?: RawImage; maskImage?: RawImage } {
-  if (!(pipeline instanceof StableDiffusionImg2ImgPipeline || pipeline instanceof StableDiffusionInpaintPipeline))
-    return options;
+): DrawingSize & { image?: RawImage; maskImage?: RawImage; strength?: number } {
+  const isOne = (classes: readonly (new (components: never) => LatentDiffusion)[]): boolean =>
+    classes.some((Class) => pipeline instanceof Class);
+  const inpaints = isOne([StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline]);
+  if (!inpaints && !isOne([StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline])) return options;
   const { height, width } = pipeline.drawnSize({
     height: options.height ?? undefined,
     width: options.width ?? undefined,
   });
   const image = new RawImage(width, height, new Uint8ClampedArray(width * height), 1);
-  if (pipeline instanceof StableDiffusionInpaintPipeline) return { ...options, image, maskImage: image };
+  // All steps, of which a part may be none.
+  if (inpaints) return { ...options, image, maskImage: image, strength: 1 };
   const { height: _height, width: _width, ...others } = options;
-  return { ...others, image };
+  return { ...others, image, strength: 1 };
 }

@@ -33,9 +33,14 @@ export function fromPipe<C extends PipelineClass>(
       );
     return fits && componentNames.includes(name);
   });
-  const settings = Object.entries(source.config).filter(([name]) => name in initArguments);
-  const pipeline = new Class({ ...Object.fromEntries([...components, ...settings]), ...options } as never);
-  const { _name_or_path } = source.config;
-  if (_name_or_path !== undefined) pipeline.remember({ _name_or_path });
+  const { _class_name, _diffusers_version, ...config } = source.config;
+  const settings = Object.entries(config)
+    .filter(([name]) => !(name in source.components))
+    .map(([name, value]) => [name.replace(/^_/, ""), value] as const);
+  const taken = settings.filter(([name]) => name in initArguments);
+  const pipeline = new Class({ ...Object.fromEntries([...components, ...taken]), ...options } as never);
+  // As in Python, what this class does not take is kept for one that does, under a name that no class has.
+  const others = settings.filter(([name]) => !(name in initArguments)).map(([name, value]) => [`_${name}`, value]);
+  pipeline.remember(Object.fromEntries(others) as Components);
   return pipeline as InstanceType<C>;
 }

@@ -69,6 +69,8 @@ export abstract class LatentDiffusion extends LoraLoader {
   guidanceRescale = 0;
   /** Of the call that runs or ran last: for callbacks. */
   numTimesteps = 0;
+  /** Of these components, for messages. */
+  protected readonly inpaintingClass: string = "StableDiffusionInpaintPipeline";
   clipSkip: number | null = null;
 
   /** @throws TypeError naming components that the constructor needs and was not given, not even as null */
@@ -95,7 +97,7 @@ export abstract class LatentDiffusion extends LoraLoader {
     if (takes <= gives) return;
     const cure =
       takes === 9
-        ? "StableDiffusionInpaintPipeline.fromPipe(pipeline) draws with it"
+        ? `${this.inpaintingClass}.fromPipe(pipeline) draws with it`
         : "no pipeline of this version draws with it";
     throw new RangeError(
       `${this.className}: the UNet was trained for more than latents, it takes ${takes} channels (in_channels) and gives ${gives}; ${cure}`,

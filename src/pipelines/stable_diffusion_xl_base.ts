@@ -90,6 +90,7 @@ export abstract class StableDiffusionXLBase extends LatentDiffusion {
   feature_extractor: unknown;
   image_encoder: unknown;
   override guidanceScale = 5;
+  protected override readonly inpaintingClass = "StableDiffusionXLInpaintPipeline";
   /** Of pictures: whether the UNet is told how good they look, and not how large they are to be. */
   protected readonly isScored: boolean;
   readonly #zerosForNone: boolean;

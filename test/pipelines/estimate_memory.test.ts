@@ -50,6 +50,8 @@ describe("estimateMemory", () => {
     ["ddpm-cifar", {}, { batchSize: 2 }],
     ["sd15", {}, { height: 64, width: 48, outputType: "latent" }, "StableDiffusionImg2ImgPipeline"],
     ["sd15", { dtype: "float16" }, { height: 64, width: 48 }, "StableDiffusionInpaintPipeline"],
+    ["sdxl", { dtype: "float16" }, { height: 64, width: 48 }, "StableDiffusionXLImg2ImgPipeline"],
+    ["sdxl", {}, { height: 64, width: 48, outputType: "latent" }, "StableDiffusionXLInpaintPipeline"],
   ];
   for (const [name, options, drawing, className] of drawings)
     test(`is what a call of ${className ?? name} takes, ${JSON.stringify({ ...options, ...drawing })}`, async () => {
@@ -76,7 +78,7 @@ describe("estimateMemory", () => {
         };
         const { height, width, ...others } = size;
         const image = blank(width ?? 1, height ?? 1);
-        if (className === "StableDiffusionImg2ImgPipeline") await pipeline("a red circle", { ...others, image });
+        if (className?.includes("Img2Img")) await pipeline("a red circle", { ...others, image, strength: 0.8 });
         else if (className) await pipeline("a red circle", { ...size, image, maskImage: image });
         else await ("text_encoder" in pipeline ? pipeline("a red circle", size) : pipeline(size));
         expect(peak).toBeGreaterThanOrEqual(most);
