@@ -4,6 +4,8 @@ import {
   RawImage,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
+  StableDiffusionXLImg2ImgPipeline,
+  StableDiffusionXLInpaintPipeline,
   StableDiffusionXLPipeline,
 } from "../index.js";
 import {
@@ -20,7 +22,6 @@ import {
   sizeOf,
   strengthOf,
 } from "./arguments.js";
-import { UsageError } from "./errors.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 
@@ -70,14 +71,14 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
     };
     const draw = async (): Promise<RawImage[]> => {
       if (!image) return (await pipeline(prompt, { ...options, ...size })).images;
-      if (pipeline instanceof StableDiffusionXLPipeline)
-        throw new UsageError(
-          "--image goes with models of a StableDiffusionPipeline, not with those of Stable Diffusion XL",
-        );
+      const [Img2Img, Inpaint] =
+        pipeline instanceof StableDiffusionXLPipeline
+          ? [StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline]
+          : [StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline];
       const from = { ...options, image, strength };
-      if (!maskImage) return (await StableDiffusionImg2ImgPipeline.fromPipe(pipeline)(prompt, from)).images;
+      if (!maskImage) return (await Img2Img.fromPipe(pipeline)(prompt, from)).images;
       const drawn = { ...cutDown(image), ...size };
-      return (await StableDiffusionInpaintPipeline.fromPipe(pipeline)(prompt, { ...from, ...drawn, maskImage })).images;
+      return (await Inpaint.fromPipe(pipeline)(prompt, { ...from, ...drawn, maskImage })).images;
     };
     const images = await draw();
     const seconds = ((performance.now() - started) / 1000).toFixed(1);

@@ -9,6 +9,8 @@ import {
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
+  StableDiffusionXLImg2ImgPipeline,
+  StableDiffusionXLInpaintPipeline,
   StableDiffusionXLPipeline,
   type Device,
   type SchedulerClass,
@@ -43,6 +45,8 @@ const DRAWN = new Map<unknown, typeof StableDiffusionPipeline | typeof StableDif
   [StableDiffusionInpaintPipeline.className, StableDiffusionPipeline],
   [StableDiffusionXLPipeline.className, StableDiffusionXLPipeline],
 ]);
+/** Those whose files say more than that class takes; made into it, it keeps that for the pipelines from pictures. */
+const FROM_PICTURES = [StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline];
 
 interface ModelOptions {
   model: string | undefined;
@@ -58,12 +62,17 @@ export async function withPipeline<T>(
   const repository = await openRepository(model, { signal }); // a wrong folder needs no GPU to be told
   const { _class_name: className } = await readJSON(repository, "model_index.json");
   const Class = DRAWN.get(className);
-  if (!Class)
+  const FromPictures = FROM_PICTURES.find((each) => each.className === className);
+  if (!Class && !FromPictures)
     throw new Error(
       `${repository.name}: model_index.json says _class_name = ${shown(className)}; the command line draws ` +
         `prompts, with models of a ${StableDiffusionPipeline.className} or a ${StableDiffusionXLPipeline.className}`,
     );
-  return withDevice(async (device) => work(await Class.fromPretrained(repository, { device, dtype, signal })));
+  return withDevice(async (device) => {
+    const options = { device, dtype, signal };
+    if (Class) return work(await Class.fromPretrained(repository, options));
+    return work(StableDiffusionXLPipeline.fromPipe(await FromPictures!.fromPretrained(repository, options)));
+  });
 }
 
 /** "DDIMScheduler", or "DDIM" for short. */

@@ -134,20 +134,19 @@ describe("webgpu-diffusers generate", () => {
     expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining("pytorch_lora_weights") as string });
   });
 
-  test("draws with a folder of Stable Diffusion XL, which has no pipeline from pictures", async () => {
+  test("draws with a folder of Stable Diffusion XL, from pictures, too", async () => {
     const model = ["--model", fixturePath("models/repos/sdxl"), "--steps", "2", "--seed", "8"];
     const { code, stdout, stderr } = await runCLI([
       ...["generate", PROMPT, ...model, "--size", "48x32", "-o", inFolder("xl.png")],
     ]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(/xl\.png: 48x32, seed 8, EulerDiscreteScheduler, /);
-    const refused = await runCLI([
-      ...["generate", PROMPT, ...model, "--image", inFolder("xl.png"), "-o", inFolder("x.png")],
-    ]);
-    expect(refused).toMatchObject({
-      code: 2,
-      stderr: expect.stringContaining("not with those of Stable Diffusion XL") as string,
-    });
+    for (const more of [[], ["--mask", inFolder("xl.png")]]) {
+      const from = ["--image", inFolder("xl.png"), "--strength", "0.5", ...more];
+      const drawn = await runCLI(["generate", PROMPT, ...model, ...from, "-o", inFolder("x.png")]);
+      expect({ code: drawn.code, stderr: drawn.stderr }).toEqual({ code: 0, stderr: "" });
+      expect(drawn.stdout).toMatch(/x\.png: 48x32, seed 8, EulerDiscreteScheduler, /);
+    }
   });
 
   test("--count numbers the files, a missing seed is chosen and told", async () => {
