@@ -12,7 +12,16 @@ import { testDevice } from "../support/gpu.js";
 import { picture, tensor } from "../support/pictures.js";
 import { camelCase, differences } from "../support/pipelines.js";
 import { changed } from "../support/repositories.js";
-import { dispose, numbers, ramp, seeded, withUNet, XL_PICTURES, XL_REPO } from "../support/sdxl_pictures.js";
+import {
+  dispose,
+  expectHalf,
+  numbers,
+  ramp,
+  seeded,
+  withUNet,
+  XL_PICTURES,
+  XL_REPO,
+} from "../support/sdxl_pictures.js";
 
 const { runs, ensemble } = XL_PICTURES;
 const LATENTS = [1, 4, 4, 6];
@@ -84,4 +93,74 @@ describe("StableDiffusionXLImg2ImgPipeline", () => {
     expect(differences(last, ensemble.last).worst).toBeLessThan(1e-3);
     image.dispose();
   });
+
+  test("in float16 the VAE encodes and draws in float32, as in diffusers", async () => {
+    const load = StableDiffusionXLImg2ImgPipeline.fromPretrained(XL_REPO, { dtype: "float16" });
+    await expectHalf(await load, { image: picture(40, 24) });
+  });
+
+  test("settings go from pipeline to pipeline, and memory is what it was", async () => {
+    const { refiner } = pipelines;
+    const asText = StableDiffusionXLPipeline.fromPipe(refiner);
+    expect(asText.config._requires_aesthetics_score).toBe(true);
+    const again = StableDiffusionXLImg2ImgPipeline.fromPipe(asText);
+    again.setProgressBarConfig({ disable: true });
+    const { requires_aesthetics_score, _requires_aesthetics_score, force_zeros_for_empty_prompt } = again.config;
+    expect([requires_aesthetics_score, _requires_aesthetics_score]).toEqual([true, undefined]);
+    expect([force_zeros_for_empty_prompt, again.guidanceScale, again.unet]).toEqual([true, 5, refiner.unet]);
+    const options = { image: picture(48, 32), strength: 1, numInferenceSteps: 1 };
+    const bytes: number[] = [];
+    for (let i = 0; i < 2; i++) {
+      const { images, ...rest } = await again("a cat", options);
+      expect([images[0].width, images[0].height, Object.keys(rest)]).toEqual([48, 32, []]);
+      bytes.push(again.device.memoryUse.bytes);
+    }
+    expect(bytes[1]).toBe(bytes[0]);
+  });
+
+  test("tells which pipeline and setting a UNet wants", async () => {
+    const options = { image: picture(48, 32), strength: 1, numInferenceSteps: 1 };
+    const { base, refiner } = pipelines;
+    const without = StableDiffusionXLImg2ImgPipeline.fromPipe(refiner, { requires_aesthetics_score: false });
+    await expect(without("a cat", options)).rejects.toThrow(
+      "StableDiffusionXLImg2ImgPipeline: the UNet takes 5 numbers of sizes and scores beside the pooled prompt " +
+        "(projection_class_embeddings_input_dim = 68), and this gives 6; " +
+        "StableDiffusionXLImg2ImgPipeline.fromPipe(pipeline, { requires_aesthetics_score: true }) draws with it",
+    );
+    const scored = StableDiffusionXLImg2ImgPipeline.fromPipe(base, { requires_aesthetics_score: true });
+    await expect(scored("a cat", options)).rejects.toThrow("{ requires_aesthetics_score: false }) draws with it");
+    const asText = StableDiffusionXLPipeline.fromPipe(refiner);
+    await expect(asText("a cat", { height: 32, width: 48 })).rejects.toThrow(
+      "StableDiffusionXLImg2ImgPipeline.fromPipe(pipeline, { requires_aesthetics_score: true }) draws with it",
+    );
+  });
+
+  const WRONG: [name: string, options: () => object, message: string][] = [
+    ["no picture", () => ({ image: undefined }), "`image` must be a picture { width, height, data }"],
+    ["strength above 1", () => ({ strength: 1.1 }), "`strength` must be from 0 to 1, got 1.1"],
+    ["strength that leaves nothing", () => ({ strength: 0.1 }), "no step is left; give more of one of them"],
+    [
+      "an end before the start",
+      () => ({ denoisingStart: 0.8, denoisingEnd: 0.8 }),
+      "`denoisingStart` must be before `denoisingEnd`, got 0.8 and 0.8",
+    ],
+    ["a start of text", () => ({ denoisingStart: "0.5" }), '`denoisingStart` must be a finite number, got "0.5"'],
+    ["a score that is none", () => ({ aestheticScore: NaN }), "`aestheticScore` must be a finite number, got NaN"],
+    [
+      "latents of another batch",
+      () => ({ latents: ramp(0, 1, [2, 4, 4, 6]) }),
+      "`latents` must be [1, 4, height, width] for these prompts, got [2, 4, 4, 6]",
+    ],
+    [
+      "negative_prompt_embeds for the callback",
+      () => ({ callbackOnStepEndTensorInputs: ["negative_prompt_embeds"] }),
+      "must be of latents, prompt_embeds, add_text_embeds, add_time_ids, got",
+    ],
+  ];
+  for (const [name, make, message] of WRONG)
+    test(`refuses ${name}`, async () => {
+      const options = { image: picture(48, 32), numInferenceSteps: 5, ...make() };
+      await expect(pipelines.base("a cat", options)).rejects.toThrow(message);
+      dispose(options);
+    });
 });
