@@ -19,7 +19,7 @@ import { pictureTimesteps } from "./timesteps_xl.js";
 
 function optionTable(): OptionTable<Required<XLImg2ImgOptions>> {
   const { height: _height, width: _width, ...shared } = XL_OPTIONS;
-  return { image: false, ...shared, ...PICTURE_OPTIONS };
+  return { image: false, ...PICTURE_OPTIONS, ...shared };
 }
 const IMG2IMG_OPTIONS = optionTable();
 

@@ -15,8 +15,8 @@ import { pictureTimesteps } from "./timesteps_xl.js";
 
 const INPAINT_OPTIONS: OptionTable<Required<XLInpaintOptions>> = {
   ...INPAINT_SOURCES,
-  ...XL_OPTIONS,
   ...PICTURE_OPTIONS,
+  ...XL_OPTIONS,
 };
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call

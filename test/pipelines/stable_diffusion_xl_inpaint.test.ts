@@ -129,7 +129,7 @@ describe("StableDiffusionXLInpaintPipeline", () => {
     const name = "StableDiffusionXLInpaintPipeline.fromPipe(pipeline) draws with it";
     await expect(StableDiffusionXLPipeline.fromPipe(pipelines.masked)("a cat", small)).rejects.toThrow(name);
     const img2img = StableDiffusionXLImg2ImgPipeline.fromPipe(pipelines.masked);
-    await expect(img2img("a cat", one())).rejects.toThrow(name);
+    await expect(img2img("a cat", { image: picture(48, 32) })).rejects.toThrow(name);
     expect([img2img.guidanceScale, pipelines.masked.guidanceScale]).toEqual([5, 7.5]);
   });
 
