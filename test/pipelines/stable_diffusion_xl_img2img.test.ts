@@ -8,6 +8,7 @@ import {
   type ImageInput,
   type XLImg2ImgOptions,
 } from "../../src/index.js";
+import { keptFiles } from "../support/kept_files.js";
 import { testDevice } from "../support/gpu.js";
 import { picture, tensor } from "../support/pictures.js";
 import { camelCase, differences } from "../support/pipelines.js";
@@ -99,8 +100,14 @@ describe("StableDiffusionXLImg2ImgPipeline", () => {
     await expectHalf(await load, { image: picture(40, 24) });
   });
 
-  test("settings go from pipeline to pipeline, and memory is what it was", async () => {
+  test("settings go from pipeline to pipeline and into files, and memory is what it was", async () => {
     const { refiner } = pipelines;
+    const saved = keptFiles();
+    await refiner.savePretrained(saved);
+    const index = JSON.parse(saved.files.get("model_index.json")!) as object;
+    expect(index).toEqual({ ...refiner.config, _name_or_path: refiner.nameOrPath });
+    expect(index).toEqual({ ...index, requires_aesthetics_score: true, force_zeros_for_empty_prompt: true });
+    expect(index).toEqual({ ...index, text_encoder: [null, null], tokenizer: [null, null] });
     const asText = StableDiffusionXLPipeline.fromPipe(refiner);
     expect(asText.config._requires_aesthetics_score).toBe(true);
     const again = StableDiffusionXLImg2ImgPipeline.fromPipe(asText);
