@@ -51,7 +51,9 @@ export async function inpaintLatents(
   const { className, device, latentChannels, vaeScaleFactor: scaleFactor } = encoder;
   const { size, fit, strength, maskedImageLatents: givenMasked } = source;
   checkGenerators(generator, batch);
-  const addNoise = noiseAdder(className, scheduler);
+  const asItIs = timestep === null;
+  const isNoised = !asItIs && given === undefined && strength < 1;
+  const addNoise = isNoised || !seesMask ? noiseAdder(className, scheduler) : null;
   const [width, height] = size.map((side) => Math.floor(side / scaleFactor));
   const shape = [batch, latentChannels, height, width];
   const pictures = await preprocess(source.image, { scaleFactor, latentChannels, size, fit });
@@ -77,16 +79,14 @@ export async function inpaintLatents(
   const encode = (planes: Planes): Tensor => encodeImage(encoder, upload(planes, dtype), generators(planes.shape[0]));
   // The order is that in which diffusers draws from the generator: the picture, the noise, the masked picture.
   const begun = device.scope(() => {
-    const asItIs = timestep === null;
-    const startsFromPicture = asItIs || (given === undefined && strength < 1);
     const clean =
-      seesMask && !startsFromPicture
+      seesMask && !asItIs && !isNoised
         ? null
         : repeatedTo(batch, isLatents ? upload(pictures, "float32") : encode(pictures));
     const noise = given && !asItIs ? cast(given, "float32") : initialNoise(device, shape, { generator, dtype });
     const begin = (): Tensor => {
-      if (!clean || !startsFromPicture) return linearCombination([[scheduler.initNoiseSigma, noise]]);
-      return asItIs ? linearCombination([[1, clean]]) : addNoise(clean, noise, timestep);
+      if (asItIs) return linearCombination([[1, clean!]]);
+      return isNoised ? addNoise!(clean!, noise, timestep) : linearCombination([[scheduler.initNoiseSigma, noise]]);
     };
     const latents = begin();
     const twice = (x: Tensor): Tensor => (guided ? concat(x, x, 0) : x);

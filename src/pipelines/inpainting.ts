@@ -19,9 +19,10 @@ export interface InpaintTensors {
 
 export class Inpainting {
   readonly #tensors: InpaintTensors;
-  readonly #addNoise: AddNoise;
+  readonly #addNoise: AddNoise | null;
 
-  constructor(tensors: InpaintTensors, addNoise: AddNoise) {
+  /** @param addNoise needed with an original */
+  constructor(tensors: InpaintTensors, addNoise: AddNoise | null) {
     this.#tensors = tensors;
     this.#addNoise = addNoise;
   }
@@ -42,7 +43,7 @@ export class Inpainting {
     const { mask, original } = this.#tensors;
     if (!original) return latents;
     const { latents: clean, noise } = original;
-    const kept = next === undefined ? clean : this.#addNoise(clean, noise, next);
+    const kept = next === undefined ? clean : this.#addNoise!(clean, noise, next);
     return maskedMix(kept, latents, lastRows(mask, latents.shape[0]));
   }
 
