@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   AutoencoderKL,
   DiffusionPipeline,
+  estimateMemory,
   schedulerClass,
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLPipeline,
@@ -123,6 +124,12 @@ describe("StableDiffusionXLImg2ImgPipeline", () => {
       bytes.push(again.device.memoryUse.bytes);
     }
     expect(bytes[1]).toBe(bytes[0]);
+  });
+
+  test("estimateMemory counts the refiner", async () => {
+    const source = await withUNet("refiner", "StableDiffusionXLImg2ImgPipeline");
+    const { weights, peak } = await estimateMemory(source, null, { height: 32, width: 48, numInferenceSteps: 1 });
+    expect(peak).toBeGreaterThan(weights);
   });
 
   test("tells which pipeline and setting a UNet wants", async () => {
