@@ -100,6 +100,8 @@ INPAINT = [
     ("masked", EULER, "48x32", "48x32", dict(negative_prompt="blurry")),
     ("masked", DDIM, "two", "48x32", dict(prompt=[CAT, DOG], strength=1.0, guidance_rescale=0.7)),
     ("masked", EULER, "48x32", "48x32", dict(denoising_start=0.4)),
+    # A scheduler that adds no noise to pictures.
+    ("masked", "IPNDMScheduler", "48x32", "48x32", dict(strength=1.0)),
     ("masked", "DPMSolverMultistepScheduler", "latents", "48x32", dict(masked_image_latents=True, strength=0.8)),
 ]
 
