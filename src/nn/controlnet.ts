@@ -3,8 +3,10 @@ import { attention } from "../tensor/ops/attention.js";
 import { cast, slice, toNCHW, toNHWC } from "../tensor/ops/copy.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { concat } from "../tensor/ops/shape.js";
-import { Tensor } from "../tensor/tensor.js";
+import type { Device } from "../tensor/device.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { checkTensor } from "./check_tensor.js";
+import { ControlNetConditioningEmbedding } from "./controlnet_cond_embedding.js";
 import { controlNetSchema, type ControlNetConfig } from "./controlnet_config.js";
 import { TimestepEmbedding } from "./embeddings.js";
 import { Conv2d } from "./layers.js";
@@ -13,7 +15,7 @@ import { PretrainedModel } from "./pretrained.js";
 import { Timesteps } from "./time_proj.js";
 import { TimeProjections } from "./time_projections.js";
 import type { DownBlock, MidBlock2D } from "./unet_2d_blocks.js";
-import { timestepsFor } from "./unet_2d_trunk.js";
+import { timestepsFor, type AdditionalResiduals, type Term } from "./unet_2d_trunk.js";
 import { downBlock, midBlock, type CrossAttentionOptions, type UNetShape } from "./unet_block_types.js";
 
 /** Options of ControlNetModel.forward(). */
@@ -32,43 +34,10 @@ export interface ControlNetOutput {
   midBlockResSample: Tensor;
 }
 
-/** From a picture to features of the latents' size: convolutions with SiLU, every other one of stride 2. */
-class ControlNetConditioningEmbedding extends Module {
-  readonly conv_in: Conv2d;
-  readonly blocks: readonly Conv2d[];
-  readonly conv_out: Conv2d;
-
-  constructor(inChannels: number, widths: readonly number[], outChannels: number) {
-    super();
-    this.conv_in = new Conv2d(inChannels, widths[0]);
-    this.blocks = widths
-      .slice(0, -1)
-      .flatMap((width, i) => [new Conv2d(width, width), new Conv2d(width, widths[i + 1], { stride: 2 })]);
-    this.conv_out = new Conv2d(widths[widths.length - 1], outChannels);
-  }
-
-  /** @param residual added to the result */
-  forward(x: Tensor, residual: Tensor): Tensor {
-    return x.device.scope(() => {
-      let h = this.conv_in.forward(x, { activation: "silu" });
-      for (const block of this.blocks) {
-        const next = block.forward(h, { activation: "silu" });
-        h.dispose();
-        h = next;
-      }
-      const expected = residual.shape.slice(1, 3);
-      if (h.shape.slice(1, 3).join() !== expected.join())
-        throw new RangeError(
-          `ControlNetModel: controlnetCond [${x.shape[1]}, ${x.shape[2]}] becomes [${h.shape.slice(1, 3).join(", ")}], but the sample has [${expected.join(", ")}]`,
-        );
-      return this.conv_out.forward(h, { residual });
-    });
-  }
-}
-
 /**
  * A copy of a UNet's first half that reads a picture (edges, depth, a pose) and steers the UNet (Zhang et al. 2023, arXiv
- * 2302.05543). There is no pipeline for it yet: its results go to unet.forward(). diffusers: models/controlnets/controlnet.py
+ * 2302.05543). A StableDiffusionControlNetPipeline draws with it; its results may go to unet.forward(), too.
+ * diffusers: models/controlnets/controlnet.py
  */
 export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
   static readonly className = "ControlNetModel";
@@ -167,23 +136,72 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
     options: ControlNetOptions = {},
   ): ControlNetOutput {
     const known = ["conditioningScale", "guessMode"];
-    const { conditioningScale = 1, guessMode = false } = inOwnSpelling(options, known, "ControlNetModel.forward");
-    const { config, dtype } = this;
-    checkTensor("ControlNetModel", "sample", sample);
-    const [batch] = sample.shape;
-    this.#check("sample", sample, [batch, config.in_channels, "height", "width"]);
-    this.#check("encoderHiddenStates", encoderHiddenStates, [batch, "tokens", config.cross_attention_dim]);
-    this.#check("controlnetCond", controlnetCond, [batch, config.conditioning_channels, "height", "width"]);
-    const timesteps = timestepsFor("ControlNetModel", timestep, batch);
+    const own = inOwnSpelling(options, known, "ControlNetModel.forward");
+    for (const [name, tensor] of Object.entries({ sample, encoderHiddenStates, controlnetCond }))
+      checkTensor("ControlNetModel", name, tensor);
+    this.check(sample.shape, encoderHiddenStates.shape, controlnetCond.shape);
+    const timesteps = timestepsFor("ControlNetModel", timestep, sample.shape[0]);
     return sample.device.scope(() => {
-      const as = (x: Tensor): Tensor => (x.dtype === dtype ? x : cast(x, dtype));
-      const embedding = this.time_embedding.forward(as(this.time_proj.forward(timesteps, sample.device)));
-      const time = this.#time.split(this.#time.products(embedding));
-      const conditioning = { time, context: as(encoderHiddenStates) };
-      const picture = config.controlnet_conditioning_channel_order === "bgr" ? flip(controlnetCond) : controlnetCond;
+      const time = this.embedSchedule(sample.device, timesteps);
+      const { down, mid } = this.predict(sample, time, encoderHiddenStates, this.#embed(controlnetCond), own);
+      const finish = ({ factor, x }: Term): Tensor => {
+        const nchw = toNCHW(linearCombination([[factor, x]]));
+        return nchw.dtype === sample.dtype ? nchw : cast(nchw, sample.dtype);
+      };
+      return { downBlockResSamples: down.map(finish), midBlockResSample: finish(mid) };
+    });
+  }
 
-      const start = this.conv_in.forward(as(toNHWC(sample)));
-      const results = [this.controlnet_cond_embedding.forward(as(toNHWC(picture)), start)];
+  /** The parts of `forward`, for loops that record the last (UNetSteps): the checks of shapes … */
+  check(sample: Shape, encoderHiddenStates: Shape, controlnetCond: Shape): void {
+    const { config } = this;
+    const [batch] = sample;
+    expectShape("sample", sample, [batch, config.in_channels, "height", "width"]);
+    expectShape("encoderHiddenStates", encoderHiddenStates, [batch, "tokens", config.cross_attention_dim]);
+    expectShape("controlnetCond", controlnetCond, [batch, config.conditioning_channels, "height", "width"]);
+    const pixels = controlnetCond.slice(2);
+    const [features, expected] = [pixels.map((n) => this.controlnet_cond_embedding.featuresOf(n)), sample.slice(2)];
+    if (features.join() !== expected.join())
+      throw new RangeError(
+        `ControlNetModel: controlnetCond [${pixels.join(", ")}] becomes [${features.join(", ")}], but the sample has [${expected.join(", ")}]`,
+      );
+  }
+
+  /** … what the blocks take of timesteps: tensors of as many rows … */
+  embedSchedule(device: Device, timesteps: readonly number[]): Tensor[] {
+    return device.scope(() => {
+      const embedding = this.time_embedding.forward(this.#as(this.time_proj.forward(timesteps, device)));
+      return this.#time.products(embedding);
+    });
+  }
+
+  /** … the features of a picture, which are kept with it … @returns [batch, height, width, channels], the picture's */
+  embedPicture(controlnetCond: Tensor): Tensor {
+    return controlnetCond.memo(this, () => [controlnetCond.device.scope(() => this.#embed(controlnetCond))])[0];
+  }
+
+  #embed(controlnetCond: Tensor): Tensor {
+    const { controlnet_conditioning_channel_order: order } = this.config;
+    const picture = order === "bgr" ? flip(controlnetCond) : controlnetCond;
+    return this.controlnet_cond_embedding.forward(this.#as(toNHWC(picture)));
+  }
+
+  /**
+   * … and the way through the network, of inputs that check() has seen.
+   * @param time of embedSchedule(): a row per image, or one for all
+   * @param features of embedPicture()
+   */
+  predict(
+    sample: Tensor,
+    time: readonly Tensor[],
+    encoderHiddenStates: Tensor,
+    features: Tensor,
+    { conditioningScale = 1, guessMode = false }: ControlNetOptions = {},
+  ): AdditionalResiduals {
+    const { config } = this;
+    return sample.device.scope(() => {
+      const conditioning = { time: this.#time.split(time), context: this.#prompt(encoderHiddenStates) };
+      const results = [this.conv_in.forward(this.#as(toNHWC(sample)), { residual: features })];
       let hidden = results[0];
       for (const block of this.down_blocks) {
         const down = block.forward(hidden, conditioning);
@@ -192,27 +210,34 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
       }
       const middle = this.mid_block.forward(hidden, conditioning);
 
-      const finish = (x: Tensor, layer: Conv2d, i: number): Tensor => {
+      const finish = (x: Tensor, layer: Conv2d, i: number): Term => {
         const y = layer.forward(x);
         // From 0.1 to 1 by equal factors; the middle is the last.
         const guess = guessMode && !config.global_pool_conditions ? 10 ** (i / results.length - 1) : 1;
-        const scaled = linearCombination([[conditioningScale * guess, y]]);
-        const nchw = toNCHW(config.global_pool_conditions ? meanOfPixels(scaled) : scaled);
-        return nchw.dtype === sample.dtype ? nchw : cast(nchw, sample.dtype);
+        return { factor: conditioningScale * guess, x: config.global_pool_conditions ? meanOfPixels(y) : y };
       };
       return {
-        downBlockResSamples: results.map((x, i) => finish(x, this.controlnet_down_blocks[i], i)),
-        midBlockResSample: finish(middle, this.controlnet_mid_block, results.length),
+        down: results.map((x, i) => finish(x, this.controlnet_down_blocks[i], i)),
+        mid: finish(middle, this.controlnet_mid_block, results.length),
       };
     });
   }
 
-  #check(name: string, tensor: Tensor, wanted: readonly (number | string)[]): void {
-    checkTensor("ControlNetModel", name, tensor);
-    const { shape } = tensor;
-    if (shape.length === wanted.length && wanted.every((n, i) => typeof n === "string" || n === shape[i])) return;
-    throw new RangeError(`ControlNetModel: ${name} must be [${wanted.join(", ")}], got [${shape.join(", ")}]`);
+  #as(x: Tensor): Tensor {
+    return x.dtype === this.dtype ? x : cast(x, this.dtype);
   }
+
+  /** In the dtype of the weights. Kept with the prompt, and so are the keys and values that the blocks make of it. */
+  #prompt(given: Tensor): Tensor {
+    return given.dtype === this.dtype ? given : given.memo(this, () => [cast(given, this.dtype)])[0];
+  }
+}
+
+type Shape = readonly number[];
+
+function expectShape(name: string, shape: Shape, wanted: readonly (number | string)[]): void {
+  if (shape.length === wanted.length && wanted.every((n, i) => typeof n === "string" || n === shape[i])) return;
+  throw new RangeError(`ControlNetModel: ${name} must be [${wanted.join(", ")}], got [${shape.join(", ")}]`);
 }
 
 /** Channels in the opposite order. */
@@ -224,8 +249,8 @@ function flip(x: Tensor): Tensor {
 /** [batch, height, width, channels] to [batch, 1, 1, channels]: what attention gives a query that likes all pixels equally. */
 function meanOfPixels(x: Tensor): Tensor {
   const [batch, height, width, channels] = x.shape;
-  const { device, dtype } = x;
-  const query = Tensor.from(new Float32Array(batch * channels), [batch, 1, channels], { device, dtype });
   const pixels = x.reshape([batch, height * width, channels]);
+  // Zeros that are computed: a recorded step makes no tensor of numbers.
+  const query = linearCombination([[0, slice(pixels, 1, 0, 1)]]);
   return attention(query, pixels, pixels, { heads: 1 }).reshape([batch, 1, 1, channels]);
 }

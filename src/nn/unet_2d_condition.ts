@@ -1,6 +1,6 @@
 import { inOwnSpelling } from "../arguments/spelling.js";
 import type { Device } from "../tensor/device.js";
-import { cast, repeatRows } from "../tensor/ops/copy.js";
+import { cast, repeatRows, toNHWC } from "../tensor/ops/copy.js";
 import { add } from "../tensor/ops/elementwise.js";
 import { concat } from "../tensor/ops/shape.js";
 import { toFloat } from "../tensor/ops/to_float.js";
@@ -15,7 +15,7 @@ import { weightsOf } from "./module.js";
 import { UpBlock2D } from "./unet_2d_blocks.js";
 import { unet2DConditionSchema, type UNet2DConditionConfig } from "./unet_2d_condition_config.js";
 import { conditionOptions, contextWidth, frequenciesOf, promptWidth, timeWidth } from "./unet_2d_condition_options.js";
-import { checkSample, timestepsFor, UNetTrunk, type AdditionalResiduals } from "./unet_2d_trunk.js";
+import { checkSample, timestepsFor, UNetTrunk, type AdditionalResiduals, type Term } from "./unet_2d_trunk.js";
 
 /** Options of UNet2DConditionModel.forward(). */
 export interface UNetForwardOptions {
@@ -91,10 +91,12 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   ): { sample: Tensor } {
     const options = inOwnSpelling(given, Object.keys(KNOWN), "UNet2DConditionModel.forward");
     const residuals = this.#residuals(options);
+    const term = (x: Tensor): Term => ({ factor: 1, x: toNHWC(x) });
     const timesteps = this.check(sample, timestep, encoderHiddenStates, options);
     return sample.device.scope(() => {
       const time = this.embedConditions(sample, timesteps, encoderHiddenStates, options);
-      return { sample: this.#predict(sample, time, encoderHiddenStates, options, residuals) };
+      const added = residuals && [{ down: residuals.down.map(term), mid: term(residuals.mid) }];
+      return { sample: this.#predict(sample, time, encoderHiddenStates, options, added) };
     });
   }
 
@@ -146,9 +148,19 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     return !this.class_embedding && !this.add_embedding;
   }
 
-  /** … and the way through the network. @param time of embedConditions() @returns the predicted sample */
-  predict(sample: Tensor, time: readonly Tensor[], encoderHiddenStates: Tensor): Tensor {
-    return sample.device.scope(() => this.#predict(sample, time, encoderHiddenStates, {}));
+  /**
+   * … and the way through the network.
+   * @param time of embedConditions()
+   * @param residuals of ControlNets
+   * @returns the predicted sample
+   */
+  predict(
+    sample: Tensor,
+    time: readonly Tensor[],
+    encoderHiddenStates: Tensor,
+    residuals?: readonly AdditionalResiduals[],
+  ): Tensor {
+    return sample.device.scope(() => this.#predict(sample, time, encoderHiddenStates, {}, residuals));
   }
 
   #predict(
@@ -156,7 +168,7 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     time: readonly Tensor[],
     encoderHiddenStates: Tensor,
     { encoderAttentionMask }: UNetForwardOptions,
-    residuals?: AdditionalResiduals,
+    residuals?: readonly AdditionalResiduals[],
   ): Tensor {
     const mask = encoderAttentionMask && toFloat(encoderAttentionMask);
     const conditioning = {
@@ -216,7 +228,7 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
       );
   }
 
-  #residuals(options: UNetForwardOptions): AdditionalResiduals | undefined {
+  #residuals(options: UNetForwardOptions): { down: readonly Tensor[]; mid: Tensor } | undefined {
     for (const [name, value] of Object.entries(options))
       if (value != null && !(name in KNOWN))
         throw new TypeError(`UNet2DConditionModel: ${name} was given, but nothing here computes it`);

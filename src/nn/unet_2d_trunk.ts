@@ -1,7 +1,7 @@
 /** What both UNets have in common: the modules, and the way down, through the middle and up again. */
 import { shown } from "../arguments/shown.js";
 import { cast, toNCHW, toNHWC } from "../tensor/ops/copy.js";
-import { add, linearCombination } from "../tensor/ops/elementwise.js";
+import { linearCombination } from "../tensor/ops/elementwise.js";
 import { upsampleNearest } from "../tensor/ops/shape.js";
 import type { Device } from "../tensor/device.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -52,12 +52,21 @@ export interface UNetOptions extends UNetShape {
 
 export type LevelKind = Omit<LevelOptions, "inChannels" | "outChannels" | "resize">;
 
-/** Results of other networks that are added (ControlNet): to the skip connections, and to the result of the middle. */
-export interface AdditionalResiduals {
-  /** NCHW, from conv_in's to the last of the coarsest level; of one pixel each where it is the same for all. */
-  down: readonly Tensor[];
-  mid: Tensor;
+/** What is added: a tensor [batch, height, width, channels], of one pixel where it is the same for all, times a factor. */
+export interface Term {
+  factor: number;
+  x: Tensor;
 }
+
+/** Results of another network (ControlNet) that are added to the skip connections, and to the result of the middle. */
+export interface AdditionalResiduals {
+  /** From conv_in's to the last of the coarsest level. */
+  down: readonly Term[];
+  mid: Term;
+}
+
+/** Of the 7 terms of one linear combination, those besides the sum itself. */
+const TERMS_AT_ONCE = 6;
 
 export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
   readonly conv_in: Conv2d;
@@ -138,7 +147,12 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
    * @param center whether to take it from 0..1 to -1..1 first
    * @returns NCHW in the dtype of the weights; the caller's scope frees what is made on the way
    */
-  protected run(sample: Tensor, conditioning: Conditioning, center: boolean, added?: AdditionalResiduals): Tensor {
+  protected run(
+    sample: Tensor,
+    conditioning: Conditioning,
+    center: boolean,
+    added: readonly AdditionalResiduals[] = [],
+  ): Tensor {
     let x = this.as(toNHWC(sample));
     if (center) x = linearCombination([[2, x]], { offset: -1 });
     const [, height, width] = x.shape;
@@ -153,9 +167,15 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
     }
     // 2. mid
     if (this.mid_block) h = this.mid_block.forward(h, conditioning);
-    if (added) {
-      h = add(h, this.#residual(added.mid, h));
-      skips = this.#withResiduals(skips, added.down);
+    if (added.length > 0) {
+      h = this.#sum(
+        h,
+        added.map(({ mid }) => mid),
+      );
+      skips = this.#withResiduals(
+        skips,
+        added.map(({ down }) => down),
+      );
     }
     // 3. up; where a size was rounded up on the way down, the way up must return to it
     const zoom = 2 ** (this.up_blocks.length - 1);
@@ -173,22 +193,34 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
     return toNCHW(this.conv_out.forward(h, { residual: image }));
   }
 
-  /** What is added to `x`. ControlNets with global_pool_conditions give one pixel for all. */
-  #residual(given: Tensor, x: Tensor): Tensor {
-    const residual = this.as(toNHWC(given));
-    const [, height, width] = x.shape;
-    const [, rows, columns] = residual.shape;
-    return rows * columns === 1 && height * width > 1 ? upsampleNearest(residual, [height, width]) : residual;
+  #sum(x: Tensor, terms: readonly Term[]): Tensor {
+    let sum = x;
+    for (let i = 0; i < terms.length; i += TERMS_AT_ONCE) {
+      const some = terms.slice(i, i + TERMS_AT_ONCE);
+      sum = linearCombination([[1, sum], ...some.map((term) => [term.factor, this.#spread(term.x, x)] as const)]);
+    }
+    return sum;
   }
 
-  #withResiduals(skips: readonly (Tensor | null)[], residuals: readonly Tensor[]): (Tensor | null)[] {
-    if (residuals.length !== skips.length)
+  /** ControlNets with global_pool_conditions give one pixel for all. */
+  #spread(term: Tensor, { shape: [, height, width] }: Tensor): Tensor {
+    const given = this.as(term);
+    const [, rows, columns] = given.shape;
+    return rows * columns === 1 && height * width > 1 ? upsampleNearest(given, [height, width]) : given;
+  }
+
+  #withResiduals(skips: readonly (Tensor | null)[], added: readonly (readonly Term[])[]): (Tensor | null)[] {
+    const wrong = added.find(({ length }) => length !== skips.length);
+    if (wrong)
       throw new RangeError(
-        `${this.#options.model}: downBlockAdditionalResiduals must be ${skips.length} tensors, got ${residuals.length}`,
+        `${this.#options.model}: downBlockAdditionalResiduals must be ${skips.length} tensors, got ${wrong.length}`,
       );
     return skips.map((skip, i) => {
       if (!skip) return null;
-      const sum = add(skip, this.#residual(residuals[i], skip));
+      const sum = this.#sum(
+        skip,
+        added.map((terms) => terms[i]),
+      );
       skip.dispose();
       return sum;
     });

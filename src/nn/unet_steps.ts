@@ -1,37 +1,33 @@
-/** A UNet in a denoising loop: the first step is recorded, the others replay it. */
+/** A UNet in a denoising loop, and ControlNets that steer it: the first step is recorded, the others replay it. */
 import type { Device } from "../tensor/device.js";
 import { slice } from "../tensor/ops/copy.js";
 import { Plan, type PlanInput } from "../tensor/plan.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { Tensor } from "../tensor/tensor.js";
+import type { ControlNetModel } from "./controlnet.js";
+import { residualsOf, type StepControls } from "./step_controls.js";
+import { TimestepTable } from "./timestep_table.js";
 import type { UNet2DConditionModel, UNetForwardOptions } from "./unet_2d_condition.js";
 
 /** What changes how a step is recorded, not only its numbers. */
 const UNPLANNED = ["encoderAttentionMask", "downBlockAdditionalResiduals", "midBlockAdditionalResidual"] as const;
 
-/** Rows of a schedule's table at most: 5 MB of Stable Diffusion 1.5's in float32. */
-const MOST_ROWS = 64;
-
-/** What the blocks take of some timesteps, of all of a schedule where they are not too many. */
-interface Schedule {
-  /** [timesteps * each, …] */
-  tables: readonly Tensor[];
-  each: number;
-  places: ReadonlyMap<number, number>;
-  condition: Tensor | undefined;
-}
+const NONE: StepControls = { nets: [], guessMode: false, secondHalf: false };
 
 export class UNetSteps {
   #plan: Plan | null = null;
-  #shapes = "";
+  #key = "";
   #plannable = true;
-  #schedule: Schedule | null = null;
+  readonly #table: TimestepTable;
+  readonly #controlTables = new Map<ControlNetModel, TimestepTable>();
 
   /** @param timesteps that will come, if known: what depends on them alone is computed for all of them at once */
   constructor(
     private readonly unet: UNet2DConditionModel,
     private readonly device: Device,
     private readonly timesteps: readonly number[] = [],
-  ) {}
+  ) {
+    this.#table = new TimestepTable(unet, device, timesteps);
+  }
 
   /** Bytes that the recorded step holds for its intermediate results; 0 before the first. */
   get plannedBytes(): number {
@@ -39,7 +35,8 @@ export class UNetSteps {
   }
 
   /**
-   * `unet.forward(…).sample`. Shapes that differ from those of the last step are recorded anew.
+   * `unet.forward(…).sample`. Shapes that differ from those of the last step, and other controls, are recorded anew.
+   * @param controls ControlNets, whose timestep is one for the batch
    * @returns a tensor of the caller's (or of its scope)
    */
   predict(
@@ -47,27 +44,44 @@ export class UNetSteps {
     timestep: number | readonly number[],
     encoderHiddenStates: Tensor,
     options: UNetForwardOptions = {},
+    controls = NONE,
   ): Tensor {
     const { unet, device } = this;
-    if (!this.#plannable || UNPLANNED.some((name) => options[name] != null))
+    const steered = controls.nets.length > 0;
+    if ((!this.#plannable && !steered) || UNPLANNED.some((name) => options[name] != null))
       return unet.forward(sample, timestep, encoderHiddenStates, options).sample;
     const perImage = unet.check(sample, timestep, encoderHiddenStates, options);
     return device.scope(() => {
       const time =
         typeof timestep === "number" && unet.embedsTimeAlone && !options.classLabels && !options.addedCondKwargs
-          ? this.#scheduled(timestep, options.timestepCond)
+          ? this.#table.rows(timestep, options.timestepCond)
           : unet.embedConditions(sample, perImage, encoderHiddenStates, options);
-      const inputs = [sample, encoderHiddenStates, ...time];
-      const plan = this.#recorded(inputs);
+      const steering = controls.nets.map(({ net, image }) => {
+        const rows = controls.secondHalf ? sample.shape[0] / 2 : sample.shape[0];
+        const [ofSample, ofPrompt] = [sample, encoderHiddenStates].map(({ shape }) => [rows, ...shape.slice(1)]);
+        net.check(ofSample, ofPrompt, image.shape);
+        return [net.embedPicture(image), ...this.#tableOf(net).rows(perImage[0])];
+      });
+      const inputs = [sample, encoderHiddenStates, ...time, ...steering.flat()];
+      const work = (...[x, prompt, ...rest]: Tensor[]): Tensor => {
+        const own = rest.splice(0, time.length);
+        const residuals = controls.nets.map((control, i) => {
+          const [features, ...timeOfNet] = rest.splice(0, steering[i].length);
+          return residualsOf(control, controls, [x, prompt, features], timeOfNet);
+        });
+        return unet.predict(x, own, prompt, residuals);
+      };
+      const plan = this.#plannable ? this.#recorded(inputs, work, this.#keyOf(controls)) : null;
       // A copy, because the plan's own result is overwritten by the next step, and schedulers keep a history.
       if (plan) return plan.run(inputs, { copy: true });
-      return unet.forward(sample, timestep, encoderHiddenStates, options).sample;
+      if (!steered) return unet.forward(sample, timestep, encoderHiddenStates, options).sample;
+      return work(...inputs.map((x) => (x instanceof Tensor ? x : slice(x.of, 0, x.first, x.count))));
     });
   }
 
   dispose(): void {
     this.#forgetPlan();
-    this.#forgetSchedule();
+    for (const table of [this.#table, ...this.#controlTables.values()]) table.dispose();
   }
 
   #forgetPlan(): void {
@@ -75,43 +89,27 @@ export class UNetSteps {
     this.#plan = null;
   }
 
-  #forgetSchedule(): void {
-    for (const table of this.#schedule?.tables ?? []) table.dispose();
-    this.#schedule = null;
+  #tableOf(net: ControlNetModel): TimestepTable {
+    let table = this.#controlTables.get(net);
+    if (!table) this.#controlTables.set(net, (table = new TimestepTable(net, this.device, this.timesteps)));
+    return table;
   }
 
-  /** The rows of a timestep; its table is made where there is none. */
-  #scheduled(timestep: number, condition: Tensor | undefined): PlanInput[] {
-    if (this.#schedule?.condition !== condition || !this.#schedule?.places.has(timestep)) {
-      this.#forgetSchedule();
-      this.#schedule = this.#embed(timestep, condition);
-    }
-    const { tables, each, places } = this.#schedule!;
-    const first = each * places.get(timestep)!;
-    // Rows of whole quads are copied from where they lie.
-    return tables.map((of) => (of.shape[1] % 4 === 0 ? { of, first, count: each } : slice(of, 0, first, each)));
+  /** What of controls changes how a step is recorded, not only its numbers. */
+  #keyOf({ nets, guessMode, secondHalf }: StepControls): string {
+    const known = [...this.#controlTables.keys()];
+    return JSON.stringify([nets.map(({ net, scale }) => [known.indexOf(net), scale]), guessMode, secondHalf]);
   }
 
-  /** The table of a timestep and those that follow it. */
-  #embed(timestep: number, condition: Tensor | undefined): Schedule {
-    const { device, unet, timesteps } = this;
-    const each = condition?.shape[0] ?? 1;
-    const at = timesteps.indexOf(timestep);
-    const next = at < 0 ? [timestep] : [...new Set(timesteps.slice(at))];
-    const chosen = next.slice(0, Math.max(1, Math.floor(MOST_ROWS / each)));
-    const tables = unet.embedSchedule(device, chosen, condition).map((table) => device.keep(table));
-    return { tables, each, condition, places: new Map(chosen.map((t, i) => [t, i])) };
-  }
-
-  /** The plan for these shapes; null if the model computes with numbers of its own on the way (FreeU does). */
-  #recorded(inputs: readonly PlanInput[]): Plan | null {
+  /** The plan for these shapes and controls; null if the model computes with numbers of its own on the way (FreeU does). */
+  #recorded(inputs: readonly PlanInput[], work: (...inputs: Tensor[]) => Tensor, controls: string): Plan | null {
     const shapes = inputs
       .map((input) => ("of" in input ? `${input.count} of ${String(input.of)}` : String(input)))
       .join();
-    if (this.#plan && shapes === this.#shapes) return this.#plan;
+    const key = `${shapes} ${controls}`;
+    if (this.#plan && key === this.#key) return this.#plan;
     this.#forgetPlan();
-    this.#shapes = shapes;
-    const work = (...[sample, prompt, ...time]: Tensor[]): Tensor => this.unet.predict(sample, time, prompt);
+    this.#key = key;
     this.#plan = Plan.attempt(this.device, inputs, work, { hoisted: [1], label: "unet step" });
     this.#plannable = this.#plan !== null;
     return this.#plan;
