@@ -38,6 +38,7 @@ export { CLIPTextModel, CLIPTextModelWithProjection } from "./nn/clip_text_model
 export type { CLIPTextOptions, CLIPTextOutput, CLIPTextProjectionOutput } from "./nn/clip_text_model.js";
 export { ControlNetModel } from "./nn/controlnet.js";
 export type { ControlNetOptions, ControlNetOutput } from "./nn/controlnet.js";
+export { MultiControlNetModel } from "./nn/multi_controlnet.js";
 export { DiagonalGaussian } from "./nn/diagonal_gaussian.js";
 export type { LoadingInfo } from "./nn/load_model.js";
 export type { FromPretrainedOptions, NumParametersOptions, SingleFileModelOptions } from "./nn/pretrained.js";
@@ -94,6 +95,11 @@ export type { ImageOutputType } from "./pipelines/output_images.js";
 export { PNDMPipeline } from "./pipelines/pndm.js";
 export { RawImage } from "./pipelines/raw_image.js";
 export { StableDiffusionPipeline } from "./pipelines/stable_diffusion.js";
+export {
+  StableDiffusionControlNetPipeline,
+  type ControlNetComponents,
+  type ControlNetPipelineOptions,
+} from "./pipelines/stable_diffusion_controlnet.js";
 export { StableDiffusionImg2ImgPipeline, type Img2ImgOptions } from "./pipelines/stable_diffusion_img2img.js";
 export { StableDiffusionInpaintPipeline, type InpaintOptions } from "./pipelines/stable_diffusion_inpaint.js";
 export { StableDiffusionXLPipeline } from "./pipelines/stable_diffusion_xl.js";

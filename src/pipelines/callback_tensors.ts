@@ -2,23 +2,28 @@
 import { shown } from "../arguments/shown.js";
 import { noTensor } from "../tensor/no_tensor.js";
 import { Tensor } from "../tensor/tensor.js";
-import type { CallbackTensors } from "./stable_diffusion_options.js";
+import { listOf } from "./pixels.js";
+import type { CallbackTensors, ControlNetCallbackTensors } from "./stable_diffusion_options.js";
 
 export const CALLBACK_TENSORS = ["latents", "prompt_embeds", "negative_prompt_embeds"] as const;
 export const INPAINT_TENSORS = [...CALLBACK_TENSORS, "mask", "masked_image_latents"] as const;
 export const XL_TENSORS = ["latents", "prompt_embeds", "add_text_embeds", "add_time_ids"] as const;
 export const XL_INPAINT_TENSORS = [...XL_TENSORS, "mask", "masked_image_latents"] as const;
-const ALL_TENSORS = [...new Set([...INPAINT_TENSORS, ...XL_TENSORS])];
+export const CONTROLNET_TENSORS = [...CALLBACK_TENSORS, "image"] as const;
+const ALL_TENSORS = [...new Set([...INPAINT_TENSORS, ...CONTROLNET_TENSORS, ...XL_TENSORS])];
 
-export const pick = (tensors: CallbackTensors, names: readonly (keyof CallbackTensors)[]): CallbackTensors =>
+export const pick = (tensors: ControlNetCallbackTensors, names: readonly (keyof CallbackTensors)[]): CallbackTensors =>
   Object.fromEntries(names.map((name) => [name, tensors[name]]));
+
+/** Those of a callback that took effect; images as a list. */
+type Returned = Partial<Record<keyof CallbackTensors, Tensor>> & { image?: readonly Tensor[] };
 
 /**
  * The tensors that a callback returned. Embeddings are checked by the UNet: their batch may change, with the guidance.
  * @param latents those that it may replace
  * @throws TypeError, RangeError naming what was returned
  */
-export function takeReturned(returned: unknown, latents: Tensor): Partial<Record<keyof CallbackTensors, Tensor>> {
+export function takeReturned(returned: unknown, latents: Tensor): Returned {
   if (returned === undefined || returned === null) return {};
   if (
     typeof returned !== "object" ||
@@ -29,17 +34,21 @@ export function takeReturned(returned: unknown, latents: Tensor): Partial<Record
     throw new TypeError(
       `callbackOnStepEnd: must return an object of tensors such as { latents } or nothing, got ${shown(returned)}`,
     );
-  const taken: Partial<Record<keyof CallbackTensors, Tensor>> = {};
-  for (const name of ALL_TENSORS) {
-    const value = (returned as Record<string, unknown>)[name];
-    if (value === undefined || value === null) continue;
+  const taken: Returned = {};
+  const take = (name: string, value: unknown): Tensor => {
     if (!(value instanceof Tensor))
       throw new TypeError(`callbackOnStepEnd: the returned ${name} must be a Tensor, got ${noTensor(value)}`);
     if (value.device !== latents.device)
       throw new TypeError(
         `callbackOnStepEnd: the returned ${name} must be on the pipeline's device, but is on another`,
       );
-    taken[name] = value;
+    return value;
+  };
+  for (const name of ALL_TENSORS) {
+    const value = (returned as Record<string, unknown>)[name];
+    if (value === undefined || value === null) continue;
+    if (name === "image") taken.image = listOf(value).map((each) => take(name, each));
+    else taken[name] = take(name, value);
   }
   const next = taken.latents;
   if (next && next.shape.join() !== latents.shape.join())

@@ -3,10 +3,16 @@ import { shown } from "../arguments/shown.js";
 import { inOwnSpelling } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
 import { slice } from "../tensor/ops/copy.js";
-import type { Tensor } from "../tensor/tensor.js";
-import type { CallbackOnStepEnd, CallbackTensors, PromptPipeline } from "./stable_diffusion_options.js";
+import type {
+  CallbackOnStepEnd,
+  CallbackTensors,
+  ControlNetCallbackTensors,
+  PromptPipeline,
+} from "./stable_diffusion_options.js";
 
 type TensorNames = readonly (keyof CallbackTensors)[];
+/** Of a list, where there are several ControlNets. */
+type Entry = ControlNetCallbackTensors[keyof ControlNetCallbackTensors];
 type Returned = ReturnType<CallbackOnStepEnd>;
 
 /** When a callback does its work; one of both. */
@@ -73,14 +79,14 @@ export class MultiPipelineCallbacks extends Callable {
   override async call(...[pipeline, step, timestep, given]: Parameters<CallbackOnStepEnd>): Promise<CallbackTensors> {
     let tensors = given;
     /** The pipeline disposes its own and takes the last ones; what was made between is nobody's. */
-    const drop = (name: string, tensor: Tensor | null | undefined): void => {
-      if (tensor !== given[name as keyof CallbackTensors]) tensor?.dispose();
+    const drop = (name: string, old: Entry, next?: Entry): void => {
+      const kept = new Set([given[name as keyof CallbackTensors], next].flat());
+      for (const tensor of [old].flat()) if (!kept.has(tensor)) tensor?.dispose();
     };
     try {
       for (const callback of this.callbacks) {
         const returned = (await callback(pipeline, step, timestep, tensors)) ?? {};
-        for (const [name, next] of Object.entries(returned))
-          if (tensors[name as keyof CallbackTensors] !== next) drop(name, tensors[name as keyof CallbackTensors]);
+        for (const [name, next] of Object.entries(returned)) drop(name, tensors[name as keyof CallbackTensors], next);
         tensors = { ...tensors, ...returned };
       }
     } catch (error) {

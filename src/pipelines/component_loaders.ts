@@ -5,10 +5,12 @@ import { requireTokenizerFiles } from "../loader/clip_tokenizer_files.js";
 import { openRequired } from "../loader/config.js";
 import { joinPath } from "../loader/paths.js";
 import type { Repository } from "../loader/repository.js";
+import { exists } from "../loader/weight_files.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
 import { ControlNetModel } from "../nn/controlnet.js";
+import { folderOfNet, MultiControlNetModel } from "../nn/multi_controlnet.js";
 import { loadModel, requireModelFiles, type LoadHooks, type ModelClass } from "../nn/load_model.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
@@ -60,6 +62,34 @@ function model<M extends PretrainedModel<object>>(
   };
 }
 
+const controlNet = model(ControlNetModel);
+
+const controlNets: ComponentLoader = {
+  ...controlNet,
+  async load(repository, folder, options, hooks) {
+    const folders = await foldersOfNets(repository, folder);
+    const loads = folders.map((each) => controlNet.load(repository, each, options, hooks) as Promise<ControlNetModel>);
+    try {
+      return new MultiControlNetModel(await Promise.all(loads));
+    } catch (error) {
+      for (const load of await Promise.allSettled(loads)) if (load.status === "fulfilled") load.value.dispose();
+      throw error;
+    }
+  },
+  async require(repository, folder, options, hooks) {
+    for (const each of await foldersOfNets(repository, folder))
+      await controlNet.require(repository, each, options, hooks);
+  },
+};
+
+/** The first one in any case: where it is missing, its load says so. */
+async function foldersOfNets(repository: Repository, folder: string): Promise<string[]> {
+  const folders = [folder];
+  while (await exists(repository, joinPath(folderOfNet(folder, folders.length), "config.json")))
+    folders.push(folderOfNet(folder, folders.length));
+  return folders;
+}
+
 const tokenizer: ComponentLoader = {
   family: { name: "PreTrainedTokenizer", has: (component) => component instanceof CLIPTokenizer },
   isModel: false,
@@ -84,7 +114,9 @@ const COMPONENTS: ReadonlyMap<string, ComponentLoader> = new Map<string, Compone
   ["diffusers.UNet2DModel", model(UNet2DModel, folderOf)],
   ["diffusers.AutoencoderKL", model(AutoencoderKL)],
   ["diffusers.AutoencoderTiny", model(AutoencoderTiny)],
-  ["diffusers.ControlNetModel", model(ControlNetModel)],
+  ["diffusers.ControlNetModel", controlNet],
+  ["diffusers.MultiControlNetModel", controlNets],
+  ["controlnet.MultiControlNetModel", controlNets], // as diffusers before 0.33 wrote it
   ["transformers.CLIPTextModel", model(CLIPTextModel)],
   ["transformers.CLIPTextModelWithProjection", model(CLIPTextModelWithProjection)],
   ["transformers.CLIPTokenizer", tokenizer],

@@ -9,6 +9,7 @@ import { callbackTensorInputs, checkFinite, type CallOptions } from "./check_inp
 import type { PromptEmbeds } from "./encode_prompt.js";
 import type { FiniteCheck } from "./finite_check.js";
 import { callLegacyCallback } from "./legacy_callback.js";
+import type { Controls } from "./controls.js";
 import type { Inpainting } from "./inpainting.js";
 import { Pace } from "./pace.js";
 import { guidanceEmbedding } from "./prepare.js";
@@ -34,6 +35,7 @@ export async function denoise(
   {
     initial,
     inpainting,
+    controls,
     embeds,
     timesteps,
     check,
@@ -41,6 +43,7 @@ export async function denoise(
   }: {
     initial: Tensor;
     inpainting: Inpainting | undefined;
+    controls: Controls | undefined;
     embeds: PromptEmbeds;
     timesteps: readonly number[];
     check: FiniteCheck;
@@ -64,12 +67,14 @@ export async function denoise(
       if (pipeline.interrupt) break;
       const current = latents;
       const guided = pipeline.doClassifierFreeGuidance;
+      const steering = controls?.ofStep(i, current.shape[0], guided);
       latents = device.scope(() => {
         // expand the latents if we are doing classifier free guidance
         const scaled = scheduler.scaleModelInput(guided ? concat(current, current, 0) : current, t);
         const input = inpainting?.input(scaled) ?? scaled;
         // predict the noise residual
-        const prediction = steps.predict(input, t, embeds.positive, { timestepCond, addedCondKwargs: embeds.added });
+        const conditions = { timestepCond, addedCondKwargs: embeds.added };
+        const prediction = steps.predict(input, t, embeds.positive, conditions, steering);
         // perform guidance
         const noise = guided
           ? guide(prediction, { scale: pipeline.guidanceScale, rescale: pipeline.guidanceRescale })
@@ -90,6 +95,7 @@ export async function denoise(
           add_text_embeds: embeds.added?.textEmbeds,
           add_time_ids: embeds.added?.timeIds,
           ...inpainting?.callbackTensors,
+          ...controls?.callbackTensors,
         };
         const wanted = pick(given, callbackTensorInputs(options));
         const replaced = takeReturned(await callbackOnStepEnd(pipeline as PromptPipeline, i, t, wanted), latents);
@@ -102,6 +108,7 @@ export async function denoise(
           embeds.added.timeIds = replace(embeds.added.timeIds, replaced.add_time_ids);
         }
         inpainting?.replace(replaced);
+        controls?.replace(replaced.image);
       }
       if ((i + 1) % scheduler.order === 0 || i === timesteps.length - 1) bar.update();
       await callLegacyCallback(options, i, { timesteps, order: scheduler.order, latents });

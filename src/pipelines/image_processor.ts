@@ -33,10 +33,12 @@ export function checkImages(image: unknown, device: Device): asserts image is Im
 export interface Sizing {
   /** Cuts both sides down to multiples of it; all of a list get the size of the first. */
   scaleFactor: number;
-  /** The size to get instead, of all. */
-  size?: readonly [width: number, height: number];
+  /** The size to get instead, of all; a side that is not given is the picture's. */
+  size?: readonly [width: number | undefined, height: number | undefined];
   /** How a picture gets it. Default Lanczos' filter, whatever the proportions. */
   fit?: Fit;
+  /** Whether numbers are taken from [0, 1] to [-1, 1], as VAEs want them. Default true. */
+  normalize?: boolean;
 }
 
 /** @returns RGB of `size`, row by row */
@@ -46,11 +48,12 @@ export const stretch: Fit = (image, size) => resample(rgbOf(image), [image.width
 
 /**
  * @param image checked by checkImages(); tensors are not disposed, and get their size by the nearest pixel, as in diffusers
+ * @param sizing latentChannels: of tensors that are taken as they are
  * @throws RangeError for tensors of different sizes, or of neither 3 nor `latentChannels` channels
  */
 export async function preprocess(
   image: ImageInput | readonly ImageInput[],
-  { latentChannels, ...sizing }: Sizing & { latentChannels: number },
+  { latentChannels, ...sizing }: Sizing & { latentChannels?: number },
 ): Promise<Planes> {
   const list = listOf(image) as readonly ImageInput[];
   if (!(list[0] instanceof Tensor)) return fromPixels(list as readonly PixelSource[], sizing);
@@ -63,6 +66,7 @@ export async function preprocess(
   if (shape[1] === latentChannels) return { values, shape };
   const [width, height] = sizeOf(sizing, shape[3], shape[2]);
   const sized = nearest({ values, shape }, height, width);
+  if (sizing.normalize === false) return sized;
   if (sized.values.some((x) => x < 0)) {
     console.warn(
       "Passing `image` as a Tensor with values in [-1, 1] is deprecated: [0, 1] is expected. It is taken as it is, as in diffusers.",
@@ -72,20 +76,29 @@ export async function preprocess(
   return { values: sized.values.map((x) => 2 * x - 1), shape: sized.shape };
 }
 
-const sizeOf = ({ scaleFactor, size }: Sizing, width: number, height: number): readonly [number, number] =>
-  size ?? [width - (width % scaleFactor), height - (height % scaleFactor)];
+const sizeOf = (
+  { scaleFactor, size: [givenWidth, givenHeight] = [undefined, undefined] }: Sizing,
+  width: number,
+  height: number,
+): readonly [number, number] => [
+  givenWidth ?? width - (width % scaleFactor),
+  givenHeight ?? height - (height % scaleFactor),
+];
 
 function fromPixels(images: readonly PixelSource[], sizing: Sizing): Planes {
   const [width, height] = sizeOf(sizing, images[0].width, images[0].height);
   if (width === 0 || height === 0)
     throw new RangeError(`\`image\` is too small: ${images[0].width}x${images[0].height} pixels`);
-  const { fit = stretch } = sizing;
+  const { fit = stretch, normalize = true } = sizing;
   const size = width * height;
   const values = new Float32Array(images.length * 3 * size);
   for (const [i, image] of images.entries()) {
     const rgb = fit(image, [width, height]);
     for (let c = 0; c < 3; c++)
-      for (let p = 0; p < size; p++) values[(i * 3 + c) * size + p] = 2 * Math.fround(rgb[3 * p + c] / 255) - 1;
+      for (let p = 0; p < size; p++) {
+        const value = Math.fround(rgb[3 * p + c] / 255);
+        values[(i * 3 + c) * size + p] = normalize ? 2 * value - 1 : value;
+      }
   }
   return { values, shape: [images.length, 3, height, width] };
 }
@@ -108,17 +121,17 @@ export function processedSize(
 }
 
 /** How a tensor's pictures lie. @throws RangeError where they have neither 3 nor `latentChannels` channels */
-function layoutOf(tensor: Tensor, latentChannels: number): { shape: Planes["shape"]; byPixel: boolean } {
+function layoutOf(tensor: Tensor, latentChannels: number | undefined): { shape: Planes["shape"]; byPixel: boolean } {
   const [batch, a, b, c] = tensor.shape.length === 3 ? [1, ...tensor.shape] : tensor.shape;
   if (a === 3 || a === latentChannels) return { shape: [batch, a, b, c], byPixel: false };
   if (c === 3) return { shape: [batch, 3, a, b], byPixel: true };
   throw new RangeError(
-    `\`image\`: a Tensor must have 3 channels (or ${latentChannels}, of latents), got ${String(tensor)}`,
+    `\`image\`: a Tensor must have 3 channels${latentChannels ? ` (or ${latentChannels}, of latents)` : ""}, got ${String(tensor)}`,
   );
 }
 
 /** A tensor's numbers, planes of each channel one after another. */
-async function planesOf(tensor: Tensor, latentChannels: number): Promise<Planes> {
+async function planesOf(tensor: Tensor, latentChannels: number | undefined): Promise<Planes> {
   const { shape, byPixel } = layoutOf(tensor, latentChannels);
   const data = Float32Array.from(await tensor.data());
   if (!byPixel) return { values: data, shape };

@@ -4,6 +4,7 @@ import { DiffusionPipeline as Base } from "./diffusion_pipeline.js";
 import { registerPipeline } from "./load_pipeline.js";
 import { PNDMPipeline } from "./pndm.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
+import { StableDiffusionControlNetPipeline } from "./stable_diffusion_controlnet.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
@@ -22,6 +23,7 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
+  StableDiffusionControlNetPipeline,
   StableDiffusionXLPipeline,
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,

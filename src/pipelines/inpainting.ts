@@ -67,4 +67,5 @@ export class Inpainting {
 }
 
 /** Both halves are the same with guidance, and one is enough without, or where a callback has ended it. */
-const lastRows = (x: Tensor, rows: number): Tensor => (x.shape[0] > rows ? slice(x, 0, x.shape[0] - rows, rows) : x);
+export const lastRows = (x: Tensor, rows: number): Tensor =>
+  x.shape[0] > rows ? slice(x, 0, x.shape[0] - rows, rows) : x;

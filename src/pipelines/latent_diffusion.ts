@@ -9,6 +9,7 @@ import type { DType } from "../tensor/dtype.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkLatents, type CallOptions } from "./check_inputs.js";
+import type { Controls } from "./controls.js";
 import { decode } from "./decode_latents.js";
 import { denoise, type Run } from "./denoise.js";
 import type { Components } from "./diffusion_pipeline.js";
@@ -47,6 +48,7 @@ export interface Beginning {
   /** [batch, channels, height, width] as the first timestep wants them. */
   latents: Tensor;
   inpainting?: Inpainting;
+  controls?: Controls;
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- an accessor of two types
@@ -131,19 +133,20 @@ export abstract class LatentDiffusion extends LoraLoader {
     let embeds: PromptEmbeds | undefined;
     let latents: Tensor | undefined;
     let inpainting: Inpainting | undefined;
+    let controls: Controls | undefined;
     let check: FiniteCheck | undefined;
     try {
       const timesteps = start.timesteps();
       this.numTimesteps = timesteps.length;
       embeds = await start.prompts();
       const { noiseDType: dtype } = this;
-      ({ latents, inpainting } = await start.latents(prompts * numImagesPerPrompt, dtype, timesteps));
+      ({ latents, inpainting, controls } = await start.latents(prompts * numImagesPerPrompt, dtype, timesteps));
 
       check = new FiniteCheck(device, timesteps.length + 4);
       check.look(embeds.positive, { module: "text_encoder" });
       check.look(latents, { module: "latents" });
       const expectModels = (): void => this.expectModels();
-      const begun = { initial: latents, inpainting, embeds, timesteps, check, expectModels };
+      const begun = { initial: latents, inpainting, controls, embeds, timesteps, check, expectModels };
       latents = await denoise(this, run, begun, options);
       check.look(latents, { module: "scheduler" });
       options.signal?.throwIfAborted();
@@ -162,6 +165,7 @@ export abstract class LatentDiffusion extends LoraLoader {
     } finally {
       check?.dispose();
       inpainting?.dispose();
+      controls?.dispose();
       const { added } = embeds ?? {};
       for (const tensor of [latents, embeds?.positive, embeds?.negative, added?.textEmbeds, added?.timeIds])
         tensor?.dispose();

@@ -7,6 +7,7 @@ import type { Scheduler, StepOptions } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
+import type { StableDiffusionControlNetPipeline } from "./stable_diffusion_controlnet.js";
 import type { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import type { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
@@ -49,24 +50,31 @@ export type CallbackTensors = Partial<
   masked_image_latents?: Tensor | null;
 };
 
+/**
+ * Those of a pipeline with a ControlNet, which has its picture, too: [rows, 3, height, width] in [0, 1], with guidance twice as many rows
+ * as pictures are drawn, but in guess mode; of several ControlNets a list.
+ */
+export type ControlNetCallbackTensors = CallbackTensors & { image?: Tensor | readonly Tensor[] };
+
 /** The pipelines that take prompts. */
 export type PromptPipeline =
   | StableDiffusionPipeline
   | StableDiffusionImg2ImgPipeline
   | StableDiffusionInpaintPipeline
+  | StableDiffusionControlNetPipeline
   | StableDiffusionXLPipeline
   | StableDiffusionXLImg2ImgPipeline
   | StableDiffusionXLInpaintPipeline;
 
 /** Called after each step. `step` counts model calls from 0. */
 // A method's type, which a function that names the class of its pipeline has, too.
-export type CallbackOnStepEnd = {
+export type CallbackOnStepEnd<Tensors extends CallbackTensors = CallbackTensors> = {
   call(
     pipeline: PromptPipeline,
     step: number,
     timestep: number,
-    tensors: CallbackTensors,
-  ): CallbackTensors | void | Promise<CallbackTensors | void>;
+    tensors: Tensors,
+  ): Tensors | void | Promise<Tensors | void>;
 }["call"];
 
 /** What `callback` was before; `step` counts steps of the schedule from 0, where a scheduler's step may be several model calls. */
