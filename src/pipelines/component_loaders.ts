@@ -3,6 +3,7 @@ import type { WithoutNulls } from "../arguments/spelling.js";
 import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { requireTokenizerFiles } from "../loader/clip_tokenizer_files.js";
 import { openRequired } from "../loader/config.js";
+import { requireAll } from "../loader/missing_files.js";
 import { joinPath } from "../loader/paths.js";
 import type { Repository } from "../loader/repository.js";
 import { exists } from "../loader/weight_files.js";
@@ -77,8 +78,8 @@ const controlNets: ComponentLoader = {
     }
   },
   async require(repository, folder, options, hooks) {
-    for (const each of await foldersOfNets(repository, folder))
-      await controlNet.require(repository, each, options, hooks);
+    const folders = await foldersOfNets(repository, folder);
+    await requireAll(folders.map((each) => () => controlNet.require(repository, each, options, hooks)));
   },
 };
 
@@ -116,7 +117,7 @@ const COMPONENTS: ReadonlyMap<string, ComponentLoader> = new Map<string, Compone
   ["diffusers.AutoencoderTiny", model(AutoencoderTiny)],
   ["diffusers.ControlNetModel", controlNet],
   ["diffusers.MultiControlNetModel", controlNets],
-  ["controlnet.MultiControlNetModel", controlNets], // as diffusers before 0.33 wrote it
+  ["controlnet.MultiControlNetModel", controlNets], // as diffusers wrote it where it had the class among the pipelines
   ["transformers.CLIPTextModel", model(CLIPTextModel)],
   ["transformers.CLIPTextModelWithProjection", model(CLIPTextModelWithProjection)],
   ["transformers.CLIPTokenizer", tokenizer],

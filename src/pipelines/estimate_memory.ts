@@ -3,6 +3,7 @@ import { whileReporting } from "../arguments/progress.js";
 import { givenOptions } from "../arguments/spelling.js";
 import type { RepositorySource } from "../loader/repository.js";
 import type { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
+import { MultiControlNetModel } from "../nn/multi_controlnet.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import { contextWidth } from "../nn/unet_2d_condition_options.js";
 import { blankDevice } from "../tensor/blank_device.js";
@@ -16,6 +17,7 @@ import { LatentDiffusion } from "./latent_diffusion.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
 import { loadPipeline, PIPELINE_OPTION_NAMES, type Components, type PipelineOptions } from "./load_pipeline.js";
 import { RawImage } from "./raw_image.js";
+import { StableDiffusionControlNetPipeline } from "./stable_diffusion_controlnet.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
@@ -74,7 +76,7 @@ export async function estimateMemory(
   const size = takeOptions("estimateMemory", drawing, SIZE_OPTIONS, "refuse");
   const { device: real, ...load } = givenOptions(options, PIPELINE_OPTION_NAMES, "estimateMemory");
   for (const [name, part] of Object.entries(load))
-    if (part instanceof PretrainedModel)
+    if ([part].flat().some((each) => each instanceof PretrainedModel))
       throw new TypeError(`estimateMemory: ${name} is loaded already, and cannot be counted; leave it out`);
   const device = blankDevice(await ensureDevice(real));
   try {
@@ -149,11 +151,13 @@ async function blankEmbedsXL({
 function begun(
   pipeline: LatentDiffusion,
   options: DrawingSize,
-): DrawingSize & { image?: RawImage; maskImage?: RawImage; strength?: number } {
+): DrawingSize & { image?: RawImage | RawImage[]; maskImage?: RawImage; strength?: number } {
   const isOne = (classes: readonly (new (components: never) => LatentDiffusion)[]): boolean =>
     classes.some((Class) => pipeline instanceof Class);
   const inpaints = isOne([StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline]);
-  if (!inpaints && !isOne([StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline])) return options;
+  const isSteered = pipeline instanceof StableDiffusionControlNetPipeline;
+  if (!inpaints && !isSteered && !isOne([StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline]))
+    return options;
   const { height, width } = pipeline.drawnSize({
     height: options.height ?? undefined,
     width: options.width ?? undefined,
@@ -161,6 +165,10 @@ function begun(
   const image = new RawImage(width, height, new Uint8ClampedArray(width * height), 1);
   // All steps, of which a part may be none.
   if (inpaints) return { ...options, image, maskImage: image, strength: 1 };
+  if (isSteered) {
+    const { controlnet } = pipeline;
+    return { ...options, image: controlnet instanceof MultiControlNetModel ? controlnet.nets.map(() => image) : image };
+  }
   const { height: _height, width: _width, ...others } = options;
   return { ...others, image, strength: 1 };
 }

@@ -4,6 +4,7 @@ import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import { assignBlankWeights } from "../nn/allocate.js";
 import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
+import { ControlNetModel } from "../nn/controlnet.js";
 import type { PretrainedModel } from "../nn/pretrained.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
@@ -44,6 +45,13 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
     const context = input(batch, TOKENS, contextWidth(model.config));
     const addedCondKwargs = sizeConditions(model, (width) => input(batch, width));
     model.forward(input(batch, in_channels, ...sides(sample_size, 64)), 1, context, { timestepCond, addedCondKwargs });
+  } else if (model instanceof ControlNetModel) {
+    const { in_channels, cross_attention_dim, conditioning_channels, conditioning_embedding_out_channels } =
+      model.config;
+    const side = 64; // its config says nothing of sizes
+    const pixels = side * 2 ** (conditioning_embedding_out_channels.length - 1);
+    const [sample, prompt] = [input(2, in_channels, side, side), input(2, TOKENS, cross_attention_dim)];
+    model.forward(sample, 1, prompt, input(2, conditioning_channels, pixels, pixels));
   } else if (model instanceof UNet2DModel) {
     model.forward(input(1, model.config.in_channels, ...sides(model.config.sample_size, 32)), 1);
   } else if (model instanceof AutoencoderKL) {

@@ -90,6 +90,7 @@ export async function loadPipeline(
     const loader = name in given ? null : plan(name, index[name]);
     return loader ? [[name, loader] as const] : [];
   });
+  expectAll(Class, [...Object.keys(given), ...loaders.map(([name]) => name)]);
   const device = await ensureDevice(options.device);
   const { variant, useSafetensors, progressCallback } = options;
   const dtype = givenDType(options);
@@ -114,6 +115,16 @@ export async function loadPipeline(
     for (const component of Object.values(loaded)) if (component instanceof PretrainedModel) component.dispose();
     throw error;
   }
+}
+
+/** @throws TypeError naming components that are neither in the file nor given, before those that are get downloaded */
+function expectAll({ className, componentNames, optionalNames }: PipelineClass, present: readonly string[]): void {
+  const missing = componentNames.filter((name) => !optionalNames.includes(name) && !present.includes(name));
+  if (missing.length > 0)
+    throw new TypeError(
+      `${className}: components ${missing.join(", ")} are missing: model_index.json has none; give them, ` +
+        `fromPretrained(source, { ${missing.join(", ")} })`,
+    );
 }
 
 function registered(name: unknown): PipelineClass {
