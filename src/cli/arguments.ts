@@ -107,11 +107,22 @@ export function loraScaleOf(text: string | undefined, lora: string | undefined):
   return value;
 }
 
-/** What goes with pictures to begin with. */
-export function checkPictures({ image, mask, size }: Partial<Record<"image" | "mask" | "size", string>>): void {
+/** What goes with pictures. */
+export function checkPictures({
+  image,
+  mask,
+  size,
+  strength,
+  controlnet,
+}: Partial<Record<"image" | "mask" | "size" | "strength" | "controlnet", string>>): void {
   if (mask !== undefined && image === undefined)
     throw new UsageError("--mask needs --image FILE, the picture to draw into");
-  if (image !== undefined && mask === undefined && size !== undefined)
+  if (controlnet !== undefined) {
+    if (image === undefined) throw new UsageError("--controlnet needs --image FILE, the picture that it reads");
+    for (const [name, value] of Object.entries({ mask, strength }))
+      if (value !== undefined)
+        throw new UsageError(`--${name} does not go with --controlnet, which draws from noise; leave it out`);
+  } else if (image !== undefined && mask === undefined && size !== undefined)
     throw new UsageError("--size does not go with --image: the result has the picture's size");
 }
 

@@ -1,7 +1,10 @@
 import { randomInt } from "node:crypto";
 import {
+  ControlNetModel,
   Generator,
+  openRepository,
   RawImage,
+  StableDiffusionControlNetPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
   StableDiffusionXLImg2ImgPipeline,
@@ -33,6 +36,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
     "count",
     "image",
     "mask",
+    "controlnet",
     "strength",
     "lora",
     "lora-scale",
@@ -52,6 +56,8 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   const files = outputFiles(values.output, numImagesPerPrompt);
   await checkWritable(files, signal);
   const open = async (path?: string): Promise<RawImage | null> => (path === undefined ? null : RawImage.open(path));
+  // A wrong folder is told before the model loads.
+  const net = values.controlnet === undefined ? null : await openRepository(values.controlnet, { signal });
   const [image, maskImage] = [await open(values.image), await open(values.mask)];
 
   await withPipeline({ model, dtype, signal }, async (pipeline) => {
@@ -71,6 +77,15 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
     };
     const draw = async (): Promise<RawImage[]> => {
       if (!image) return (await pipeline(prompt, { ...options, ...size })).images;
+      if (net) {
+        if (pipeline instanceof StableDiffusionXLPipeline)
+          throw new UsageError(
+            "--controlnet goes with models of a StableDiffusionPipeline, not with those of Stable Diffusion XL",
+          );
+        const controlnet = await ControlNetModel.fromPretrained(net, { device: pipeline.device, dtype, signal });
+        const steered = StableDiffusionControlNetPipeline.fromPipe(pipeline, { controlnet });
+        return (await steered(prompt, { ...options, ...size, image })).images;
+      }
       const [Img2Img, Inpaint] =
         pipeline instanceof StableDiffusionXLPipeline
           ? [StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline]

@@ -41,6 +41,8 @@ ${DRAWING}
   --count N            number of pictures, drawn together, up to 1000 (default: 1)
   --image FILE         a PNG file to begin with instead of noise; the result has its size
   --mask FILE          a PNG file, white where the picture of --image is drawn anew; --size is then the result's
+  --controlnet DIR|ID  a ControlNet that goes with the model: it reads the picture of --image (edges, depth, a pose), and noise is
+                       what the drawing begins with; --size is then the result's (default: the picture's)
   --strength X         0 to 1: how much may change; so much of the steps is done (default: 0.8, with --mask 1;
                        of XL 0.3, with --mask 0.9999)
   --lora FILE|DIR|ID   LoRA weights for the model: a .safetensors file, or a folder or id that has pytorch_lora_weights.safetensors

@@ -6,6 +6,7 @@ import {
   requestDevice,
   schedulerClass,
   schedulerNames,
+  StableDiffusionControlNetPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
@@ -43,6 +44,7 @@ const DRAWN = new Map<unknown, typeof StableDiffusionPipeline | typeof StableDif
   [StableDiffusionPipeline.className, StableDiffusionPipeline],
   [StableDiffusionImg2ImgPipeline.className, StableDiffusionPipeline],
   [StableDiffusionInpaintPipeline.className, StableDiffusionPipeline],
+  [StableDiffusionControlNetPipeline.className, StableDiffusionPipeline],
   [StableDiffusionXLPipeline.className, StableDiffusionXLPipeline],
 ]);
 /** Those whose files say more than that class takes; made into it, it keeps that for the pipelines from pictures. */

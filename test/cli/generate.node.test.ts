@@ -4,9 +4,11 @@ import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
+  ControlNetModel,
   EMBEDDED_MODEL,
   Generator,
   RawImage,
+  StableDiffusionControlNetPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
@@ -14,6 +16,7 @@ import {
 import { folderFiles, oneCommit, startFakeHub, type Fault, type Seen } from "../support/fake_hub_node.js";
 import { fixturePath } from "../support/files.js";
 import { readGolden } from "../support/goldens.js";
+import { picture } from "../support/pictures.js";
 import { decodePNG } from "./decode_png.js";
 import { loraFile, type LoraGolden } from "../support/lora.js";
 import { runCLI } from "./run_cli.js";
@@ -132,6 +135,30 @@ describe("webgpu-diffusers generate", () => {
     pipeline.dispose();
     const missing = await runCLI(["generate", PROMPT, "--lora", inFolder(""), "-o", inFolder("x.png")]);
     expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining("pytorch_lora_weights") as string });
+  });
+
+  test("--controlnet draws what its picture says", async () => {
+    const [sd, net] = ["sd15", "controlnet"].map((name) => fixturePath(`models/repos/${name}`));
+    const image = picture(50, 43);
+    await writeFile(inFolder("edges.png"), image.toPNG());
+    const given = ["--model", sd, "--controlnet", net, "--image", inFolder("edges.png")];
+    const args = [...given, "--steps", "2", "--seed", "8", "-o", inFolder("steered.png")];
+    const { code, stdout, stderr } = await runCLI(["generate", PROMPT, ...args]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/steered\.png: 48x40, seed 8, /);
+    const controlnet = await ControlNetModel.fromPretrained(net);
+    const pipeline = await StableDiffusionControlNetPipeline.fromPretrained(sd, { controlnet });
+    const generator = new Generator("cpu").manualSeed(8);
+    const { images } = await pipeline(PROMPT, { numInferenceSteps: 2, generator, image });
+    pipeline.dispose();
+    expect((await RawImage.open(inFolder("steered.png"))).data).toEqual(images[0].data);
+    for (const [wrong, message] of [
+      [["--controlnet", net], "--controlnet needs --image FILE"],
+      [[...given, "--strength", "0.5"], "--strength does not go with --controlnet"],
+    ] as const) {
+      const refused = await runCLI(["generate", PROMPT, ...wrong, "-o", inFolder("x.png")]);
+      expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining(message) as string });
+    }
   });
 
   test("draws with a folder of Stable Diffusion XL, from pictures, too", async () => {

@@ -1,0 +1,129 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  ControlNetModel,
+  DiffusionPipeline,
+  estimateMemory,
+  Generator,
+  MultiControlNetModel,
+  StableDiffusionControlNetPipeline,
+  type SaveTarget,
+} from "../../src/index.js";
+import { fixturePath } from "../support/files.js";
+import { picture } from "../support/pictures.js";
+
+/**
+ * diffusers 0.42.1: StableDiffusionControlNetPipeline.from_pretrained("test/fixtures/models/repos/sd15", safety_checker=None,
+ * controlnet=ControlNetModel.from_pretrained("test/fixtures/models/repos/controlnet")).save_pretrained(folder), and with a list of two;
+ * `grep -v _name_or_path model_index.json | sha256sum`.
+ */
+const INDEX = {
+  one: "9e5624531f7bb9dacfb2da99399a9d9647dc5548c6788533b9942337088e3f20",
+  two: "418dfe087a73b7ebf12538788524d047a4f5ff2c19f9c1bb05071de1b844a840",
+};
+
+let root = "";
+beforeAll(async () => void (root = await mkdtemp(join(tmpdir(), "save-controlnet-"))));
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+describe("StableDiffusionControlNetPipeline in files", () => {
+  let one: StableDiffusionControlNetPipeline;
+  let two: StableDiffusionControlNetPipeline;
+  beforeAll(async () => {
+    const net = (config = {}): Promise<ControlNetModel> =>
+      ControlNetModel.fromPretrained(fixturePath("models/repos/controlnet"), { config });
+    const controlnet = await net();
+    one = await StableDiffusionControlNetPipeline.fromPretrained(fixturePath("models/repos/sd15"), { controlnet });
+    const bgr = await net({ controlnet_conditioning_channel_order: "bgr" });
+    two = StableDiffusionControlNetPipeline.fromPipe(one, { controlnet: [controlnet, bgr] });
+  });
+  afterAll(() => {
+    for (const each of [one, two]) each.dispose();
+  });
+
+  const draw = async (pipeline: StableDiffusionControlNetPipeline): Promise<ArrayLike<number>> => {
+    pipeline.setProgressBarConfig({ disable: true });
+    const image =
+      pipeline.controlnet instanceof MultiControlNetModel ? [picture(48, 32), picture(48, 32)] : picture(48, 32);
+    const generator = new Generator("cpu").manualSeed(8);
+    const { images } = await pipeline("a cat", { image, numInferenceSteps: 2, generator, outputType: "latent" });
+    const numbers = await images.data();
+    images.dispose();
+    return numbers;
+  };
+
+  for (const [name, folders] of [
+    ["one", ["controlnet"]],
+    ["two", ["controlnet", "controlnet_1"]],
+  ] as const)
+    test(`with ${name}: folders and model_index.json as Python's, which load and draw the same`, async () => {
+      const pipeline = { one, two }[name];
+      const folder = join(root, name);
+      await pipeline.savePretrained(folder);
+      const found = (await readdir(folder)).filter((each) => each.startsWith("controlnet"));
+      expect(found.sort()).toEqual(folders);
+      const lines = (await readFile(join(folder, "model_index.json"), "utf8")).split("\n");
+      const text = lines.filter((line) => !line.includes("_name_or_path")).join("\n");
+      expect(createHash("sha256").update(text).digest("hex")).toBe(INDEX[name]);
+      const again = await DiffusionPipeline.fromPretrained<StableDiffusionControlNetPipeline>(folder);
+      expect(again).toBeInstanceOf(StableDiffusionControlNetPipeline);
+      const wanted = await draw(pipeline);
+      let most = 0;
+      const { memory, memoryUse: loaded } = again.device;
+      const create = memory.create.bind(memory);
+      memory.create = (...args) => {
+        const block = create(...args);
+        most = Math.max(most, memory.use.bytes - loaded.bytes);
+        return block;
+      };
+      expect(await draw(again)).toEqual(wanted);
+      memory.create = create;
+      const bytes = again.device.memoryUse.bytes;
+      again.dispose();
+      expect(again.controlnet.isDisposed).toBe(true);
+      expect(again.device.memoryUse.bytes).toBeLessThan(bytes);
+      const { weights, peak } = await estimateMemory(
+        folder,
+        {},
+        { height: 32, width: 48, numInferenceSteps: 2, outputType: "latent" },
+      );
+      expect(weights).toBeGreaterThan(pipeline.unet.getMemoryFootprint() + pipeline.controlnet.getMemoryFootprint());
+      expect(peak - weights).toBeGreaterThanOrEqual(most);
+      // The prompts' embeddings are given to the call there, which copies them: few bytes in a model that is not as tiny as these.
+      expect(peak - weights).toBeLessThan(1.1 * most);
+    });
+
+  test("one that is missing is told with its files", async () => {
+    const folder = join(root, "two");
+    await rm(join(folder, "controlnet_1", "diffusion_pytorch_model.safetensors"));
+    await expect(DiffusionPipeline.fromPretrained(folder)).rejects.toThrow("controlnet_1/diffusion_pytorch_model");
+    await rm(join(folder, "controlnet"), { recursive: true });
+    await expect(DiffusionPipeline.fromPretrained(folder)).rejects.toThrow("controlnet/config.json");
+  });
+
+  test("several are saved alone, side by side, or into an object that takes files", async () => {
+    const multi = two.controlnet as MultiControlNetModel;
+    await multi.savePretrained(join(root, "alone"));
+    expect((await readdir(root)).filter((name) => name.startsWith("alone")).sort()).toEqual(["alone", "alone_1"]);
+    const second = await ControlNetModel.fromPretrained(join(root, "alone_1"));
+    expect(second.config.controlnet_conditioning_channel_order).toBe("bgr");
+    second.dispose();
+    const paths: string[] = [];
+    const target: SaveTarget = {
+      name: "a list",
+      list: () => Promise.resolve([]),
+      write: (path) => Promise.resolve(void paths.push(path)),
+      remove: () => Promise.resolve(),
+    };
+    await multi.savePretrained(target);
+    expect(paths.sort()).toEqual(
+      ["controlnet", "controlnet_1"].flatMap((folder) => [
+        `${folder}/config.json`,
+        `${folder}/diffusion_pytorch_model.safetensors`,
+      ]),
+    );
+  });
+});
