@@ -30,9 +30,15 @@ async function withNewDevice<T>(work: (device: Device) => Promise<T>): Promise<T
   }
 }
 
+/** What other classes do not have. */
+const CONTROLNETS: Record<string, object> = {
+  StableDiffusionControlNetPipeline: { controlnet: ["diffusers", "ControlNetModel"] },
+};
+
 const sd15Size = (className = sd15.INDEX._class_name, unet: object = {}): Promise<Repository> =>
   changed(repo("sd15"), {
-    "model_index.json": { ...sd15.INDEX, _class_name: className },
+    "model_index.json": { ...sd15.INDEX, _class_name: className, ...CONTROLNETS[className] },
+    "controlnet/config.json": { _class_name: "ControlNetModel", cross_attention_dim: sd15.UNET.cross_attention_dim },
     "unet/config.json": { ...sd15.UNET, ...unet },
     "vae/config.json": sd15.VAE,
     "text_encoder/config.json": sd15.TEXT,
@@ -129,6 +135,7 @@ describe("estimateMemory", () => {
     ["StableDiffusionImg2ImgPipeline", {}],
     ["StableDiffusionInpaintPipeline", {}],
     ["StableDiffusionInpaintPipeline", { in_channels: 9 }],
+    ["StableDiffusionControlNetPipeline", {}],
   ] as const)
     test(`and so does one of ${pipeline} ${JSON.stringify(unet)}`, async () => {
       await withNewDevice(async (device) => {
