@@ -10,7 +10,6 @@ import { ControlNetConditioningEmbedding } from "./controlnet_cond_embedding.js"
 import { controlNetSchema, type ControlNetConfig } from "./controlnet_config.js";
 import { TimestepEmbedding } from "./embeddings.js";
 import { Conv2d } from "./layers.js";
-import { Module } from "./module.js";
 import { PretrainedModel } from "./pretrained.js";
 import { Timesteps } from "./time_proj.js";
 import { TimeProjections } from "./time_projections.js";
