@@ -331,7 +331,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
   /** Bytes of the weights on the GPU. */
   getMemoryFootprint(): number {
     let bytes = 0;
-    for (const [, { shape, dtype = this.#dtype }] of this.parameters()) bytes += product(shape) * BYTES[dtype];
+    for (const [, { shape, dtype = this.dtype }] of this.parameters()) bytes += product(shape) * BYTES[dtype];
     return bytes;
   }
 
@@ -341,7 +341,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
    * @throws Error for another device or dtype: load the model with { device, dtype } instead
    */
   async to(device: Device | string, ...more: (Device | string | null | undefined)[]): Promise<this> {
-    checkIsOn([device, ...more], this.#class.className, { device: this.#device, dtypes: [this.#dtype] });
+    checkIsOn([device, ...more], this.#class.className, { device: this.device, dtypes: [this.dtype] });
     return this;
   }
 

@@ -47,8 +47,7 @@ export class UNetSteps {
     controls = NONE,
   ): Tensor {
     const { unet, device } = this;
-    const steered = controls.nets.length > 0;
-    if ((!this.#plannable && !steered) || UNPLANNED.some((name) => options[name] != null))
+    if (UNPLANNED.some((name) => options[name] != null))
       return unet.forward(sample, timestep, encoderHiddenStates, options).sample;
     const perImage = unet.check(sample, timestep, encoderHiddenStates, options);
     return device.scope(() => {
@@ -74,7 +73,6 @@ export class UNetSteps {
       const plan = this.#plannable ? this.#recorded(inputs, work, this.#keyOf(controls)) : null;
       // A copy, because the plan's own result is overwritten by the next step, and schedulers keep a history.
       if (plan) return plan.run(inputs, { copy: true });
-      if (!steered) return unet.forward(sample, timestep, encoderHiddenStates, options).sample;
       return work(...inputs.map((x) => (x instanceof Tensor ? x : slice(x.of, 0, x.first, x.count))));
     });
   }

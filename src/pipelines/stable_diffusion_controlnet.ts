@@ -156,7 +156,7 @@ export class StableDiffusionControlNetPipeline extends StableDiffusionBase {
     warnOfLegacyCallback(options);
     throwIfAborted(options.signal);
     const { scheduler } = run;
-    // Results that are the same for all pixels would say of what guidance leads away from what they say of the prompt.
+    // As in diffusers results that are one for all pixels steer the prompts alone.
     const guess = guessMode || models[0].config.global_pool_conditions;
     return this.runPrompts(
       prompt,
