@@ -1,7 +1,8 @@
 /** One file of a repository that a caller names: by path, by address, or by repository and name. */
-import { RepositoryError } from "./errors.js";
+import { quote, RepositoryError } from "./errors.js";
 import { joinPath } from "./paths.js";
 import {
+  findLocalFile,
   openFileOrRepository,
   openRepository,
   type HubOptions,
@@ -31,6 +32,9 @@ export async function findFileSource(
   otherwise?: string,
 ): Promise<OpenFile> {
   const [at, name, revision] = splitAddress(source);
+  // It would be taken for an id on the hub.
+  if (typeof at === "string" && /\.safetensors$/i.test(at) && !(await findLocalFile(at)))
+    throw new RepositoryError(`${caller}: ${quote(at, 200)}: no such file`);
   const { repository, file } = await openFileOrRepository(
     at,
     revision === undefined ? options : { ...options, revision },

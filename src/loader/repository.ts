@@ -84,11 +84,15 @@ export async function openFileOrRepository(
   source: RepositorySource,
   options?: HubOptions,
 ): Promise<{ repository: Repository; file?: string }> {
-  if (inNode() && (typeof source === "string" || source instanceof URL)) {
-    const file = await (await import("./directory_node.js")).findFile(source);
-    if (file) return { repository: await openRepository(file.folder, options), file: file.name };
-  }
+  const file = await findLocalFile(source);
+  if (file) return { repository: await openRepository(file.folder, options), file: file.name };
   return { repository: await openRepository(source, options) };
+}
+
+/** The folder and name of a file whose path or `file:` address is given (Node); null for anything else. */
+export async function findLocalFile(source: RepositorySource): Promise<{ folder: string; name: string } | null> {
+  if (!inNode() || !(typeof source === "string" || source instanceof URL)) return null;
+  return (await import("./directory_node.js")).findFile(source);
 }
 
 async function openSource(source: RepositorySource, options: GivenHubOptions): Promise<Repository> {

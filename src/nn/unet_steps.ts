@@ -35,6 +35,23 @@ export class UNetSteps {
   }
 
   /**
+   * Makes what the first step needs and those behind it keep: rows of timesteps, what ControlNets see of their pictures. Done before it,
+   * the memory for that is given back by the time that the step's is taken.
+   */
+  async begin(timestep: number, timestepCond: Tensor | undefined, controls: StepControls): Promise<void> {
+    const { unet, device } = this;
+    device.scope(() => {
+      if (unet.embedsTimeAlone) this.#table.rows(timestep, timestepCond);
+      for (const { net, image } of controls.nets) {
+        net.embedPicture(image);
+        this.#tableOf(net).rows(timestep);
+      }
+    });
+    device.trim();
+    await device.flush();
+  }
+
+  /**
    * `unet.forward(…).sample`. Shapes that differ from those of the last step, and other controls, are recorded anew.
    * @param controls ControlNets, whose timestep is one for the batch
    * @returns a tensor of the caller's (or of its scope)

@@ -61,6 +61,10 @@ export async function denoise(
   const pace = new Pace(device);
   const steps = new UNetSteps(unet, device, timesteps);
   try {
+    if (controls) {
+      const first = controls.ofStep(0, latents.shape[0], pipeline.doClassifierFreeGuidance);
+      await steps.begin(timesteps[0], timestepCond, first);
+    }
     for (const [i, t] of timesteps.entries()) {
       signal?.throwIfAborted();
       expectModels();

@@ -34,8 +34,9 @@ export function float16ToFloat32(bits: Uint16Array): Float32Array {
     if (exponent === 31) return fraction ? NaN : sign * Infinity;
     return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
   });
-  const table = halves;
-  return Float32Array.from(bits, (h) => table[h]);
+  const values = new Float32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) values[i] = halves[bits[i]];
+  return values;
 }
 
 /** float -> IEEE 754 half, round to nearest even, overflow to infinity. */

@@ -53,6 +53,10 @@ test("another address is a folder's, and a file in it", async () => {
   expect(seen[0]).toBe("https://example.org/files/a.safetensors");
 });
 
+test("a path without a file is none of an id on the hub", async () => {
+  await expect(read("models/typo.safetensors")).rejects.toThrow('test: "models/typo.safetensors": no such file');
+});
+
 test("a repository without a name says what to give", async () => {
   await expect(read(folder)).rejects.toThrow('give the path or address of one, or { weightName: "….safetensors" }');
 });

@@ -1,34 +1,19 @@
 import { describe, expect, test } from "vitest";
 import * as sd15 from "../../bench/sd15_configs.js";
 import {
-  DiffusionPipeline,
   estimateMemory,
   openRepository,
-  RawImage,
-  requestDevice,
   UNet2DConditionModel,
   type Device,
   type DrawingSize,
   type PipelineOptions,
   type Repository,
 } from "../../src/index.js";
-import { readJSON } from "../../src/loader/config.js";
 import { blankDevice } from "../../src/tensor/blank_device.js";
-import { fixturePath } from "../support/files.js";
+import { repo, testEstimate, withNewDevice } from "../support/estimates.js";
 import { fewerLimits } from "../support/gpu.js";
 import { changed } from "../support/repositories.js";
 import { warnings } from "../support/warnings.js";
-
-const repo = (name: string): string => fixturePath(`models/repos/${name}`);
-
-async function withNewDevice<T>(work: (device: Device) => Promise<T>): Promise<T> {
-  const device = await requestDevice();
-  try {
-    return await work(device);
-  } finally {
-    device.destroy();
-  }
-}
 
 /** What other classes do not have. */
 const CONTROLNETS: Record<string, object> = {
@@ -45,53 +30,12 @@ const sd15Size = (className = sd15.INDEX._class_name, unet: object = {}): Promis
   });
 
 describe("estimateMemory", () => {
-  const blank = (width: number, height: number): RawImage =>
-    new RawImage(width, height, new Uint8ClampedArray(width * height), 1);
-  const drawings: [name: string, options: PipelineOptions, drawing: DrawingSize, className?: string][] = [
-    ["sd15", {}, {}],
+  // Each compiles on a device of its own, for seconds in a browser: the others are in estimate_memory_calls.node.test.ts.
+  for (const [name, options, drawing, className] of [
     ["sd15", { dtype: "float16" }, { height: 64, width: 48 }],
-    ["sd15", {}, { numImagesPerPrompt: 3, outputType: "np" }],
-    ["sd15", {}, { guidanceScale: 1, outputType: "latent" }],
-    ["sd21", { dtype: "float16" }, { height: 32, width: 32 }],
-    ["ddpm-cifar", {}, { batchSize: 2 }],
-    ["sd15", {}, { height: 64, width: 48, outputType: "latent" }, "StableDiffusionImg2ImgPipeline"],
-    ["sd15", { dtype: "float16" }, { height: 64, width: 48 }, "StableDiffusionInpaintPipeline"],
     ["sdxl", { dtype: "float16" }, { height: 64, width: 48 }, "StableDiffusionXLImg2ImgPipeline"],
-    ["sdxl", {}, { height: 64, width: 48, outputType: "latent" }, "StableDiffusionXLInpaintPipeline"],
-  ];
-  for (const [name, options, drawing, className] of drawings)
-    test(`is what a call of ${className ?? name} takes, ${JSON.stringify({ ...options, ...drawing })}`, async () => {
-      await withNewDevice(async (device) => {
-        const size = { numInferenceSteps: 3, ...drawing };
-        const untouched = device.memoryUse;
-        const index = className ? await readJSON(await openRepository(repo(name)), "model_index.json") : {};
-        const source = className
-          ? await changed(repo(name), { "model_index.json": { ...index, _class_name: className } })
-          : repo(name);
-        const { weights, peak } = await estimateMemory(source, { ...options, device }, size);
-        expect(device.memoryUse).toEqual(untouched);
-
-        const pipeline = await DiffusionPipeline.fromPretrained(source, { ...options, device });
-        pipeline.setProgressBarConfig({ disable: true });
-        expect(weights).toBe(device.memoryUse.bytes);
-        // The peak of a call, not that of loading.
-        let most = 0;
-        const create = device.memory.create.bind(device.memory);
-        device.memory.create = (...args) => {
-          const block = create(...args);
-          most = Math.max(most, device.memoryUse.bytes);
-          return block;
-        };
-        const { height, width, ...others } = size;
-        const image = blank(width ?? 1, height ?? 1);
-        if (className?.includes("Img2Img")) await pipeline("a red circle", { ...others, image, strength: 0.8 });
-        else if (className) await pipeline("a red circle", { ...size, image, maskImage: image });
-        else await ("text_encoder" in pipeline ? pipeline("a red circle", size) : pipeline(size));
-        expect(peak).toBeGreaterThanOrEqual(most);
-        // The prompts' embeddings are given to the call here, which copies them: few bytes in a model that is not as tiny as these.
-        expect(peak).toBeLessThan(1.05 * most);
-      });
-    });
+  ] as [string, PipelineOptions, DrawingSize, string?][])
+    testEstimate(name, options, drawing, className);
 
   test("reads configs, and no weights or vocabulary", async () => {
     const base = await openRepository(repo("sd15"));

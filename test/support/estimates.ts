@@ -1,0 +1,65 @@
+/** What estimateMemory() tells, beside what a call takes. */
+import { expect, test } from "vitest";
+import {
+  DiffusionPipeline,
+  estimateMemory,
+  openRepository,
+  RawImage,
+  requestDevice,
+  type Device,
+  type DrawingSize,
+  type PipelineOptions,
+} from "../../src/index.js";
+import { readJSON } from "../../src/loader/config.js";
+import { fixturePath } from "./files.js";
+import { changed } from "./repositories.js";
+
+export const repo = (name: string): string => fixturePath(`models/repos/${name}`);
+
+export async function withNewDevice<T>(work: (device: Device) => Promise<T>): Promise<T> {
+  const device = await requestDevice();
+  try {
+    return await work(device);
+  } finally {
+    device.destroy();
+  }
+}
+
+const blank = (width: number, height: number): RawImage =>
+  new RawImage(width, height, new Uint8ClampedArray(width * height), 1);
+
+/** A test with one call. */
+export function testEstimate(name: string, options: PipelineOptions, drawing: DrawingSize, className?: string): void {
+  test(`is what a call of ${className ?? name} takes, ${JSON.stringify({ ...options, ...drawing })}`, async () => {
+    await withNewDevice(async (device) => {
+      const size = { numInferenceSteps: 3, ...drawing };
+      const untouched = device.memoryUse;
+      const index = className ? await readJSON(await openRepository(repo(name)), "model_index.json") : {};
+      const source = className
+        ? await changed(repo(name), { "model_index.json": { ...index, _class_name: className } })
+        : repo(name);
+      const { weights, peak } = await estimateMemory(source, { ...options, device }, size);
+      expect(device.memoryUse).toEqual(untouched);
+
+      const pipeline = await DiffusionPipeline.fromPretrained(source, { ...options, device });
+      pipeline.setProgressBarConfig({ disable: true });
+      expect(weights).toBe(device.memoryUse.bytes);
+      // The peak of a call, not that of loading.
+      let most = 0;
+      const create = device.memory.create.bind(device.memory);
+      device.memory.create = (...args) => {
+        const block = create(...args);
+        most = Math.max(most, device.memoryUse.bytes);
+        return block;
+      };
+      const { height, width, ...others } = size;
+      const image = blank(width ?? 1, height ?? 1);
+      if (className?.includes("Img2Img")) await pipeline("a red circle", { ...others, image, strength: 0.8 });
+      else if (className) await pipeline("a red circle", { ...size, image, maskImage: image });
+      else await ("text_encoder" in pipeline ? pipeline("a red circle", size) : pipeline(size));
+      expect(peak).toBeGreaterThanOrEqual(most);
+      // The prompts' embeddings are given to the call here, which copies them: few bytes in a model that is not as tiny as these.
+      expect(peak).toBeLessThan(1.05 * most);
+    });
+  });
+}
