@@ -3,6 +3,7 @@ import { DiffusionPipeline, EMBEDDED_MODEL, type StableDiffusionPipeline } from 
 import { offGolden, shapesGoldens } from "../support/shapes.js";
 
 const goldens = (await shapesGoldens()).filter(({ file }) => !file.startsWith("0-"));
+// In Node alone: a browser draws one prompt under each scheduler (shapes.test.ts), by the same code.
 let loaded: Promise<StableDiffusionPipeline> | undefined;
 
 describe("the embedded model, other prompts", () => {
