@@ -2,6 +2,7 @@
  * Keys of a checkpoint in one file, as the first implementations of Stable Diffusion save it (CompVis/latent-diffusion,
  * Stability-AI/generative-models), and what diffusers calls these tensors (diffusers/loaders/single_file_utils.py).
  */
+import { diffusersUNetKey, renamed, type Names } from "../original_unet.js";
 
 /** Where a tensor of such a file goes. */
 export interface Place {
@@ -32,7 +33,7 @@ const OPEN_CLIP: readonly [prefix: string, Place["component"]][] = [
 
 /** @returns null for what no model here needs: averages of training, schedules */
 export function placeOf(key: string, layout: Layout): Place | null {
-  if (key.startsWith(UNET)) return one("unet", unetKey(key.slice(UNET.length), layout.layersPerBlock));
+  if (key.startsWith(UNET)) return one("unet", diffusersUNetKey(key.slice(UNET.length), layout.layersPerBlock));
   const inVAE = VAE.find((prefix) => key.startsWith(prefix));
   // The VAE may be all that a file has.
   if (inVAE !== undefined || /^(encoder|decoder|quant_conv|post_quant_conv)\./.test(key))
@@ -46,62 +47,19 @@ export function placeOf(key: string, layout: Layout): Place | null {
 
 const one = (component: Place["component"], key: string): Place => ({ component, keys: [key] });
 
-const TOP: readonly [from: string, to: string][] = [
-  ["time_embed.0.", "time_embedding.linear_1."],
-  ["time_embed.2.", "time_embedding.linear_2."],
-  ["label_emb.0.0.", "add_embedding.linear_1."],
-  ["label_emb.0.2.", "add_embedding.linear_2."],
-  ["input_blocks.0.0.", "conv_in."],
-  ["out.0.", "conv_norm_out."],
-  ["out.2.", "conv_out."],
-];
-
-const RESNET: readonly [from: string, to: string][] = [
-  ["in_layers.0.", "norm1."],
-  ["in_layers.2.", "conv1."],
-  ["out_layers.0.", "norm2."],
-  ["out_layers.3.", "conv2."],
-  ["emb_layers.1.", "time_emb_proj."],
-  ["skip_connection.", "conv_shortcut."],
-];
-
-/** With the first beginning that is known replaced by diffusers' name. */
-function renamed(key: string, names: readonly [from: string, to: string][]): string {
-  const found = names.find(([from]) => key.startsWith(from));
-  return found ? found[1] + key.slice(found[0].length) : key;
-}
-
-/** Blocks are counted through there: each has so many places for a resnet and its attention, and one for a resampling. */
-function unetKey(key: string, perBlock: number): string {
-  const found = /^(input_blocks|output_blocks|middle_block)\.(\d+)\.(?:(\d+)\.)?(.+)$/.exec(key);
-  if (!found || key.startsWith("input_blocks.0.")) return renamed(key, TOP);
-  const [, side, index, inner, rest] = found;
-  const at = Number(index);
-  if (side === "middle_block") {
-    const behind = inner === undefined ? rest : `${inner}.${rest}`;
-    return at === 1 ? `mid_block.attentions.0.${behind}` : `mid_block.resnets.${at / 2}.${renamed(behind, RESNET)}`;
-  }
-  const from = side === "input_blocks" ? at - 1 : at;
-  const block = `${side === "input_blocks" ? "down" : "up"}_blocks.${Math.floor(from / (perBlock + 1))}`;
-  const layer = from % (perBlock + 1);
-  if (rest.startsWith("op.")) return `${block}.downsamplers.0.conv.${rest.slice("op.".length)}`;
-  if (rest.startsWith("conv.")) return `${block}.upsamplers.0.${rest}`;
-  return inner === "0" ? `${block}.resnets.${layer}.${renamed(rest, RESNET)}` : `${block}.attentions.${layer}.${rest}`;
-}
-
-const VAE_ATTENTION: readonly [from: string, to: string][] = [
-  ["norm.", "group_norm."],
-  ["q.", "to_q."],
-  ["k.", "to_k."],
-  ["v.", "to_v."],
-  ["proj_out.", "to_out.0."],
+const VAE_ATTENTION: Names = [
+  ["norm", "group_norm"],
+  ["q", "to_q"],
+  ["k", "to_k"],
+  ["v", "to_v"],
+  ["proj_out", "to_out.0"],
 ];
 
 function vaeKey(key: string, levels: number): string {
   const mid = /^(encoder|decoder)\.mid\.(?:block_(\d)|attn_1)\.(.+)$/.exec(key);
   if (mid) {
     const [, half, resnet, rest] = mid;
-    const place = resnet ? `resnets.${Number(resnet) - 1}.${rest}` : `attentions.0.${renamed(rest, VAE_ATTENTION)}`;
+    const place = resnet ? `resnets.${Number(resnet) - 1}.${rest}` : `attentions.0.${renamed(rest, VAE_ATTENTION, 0)}`;
     return `${half}.mid_block.${place}`.replace("nin_shortcut", "conv_shortcut");
   }
   const level = /^(encoder\.down|decoder\.up)\.(\d+)\.(?:block\.(\d+)|(?:down|up)sample)\.(.+)$/.exec(key);
@@ -120,12 +78,12 @@ const OPEN_CLIP_TOP: Readonly<Record<string, string>> = {
   "ln_final.bias": "text_model.final_layer_norm.bias",
 };
 
-const OPEN_CLIP_LAYER: readonly [from: string, to: string][] = [
-  ["ln_1.", "layer_norm1."],
-  ["ln_2.", "layer_norm2."],
-  ["mlp.c_fc.", "mlp.fc1."],
-  ["mlp.c_proj.", "mlp.fc2."],
-  ["attn.out_proj.", "self_attn.out_proj."],
+const OPEN_CLIP_LAYER: Names = [
+  ["ln_1", "layer_norm1"],
+  ["ln_2", "layer_norm2"],
+  ["mlp.c_fc", "mlp.fc1"],
+  ["mlp.c_proj", "mlp.fc2"],
+  ["attn.out_proj", "self_attn.out_proj"],
 ];
 
 /** Stable Diffusion 2's encoder stops before its last layer, which its config does without. */
@@ -140,5 +98,5 @@ function openClipPlace(component: Place["component"], key: string): Place | null
   const path = `text_model.encoder.layers.${layer[1]}`;
   const thirds = /^attn\.in_proj_(weight|bias)$/.exec(layer[2]);
   if (thirds) return { component, keys: ["q", "k", "v"].map((name) => `${path}.self_attn.${name}_proj.${thirds[1]}`) };
-  return one(component, `${path}.${renamed(layer[2], OPEN_CLIP_LAYER)}`);
+  return one(component, `${path}.${renamed(layer[2], OPEN_CLIP_LAYER, 0)}`);
 }
