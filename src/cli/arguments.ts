@@ -81,9 +81,13 @@ export function seedOf(text: string): bigint {
 }
 
 export function guidanceOf(text: string | undefined, otherwise: number | undefined): number | undefined {
-  if (text === undefined) return otherwise;
+  return text === undefined ? otherwise : numberOf("guidance", text);
+}
+
+function numberOf(option: string, text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value)) throw new UsageError(`--guidance must be a number, got "${text}"`);
+  if (text.trim() === "" || !Number.isFinite(value))
+    throw new UsageError(`--${option} must be a number, got "${text}"`);
   return value;
 }
 
@@ -101,10 +105,7 @@ export function strengthOf(text: string | undefined, image: string | undefined):
 export function loraScaleOf(text: string | undefined, lora: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (lora === undefined) throw new UsageError("--lora-scale needs --lora FILE, the weights that it is of");
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value))
-    throw new UsageError(`--lora-scale must be a number, got "${text}"`);
-  return value;
+  return numberOf("lora-scale", text);
 }
 
 /** What goes with pictures. */

@@ -154,3 +154,13 @@ function checkCover(entries: Map<string, SafetensorsEntry>, dataStart: number, s
     throw new SyntaxError(`the tensors end at byte ${position}, the file at ${size}: ${what}`);
   }
 }
+
+/** The beginning of a file as safetensors' writer makes it: the header's length, and the header padded with spaces to 8 bytes. */
+export function headerBytes(json: string): Uint8Array<ArrayBuffer> {
+  const text = new TextEncoder().encode(json);
+  const padded = Math.ceil(text.length / 8) * 8;
+  const bytes = new Uint8Array(8 + padded).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
+  bytes.set(text, 8);
+  return bytes;
+}

@@ -1,6 +1,7 @@
 /** The bytes around saved weights: safetensors headers, the order of tensors, shards and their index. No GPU here. */
 import { shown } from "../arguments/shown.js";
 import { toJSONString } from "../loader/config_json.js";
+import { headerBytes } from "../loader/safetensors_header.js";
 import { product } from "../tensor/dtype.js";
 
 export type SaveDType = "float32" | "float16";
@@ -169,7 +170,7 @@ function split(tensors: readonly SavedTensor[], dtype: SaveDType, limit: number)
   return { shards, total };
 }
 
-/** A file as safetensors' writer makes it: tensors by name (all have one dtype), header padded with spaces to 8 bytes. */
+/** A file as safetensors' writer makes it: tensors by name (all have one dtype). */
 function weightFile(name: string, shard: readonly SavedTensor[], dtype: SaveDType): WeightFile {
   const sorted = [...shard].sort((a, b) => (a.key < b.key ? -1 : 1));
   let offset = 0;
@@ -177,10 +178,6 @@ function weightFile(name: string, shard: readonly SavedTensor[], dtype: SaveDTyp
     const data_offsets = [offset, (offset += bytesOf(shape, dtype))];
     return `${JSON.stringify(key)}:${JSON.stringify({ dtype: ITEM[dtype].name, shape, data_offsets })}`;
   });
-  const json = new TextEncoder().encode(`{${['"__metadata__":{"format":"pt"}', ...entries].join(",")}}`);
-  const padded = Math.ceil(json.length / 8) * 8;
-  const header = new Uint8Array(8 + padded).fill(0x20);
-  new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
-  header.set(json, 8);
+  const header = headerBytes(`{${['"__metadata__":{"format":"pt"}', ...entries].join(",")}}`);
   return { name, header, keys: sorted.map(({ key }) => key) };
 }

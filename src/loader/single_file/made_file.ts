@@ -2,6 +2,7 @@
 import { checkRange } from "../paths.js";
 import type { RepositoryFile } from "../repository.js";
 import type { SafetensorsEntry } from "../safetensors.js";
+import { headerBytes } from "../safetensors_header.js";
 
 /** One tensor of the file. */
 export interface MadeTensor {
@@ -79,10 +80,5 @@ function headerOf(tensors: readonly MadeTensor[]): Uint8Array<ArrayBuffer> {
     entries[name] = { dtype, shape, data_offsets: [at, at + to - from] };
     at += to - from;
   }
-  const text = new TextEncoder().encode(JSON.stringify(entries));
-  const length = Math.ceil(text.length / 8) * 8;
-  const header = new Uint8Array(8 + length).fill(0x20, 8);
-  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
-  header.set(text, 8);
-  return header;
+  return headerBytes(JSON.stringify(entries));
 }

@@ -12,6 +12,7 @@ import {
   type RepositorySource,
 } from "../repository.js";
 import { readSafetensorsHeader, type SafetensorsHeader } from "../safetensors.js";
+import { exists } from "../weight_files.js";
 import { placeOf, type Layout, type Place } from "./keys.js";
 import { configRepository } from "./kinds.js";
 import { madeFile, type MadeTensor } from "./made_file.js";
@@ -90,9 +91,10 @@ class SingleFile implements Repository {
 }
 
 async function layoutOf(configs: Repository, { entries }: SafetensorsHeader): Promise<Layout> {
-  const file = await configs.open("unet/config.json");
-  await file?.close?.();
-  const { layers_per_block: layers } = file ? await readJSON(configs, "unet/config.json") : { layers_per_block: 2 };
+  const config = "unet/config.json";
+  const { layers_per_block: layers } = (await exists(configs, config))
+    ? await readJSON(configs, config)
+    : { layers_per_block: 2 };
   if (typeof layers !== "number")
     throw new ConfigError(
       `unet/config.json of ${configs.name}: layers_per_block must be one number for a checkpoint in one file`,
