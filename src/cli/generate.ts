@@ -31,7 +31,7 @@ import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 
 /** `webgpu-diffusers generate`: draws a prompt and writes PNG files. */
 export async function generate(args: string[], signal: AbortSignal): Promise<void> {
-  const { values, positionals } = parse(args, [
+  const names = [
     ...DRAWING_OPTIONS,
     "scheduler",
     "count",
@@ -41,7 +41,8 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
     "strength",
     "lora",
     "lora-scale",
-  ] as const);
+  ] as const;
+  const { values, flags, positionals } = parse(args, names, ["cpu-offload"]);
   const { model } = values;
   const prompt = promptOf(positionals);
   const numInferenceSteps = positive("steps", values.steps, 50);
@@ -61,7 +62,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   const net = values.controlnet === undefined ? null : await openRepository(values.controlnet, { signal });
   const [image, maskImage] = [await open(values.image), await open(values.mask)];
 
-  await withPipeline({ model, dtype, signal }, async (pipeline) => {
+  await withPipeline({ model, dtype, offload: flags["cpu-offload"], signal }, async (pipeline) => {
     if (Scheduler) pipeline.scheduler = Scheduler.fromConfig(pipeline.scheduler.config);
     if (values.lora !== undefined) {
       await pipeline.loadLoraWeights(values.lora, { signal, adapterName: "lora" });

@@ -47,6 +47,7 @@ ${DRAWING}
                        of XL 0.3, with --mask 0.9999)
   --lora FILE|DIR|ID   LoRA weights for the model: a .safetensors file, or a folder or id that has pytorch_lora_weights.safetensors
   --lora-scale X       how much they count (default: 1)
+  --cpu-offload        weights wait in the CPU's memory until their model's turn: less GPU memory, a little more time
 
 Example: webgpu-diffusers generate "a red circle on a white background" --seed 8 -o circle.png
          webgpu-diffusers generate "a red star on a white background" --image circle.png --strength 0.7 -o star.png`,
@@ -92,6 +93,7 @@ of a picture also the GPU memory that a model takes and drawing with it; of the 
   --dtype TYPE         float32 (default) or float16
   --count N            number of pictures that are drawn together, up to 1000 (default: 1)
   --guidance X         1: without guidance, which halves the batch (default: with it)
+  --cpu-offload        weights wait in the CPU's memory until their model's turn
   --self-test          also whether it computes right: the package's model by the fast kernels against the reference kernels, and a
                        picture against diffusers'; about 20 seconds on CPU adapters. Exit code 1 where anything is wrong
 

@@ -53,12 +53,14 @@ const FROM_PICTURES = [StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpain
 interface ModelOptions {
   model: string | undefined;
   dtype: "float32" | "float16";
+  /** Weights wait on the CPU until they are needed. */
+  offload?: boolean;
   signal: AbortSignal;
 }
 
 /** Loads a model, by default the package's, and runs `work` with it. */
 export async function withPipeline<T>(
-  { model = EMBEDDED_MODEL, dtype, signal }: ModelOptions,
+  { model = EMBEDDED_MODEL, dtype, offload, signal }: ModelOptions,
   work: (pipeline: TextPipeline) => Promise<T>,
 ): Promise<T> {
   const repository = await openRepository(model, { signal }); // a wrong folder needs no GPU to be told
@@ -71,7 +73,7 @@ export async function withPipeline<T>(
         `prompts, with models of a ${StableDiffusionPipeline.className} or a ${StableDiffusionXLPipeline.className}`,
     );
   return withDevice(async (device) => {
-    const options = { device, dtype, signal };
+    const options = { device, dtype, enableModelCpuOffload: offload, signal };
     if (Class) return work(await Class.fromPretrained(repository, options));
     return work(StableDiffusionXLPipeline.fromPipe(await FromPictures!.fromPretrained(repository, options)));
   });

@@ -54,6 +54,8 @@ export interface LoadHooks {
   orDefault?: WeightFilesOptions["orDefault"];
   /** Called when the modules stand and the device is known, before any weight is fetched. */
   onBuilt?: (model: PretrainedModel<object>, device: Device) => void;
+  /** Runs the part of a load that takes GPU memory, by default at once. */
+  upload?: (model: PretrainedModel<object>, load: () => Promise<void>) => Promise<void>;
   /** Configs alone are read: weights have memory but no numbers, and there are no tokenizers. */
   blank?: boolean;
 }
@@ -133,8 +135,9 @@ async function loadFrom<M extends PretrainedModel<object>>(
   model.placeOn(device, dtype);
   hooks.onBuilt?.(model, device);
   const info = { missingKeys: [], unexpectedKeys: [], mismatchedKeys: [], errorMsgs: [] };
+  const { upload = (_, load) => load() } = hooks;
   if (hooks.blank) {
-    assignBlankWeights(model, device);
+    await upload(model, async () => assignBlankWeights(model, device));
     return [model, info];
   }
   const read: ReadWeights = async (device, how) => {
@@ -143,7 +146,8 @@ async function loadFrom<M extends PretrainedModel<object>>(
     return readWeights(className, model, files, { ...how, device, dtype });
   };
   const { signal, progressCallback } = options;
-  const unexpectedKeys = await read(device, { signal, progressCallback });
+  const around: ReadOptions["around"] = (load) => upload(model, load);
+  const unexpectedKeys = await read(device, { signal, progressCallback, around });
   model.remember(read);
   return [model, { ...info, unexpectedKeys }];
 }
@@ -155,18 +159,19 @@ async function loadFrom<M extends PretrainedModel<object>>(
  */
 export type ReadWeights = (
   device: Device,
-  options: Pick<WithoutNulls<FromPretrainedOptions>, "signal" | "progressCallback"> &
-    Pick<LoadWeightsOptions, "only" | "deltas">,
+  options: ReadOptions & Pick<LoadWeightsOptions, "only" | "deltas">,
 ) => Promise<string[]>;
+
+interface ReadOptions extends Pick<WithoutNulls<FromPretrainedOptions>, "signal" | "progressCallback"> {
+  /** Runs what takes GPU memory, by default at once. */
+  around?: (load: () => Promise<void>) => Promise<void>;
+}
 
 async function readWeights(
   className: string,
   model: Module,
   files: readonly RepositoryFile[],
-  {
-    progressCallback: report,
-    ...options
-  }: LoadWeightsOptions & Pick<WithoutNulls<FromPretrainedOptions>, "progressCallback">,
+  { progressCallback: report, around = (load) => load(), ...options }: LoadWeightsOptions & ReadOptions,
 ): Promise<string[]> {
   const onProgress = ({ loaded, total }: { loaded: number; total: number }): unknown =>
     report?.({
@@ -178,7 +183,12 @@ async function readWeights(
       progress: (100 * loaded) / total,
     });
   try {
-    return await uploads.run(() => loadWeights(className, model, files, { ...options, onProgress }), options.signal);
+    let surplus: string[] = [];
+    const load = async (): Promise<void> => {
+      surplus = await loadWeights(className, model, files, { ...options, onProgress });
+    };
+    await uploads.run(() => around(load), options.signal);
+    return surplus;
   } finally {
     await Promise.all(files.map((file) => file.close?.()));
   }

@@ -4,8 +4,10 @@
  * A parameter knows only its shape until it is loaded, so building a model costs nothing and lists every key.
  */
 import { Columns, type Operand } from "../tensor/columns.js";
+import type { Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { HostCopy } from "./host_copy.js";
 
 /** How a weight is laid out for the kernels: a linear layer's [out, in] becomes [in, out], a convolution's
  *  [out, in, kh, kw] becomes [kh, kw, in, out]. "gated" is GEGLU's projection: a linear layer (or its bias) whose outputs are
@@ -15,6 +17,10 @@ export type Packing = "none" | "linear" | "conv" | "gated";
 export class Parameter {
   #value: Tensor | null = null;
   #disposed = false;
+  /** Made when it is moved to the CPU, and kept: weights seldom change, and the next time nothing need be read. */
+  #copy: HostCopy | null = null;
+  /** Of a holder: works under way that need its numbers on the GPU. */
+  users = 0;
   #place: { whole: Parameter; start: number } | null = null;
 
   constructor(
@@ -54,7 +60,11 @@ export class Parameter {
         `A parameter of shape [${this.shape.join(", ")}] has no tensor of its own: it lies in that of a LinearStack.`,
       );
     if (this.#value) return this.#value;
-    const why = this.#disposed ? "was used after dispose()" : "has no value: load the model with fromPretrained()";
+    const why = this.#disposed
+      ? "was used after dispose()"
+      : this.isOnCpu
+        ? 'is on the CPU, where nothing is computed: `await model.to("webgpu")` first'
+        : "has no value: load the model with fromPretrained()";
     throw new Error(`A parameter of shape [${this.shape.join(", ")}] ${why}.`);
   }
 
@@ -67,17 +77,54 @@ export class Parameter {
     return this.holder.#disposed;
   }
 
+  /** Whether its numbers are in the CPU's memory alone. */
+  get isOnCpu(): boolean {
+    const { holder } = this;
+    return holder.#value === null && holder.#copy !== null;
+  }
+
+  /** The device where a holder's numbers are, or come from. */
+  get device(): Device | null {
+    return this.#value?.device ?? this.#copy?.device ?? null;
+  }
+
   assign(value: Tensor): void {
     this.#value?.dispose();
     this.#value = value;
+    this.#copy = null;
     this.#disposed = false;
+  }
+
+  /** Moves the numbers of a holder to the CPU's memory. */
+  async toCpu(): Promise<void> {
+    const value = this.#value;
+    if (!value) return;
+    if (!this.#copy) this.#copy = await HostCopy.of(value);
+    // Other numbers may have come meanwhile.
+    if (this.#value !== value) return;
+    value.dispose();
+    this.#value = null;
+  }
+
+  /** Moves the numbers of a holder back to the device that they come from. */
+  async toGpu(): Promise<void> {
+    if (!this.isOnCpu) return;
+    const value = await this.#copy!.upload();
+    if (this.isOnCpu) this.#value = value;
+    else value.dispose();
+  }
+
+  /** Gives up what it keeps for the next move to the CPU. */
+  forgetCopy(): void {
+    if (!this.isOnCpu) this.#copy = null;
   }
 
   dispose(): void {
     const { holder } = this;
-    holder.#disposed ||= holder.loaded;
+    holder.#disposed ||= holder.loaded || holder.isOnCpu;
     holder.#value?.dispose();
     holder.#value = null;
+    holder.#copy = null;
   }
 }
 

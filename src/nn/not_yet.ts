@@ -1,8 +1,7 @@
 /** Methods of Python's models and pipelines that this version does not have: each says why, and the way round. */
 
-const ON_THE_GPU =
-  "not supported: weights stay on the GPU, there is no copy of them on the CPU; to need less memory load with " +
-  '{ dtype: "float16" }';
+const WHOLE =
+  'not supported: weights move to the CPU by whole models, `await pipeline.enableModelCpuOffload()`; to need less memory load with { dtype: "float16" }, too';
 
 /** Those of Python's classes that have from_single_file. */
 const SINGLE_FILE = ["ControlNetModel"];
@@ -10,9 +9,8 @@ const SINGLE_FILE = ["ControlNetModel"];
 const saved = "pipe.save_pretrained(folder)) and load the folder";
 
 const MISSING = {
-  enableModelCpuOffload: ON_THE_GPU,
-  enableSequentialCpuOffload: ON_THE_GPU,
-  enableGroupOffload: ON_THE_GPU,
+  enableSequentialCpuOffload: WHOLE,
+  enableGroupOffload: WHOLE,
   loadLoraWeights: `not supported: this pipeline takes no LoRA weights; merge them in Python (pipe.load_lora_weights(…), pipe.fuse_lora(), ${saved}`,
   loadTextualInversion: `not supported yet: embeddings of textual inversion are not read; add them in Python (pipe.load_textual_inversion(…), ${saved}`,
   loadIpAdapter: "not supported yet: there are no image prompts",

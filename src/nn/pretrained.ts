@@ -16,7 +16,6 @@ import {
 import type { WeightStem } from "../loader/weight_files.js";
 import { checkDevice, ensureDevice, type Device } from "../tensor/device.js";
 import { BYTES, product, type DType } from "../tensor/dtype.js";
-import { checkIsOn } from "./check_is_on.js";
 import { checkConfig, warnOfUnexpected, type ConfigSchema } from "./config.js";
 import { copyWeights } from "./copy_weights.js";
 import type { DTypeOptions } from "./dtype.js";
@@ -33,6 +32,7 @@ import { changedKeys, NO_ADAPTERS, shares, type Adapters, type Share } from "./l
 import { Deltas } from "./lora/deltas.js";
 import { Module, type Parameter } from "./module.js";
 import { notYet } from "./not_yet.js";
+import { Residence } from "./residence.js";
 import {
   CONFIG_NAME,
   configText,
@@ -42,6 +42,7 @@ import {
   type SavedModel,
   type SaveOptions,
 } from "./save_model.js";
+import { wantedPlace } from "./wanted_place.js";
 
 /** null is as nothing, as Python's None, but for keys of the config. */
 export interface FromPretrainedOptions extends HubOptions, DTypeOptions {
@@ -81,6 +82,8 @@ export abstract class PretrainedModel<C extends object> extends Module {
   /** File name of the weights; transformers' models differ. */
   static readonly weightStem: WeightStem = "diffusion_pytorch_model";
   readonly config: Readonly<C>;
+  /** Moves the weights between the GPU and the CPU. */
+  readonly residence = new Residence(this);
   #dtype: DType = "float32";
   #device: Device | null = null;
   #read: ReadWeights | null = null;
@@ -222,7 +225,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
   async adapt(adapters: Adapters, { scale = 1, signal }: { scale?: number; signal?: AbortSignal } = {}): Promise<void> {
     const wanted = shares(adapters, scale);
     const changed = changedKeys(wanted, this.#shares);
-    if (changed.size > 0) await this.#reread(changed, wanted, signal);
+    if (changed.size > 0) await this.residence.visit(() => this.#reread(changed, wanted, signal));
     this.#adapters = adapters;
     this.#shares = wanted;
   }
@@ -263,7 +266,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
 
   /** Writes the files of savePretrained() into a folder of `target`. */
   async saveTo(target: SaveTarget, folder: string, options: SaveOptions = {}): Promise<void> {
-    await saveModel(target, folder, this.#described, options);
+    await this.residence.visit(() => saveModel(target, folder, this.#described, options));
     this.device?.trim();
   }
 
@@ -336,12 +339,20 @@ export abstract class PretrainedModel<C extends object> extends Module {
   }
 
   /**
-   * Models are loaded onto their device, so this only checks: "webgpu" (or "cuda", as Python code has it) is where they are.
+   * Moves the weights: "cpu" frees their GPU memory, and nothing is computed until "webgpu" (or "cuda", as Python code has it) brings
+   * them back to their device.
    * @param more a dtype, or a device behind one
-   * @throws Error for another device or dtype: load the model with { device, dtype } instead
+   * @throws Error for another device or dtype: load the model with { device, dtype } instead; for "cpu" while a call needs the weights
    */
   async to(device: Device | string, ...more: (Device | string | null | undefined)[]): Promise<this> {
-    checkIsOn([device, ...more], this.#class.className, { device: this.device, dtypes: [this.dtype] });
+    const { className } = this.#class;
+    const wanted = wantedPlace([device, ...more], className, { device: this.device, dtypes: [this.dtype] });
+    if (wanted === "cpu" && !(await this.residence.toCpu()))
+      throw new Error(`to: ${className} cannot go to the CPU while a call needs it`);
+    if (wanted === "gpu") {
+      await this.residence.toGpu();
+      this.residence.forgetCopies();
+    }
     return this;
   }
 
@@ -354,7 +365,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
     const Class = this.constructor as unknown as ModelClass<this>;
     const copies = devices.map(checkDevice).map(() => new Class(this.config as Readonly<Record<string, unknown>>));
     try {
-      await copyWeights(this, copies, devices);
+      await this.residence.visit(() => copyWeights(this, copies, devices));
     } catch (error) {
       for (const copy of copies) copy.dispose();
       throw error;

@@ -10,16 +10,11 @@ import {
   splitOptions,
   type SingleFilePlace,
 } from "../loader/single_file/repository.js";
-import { checkIsOn } from "../nn/check_is_on.js";
-import { PretrainedModel } from "../nn/pretrained.js";
 import { SAVE_OPTION_NAMES, type SaveOptions } from "../nn/save_model.js";
 import type { Scheduler } from "../schedulers/scheduler.js";
-import { ensureDevice, type Device } from "../tensor/device.js";
-import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { fromPipe } from "./from_pipe.js";
 import type { ComponentClass } from "./given_components.js";
-import { inTurn } from "./in_turn.js";
 import {
   loadPipeline,
   PIPELINE_OPTION_NAMES,
@@ -27,10 +22,10 @@ import {
   type PipelineClass,
   type PipelineOptions,
 } from "./load_pipeline.js";
-import { NotYet } from "./not_yet.js";
 import { numpyToPil } from "./numpy_to_pil.js";
 import type { RawImage } from "./raw_image.js";
 import type { ProgressBarConfig } from "./progress_bar.js";
+import { PlacedModels } from "./placed_models.js";
 import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./pipeline_config.js";
 import { savePipeline } from "./save_pipeline.js";
 
@@ -39,7 +34,7 @@ export { type Components, type PipelineClass, type PipelineOptions } from "./loa
 /** Options of fromSingleFile(). */
 export type SingleFileOptions = Omit<PipelineOptions, "variant"> & SingleFilePlace;
 
-export abstract class DiffusionPipeline extends NotYet {
+export abstract class DiffusionPipeline extends PlacedModels {
   static override readonly className: string = "DiffusionPipeline";
   static readonly componentNames: readonly string[] = [];
   /** Those of componentNames that model_index.json may leave out. */
@@ -186,48 +181,6 @@ export abstract class DiffusionPipeline extends NotYet {
     return this.constructor as unknown as PipelineClass;
   }
 
-  get #models(): [name: string, model: PretrainedModel<object>][] {
-    return Object.entries(this.components).filter(
-      (entry): entry is [string, PretrainedModel<object>] => entry[1] instanceof PretrainedModel,
-    );
-  }
-
-  /** The dtype of the first model, as in Python: components may differ. */
-  get dtype(): DType {
-    return this.#models[0]?.[1].dtype ?? "float32";
-  }
-
-  /** @throws DeviceLostError; Error naming a model that dispose() has freed, before or during a call */
-  protected expectModels(): void {
-    const { className } = this;
-    for (const [name, { isDisposed, device }] of this.#models) {
-      // A recovery that was cut off leaves some models on the lost device, without weights: its error says what to do.
-      if (device?.queue.isLost) throw device.queue.isLost;
-      if (isDisposed) throw new Error(`${className}: the component \`${name}\` was used after dispose()`);
-    }
-  }
-
-  /** The device of the models. */
-  get device(): Device {
-    for (const [, { device }] of this.#models) if (device) return device;
-    throw new Error(`${this.className}: no model is loaded`);
-  }
-
-  /**
-   * Models are loaded onto their device, so this only checks: "webgpu" (or "cuda", as Python code has it) is where they are.
-   * @param more a dtype, or a device behind one
-   * @throws Error for another device or dtype: load the pipeline with { device, dtype } instead
-   */
-  async to(device: Device | string, ...more: (Device | string | null | undefined)[]): Promise<this> {
-    const models = this.#models.map(([, model]) => model);
-    const place = {
-      device: models.find(({ device }) => device)?.device ?? null,
-      dtypes: models.map(({ dtype }) => dtype),
-    };
-    checkIsOn([device, ...more], "the pipeline", place);
-    return this;
-  }
-
   /**
    * Writes model_index.json and a folder per component, as diffusers does; Python's diffusers loads it. What the pipeline
    * holds now is written: a scheduler assigned later, with its class.
@@ -242,22 +195,6 @@ export abstract class DiffusionPipeline extends NotYet {
     await saveInto(destination, `${className}.savePretrained`, (target) =>
       savePipeline(target, { components, config }, options),
     );
-  }
-
-  /**
-   * Loads the models again whose device was lost (a driver's reset, a crash of the browser's GPU process), when the calls
-   * under way have ended. The same call with the same seed then draws the same picture.
-   * @param options device: where to, by default a new one
-   * @example
-   * catch (error) { if (error instanceof DeviceLostError) await pipeline.recover(); else throw error; }
-   */
-  async recover(options?: Pick<PipelineOptions, "device" | "signal"> | null): Promise<this> {
-    const { device, signal } = givenOptions(options, ["device", "signal"], `${this.className}.recover`);
-    await inTurn([this], signal, async () => {
-      const target = await ensureDevice(device);
-      for (const [, model] of this.#models) if (model.device?.isLost) await model.recover({ device: target, signal });
-    });
-    return this;
   }
 
   /** Python code may call it, and disableAttentionSlicing(): nothing changes, as attention never holds all its scores here. */
@@ -278,15 +215,6 @@ export abstract class DiffusionPipeline extends NotYet {
   /** The bar on a terminal: { disable: true } for none, { desc } for a text before it. */
   setProgressBarConfig(config: ProgressBarConfig): void {
     this.progressBarConfig = { ...this.progressBarConfig, ...config };
-  }
-
-  /** Frees the weights of all models. */
-  dispose(): void {
-    for (const [, model] of this.#models) model.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 
   abstract override call(...args: never[]): Promise<unknown>;

@@ -38,7 +38,7 @@ export interface DrawingSize
 
 /** Bytes of GPU buffers and textures. What drivers take besides, compiled kernels for one, is not among them. */
 export interface MemoryEstimate {
-  /** What the loaded pipeline holds. */
+  /** What the loaded pipeline holds: nearly nothing with `enableModelCpuOffload`. */
   weights: number;
   /** The most that is held at any time of a call, weights included. */
   peak: number;
@@ -116,7 +116,7 @@ async function blankEmbeds({
   text_encoder: encoder,
 }: LatentDiffusion): Promise<Pick<StableDiffusionOptions, "promptEmbeds" | "negativePromptEmbeds">> {
   const encode = async (): Promise<Tensor> => {
-    if (encoder) return encodeIds(encoder, blankIds(encoder));
+    if (encoder) return encoder.residence.visit(() => encodeIds(encoder, blankIds(encoder)));
     return Tensor.empty(device, [1, TOKENS, contextWidth(unet.config)], unet.dtype);
   };
   return { promptEmbeds: await encode(), negativePromptEmbeds: await encode() };
@@ -130,7 +130,7 @@ async function blankEmbedsXL({
 }: StableDiffusionXLBase): Promise<XLOptions> {
   for (const encoder of [text_encoder, text_encoder_2] as (CLIPTextModel | CLIPTextModelWithProjection | null)[]) {
     if (!encoder) continue;
-    const { states, pooled } = await encodeIdsXL(encoder, blankIds(encoder));
+    const { states, pooled } = await encoder.residence.visit(() => encodeIdsXL(encoder, blankIds(encoder)));
     for (const tensor of [states, pooled]) tensor?.dispose();
   }
   const { projection_class_embeddings_input_dim: all, addition_time_embed_dim: each } = unet.config;

@@ -42,5 +42,6 @@ export function fromPipe<C extends PipelineClass>(
   // As in Python, what this class does not take is kept for one that does, under a name that no class has.
   const others = settings.filter(([name]) => !(name in initArguments)).map(([name, value]) => [`_${name}`, value]);
   pipeline.remember(Object.fromEntries(others) as Components);
+  pipeline.placeAs(source);
   return pipeline as InstanceType<C>;
 }

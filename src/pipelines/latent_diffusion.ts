@@ -33,12 +33,19 @@ const NEEDS = {
   },
 } satisfies Record<string, Need>;
 
+/** The models of a step. */
+const STEPPED = ["unet", "controlnet"];
+
+type Rest<T> = T extends [unknown, ...infer R] ? R : never;
+
 /** How one kind of pipeline begins. */
 export interface Start {
   /** The prompts, when it is their turn. */
   prompts: () => Promise<PromptEmbeds>;
   /** The schedule; made first, so that one that cannot be is refused at once. */
   timesteps: () => readonly number[];
+  /** Components that `latents` works with. */
+  uses?: readonly string[];
   /** @param dtype in which noise is drawn */
   latents: (batch: number, dtype: DType, timesteps: readonly number[]) => Beginning | Promise<Beginning>;
 }
@@ -114,7 +121,7 @@ export abstract class LatentDiffusion extends LoraLoader {
     options: CallOptions,
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
     const draw = (): Promise<StableDiffusionOutput<RawImage[] | Tensor>> => this.#draw(prompt, run, start, options);
-    return inTurn([this, run.scheduler], options.signal, () => this.withLoraScale(options, draw));
+    return inTurn([this, run.scheduler], options.signal, () => this.thenFree(() => this.withLoraScale(options, draw)));
   }
 
   async #draw(
@@ -140,14 +147,16 @@ export abstract class LatentDiffusion extends LoraLoader {
       this.numTimesteps = timesteps.length;
       embeds = await start.prompts();
       const { noiseDType: dtype } = this;
-      ({ latents, inpainting, controls } = await start.latents(prompts * numImagesPerPrompt, dtype, timesteps));
+      ({ latents, inpainting, controls } = await this.withModels(start.uses ?? [], async () =>
+        start.latents(prompts * numImagesPerPrompt, dtype, timesteps),
+      ));
 
       check = new FiniteCheck(device, timesteps.length + 4);
       check.look(embeds.positive, { module: "text_encoder" });
       check.look(latents, { module: "latents" });
       const expectModels = (): void => this.expectModels();
       const begun = { initial: latents, inpainting, controls, embeds, timesteps, check, expectModels };
-      latents = await denoise(this, run, begun, options);
+      latents = await this.withModels(STEPPED, () => denoise(this, run, begun, options));
       check.look(latents, { module: "scheduler" });
       options.signal?.throwIfAborted();
 
@@ -159,7 +168,7 @@ export abstract class LatentDiffusion extends LoraLoader {
         return { images, nsfwContentDetected: null };
       }
       return {
-        images: await decode(this, latents, outputType, { check, signal: options.signal }),
+        images: await this.#decode(latents, outputType, { check, signal: options.signal }),
         nsfwContentDetected: null,
       };
     } finally {
@@ -173,6 +182,10 @@ export abstract class LatentDiffusion extends LoraLoader {
       device.trim();
       await device.flush();
     }
+  }
+
+  #decode(...args: Rest<Parameters<typeof decode>>): ReturnType<typeof decode> {
+    return this.withModels(["vae"], () => decode(this, ...args));
   }
 
   /** Pixels that a call draws: what it was given, and the size that the model was trained for. */
@@ -217,7 +230,7 @@ export abstract class LatentDiffusion extends LoraLoader {
     checkLatents(latents, outputType, device);
     const check = new FiniteCheck(device, 1);
     try {
-      return await decode(this, latents, outputType, { check });
+      return await this.thenFree(() => this.#decode(latents, outputType, { check }));
     } finally {
       check.dispose();
       device.trim();

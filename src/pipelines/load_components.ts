@@ -2,7 +2,9 @@
 import { shown } from "../arguments/shown.js";
 import { requireAll } from "../loader/missing_files.js";
 import type { Repository } from "../loader/repository.js";
+import { Turns } from "../loader/turns.js";
 import { checkDType, type ModelDType } from "../nn/dtype.js";
+import type { LoadHooks } from "../nn/load_model.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import type { Device } from "../tensor/device.js";
 import type { ComponentLoader, ModelOptions } from "./component_loaders.js";
@@ -19,6 +21,8 @@ export interface LoadComponentsOptions extends Omit<ModelOptions, "dtype" | "sig
   controller: AbortController;
   /** Models get no weights but the memory for them, and compile nothing; see blankDevice(). */
   blank?: boolean;
+  /** One after the other, each to the CPU's memory in the end. */
+  offload?: boolean;
 }
 
 /** What the components that are stopped fail with. */
@@ -34,14 +38,16 @@ export async function loadComponents(
   pipeline: string,
   repository: Repository,
   loaders: readonly (readonly [name: string, loader: ComponentLoader])[],
-  { dtype, controller, blank = false, ...options }: LoadComponentsOptions,
+  { dtype, controller, blank = false, offload = false, ...options }: LoadComponentsOptions,
 ): Promise<Record<string, unknown>> {
   const { signal } = controller;
   const dtypes = dtypesOf(pipeline, dtype, loaders);
   const models = loaders.filter(([, { isModel }]) => isModel).map(([name]) => name);
   const { variant } = options;
   const choice = variant === undefined || blank ? null : new VariantChoice(variant, models, signal);
+  const upload = offload ? throughGpu(signal) : undefined;
   const hooksOf = (name: string) => ({
+    upload,
     orDefault: choice ? (found: boolean) => choice.fallBack(name, found) : undefined,
     ...(blank ? { blank } : { onBuilt: warmUp }),
   });
@@ -76,6 +82,21 @@ export async function loadComponents(
   }
   for (const component of Object.values(loaded)) if (component instanceof PretrainedModel) component.dispose();
   throw first?.error;
+}
+
+/** Uploads one model at a time, and moves it to the CPU's memory at once. */
+function throughGpu(signal: AbortSignal): LoadHooks["upload"] {
+  const turns = new Turns(1);
+  return (model, load) =>
+    turns.run(async () => {
+      await load();
+      try {
+        await model.residence.toCpu();
+      } catch (error) {
+        model.dispose();
+        throw error;
+      }
+    }, signal);
 }
 
 /** The dtype of each model. Wrong ones are refused before anything is loaded. */

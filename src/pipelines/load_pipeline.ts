@@ -22,7 +22,10 @@ import { loadComponents, type LoadComponentsOptions, type PipelineDType } from "
 export interface PipelineOptions
   extends
     DTypeOptions<PipelineDType>,
-    Pick<FromPretrainedOptions, "variant" | "useSafetensors" | "device" | keyof HubOptions> {}
+    Pick<FromPretrainedOptions, "variant" | "useSafetensors" | "device" | keyof HubOptions> {
+  /** Loads one model after the other, each to the CPU's memory in the end, see enableModelCpuOffload() of pipelines. Default false. */
+  enableModelCpuOffload?: boolean | null;
+}
 
 export type Components = Record<string, unknown>;
 
@@ -58,6 +61,7 @@ export const PIPELINE_OPTION_NAMES: readonly string[] = [
   "variant",
   "useSafetensors",
   "device",
+  "enableModelCpuOffload",
   ...DTYPE_OPTION_NAMES,
   ...HUB_OPTION_NAMES,
 ];
@@ -92,7 +96,9 @@ export async function loadPipeline(
   });
   expectAll(Class, [...Object.keys(given), ...loaders.map(([name]) => name)]);
   const device = await ensureDevice(options.device);
-  const { variant, useSafetensors, progressCallback } = options;
+  const { variant, useSafetensors, progressCallback, enableModelCpuOffload: offload = false } = options;
+  if (typeof offload !== "boolean")
+    throw new TypeError(`\`enableModelCpuOffload\` must be true or false, got ${shown(offload)}`);
   const dtype = givenDType(options);
   const models = loaders.filter(([, { isModel }]) => isModel).map(([name]) => name);
   const loaded = await loadComponents(Class.className, repository, loaders, {
@@ -102,6 +108,7 @@ export async function loadPipeline(
     device,
     controller,
     blank,
+    offload,
     dtype: Class.modelDTypes ? await Class.modelDTypes(repository, dtype, models) : dtype,
   });
   try {
@@ -110,6 +117,7 @@ export async function loadPipeline(
     warnOfClasses(Class.componentClasses, parts);
     const pipeline = new Class({ ...initArguments, ...parts } as never);
     pipeline.remember({ ...initArguments, _name_or_path: typeof source === "string" ? source : repository.name });
+    if (offload) await pipeline.enableModelCpuOffload();
     return pipeline;
   } catch (error) {
     for (const component of Object.values(loaded)) if (component instanceof PretrainedModel) component.dispose();

@@ -29,11 +29,7 @@ export abstract class NotYet extends Callable {
     throw this.#lacks("loadIpAdapter");
   }
 
-  /** Weights stay on the GPU: a call that did nothing would leave who counts on it without memory. */
-  enableModelCpuOffload(..._: unknown[]): never {
-    throw this.#lacks("enableModelCpuOffload");
-  }
-
+  /** A call that did nothing would leave who counts on it without memory. */
   enableSequentialCpuOffload(..._: unknown[]): never {
     throw this.#lacks("enableSequentialCpuOffload");
   }

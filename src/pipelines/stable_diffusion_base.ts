@@ -75,7 +75,7 @@ export abstract class StableDiffusionBase extends LatentDiffusion {
     options: CallOptions,
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
     const prompts = (): Promise<PromptEmbeds> =>
-      encodePrompt(this, prompt, { ...options, guided: this.doClassifierFreeGuidance });
+      this.#encode(prompt, { ...options, guided: this.doClassifierFreeGuidance });
     return this.run(prompt, run, { ...start, prompts }, options);
   }
 
@@ -95,8 +95,12 @@ export abstract class StableDiffusionBase extends LatentDiffusion {
     const { device } = this;
     checkPrompts(prompt, options, device);
     const { doClassifierFreeGuidance: guided = true } = options;
-    const { positive, negative } = await encodePrompt(this, prompt, { ...options, guided });
+    const { positive, negative } = await this.#encode(prompt, { ...options, guided });
     await device.flush();
     return [positive, negative];
+  }
+
+  #encode(prompt: Prompt, options: CallOptions & { guided: boolean }): Promise<PromptEmbeds> {
+    return this.withModels(["text_encoder"], () => encodePrompt(this, prompt, options));
   }
 }

@@ -76,6 +76,7 @@ export class StableDiffusionImg2ImgPipeline extends StableDiffusionBase {
       run,
       {
         timesteps: () => imageTimesteps(scheduler, options, strength),
+        uses: ["vae"],
         latents: async (batch, dtype, [timestep]) => ({
           latents: await imageLatents(encoder, image, { batch, dtype, generator, scheduler, timestep }),
         }),

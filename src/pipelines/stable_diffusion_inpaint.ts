@@ -57,6 +57,7 @@ export class StableDiffusionInpaintPipeline extends StableDiffusionBase {
       run,
       {
         timesteps: () => imageTimesteps(scheduler, options, options.strength, 1),
+        uses: ["vae"],
         latents: (batch, dtype, [timestep]) => call.begin(scheduler, batch, dtype, timestep),
       },
       options,

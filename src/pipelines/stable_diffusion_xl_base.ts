@@ -164,7 +164,8 @@ export abstract class StableDiffusionXLBase extends LatentDiffusion {
   #encode(prompt: Prompt, options: XLCallOptions & { guided: boolean }): ReturnType<typeof encodePromptXL> {
     const { className, tokenizer, tokenizer_2, text_encoder, text_encoder_2, noiseDType } = this;
     const components = { className, tokenizer, tokenizer_2, text_encoder, text_encoder_2 };
-    return encodePromptXL({ ...components, zerosForNone: this.#zerosForNone, dtype: noiseDType }, prompt, options);
+    const how = { ...components, zerosForNone: this.#zerosForNone, dtype: noiseDType };
+    return this.withModels(["text_encoder", "text_encoder_2"], () => encodePromptXL(how, prompt, options));
   }
 
   /**

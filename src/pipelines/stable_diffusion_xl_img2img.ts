@@ -83,6 +83,7 @@ export class StableDiffusionXLImg2ImgPipeline extends StableDiffusionXLBase {
           timestep = noised;
           return timesteps;
         },
+        uses: ["vae"],
         latents: async (batch, dtype) => ({
           latents: latents
             ? cast(expectRows(latents, batch, latentChannels), "float32")

@@ -67,6 +67,7 @@ export class StableDiffusionXLInpaintPipeline extends StableDiffusionXLBase {
           timestep = noised;
           return timesteps;
         },
+        uses: ["vae"],
         latents: (batch, dtype) => call.begin(scheduler, batch, dtype, timestep),
       },
       options,

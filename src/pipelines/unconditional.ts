@@ -104,7 +104,9 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
     const shape = [batchSize, this.unet.config.in_channels, ...sampleSize(this.unet)];
     throwIfAborted(signal);
     const images = await inTurn([this, scheduler], signal, () =>
-      this.#images(shape, scheduler, { ...options, outputType }, stepOptions),
+      this.thenFree(() =>
+        this.withModels(["unet"], () => this.#images(shape, scheduler, { ...options, outputType }, stepOptions)),
+      ),
     );
     return { images };
   }

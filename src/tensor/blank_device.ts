@@ -6,7 +6,8 @@ import { Device } from "./device.js";
  * what is read back is zeros. Its `memoryUse` is what `device` would hold.
  */
 export function blankDevice({ adapterInfo, features, limits, tunings }: Device): Device {
-  return new Device(blankGPU(features, limits) as unknown as GPUDevice, adapterInfo, tunings);
+  const gpu = blankGPU(features, limits) as unknown as GPUDevice;
+  return Object.assign(new Device(gpu, adapterInfo, tunings), { isBlank: true });
 }
 
 const ignore = (): void => undefined;

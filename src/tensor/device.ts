@@ -138,6 +138,8 @@ export class Device {
   readonly tunings: Tunings;
   /** Every op by its reference kernel, which is slow: to see whether a wrong number comes from a fast one. */
   readonly plainKernels: boolean = false;
+  /** It holds no numbers, see blankDevice(). */
+  readonly isBlank: boolean = false;
   #scopes: Set<Tensor>[] = [];
   #dummies = new Map<DType, Tensor>();
   #gpu: GPUDevice;
@@ -335,14 +337,14 @@ export class Device {
     for (let i = 0; i < 2; i++) await this.synchronize().catch(() => undefined);
   }
 
-  /** Copies the first `bytes` of a block to the CPU, after all recorded work. */
-  async readBytes(block: Block, bytes: number): Promise<ArrayBuffer> {
+  /** Copies `bytes` of a block, from the byte `from` on, to the CPU, after all recorded work. */
+  async readBytes(block: Block, bytes: number, from = 0): Promise<ArrayBuffer> {
     const { faults } = this.queue;
     const { now } = faults;
     faults.expectKept(block);
     const staging = this.memory.create(bytes, "readback", GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
     try {
-      this.queue.push({ kind: "copy", source: block, target: staging.buffer, bytes });
+      this.queue.push({ kind: "copy", source: block, from, target: staging.buffer, bytes });
       await this.flush();
       await this.#loss.before(staging.buffer.mapAsync(GPUMapMode.READ));
       this.queue.check(now);

@@ -112,6 +112,23 @@ describe("webgpu-diffusers generate", () => {
     expect(alone).toMatchObject({ code: 2, stderr: expect.stringContaining("--mask needs --image FILE") as string });
   });
 
+  test("--cpu-offload draws the same in less memory, of which info tells", async () => {
+    const args = ["generate", PROMPT, "--steps", "2", "--seed", "8", "-o"];
+    for (const options of [["plain.png"], ["offload.png", "--cpu-offload"]]) {
+      const { code, stderr } = await runCLI([...args, inFolder(options[0]), ...options.slice(1)]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    }
+    const [plain, offload] = await Promise.all(
+      ["plain.png", "offload.png"].map((name) => RawImage.open(inFolder(name))),
+    );
+    expect(offload.data).toEqual(plain.data);
+    const peak = async (...more: string[]): Promise<number> => {
+      const { stdout } = await runCLI(["info", "--size", "64x64", ...more]);
+      return Number(/weights and drawing, at most: +(\d+)/.exec(stdout)![1]);
+    };
+    expect(await peak("--cpu-offload")).toBeLessThan(0.95 * (await peak()));
+  });
+
   test("--lora draws under the weights of a file", async () => {
     const pipeline = await StableDiffusionPipeline.fromPretrained(EMBEDDED_MODEL);
     pipeline.setProgressBarConfig({ disable: true });

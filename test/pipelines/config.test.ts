@@ -93,7 +93,7 @@ describe("a pipeline's config", () => {
     const [copy] = await params.unet.copyTo([params.device]);
     expect(copy).toBeInstanceOf(FlaxUNet2DConditionModel);
     copy.dispose();
-    await expect(params.unet.to("cpu")).rejects.toThrow("to: FlaxUNet2DConditionModel is on a WebGPU device already");
+    await expect(params.unet.to("tpu")).rejects.toThrow("to: FlaxUNet2DConditionModel belongs to its WebGPU device");
     params.dispose();
   });
 

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import * as sd15 from "../../bench/sd15_configs.js";
 import {
   estimateMemory,
   openRepository,
@@ -10,24 +9,9 @@ import {
   type Repository,
 } from "../../src/index.js";
 import { blankDevice } from "../../src/tensor/blank_device.js";
-import { repo, testEstimate, withNewDevice } from "../support/estimates.js";
+import { repo, sd15Size, testEstimate, withNewDevice } from "../support/estimates.js";
 import { fewerLimits } from "../support/gpu.js";
-import { changed } from "../support/repositories.js";
 import { warnings } from "../support/warnings.js";
-
-/** What other classes do not have. */
-const CONTROLNETS: Record<string, object> = {
-  StableDiffusionControlNetPipeline: { controlnet: ["diffusers", "ControlNetModel"] },
-};
-
-const sd15Size = (className = sd15.INDEX._class_name, unet: object = {}): Promise<Repository> =>
-  changed(repo("sd15"), {
-    "model_index.json": { ...sd15.INDEX, _class_name: className, ...CONTROLNETS[className] },
-    "controlnet/config.json": { _class_name: "ControlNetModel", cross_attention_dim: sd15.UNET.cross_attention_dim },
-    "unet/config.json": { ...sd15.UNET, ...unet },
-    "vae/config.json": sd15.VAE,
-    "text_encoder/config.json": sd15.TEXT,
-  });
 
 describe("estimateMemory", () => {
   // Each compiles on a device of its own, for seconds in a browser: the others are in estimate_memory_calls.node.test.ts.

@@ -179,7 +179,7 @@ describe("StableDiffusionPipeline", () => {
     expect(await pipeline.to("webgpu")).toBe(pipeline);
     expect(await pipeline.to("cuda:0")).toBe(pipeline);
     expect(await pipeline.to(pipeline.device)).toBe(pipeline);
-    await expect(pipeline.to("cpu")).rejects.toThrow("to use another");
+    await expect(pipeline.to("mps")).rejects.toThrow("to use another");
   });
 
   const CURRENT = "The current scheduler class PNDMScheduler's `setTimesteps`";

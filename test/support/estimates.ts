@@ -1,5 +1,6 @@
 /** What estimateMemory() tells, beside what a call takes. */
 import { expect, test } from "vitest";
+import * as sd15 from "../../bench/sd15_configs.js";
 import {
   DiffusionPipeline,
   estimateMemory,
@@ -9,12 +10,28 @@ import {
   type Device,
   type DrawingSize,
   type PipelineOptions,
+  type Repository,
 } from "../../src/index.js";
 import { readJSON } from "../../src/loader/config.js";
 import { fixturePath } from "./files.js";
 import { changed } from "./repositories.js";
 
 export const repo = (name: string): string => fixturePath(`models/repos/${name}`);
+
+/** What other classes do not have. */
+const CONTROLNETS: Record<string, object> = {
+  StableDiffusionControlNetPipeline: { controlnet: ["diffusers", "ControlNetModel"] },
+};
+
+/** Configs of Stable Diffusion 1.5, without weights. */
+export const sd15Size = (className = sd15.INDEX._class_name, unet: object = {}): Promise<Repository> =>
+  changed(repo("sd15"), {
+    "model_index.json": { ...sd15.INDEX, _class_name: className, ...CONTROLNETS[className] },
+    "controlnet/config.json": { _class_name: "ControlNetModel", cross_attention_dim: sd15.UNET.cross_attention_dim },
+    "unet/config.json": { ...sd15.UNET, ...unet },
+    "vae/config.json": sd15.VAE,
+    "text_encoder/config.json": sd15.TEXT,
+  });
 
 export async function withNewDevice<T>(work: (device: Device) => Promise<T>): Promise<T> {
   const device = await requestDevice();
