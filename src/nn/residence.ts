@@ -2,6 +2,9 @@
 import { Turns } from "../loader/turns.js";
 import type { Module, Parameter } from "./module.js";
 
+/** Bytes of weights that are moved at the same time, so that small ones do not wait for each other: each read takes milliseconds. */
+const GROUP = 32 << 20;
+
 export class Residence {
   readonly #moves = new Turns(1);
 
@@ -22,7 +25,7 @@ export class Residence {
       const holders = this.#holders();
       if (holders.some(({ users }) => users > 0)) return false;
       const device = holders[0]?.device;
-      for (const holder of holders) await holder.toCpu();
+      for (const group of groups(holders)) await Promise.all(group.map((holder) => holder.toCpu()));
       device?.trim();
       await device?.flush();
       return true;
@@ -82,4 +85,19 @@ export class Residence {
   #holders(): Parameter[] {
     return [...new Set([...this.model.parameters()].map(([, { holder }]) => holder))];
   }
+}
+
+function* groups(holders: readonly Parameter[]): Generator<Parameter[]> {
+  let group: Parameter[] = [];
+  let bytes = 0;
+  for (const holder of holders) {
+    const own = holder.loaded ? holder.value.bytes : 0;
+    if (group.length > 0 && bytes + own > GROUP) {
+      yield group;
+      [group, bytes] = [[], 0];
+    }
+    group.push(holder);
+    bytes += own;
+  }
+  yield group;
 }
