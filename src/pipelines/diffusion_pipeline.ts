@@ -1,6 +1,7 @@
 /** Pipelines: components named by model_index.json, loaded together and called like functions. */
 import { whileReporting } from "../arguments/progress.js";
 import { givenOptions } from "../arguments/spelling.js";
+import { readClassConfig, type ConfigPlace } from "../loader/class_config.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { takeSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
@@ -115,6 +116,15 @@ export abstract class DiffusionPipeline extends PlacedModels {
     const known = [...PIPELINE_OPTION_NAMES, ...SINGLE_FILE_OPTION_NAMES];
     const [place, options] = splitOptions(givenOptions(given, known, caller));
     return Class.fromPretrained(await openSingleFile(caller, source, place), options);
+  }
+
+  /**
+   * Reads what a repository says of its pipeline: `model_index.json`, or the file whose path is given.
+   * @returns its class and components as they are in the file, `{ _class_name, scheduler: ["diffusers", "PNDMScheduler"], … }`
+   * @throws RepositoryError, ConfigError
+   */
+  static loadConfig(source: RepositorySource, options?: ConfigPlace | null): Promise<Record<string, unknown>> {
+    return readClassConfig(`${this.className}.loadConfig`, "model_index.json", source, options);
   }
 
   /**

@@ -21,6 +21,14 @@ const printed = (className: string, entries: object): string => {
   return `${className} ${JSON.stringify(Object.fromEntries(sorted), null, 2)}\n`;
 };
 
+test("loadConfig reads model_index.json, of any pipeline, and refuses a folder without one", async () => {
+  const config = await DiffusionPipeline.loadConfig(SD15);
+  expect([config._class_name, config.scheduler]).toEqual(["StableDiffusionPipeline", ["diffusers", "PNDMScheduler"]]);
+  const cifar = await StableDiffusionPipeline.loadConfig(fixturePath("models/repos/ddpm-cifar"));
+  expect(cifar._class_name).toBe("DDPMPipeline");
+  await expect(DiffusionPipeline.loadConfig(`${SD15}/unet`)).rejects.toThrow("DiffusionPipeline.loadConfig: ");
+});
+
 describe("a pipeline's config", () => {
   let pipeline: StableDiffusionPipeline;
   beforeAll(async () => void (pipeline = await loadRepo("sd15")));
