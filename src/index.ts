@@ -46,6 +46,7 @@ export type { SaveOptions } from "./nn/save_model.js";
 export type { SaveTarget } from "./loader/save_target.js";
 export type { TinyConfig as AutoencoderTinyConfig } from "./nn/autoencoder_tiny.js";
 export type { CLIPTextConfig } from "./nn/clip_text_transformer.js";
+export type { CLIPVisionConfig } from "./nn/clip_vision_transformer.js";
 export type { ControlNetConfig } from "./nn/controlnet_config.js";
 export type { UNet2DConditionConfig } from "./nn/unet_2d_condition_config.js";
 export type { UNet2DConfig } from "./nn/unet_2d_config.js";
@@ -53,6 +54,9 @@ export type { VAEConfig as AutoencoderKLConfig } from "./nn/vae.js";
 export type { AddedCondKwargs } from "./nn/added_embedding.js";
 export type { ClassLabels } from "./nn/class_embedding.js";
 export type { FreeUFactors } from "./nn/freeu.js";
+export { StableDiffusionSafetyChecker, type SafetyCheckerOutput } from "./nn/safety_checker.js";
+export type { SafetyCheckerConfig } from "./nn/safety_checker_config.js";
+export type { SafetyScores } from "./nn/safety_scores.js";
 export { UNet2DModel } from "./nn/unet_2d.js";
 export type { UNet2DForwardOptions } from "./nn/unet_2d.js";
 export { FlaxUNet2DConditionModel } from "./nn/flax_unet_2d_condition.js";
@@ -68,6 +72,8 @@ export {
   SDXLCFGCutoffCallback,
   type PipelineCallbackOptions,
 } from "./pipelines/callbacks.js";
+export { CLIPImageProcessor, type CLIPImageProcessorOutput } from "./pipelines/clip_image_processor.js";
+export type { CLIPImageProcessorConfig } from "./pipelines/clip_image_processor_config.js";
 export {
   compareSchedulers,
   GUIDE_SCHEDULERS,

@@ -1,4 +1,5 @@
 /** Prints configs as Python's diffusers does: sorted keys, two spaces, floats as Python's repr. */
+import { floatKeys } from "./number_types.js";
 
 /** The version of diffusers whose semantics this library follows, written into every config. */
 export const DIFFUSERS_VERSION = "0.42.1";
@@ -30,7 +31,7 @@ const string = (value: string): string =>
 
 /**
  * `json.dumps(value, indent=2, sort_keys=True)`. JSON read in JavaScript cannot tell 1.0 from 1, so the keys whose numbers
- * are floats are named.
+ * are floats are named, and objects inside that came from a file have theirs from there.
  *
  * @param floats keys whose numbers (also inside lists) print with a point: `1.0`
  */
@@ -45,11 +46,12 @@ export function toJSONString(value: unknown, floats: ReadonlySet<string> = new S
     if (typeof item !== "object") throw new TypeError(`config: cannot write a ${typeof item} as JSON`);
     const inner = `${indent}  `;
     const isList = Array.isArray(item) || ArrayBuffer.isView(item);
+    const own = isList ? floats : floatKeys(item, floats);
     const lines = isList
       ? Array.from(item as ArrayLike<unknown>, (entry) => print(entry, inner, isFloat))
       : Object.entries(item)
           .sort(([a], [b]) => compareCodePoints(a, b))
-          .map(([key, entry]) => `${string(key)}: ${print(entry, inner, floats.has(key))}`);
+          .map(([key, entry]) => `${string(key)}: ${print(entry, inner, own.has(key))}`);
     const [open, close] = isList ? "[]" : "{}";
     return lines.length === 0 ? open + close : `${open}\n${inner}${lines.join(`,\n${inner}`)}\n${indent}${close}`;
   }

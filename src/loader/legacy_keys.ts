@@ -1,4 +1,4 @@
-// The four ways in which the keys of real files differ from the module paths of today's classes. Nothing else renames keys.
+// The five ways in which the keys of real files differ from the module paths of today's classes. Nothing else renames keys.
 
 /** Attention blocks of the VAE's middle and of UNet2DModel, before diffusers 0.15 (ModelMixin._convert_deprecated_attention_blocks). */
 const OLD_ATTENTION = /(^|\.)attentions\.(\d+)\.(query|key|value|proj_attn)\.(weight|bias)$/;
@@ -30,12 +30,28 @@ export function mapCLIPKey(key: string): string {
   return BARE_CLIP.test(key) ? `text_model.${key}` : key;
 }
 
+/**
+ * transformers 5 saves a safety checker with one level `vision_model.` less than its modules have, which those of other vision models
+ * never had.
+ * @param known the keys of the model
+ */
+function mapVisionKey(key: string, known: KnownKeys): string {
+  const deeper = `vision_model.${key}`;
+  return key.startsWith("vision_model.") && !known.has(key) && known.has(deeper) ? deeper : key;
+}
+
+/** Keys that a model has. */
+export type KnownKeys = Pick<ReadonlySet<string>, "has">;
+
 /** What no module has: a table 0..76 that old transformers saved, and time_proj.weight's second name in old NCSN++ files. */
 export function isIgnoredKey(key: string): boolean {
   return /(^|\.)embeddings\.position_ids$/.test(key) || key === "time_proj.W";
 }
 
-/** The module path that a key of a file stands for; null if the tensor is to be left out. */
-export function mapKey(key: string): string | null {
-  return isIgnoredKey(key) ? null : mapCLIPKey(mapAttentionKey(key));
+/**
+ * The module path that a key of a file stands for; null if the tensor is to be left out.
+ * @param known the keys of the model, where it is known
+ */
+export function mapKey(key: string, known: KnownKeys = new Set()): string | null {
+  return isIgnoredKey(key) ? null : mapVisionKey(mapCLIPKey(mapAttentionKey(key)), known);
 }

@@ -61,6 +61,7 @@ export interface CLIPTextOutput {
 /** What both text encoders have in common. */
 abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
   static override readonly weightStem = "model";
+  static override readonly modelType = "clip_text_model";
   static readonly defaults = schema.defaults;
   readonly text_model: CLIPTextTransformer;
   readonly #name: string;

@@ -29,6 +29,7 @@ export type ModelClass<M> = (new (config: Readonly<Record<string, unknown>>) => 
   /** The arguments of Python's constructor with their defaults. */
   readonly defaults: Readonly<Record<string, unknown>>;
   readonly weightStem: WeightStem;
+  readonly modelType?: string;
 };
 
 /**

@@ -81,6 +81,8 @@ const SINGLE_FILE_COMPONENTS: Readonly<Partial<Record<string, string>>> = {
 export abstract class PretrainedModel<C extends object> extends Module {
   /** File name of the weights; transformers' models differ. */
   static readonly weightStem: WeightStem = "diffusion_pytorch_model";
+  /** What transformers' configs say of their kind. */
+  static readonly modelType?: string;
   readonly config: Readonly<C>;
   /** Moves the weights between the GPU and the CPU. */
   readonly residence = new Residence(this);
@@ -287,9 +289,9 @@ export abstract class PretrainedModel<C extends object> extends Module {
   }
 
   get #described(): SavedModel {
-    const { className, weightStem: stem } = this.#class;
+    const { className, weightStem: stem, modelType } = this.#class;
     const { config, dtype, fileClass } = this;
-    return { className, fileClass, config, dtype, stem, parameters: new Map(this.parameters()) };
+    return { className, fileClass, config, dtype, stem, modelType, parameters: new Map(this.parameters()) };
   }
 
   /** `UNet2DConditionModel {…config.json…}` and a newline. Python prints the tree of modules, which says less. */
@@ -310,8 +312,8 @@ export abstract class PretrainedModel<C extends object> extends Module {
     return this.#class.fileClass ?? this.#class.className;
   }
 
-  /** The Python library that has the class, as model_index.json names it. */
-  get library(): "diffusers" | "transformers" {
+  /** The Python library that has the class, as model_index.json names it; of diffusers' classes of one pipeline, that. */
+  get library(): "diffusers" | "transformers" | "stable_diffusion" {
     return this.#class.weightStem === "model" ? "transformers" : "diffusers";
   }
 

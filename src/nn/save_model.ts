@@ -35,6 +35,8 @@ export interface SavedModel {
   readonly config: object;
   readonly dtype: DType;
   readonly stem: WeightStem;
+  /** For config.json of transformers' classes. */
+  readonly modelType?: string;
   readonly parameters: ReadonlyMap<string, Parameter>;
 }
 
@@ -75,13 +77,13 @@ export async function saveModel(
 }
 
 /** config.json. Keys of the loaded file that no code reads here are kept, and its numbers stay ints and floats. */
-export function configText({ fileClass, config, stem }: SavedModel, dtype: SaveDType): string {
+export function configText({ fileClass, config, stem, modelType }: SavedModel, dtype: SaveDType): string {
   const values: Record<string, unknown> = { ...config };
   for (const key of ["_ignore_files", "_use_default_values", "_pre_quantization_dtype"]) delete values[key];
   if (stem === "model") {
     // transformers: `torch_dtype` is the older name of `dtype`
     for (const key of ["torch_dtype", "_name_or_path"]) delete values[key];
-    Object.assign(values, { architectures: [fileClass], model_type: values.model_type ?? "clip_text_model", dtype });
+    Object.assign(values, { architectures: [fileClass], model_type: values.model_type ?? modelType, dtype });
   } else Object.assign(values, { _class_name: fileClass, _diffusers_version: DIFFUSERS_VERSION });
   return `${toJSONString(values, floatKeys(config, FLOAT_KEYS))}\n`;
 }

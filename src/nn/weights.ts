@@ -89,7 +89,7 @@ async function planWeights(
     const { entries: header } = await readSafetensorsHeader(file);
     const entries: Assignment[] = [];
     for (const entry of header.values()) {
-      const key = mapKey(entry.name);
+      const key = mapKey(entry.name, parameters);
       const parameter = key === null ? undefined : parameters.get(key);
       if (key === null) ignored.push(entry.name);
       else if (!parameter) unexpected.push(entry.name);

@@ -14,9 +14,11 @@ import { ControlNetModel } from "../nn/controlnet.js";
 import { folderOfNet, MultiControlNetModel } from "../nn/multi_controlnet.js";
 import { loadModel, requireModelFiles, type LoadHooks, type ModelClass } from "../nn/load_model.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
+import { StableDiffusionSafetyChecker } from "../nn/safety_checker.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import { Scheduler, schedulerClass, schedulerNames } from "../schedulers/index.js";
+import { CLIPImageProcessor } from "./clip_image_processor.js";
 
 export type ModelOptions = Omit<WithoutNulls<FromPretrainedOptions>, "subfolder" | "config">;
 
@@ -43,15 +45,17 @@ const modelsOf = (name: string, library: PretrainedModel<object>["library"]): Fa
 const FAMILIES = {
   diffusers: modelsOf("ModelMixin", "diffusers"),
   transformers: modelsOf("PreTrainedModel", "transformers"),
+  stable_diffusion: modelsOf("StableDiffusionSafetyChecker", "stable_diffusion"),
 };
 
 /** @param place the folder of the model, by default that of the component */
 function model<M extends PretrainedModel<object>>(
   Class: ModelClass<M>,
   place = async (_: Repository, folder: string): Promise<string> => folder,
+  family = FAMILIES[Class.weightStem === "model" ? "transformers" : "diffusers"],
 ): ComponentLoader {
   return {
-    family: FAMILIES[Class.weightStem === "model" ? "transformers" : "diffusers"],
+    family,
     isModel: true,
     async load(repository, folder, options, hooks) {
       return loadModel(Class, repository, { ...options, subfolder: await place(repository, folder) }, hooks);
@@ -100,6 +104,13 @@ const tokenizer: ComponentLoader = {
   require: requireTokenizerFiles,
 };
 
+const imageProcessor: ComponentLoader = {
+  family: { name: "ImageProcessingMixin", has: (component) => component instanceof CLIPImageProcessor },
+  isModel: false,
+  load: (repository, subfolder) => CLIPImageProcessor.fromPretrained(repository, { subfolder }),
+  require: (repository, folder) => openRequired(repository, joinPath(folder, "preprocessor_config.json")),
+};
+
 const scheduler = (className: string): ComponentLoader => ({
   family: { name: "SchedulerMixin", has: (component) => component instanceof Scheduler },
   isModel: false,
@@ -122,6 +133,14 @@ const COMPONENTS: ReadonlyMap<string, ComponentLoader> = new Map<string, Compone
   ["transformers.CLIPTextModelWithProjection", model(CLIPTextModelWithProjection)],
   ["transformers.CLIPTokenizer", tokenizer],
   ["transformers.CLIPTokenizerFast", tokenizer],
+  [
+    "stable_diffusion.StableDiffusionSafetyChecker",
+    model(StableDiffusionSafetyChecker, undefined, FAMILIES.stable_diffusion),
+  ],
+  ["transformers.CLIPImageProcessor", imageProcessor],
+  ["transformers.CLIPImageProcessorFast", imageProcessor],
+  ["transformers.CLIPImageProcessorPil", imageProcessor], // as diffusers writes it where there is no torchvision
+  ["transformers.CLIPFeatureExtractor", imageProcessor],
 ]);
 
 /**
@@ -137,13 +156,6 @@ async function folderOf(repository: Repository, subfolder: string): Promise<stri
   return subfolder;
 }
 
-/** Parts that a picture can be drawn without; they are left out with a warning. */
-const OPTIONAL: ReadonlySet<string> = new Set([
-  "stable_diffusion.StableDiffusionSafetyChecker",
-  "transformers.CLIPImageProcessor",
-  "transformers.CLIPFeatureExtractor",
-]);
-
 /** The loader of a `[library, class]` pair, if there is one. */
 export function findLoader(library: unknown, className: unknown): ComponentLoader | undefined {
   if (library === "diffusers" && schedulerNames().includes(className as string)) return scheduler(className as string);
@@ -151,16 +163,14 @@ export function findLoader(library: unknown, className: unknown): ComponentLoade
 }
 
 /**
- * The loader of a `[library, class]` pair; null for a part that is left out.
+ * The loader of a `[library, class]` pair.
  * @throws TypeError naming component, library and class, and what is known
  */
-export function componentLoader(component: string, library: string, className: string): ComponentLoader | null {
-  const name = `${library}.${className}`;
-  if (OPTIONAL.has(name)) return null;
+export function componentLoader(component: string, library: string, className: string): ComponentLoader {
   const loader = findLoader(library, className);
   if (loader) return loader;
   const known = [...COMPONENTS.keys(), ...schedulerNames().map((scheduler) => `diffusers.${scheduler}`)];
   throw new TypeError(
-    `model_index.json: ${component} is a ${name}, which this version does not have. Known: ${known.join(", ")}.`,
+    `model_index.json: ${component} is a ${library}.${className}, which this version does not have. Known: ${known.join(", ")}.`,
   );
 }

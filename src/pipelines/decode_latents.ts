@@ -4,8 +4,8 @@ import type { Device } from "../tensor/device.js";
 import { Plan } from "../tensor/plan.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { FiniteCheck } from "./finite_check.js";
-import { outputImages, type ImageOutputType } from "./output_images.js";
-import type { RawImage } from "./raw_image.js";
+import { outputImages, type ImageOutputType, type Inspected } from "./output_images.js";
+import type { Inspector } from "./safety.js";
 
 /**
  * Recorded though it runs once: the largest activations are here, and planned memory is the tightest.
@@ -16,8 +16,8 @@ export async function decode(
   pipeline: { device: Device; vae: AutoencoderKL; unscaled(latents: Tensor): Tensor },
   latents: Tensor,
   outputType: ImageOutputType,
-  { check, signal }: { check: FiniteCheck; signal?: AbortSignal },
-): Promise<RawImage[] | Tensor> {
+  { check, signal, inspect }: { check: FiniteCheck; signal?: AbortSignal; inspect?: Inspector | null },
+): Promise<Inspected> {
   const { device, vae } = pipeline;
   await device.synchronize(); // so that the decoder takes its memory after the UNet's is free
   const scaled = pipeline.unscaled(latents);
@@ -25,7 +25,7 @@ export async function decode(
   try {
     plan = Plan.attempt(device, [scaled], (z) => vae.decode(z).sample, { label: "vae decode" });
     const draw = (): Tensor => plan?.run([scaled]) ?? vae.decode(scaled).sample;
-    return await outputImages(device, draw, outputType, { check, module: "vae", signals: [signal] });
+    return await outputImages(device, draw, outputType, { check, module: "vae", signals: [signal], inspect });
   } finally {
     plan?.dispose();
     scaled.dispose();

@@ -6,6 +6,7 @@ import { assignBlankWeights } from "../nn/allocate.js";
 import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
 import { ControlNetModel } from "../nn/controlnet.js";
 import type { PretrainedModel } from "../nn/pretrained.js";
+import { StableDiffusionSafetyChecker } from "../nn/safety_checker.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import { contextWidth } from "../nn/unet_2d_condition_options.js";
@@ -62,6 +63,9 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
   } else if (model instanceof CLIPTextModel || model instanceof CLIPTextModelWithProjection) {
     const tokens = Math.min(TOKENS, model.config.max_position_embeddings);
     model.forward([new Array<number>(tokens).fill(0)]).catch(() => undefined); // nothing in it waits
+  } else if (model instanceof StableDiffusionSafetyChecker) {
+    const { num_channels, image_size: side } = model.config.vision_config;
+    model.embed(input(1, num_channels, side, side));
   }
 }
 

@@ -61,7 +61,8 @@ export async function drawShard(params: FlaxParams, shard: FlaxShard, run: FlaxR
     await device.synchronize(); // so that the decoder takes its memory after the UNet's is free
     const drawn = latents;
     const draw = (): Tensor => vae.decode(linearCombination([[1 / vae.config.scaling_factor, drawn]])).sample;
-    return (await outputImages(device, draw, "np", { check, module: "vae", signals: run.signals })) as Tensor;
+    const { images } = await outputImages(device, draw, "np", { check, module: "vae", signals: run.signals });
+    return images as Tensor;
   } finally {
     check?.dispose();
     latents?.dispose();

@@ -59,7 +59,9 @@ export async function loadFlaxParts(
     );
   for (const component of Object.keys(CLASSES)) checkClass(component, index[component]);
   if (Array.isArray(index.safety_checker) && index.safety_checker[0] !== null)
-    console.warn("safety_checker is not available in this version and is left out.");
+    console.warn(
+      "safety_checker is left out: FlaxStableDiffusionPipeline runs none here. A StableDiffusionPipeline of the same repository does.",
+    );
   const [scheduler, state] = given ? [given, undefined] : await loadScheduler(repository, index.scheduler);
   const tokenizer = await CLIPTokenizer.fromPretrained(repository, { subfolder: "tokenizer" });
 

@@ -23,7 +23,7 @@ import { componentEntry, configText, pipelineConfig, type PipelineConfig } from 
 import { saveFlaxPipeline } from "./save_flax.js";
 import { numpyToPil } from "./numpy_to_pil.js";
 import type { RawImage } from "./raw_image.js";
-import { patchSampleSize, refuseSafetyChecker, unetSampleSize } from "./stable_diffusion_config.js";
+import { patchSampleSize, unetSampleSize } from "./stable_diffusion_config.js";
 
 /** Arguments of a call; names and defaults as in diffusers. */
 export interface FlaxCallOptions {
@@ -48,7 +48,7 @@ export interface FlaxCallOptions {
 export interface FlaxStableDiffusionOutput {
   /** [batch, height, width, 3] in [0, 1], with `jit` [devices, batch, height, width, 3]. The caller disposes it. */
   images: Tensor;
-  /** Always null: there is no safety checker in this version. */
+  /** Always null: this pipeline runs no safety checker. */
   nsfwContentDetected: null;
 }
 
@@ -111,7 +111,11 @@ export class FlaxStableDiffusionPipeline extends Callable {
   ): Promise<[pipeline: FlaxStableDiffusionPipeline, params: FlaxParams]> {
     const options = givenOptions(wanted, OPTION_NAMES, `${this.className}.fromPretrained`);
     const { dtype = "float32", scheduler, safety_checker: checker } = options;
-    if (checker !== undefined && checker !== null) refuseSafetyChecker(this.className);
+    if (checker !== undefined && checker !== null)
+      throw new TypeError(
+        `${this.className}: a safety checker was given, but this pipeline runs none; pass \`safety_checker: null\`, or draw with a ` +
+          "StableDiffusionPipeline, which does",
+      );
     if (!["float32", "float16", "bfloat16"].includes(dtype))
       throw new TypeError(`${this.className}: dtype must be "float32", "float16" or "bfloat16", got ${shown(dtype)}`);
     if (scheduler !== undefined && !(scheduler instanceof FlaxDiffusionScheduler))

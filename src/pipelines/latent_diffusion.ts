@@ -20,6 +20,7 @@ import type { Inpainting } from "./inpainting.js";
 import { needComponent, type Need } from "./needed_components.js";
 import type { ImageOutputType } from "./output_images.js";
 import type { RawImage } from "./raw_image.js";
+import type { inspector } from "./safety.js";
 import { unetSampleSize } from "./stable_diffusion_config.js";
 import { LoraLoader } from "./lora_loader.js";
 import type { Prompt, StableDiffusionOutput } from "./stable_diffusion_options.js";
@@ -167,10 +168,9 @@ export abstract class LatentDiffusion extends LoraLoader {
         latents = undefined;
         return { images, nsfwContentDetected: null };
       }
-      return {
-        images: await this.#decode(latents, outputType, { check, signal: options.signal }),
-        nsfwContentDetected: null,
-      };
+      const inspect = this.inspector()?.(embeds.positive.dtype);
+      const { images, flagged } = await this.#decode(latents, outputType, { check, signal: options.signal, inspect });
+      return { images, nsfwContentDetected: flagged };
     } finally {
       check?.dispose();
       inpainting?.dispose();
@@ -186,6 +186,11 @@ export abstract class LatentDiffusion extends LoraLoader {
 
   #decode(...args: Rest<Parameters<typeof decode>>): ReturnType<typeof decode> {
     return this.withModels(["vae"], () => decode(this, ...args));
+  }
+
+  /** Who looks at pictures before they are returned; of pipelines that have no safety checker nobody. */
+  protected inspector(): ReturnType<typeof inspector> {
+    return null;
   }
 
   /** Pixels that a call draws: what it was given, and the size that the model was trained for. */
@@ -230,7 +235,7 @@ export abstract class LatentDiffusion extends LoraLoader {
     checkLatents(latents, outputType, device);
     const check = new FiniteCheck(device, 1);
     try {
-      return await this.thenFree(() => this.#decode(latents, outputType, { check }));
+      return (await this.thenFree(() => this.#decode(latents, outputType, { check }))).images;
     } finally {
       check.dispose();
       device.trim();

@@ -13,7 +13,7 @@ import {
 import { DTYPE_OPTION_NAMES, givenDType, type DTypeOptions } from "../nn/dtype.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../nn/pretrained.js";
 import { ensureDevice } from "../tensor/device.js";
-import { componentLoader } from "./component_loaders.js";
+import { componentLoader, type ComponentLoader } from "./component_loaders.js";
 import type { DiffusionPipeline } from "./diffusion_pipeline.js";
 import { checkFamilies, sortOptions, warnOfClasses, type ComponentClass } from "./given_components.js";
 import { loadComponents, type LoadComponentsOptions, type PipelineDType } from "./load_components.js";
@@ -144,7 +144,7 @@ function registered(name: unknown): PipelineClass {
 }
 
 /** The loader of one entry of model_index.json, `[library, class]`; null where there is nothing to load. */
-function plan(component: string, entry: unknown): ReturnType<typeof componentLoader> {
+function plan(component: string, entry: unknown): ComponentLoader | null {
   if (entry === undefined) return null;
   if (!Array.isArray(entry) || entry.length !== 2)
     throw new ConfigError(`model_index.json: ${component} must be [library, class], got ${shown(entry)}`);
@@ -154,7 +154,5 @@ function plan(component: string, entry: unknown): ReturnType<typeof componentLoa
     throw new ConfigError(
       `model_index.json: ${component} must be two strings (names of a library and a class) or two nulls, got ${shown(entry)}`,
     );
-  const load = componentLoader(component, library, className);
-  if (!load) console.warn(`${component} (${className}) is not available in this version and is left out.`);
-  return load;
+  return componentLoader(component, library, className);
 }

@@ -42,6 +42,15 @@ function composite(colour: number, alpha: number, below: number): number {
   return (((sum >> 8) + sum) >> 8) >> 7;
 }
 
+/** RGBA over white, in RGB: Pillow's alpha_composite on a white picture. */
+export function onWhite(rgba: ArrayLike<number>): Uint8ClampedArray {
+  return Uint8ClampedArray.from({ length: (rgba.length / 4) * 3 }, (_, i) => {
+    const pixel = 4 * Math.floor(i / 3);
+    const alpha = rgba[pixel + 3];
+    return alpha === 0 ? 255 : composite(rgba[pixel + (i % 3)], alpha, 255);
+  });
+}
+
 /** resize_mode "crop": as large as the region or larger, in its own proportions, and what is over is cut off on both sides. */
 function covering(drawn: RawImage, { x1, y1, x2, y2 }: CropRegion): PixelSource {
   const [width, height] = [x2 - x1, y2 - y1];

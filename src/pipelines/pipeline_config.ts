@@ -3,6 +3,7 @@ import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { DIFFUSERS_VERSION, toJSONString } from "../loader/config_json.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import { ConfiguredScheduler } from "../schedulers/configured_scheduler.js";
+import { CLIPImageProcessor } from "./clip_image_processor.js";
 
 /** `["diffusers", "PNDMScheduler"]`; two nulls for a component that is not there. */
 export type ComponentEntry = readonly [library: string | null, className: string | null];
@@ -14,6 +15,7 @@ export type PipelineConfig = Readonly<Record<string, unknown>>;
 export function componentEntry(component: unknown): ComponentEntry {
   if (component instanceof PretrainedModel) return [component.library, component.fileClass];
   if (component instanceof ConfiguredScheduler) return ["diffusers", component.className];
+  if (component instanceof CLIPImageProcessor) return ["transformers", CLIPImageProcessor.className];
   if (component instanceof CLIPTokenizer) return ["transformers", CLIPTokenizer.className];
   return [null, null];
 }

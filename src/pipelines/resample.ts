@@ -1,7 +1,7 @@
 /**
- * Pictures of another size, to the byte as Pillow's Image.resize((width, height), LANCZOS), which diffusers' image processors use:
- * libImaging/Resample.c, eight bits per channel with weights in fixed point. Rows come first, as in Pillow until version 13, which goes by
- * columns first for some sizes and so rounds some bytes otherwise.
+ * Pictures of another size, to the byte as Pillow's Image.resize((width, height), LANCZOS), which diffusers' image processors use, or
+ * BICUBIC, as CLIP's: libImaging/Resample.c, eight bits per channel with weights in fixed point. Rows come first, as in Pillow until
+ * version 13, which goes by columns first for some sizes and so rounds some bytes otherwise.
  */
 /** Binary places of the weights: 32 bits less 8 of the pixel and 2 for what the filter overshoots. */
 const PRECISION = 2 ** 22;
@@ -26,6 +26,8 @@ const BICUBIC: Filter = {
     return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0;
   },
 };
+
+const FILTERS = { lanczos: LANCZOS, bicubic: BICUBIC };
 
 /** What of a line makes one pixel of the new line. */
 interface Window {
@@ -87,10 +89,12 @@ export function resample(
   [width, height]: readonly [number, number],
   [newWidth, newHeight]: readonly [number, number],
   channels: number,
+  by: keyof typeof FILTERS = "lanczos",
 ): Uint8ClampedArray {
-  const wide = newWidth === width ? data : resampleAxis(data, width, channels, windows(width, newWidth, LANCZOS));
+  const filter = FILTERS[by];
+  const wide = newWidth === width ? data : resampleAxis(data, width, channels, windows(width, newWidth, filter));
   if (newHeight === height) return wide;
-  return resampleAxis(wide, height, newWidth * channels, windows(height, newHeight, LANCZOS));
+  return resampleAxis(wide, height, newWidth * channels, windows(height, newHeight, filter));
 }
 
 /**

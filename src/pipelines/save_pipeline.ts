@@ -4,6 +4,7 @@ import { saveText, type SaveTarget } from "../loader/save_target.js";
 import { PretrainedModel } from "../nn/pretrained.js";
 import type { SaveOptions } from "../nn/save_model.js";
 import { Scheduler } from "../schedulers/scheduler.js";
+import { CLIPImageProcessor } from "./clip_image_processor.js";
 import { configText, type PipelineConfig } from "./pipeline_config.js";
 
 /** What of a pipeline is saved. */
@@ -24,6 +25,9 @@ export async function savePipeline(
   await saveText(target, "model_index.json", configText(config));
 }
 
+/** Components without weights. */
+const SAVED = [Scheduler, CLIPTokenizer, CLIPImageProcessor] as const;
+
 async function saveComponent(
   target: SaveTarget,
   name: string,
@@ -31,6 +35,7 @@ async function saveComponent(
   options: SaveOptions,
 ): Promise<void> {
   if (component instanceof PretrainedModel) await component.saveTo(target, name, options);
-  else if (component instanceof Scheduler || component instanceof CLIPTokenizer) await component.saveTo(target, name);
+  else if (SAVED.some((Class) => component instanceof Class))
+    await (component as InstanceType<(typeof SAVED)[number]>).saveTo(target, name);
   else console.warn(`${name} is of a class that cannot be saved; model_index.json will have [null, null] for it.`);
 }

@@ -2,16 +2,19 @@
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { CLIPTextModel } from "../nn/clip_text_model.js";
+import type { StableDiffusionSafetyChecker } from "../nn/safety_checker.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { takeOptions } from "./call_options.js";
 import { checkPrompts, ENCODE_PROMPT_OPTIONS, type CallOptions } from "./check_inputs.js";
+import type { CLIPImageProcessor } from "./clip_image_processor.js";
 import type { Run } from "./denoise.js";
 import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
 import { LatentDiffusion, type Start } from "./latent_diffusion.js";
-import { checkSafety, patchLegacyConfigs } from "./stable_diffusion_config.js";
 import type { RawImage } from "./raw_image.js";
+import { checkSafety, inspector } from "./safety.js";
+import { patchLegacyConfigs } from "./stable_diffusion_config.js";
 import type {
   EncodePromptOptions,
   Prompt,
@@ -41,10 +44,11 @@ export abstract class StableDiffusionBase extends LatentDiffusion {
   tokenizer: CLIPTokenizer;
   override unet: UNet2DConditionModel;
   scheduler: Scheduler;
-  /** There is none in this version. */
-  readonly safety_checker = null;
-  /** Kept as they were given; nothing here uses them. */
-  feature_extractor: unknown;
+  /** Looks at each picture that is drawn, and has some be black; null for none. */
+  safety_checker: StableDiffusionSafetyChecker | null;
+  /** Makes pictures as the safety checker takes them. */
+  feature_extractor: CLIPImageProcessor | null;
+  /** Kept as it was given; nothing here uses it. */
   image_encoder: unknown;
 
   constructor(components: StableDiffusionComponents) {
@@ -56,6 +60,7 @@ export abstract class StableDiffusionBase extends LatentDiffusion {
     this.tokenizer = components.tokenizer as CLIPTokenizer;
     this.unet = components.unet as UNet2DConditionModel;
     this.scheduler = components.scheduler as Scheduler;
+    this.safety_checker = components.safety_checker ?? null;
     this.feature_extractor = components.feature_extractor ?? null;
     this.image_encoder = components.image_encoder ?? null;
     const { requires_safety_checker = true } = components;
@@ -65,6 +70,17 @@ export abstract class StableDiffusionBase extends LatentDiffusion {
 
   override get components(): StableDiffusionComponents {
     return super.components as StableDiffusionComponents;
+  }
+
+  protected override prepareRun(options: CallOptions): Run {
+    const run = super.prepareRun(options);
+    // A checker that cannot be used is refused before anything is drawn.
+    if (options.outputType !== "latent") this.inspector();
+    return run;
+  }
+
+  protected override inspector(): ReturnType<typeof inspector> {
+    return inspector(this.className, this);
   }
 
   /** As run(), with the prompts of these models. */

@@ -2,39 +2,6 @@
 import { keepNumberTypes } from "../loader/number_types.js";
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
-import type { Components } from "./diffusion_pipeline.js";
-
-/**
- * Says that there is no safety checker where one is required and `null` was given for it.
- * @throws TypeError for any other safety checker: this version has none
- */
-export function checkSafety(
-  className: string,
-  { safety_checker, feature_extractor, requires_safety_checker = true }: Components,
-): void {
-  if (safety_checker === null && requires_safety_checker)
-    console.warn(
-      `You have disabled the safety checker for ${className} by passing \`safety_checker: null\`. Ensure` +
-        " that you abide to the conditions of the Stable Diffusion license and do not expose unfiltered results in" +
-        " services or applications open to the public. Both the diffusers team and Hugging Face strongly recommend to" +
-        " keep the safety filter enabled in all public facing circumstances, disabling it only for use-cases that" +
-        " involve analyzing network behavior or auditing its results. For more information, please have a look at" +
-        " https://github.com/huggingface/diffusers/pull/254 .",
-    );
-  if (safety_checker === null || safety_checker === undefined) return;
-  if (feature_extractor === null || feature_extractor === undefined)
-    throw new TypeError(
-      "Make sure to define a feature extractor when loading StableDiffusionPipeline if you want to use the safety" +
-        " checker. If you do not want to use the safety checker, you can pass `safety_checker: null` instead.",
-    );
-  refuseSafetyChecker(className);
-}
-
-export function refuseSafetyChecker(className: string): never {
-  throw new TypeError(
-    `${className}: a safety checker was given, but this version runs none; pass \`safety_checker: null\``,
-  );
-}
 
 /** Replaces outdated config values, with a warning as diffusers gives it. Only at construction, not for later swaps. */
 export function patchLegacyConfigs(scheduler: Scheduler | null, unet: UNet2DConditionModel | null): void {

@@ -2,9 +2,11 @@ import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import type { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import type { CLIPTextModel } from "../nn/clip_text_model.js";
+import type { StableDiffusionSafetyChecker } from "../nn/safety_checker.js";
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler, StepOptions } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
+import type { CLIPImageProcessor } from "./clip_image_processor.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { StableDiffusionControlNetPipeline } from "./stable_diffusion_controlnet.js";
@@ -26,10 +28,10 @@ export type StableDiffusionComponents = {
   unet: UNet2DConditionModel | null;
   /** Any scheduler. */
   scheduler: Scheduler | null;
-  /** There is none in this version. */
-  safety_checker?: null;
-  /** Kept as they are; nothing here uses them. */
-  feature_extractor?: unknown;
+  /** Looks at each picture that is drawn, and has some be black; needs a feature extractor. */
+  safety_checker?: StableDiffusionSafetyChecker | null;
+  feature_extractor?: CLIPImageProcessor | null;
+  /** Kept as it is; nothing here uses it. */
   image_encoder?: unknown;
   /** Warns where there is no safety checker. Default true. */
   requires_safety_checker?: boolean;
@@ -138,6 +140,6 @@ export interface EncodePromptOptions extends Pick<
 export interface StableDiffusionOutput<Images = RawImage[]> {
   /** RawImage[] by default; a Tensor for other output types, which the caller disposes. */
   images: Images;
-  /** Always null: there is no safety checker in this version. */
-  nsfwContentDetected: null;
+  /** By picture, whether the safety checker had it be black; null without a safety checker, and for latents. */
+  nsfwContentDetected: boolean[] | null;
 }

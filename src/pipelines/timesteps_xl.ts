@@ -1,7 +1,7 @@
 /** Which part of a schedule Stable Diffusion XL's base model does, and which the refiner: denoisingStart, denoisingEnd. */
 import { shown } from "../arguments/shown.js";
 import type { Scheduler } from "../schedulers/index.js";
-import { roundHalfEven } from "../schedulers/spacing.js";
+import { roundHalfEven } from "../tensor/round.js";
 import type { CallOptions } from "./check_inputs.js";
 import type { XLPictureCallOptions } from "./check_inputs_xl.js";
 import { imageTimesteps } from "./image_latents.js";

@@ -128,7 +128,12 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
       check = new FiniteCheck(device, scheduler.timesteps.length + 1);
       image = await this.#denoise(image, scheduler, check, stepOptions, signal);
       const drawn = image;
-      return await outputImages(device, () => drawn, outputType, { check, module: "scheduler", signals: [signal] });
+      const { images } = await outputImages(device, () => drawn, outputType, {
+        check,
+        module: "scheduler",
+        signals: [signal],
+      });
+      return images;
     } finally {
       check?.dispose();
       image?.dispose();

@@ -1,3 +1,4 @@
+import { roundHalfEven } from "../tensor/round.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps } from "./checks.js";
@@ -9,7 +10,7 @@ import type { Prediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
 import { checkStepOptions } from "./step_options.js";
 import { SolverScheduler } from "./solver_scheduler.js";
-import { roundHalfEven, type Spacing } from "./spacing.js";
+import type { Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,

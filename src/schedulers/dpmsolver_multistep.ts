@@ -1,10 +1,11 @@
+import { roundHalfEven } from "../tensor/round.js";
 import { checkScheduleOptions, countSteps } from "./checks.js";
 import type { Choice } from "./config.js";
 import { DPM_DEFAULTS } from "./dpm_scheduler.js";
 import { DPMMultistep } from "./dpm_multistep.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions } from "./scheduler.js";
 import { sigmaShape, sigmaToTimestep } from "./sigmas.js";
-import { linspace64, roundHalfEven, type Spacing } from "./spacing.js";
+import { linspace64, type Spacing } from "./spacing.js";
 
 const defaults = {
   ...DPM_DEFAULTS,

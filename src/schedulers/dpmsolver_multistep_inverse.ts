@@ -1,9 +1,10 @@
+import { roundHalfEven } from "../tensor/round.js";
 import { checkScheduleOptions, checkSteps } from "./checks.js";
 import { oneOf, type Choice } from "./config.js";
 import { DPM_DEFAULTS } from "./dpm_scheduler.js";
 import { DPMMultistep } from "./dpm_multistep.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions } from "./scheduler.js";
-import { arange64, linspace64, roundHalfEven, SPACINGS, type Spacing } from "./spacing.js";
+import { arange64, linspace64, SPACINGS, type Spacing } from "./spacing.js";
 
 const defaults = {
   ...DPM_DEFAULTS,

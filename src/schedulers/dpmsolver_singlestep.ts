@@ -1,3 +1,4 @@
+import { roundHalfEven } from "../tensor/round.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkScheduleOptions, checkShapes, countSteps, checkTensors } from "./checks.js";
 import type { Choice } from "./config.js";
@@ -8,7 +9,7 @@ import { Linear } from "./linear.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
 import { checkStepOptions } from "./step_options.js";
 import { sigmaShape } from "./sigmas.js";
-import { linspace64, roundHalfEven } from "./spacing.js";
+import { linspace64 } from "./spacing.js";
 
 const defaults = {
   ...DPM_DEFAULTS,

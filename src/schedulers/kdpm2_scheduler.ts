@@ -1,4 +1,5 @@
 /** What the two DPM2 schedulers share: a step in two halves, the second at a level between. */
+import { roundHalfEven } from "../tensor/round.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions } from "./checks.js";
@@ -9,7 +10,7 @@ import { Linear } from "./linear.js";
 import { sigmaPrediction } from "./prediction.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions } from "./scheduler.js";
 import { sigmaShape, sigmaToTimestep } from "./sigmas.js";
-import { roundHalfEven, type Spacing } from "./spacing.js";
+import type { Spacing } from "./spacing.js";
 
 const KDPM2_DEFAULTS = {
   ...BETA_DEFAULTS,

@@ -1,3 +1,4 @@
+import { roundHalfEven } from "../tensor/round.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { at, checkScheduleOptions, checkShapes, checkSteps, checkTensors } from "./checks.js";
@@ -12,7 +13,7 @@ import { adamsWeights } from "./sasolver_formulas.js";
 import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepResult } from "./scheduler.js";
 import { checkStepOptions } from "./step_options.js";
 import { SolverScheduler } from "./solver_scheduler.js";
-import { roundHalfEven, type Spacing } from "./spacing.js";
+import type { Spacing } from "./spacing.js";
 
 const defaults = {
   ...BETA_DEFAULTS,

@@ -1,16 +1,10 @@
 /** Which training timesteps a run visits: the `timestep_spacing` of Lin et al. 2023, table 2. */
+import { roundHalfEven } from "../tensor/round.js";
 import { oneOf } from "./config.js";
 
 export const SPACINGS = ["linspace", "leading", "trailing"] as const;
 /** Which training timesteps a run visits (Lin et al. 2023, arXiv 2305.08891, table 2). A config's `timestep_spacing`. */
 export type Spacing = (typeof SPACINGS)[number];
-
-/** numpy.round: halves go to the even neighbour. */
-export function roundHalfEven(x: number): number {
-  const floor = Math.floor(x);
-  const rest = x - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
-}
 
 /** numpy.linspace in double precision. */
 export function linspace64(from: number, to: number, n: number): number[] {

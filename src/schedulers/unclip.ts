@@ -1,5 +1,6 @@
 import { learnedNoise } from "../tensor/ops/learned_noise.js";
 import { slice } from "../tensor/ops/copy.js";
+import { roundHalfEven } from "../tensor/round.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { AlphasScheduler } from "./alphas_scheduler.js";
 import { at, checkScheduleOptions, checkShapes, checkSteps, checkTensors } from "./checks.js";
@@ -8,7 +9,6 @@ import { drawNoise } from "./noise.js";
 import { boundedX0, isBounded, linear, predictX0 } from "./prediction.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
 import { checkStepOptions } from "./step_options.js";
-import { roundHalfEven } from "./spacing.js";
 
 const defaults = {
   num_train_timesteps: 1000,

@@ -1,3 +1,4 @@
+import { roundHalfEven } from "../tensor/round.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { BETA_DEFAULTS } from "./betas.js";
 import { checkScheduleOptions, checkShapes, checkSteps, given } from "./checks.js";
@@ -10,7 +11,7 @@ import { KARRAS_SCHEDULERS, type ScheduleOptions, type StepOptions, type StepRes
 import { checkStepOptions } from "./step_options.js";
 import { sigmaShape } from "./sigmas.js";
 import { SolverScheduler } from "./solver_scheduler.js";
-import { linspace64, roundHalfEven, type Spacing } from "./spacing.js";
+import { linspace64, type Spacing } from "./spacing.js";
 import { correctStep, predictStep, type UniOptions, type UniStep } from "./unipc_formulas.js";
 
 const defaults = {

@@ -121,7 +121,7 @@ describe("repositories without the variant or without safetensors", () => {
       await expect(
         FlaxStableDiffusionPipeline.fromPretrained(FLAX_REPO, { safety_checker: {}, dtype }),
       ).rejects.toThrow(
-        "FlaxStableDiffusionPipeline: a safety checker was given, but this version runs none; pass `safety_checker: null`",
+        "FlaxStableDiffusionPipeline: a safety checker was given, but this pipeline runs none; pass `safety_checker: null`",
       );
   });
 });

@@ -195,9 +195,21 @@ describe("the safety checker", () => {
     expect(pipeline.components.safety_checker).toBeNull();
   });
 
-  test("another one is refused: none runs here", async () => {
+  test("what is none is refused, and one without a feature extractor", async () => {
     await expect(load({ safety_checker: {} })).rejects.toThrow("Make sure to define a feature extractor when loading");
-    await expect(load({ safety_checker: {}, feature_extractor: {} })).rejects.toThrow("this version runs none");
+    await expect(load({ safety_checker: {}, feature_extractor: {} })).rejects.toThrow(
+      /`safety_checker` is .*StableDiffusionSafetyChecker is needed/,
+    );
+    const file = {
+      safety_checker: ["stable_diffusion", "StableDiffusionSafetyChecker"],
+      feature_extractor: ["transformers", "CLIPImageProcessor"],
+    };
+    await expect(load({ safety_checker: {}, feature_extractor: null }, file)).rejects.toThrow(
+      "safety_checker is of type: object, but should be StableDiffusionSafetyChecker, such as StableDiffusionSafetyChecker",
+    );
+    await expect(load({ safety_checker: null, feature_extractor: {} }, file)).rejects.toThrow(
+      "feature_extractor is of type: object, but should be ImageProcessingMixin, such as CLIPImageProcessor",
+    );
   });
 });
 

@@ -115,12 +115,10 @@ describe("DiffusionPipeline.fromPretrained", () => {
       await expect(refused).rejects.toThrow(message);
     });
 
-  test("leaves out the safety checker with a warning", async () => {
+  test("a safety checker that the file names is looked for; null leaves it out", async () => {
     const changes = await index({ safety_checker: ["stable_diffusion", "StableDiffusionSafetyChecker"] });
-    const seen = await warnings(async () => (await load(changes)).dispose());
-    expect(seen).toEqual([
-      "safety_checker (StableDiffusionSafetyChecker) is not available in this version and is left out.",
-    ]);
+    await expect(load(changes)).rejects.toThrow("safety_checker/config.json");
+    expect(await warnings(async () => (await load(changes, { safety_checker: null })).dispose())).toEqual([]);
   });
 
   test("names unexpected options", async () => {
