@@ -12,7 +12,12 @@ import transformers
 from huggingface_hub import scan_cache_dir, snapshot_download
 
 def class_named(name):
-    return getattr(diffusers, name, None) or getattr(transformers, name)
+    of_pipelines = diffusers.pipelines.stable_diffusion
+    return getattr(diffusers, name, None) or getattr(transformers, name, None) or getattr(of_pipelines, name)
+
+
+def is_transformers(cls):
+    return issubclass(cls, transformers.PreTrainedModel)
 
 
 def same_tensors(what, actual, expected, dtype=None):
@@ -25,7 +30,7 @@ def same_tensors(what, actual, expected, dtype=None):
 
 
 def load_model(cls, path, variant, dtype):
-    named = "dtype" if cls.__module__.startswith("transformers") else "torch_dtype"
+    named = "dtype" if is_transformers(cls) else "torch_dtype"
     model, info = cls.from_pretrained(
         path, variant=variant, use_safetensors=True, output_loading_info=True, **{named: dtype}
     )
@@ -41,7 +46,7 @@ def model(job):
     saved = load_model(cls, job["saved"], job["savedVariant"], dtype)
     original = load_model(cls, job["original"], job["originalVariant"], torch.float32)
     same_tensors(job["saved"], saved, original, dtype)
-    if cls.__module__.startswith("diffusers"):
+    if not is_transformers(cls):
         same_bytes(job, cls.from_pretrained(job["original"], variant=job["originalVariant"]).to(dtype))
 
 
