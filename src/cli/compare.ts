@@ -1,11 +1,23 @@
 import { compareSchedulers, GUIDE_SCHEDULERS } from "../index.js";
-import { DRAWING_OPTIONS, dtypeOf, guidanceOf, parse, positive, promptOf, seedOf, sizeOf } from "./arguments.js";
+import {
+  DRAWING_FLAGS,
+  DRAWING_OPTIONS,
+  dtypeOf,
+  guidanceOf,
+  parse,
+  positive,
+  promptOf,
+  seedOf,
+  sizeOf,
+} from "./arguments.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 
 /** `webgpu-diffusers compare`: one prompt and one noise under several schedulers, as a contact sheet. */
 export async function compare(args: string[], signal: AbortSignal): Promise<void> {
-  const { values, positionals } = parse(args, [...DRAWING_OPTIONS, "schedulers"] as const);
+  const { values, flags, positionals } = parse(args, [...DRAWING_OPTIONS, "schedulers"] as const, [
+    "no-safety-checker",
+  ]);
   const { model } = values;
   const prompt = promptOf(positionals);
   const steps = list(values.steps ?? "25").map((text) => positive("steps", text, 25));
@@ -17,7 +29,7 @@ export async function compare(args: string[], signal: AbortSignal): Promise<void
   const files = outputFiles(values.output);
   await checkWritable(files, signal);
 
-  await withPipeline({ model, dtype, signal }, async (pipeline) => {
+  await withPipeline({ model, dtype, checksSafety: !flags["no-safety-checker"], signal }, async (pipeline) => {
     const started = performance.now();
     const { sheet } = await compareSchedulers(pipeline, prompt, {
       schedulers,

@@ -10,6 +10,7 @@ import {
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,
   StableDiffusionXLPipeline,
+  type StableDiffusionOutput,
 } from "../index.js";
 import {
   checkPictures,
@@ -29,20 +30,24 @@ import { UsageError } from "./errors.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 
+const OPTIONS = [
+  ...DRAWING_OPTIONS,
+  "scheduler",
+  "count",
+  "image",
+  "mask",
+  "controlnet",
+  "strength",
+  "lora",
+  "lora-scale",
+] as const;
+
+/** Pipelines of XL say nothing of safety. */
+type Drawn = Pick<StableDiffusionOutput, "images"> & Partial<StableDiffusionOutput>;
+
 /** `webgpu-diffusers generate`: draws a prompt and writes PNG files. */
 export async function generate(args: string[], signal: AbortSignal): Promise<void> {
-  const names = [
-    ...DRAWING_OPTIONS,
-    "scheduler",
-    "count",
-    "image",
-    "mask",
-    "controlnet",
-    "strength",
-    "lora",
-    "lora-scale",
-  ] as const;
-  const { values, flags, positionals } = parse(args, names, ["cpu-offload"]);
+  const { values, flags, positionals } = parse(args, OPTIONS, ["cpu-offload", "no-safety-checker"]);
   const { model } = values;
   const prompt = promptOf(positionals);
   const numInferenceSteps = positive("steps", values.steps, 50);
@@ -62,7 +67,8 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   const net = values.controlnet === undefined ? null : await openRepository(values.controlnet, { signal });
   const [image, maskImage] = [await open(values.image), await open(values.mask)];
 
-  await withPipeline({ model, dtype, offload: flags["cpu-offload"], signal }, async (pipeline) => {
+  const loading = { model, dtype, offload: flags["cpu-offload"], checksSafety: !flags["no-safety-checker"], signal };
+  await withPipeline(loading, async (pipeline) => {
     if (Scheduler) pipeline.scheduler = Scheduler.fromConfig(pipeline.scheduler.config);
     if (values.lora !== undefined) {
       await pipeline.loadLoraWeights(values.lora, { signal, adapterName: "lora" });
@@ -77,8 +83,8 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       generator: new Generator("cpu").manualSeed(seed),
       signal,
     };
-    const draw = async (): Promise<RawImage[]> => {
-      if (!image) return (await pipeline(prompt, { ...options, ...size })).images;
+    const draw = async (): Promise<Drawn> => {
+      if (!image) return pipeline(prompt, { ...options, ...size });
       if (net) {
         if (pipeline instanceof StableDiffusionXLPipeline)
           throw new UsageError(
@@ -86,22 +92,24 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
           );
         const controlnet = await ControlNetModel.fromPretrained(net, { device: pipeline.device, dtype, signal });
         const steered = StableDiffusionControlNetPipeline.fromPipe(pipeline, { controlnet });
-        return (await steered(prompt, { ...options, ...size, image })).images;
+        return steered(prompt, { ...options, ...size, image });
       }
       const [Img2Img, Inpaint] =
         pipeline instanceof StableDiffusionXLPipeline
           ? [StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline]
           : [StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline];
       const from = { ...options, image, strength };
-      if (!maskImage) return (await Img2Img.fromPipe(pipeline)(prompt, from)).images;
+      if (!maskImage) return Img2Img.fromPipe(pipeline)(prompt, from);
       const drawn = { ...cutDown(image), ...size };
-      return (await Inpaint.fromPipe(pipeline)(prompt, { ...from, ...drawn, maskImage })).images;
+      return Inpaint.fromPipe(pipeline)(prompt, { ...from, ...drawn, maskImage });
     };
-    const images = await draw();
+    const { images, nsfwContentDetected: flagged } = await draw();
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     const description = `seed ${seed}, ${pipeline.scheduler.className}, ${stepsText(numInferenceSteps)}, ${seconds} s`;
-    for (const [i, file] of files.entries())
-      await write(file, images[i], files.length === 1 ? description : `${description} for ${files.length}`);
+    for (const [i, file] of files.entries()) {
+      const all = files.length === 1 ? description : `${description} for ${files.length}`;
+      await write(file, images[i], flagged?.[i] ? `${all}; black, as the safety checker has it` : all);
+    }
   });
 }
 

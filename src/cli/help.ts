@@ -26,7 +26,8 @@ const DRAWING = `  --model DIR|ID       a Stable Diffusion model in the layout o
   --guidance X         how strictly the prompt is followed; 1 means no guidance (default: 7.5, of XL without --mask 5, the
                        package's model 3)
   --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
-  --dtype TYPE         float32 (default) or float16: storage of the weights and activations`;
+  --dtype TYPE         float32 (default) or float16: storage of the weights and activations
+  --no-safety-checker  leaves out the model's filter, which paints some pictures black; where it has one it is not even loaded`;
 
 const HELP = {
   generate: `Usage: webgpu-diffusers generate PROMPT [options] -o FILE

@@ -55,12 +55,14 @@ interface ModelOptions {
   dtype: "float32" | "float16";
   /** Weights wait on the CPU until they are needed. */
   offload?: boolean;
+  /** false leaves the safety checker out. */
+  checksSafety?: boolean;
   signal: AbortSignal;
 }
 
 /** Loads a model, by default the package's, and runs `work` with it. */
 export async function withPipeline<T>(
-  { model = EMBEDDED_MODEL, dtype, offload, signal }: ModelOptions,
+  { model = EMBEDDED_MODEL, dtype, offload, checksSafety = true, signal }: ModelOptions,
   work: (pipeline: TextPipeline) => Promise<T>,
 ): Promise<T> {
   const repository = await openRepository(model, { signal }); // a wrong folder needs no GPU to be told
@@ -74,6 +76,10 @@ export async function withPipeline<T>(
     );
   return withDevice(async (device) => {
     const options = { device, dtype, enableModelCpuOffload: offload, signal };
+    // Pipelines of XL have none.
+    const others = checksSafety ? {} : { safety_checker: null };
+    if (Class === StableDiffusionPipeline)
+      return work(await Class.fromPretrained(repository, { ...options, ...others }));
     if (Class) return work(await Class.fromPretrained(repository, options));
     return work(StableDiffusionXLPipeline.fromPipe(await FromPictures!.fromPretrained(repository, options)));
   });

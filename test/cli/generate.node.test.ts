@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -127,6 +127,37 @@ describe("webgpu-diffusers generate", () => {
       return Number(/weights and drawing, at most: +(\d+)/.exec(stdout)![1]);
     };
     expect(await peak("--cpu-offload")).toBeLessThan(0.95 * (await peak()));
+  });
+
+  test("a safety checker's findings are black and said to be; --no-safety-checker leaves it out", async () => {
+    const model = inFolder("safe");
+    for (const repo of ["sd15", "sd15-safe"]) await cp(fixturePath(`models/repos/${repo}`), model, { recursive: true });
+    const args = ["--model", model, "--count", "3", "--size", "24x16", "--steps", "3", "--seed", "8"];
+    const drawn = async (
+      file: string,
+      ...more: string[]
+    ): Promise<[black: boolean[], stdout: string, stderr: string]> => {
+      const { code, stdout, stderr } = await runCLI([
+        "generate",
+        "a photo of a cat",
+        ...args,
+        "-o",
+        inFolder(file),
+        ...more,
+      ]);
+      expect(code).toBe(0);
+      const files = [1, 2, 3].map((n) => inFolder(file.replace(".png", `-${n}.png`)));
+      const pictures = await Promise.all(files.map((each) => RawImage.open(each)));
+      return [pictures.map(({ data }) => data.every((value) => value === 0)), stdout, stderr];
+    };
+    const [black, stdout, stderr] = await drawn("safe.png");
+    expect(black).toEqual([true, false, false]); // as scripts/make_safety.py has it
+    expect(stdout).toMatch(/safe-1.png: .* for 3; black, as the safety checker has it\n.*safe-2.png: [^;]*\n[^;]*\n$/);
+    expect(stderr).toContain("Potential NSFW content was detected");
+    const [others, said, warned] = await drawn("unsafe.png", "--no-safety-checker");
+    expect(others).toEqual([false, false, false]);
+    expect(said).not.toContain("black");
+    expect(warned).toContain("You have disabled the safety checker");
   });
 
   test("--lora draws under the weights of a file", async () => {
