@@ -36,6 +36,7 @@ export type { AutoencoderForwardOptions } from "./nn/autoencoder_kl.js";
 export { AutoencoderTiny } from "./nn/autoencoder_tiny.js";
 export { CLIPTextModel, CLIPTextModelWithProjection } from "./nn/clip_text_model.js";
 export type { CLIPTextOptions, CLIPTextOutput, CLIPTextProjectionOutput } from "./nn/clip_text_model.js";
+export { CLIPVisionModelWithProjection, type CLIPVisionProjectionOutput } from "./nn/clip_vision_model.js";
 export { ControlNetModel } from "./nn/controlnet.js";
 export type { ControlNetOptions, ControlNetOutput } from "./nn/controlnet.js";
 export { MultiControlNetModel } from "./nn/multi_controlnet.js";

@@ -17,8 +17,7 @@ export interface CLIPVisionConfig extends CLIPEncoderConfig {
   patch_size: number;
 }
 
-export const CLIP_VISION_SCHEMA: ConfigSchema = {
-  name: "CLIPVisionModel",
+export const CLIP_VISION_SCHEMA: Omit<ConfigSchema, "name"> = {
   defaults: {
     hidden_size: 768,
     intermediate_size: 3072,

@@ -77,11 +77,15 @@ export class StableDiffusionSafetyChecker extends PretrainedModel<SafetyCheckerC
   async forward(clipInput: Tensor): Promise<SafetyCheckerOutput> {
     const embeds = this.embed(clipInput);
     try {
-      const parts = [this.special_care_embeds, this.special_care_embeds_weights] as const;
-      const others = [this.concept_embeds, this.concept_embeds_weights] as const;
+      const known = [
+        this.special_care_embeds,
+        this.special_care_embeds_weights,
+        this.concept_embeds,
+        this.concept_embeds_weights,
+      ];
       // One wait for all.
       const [images, care, careWeights, concepts, conceptWeights] = await Promise.all(
-        [embeds, ...parts.map(({ value }) => value), ...others.map(({ value }) => value)].map(readAll),
+        [embeds, ...known.map(({ value }) => value)].map(readAll),
       );
       if (!images.every(Number.isFinite)) throw new NumericalError({ module: "safety_checker" });
       const width = this.config.projection_dim;

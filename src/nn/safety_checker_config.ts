@@ -41,7 +41,8 @@ export function safetyCheckerConfig(name: string, given: Values): Values {
   const { text_config_dict, vision_config_dict, ...config } = given;
   const text = joined(name, "text_config", given.text_config, text_config_dict);
   const vision = joined(name, "vision_config", given.vision_config, vision_config_dict, CLIP_VISION_SCHEMA.defaults);
-  const full = { ...config, text_config: text, vision_config: checkConfig({ ...CLIP_VISION_SCHEMA, name }, vision) };
+  const schema = { ...CLIP_VISION_SCHEMA, name: `${name}, vision_config` };
+  const full = { ...config, text_config: text, vision_config: checkConfig(schema, vision) };
   return keepNumberTypes(full, given);
 }
 

@@ -10,6 +10,7 @@ import { exists } from "../loader/weight_files.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
+import { CLIPVisionModelWithProjection } from "../nn/clip_vision_model.js";
 import { ControlNetModel } from "../nn/controlnet.js";
 import { folderOfNet, MultiControlNetModel } from "../nn/multi_controlnet.js";
 import { loadModel, requireModelFiles, type LoadHooks, type ModelClass } from "../nn/load_model.js";
@@ -131,6 +132,7 @@ const COMPONENTS: ReadonlyMap<string, ComponentLoader> = new Map<string, Compone
   ["controlnet.MultiControlNetModel", controlNets], // as diffusers wrote it where it had the class among the pipelines
   ["transformers.CLIPTextModel", model(CLIPTextModel)],
   ["transformers.CLIPTextModelWithProjection", model(CLIPTextModelWithProjection)],
+  ["transformers.CLIPVisionModelWithProjection", model(CLIPVisionModelWithProjection)],
   ["transformers.CLIPTokenizer", tokenizer],
   ["transformers.CLIPTokenizerFast", tokenizer],
   [

@@ -22,12 +22,26 @@ export async function decode(
   await device.synchronize(); // so that the decoder takes its memory after the UNet's is free
   const scaled = pipeline.unscaled(latents);
   let plan: Plan | null = null;
+  const free = (): void => {
+    plan?.dispose();
+    plan = null;
+  };
+  const look = async (pictures: Parameters<Inspector>[0]): Promise<boolean[]> => {
+    free(); // so that the safety checker takes its memory after the decoder's is free
+    await device.flush();
+    return inspect!(pictures);
+  };
   try {
     plan = Plan.attempt(device, [scaled], (z) => vae.decode(z).sample, { label: "vae decode" });
     const draw = (): Tensor => plan?.run([scaled]) ?? vae.decode(scaled).sample;
-    return await outputImages(device, draw, outputType, { check, module: "vae", signals: [signal], inspect });
+    return await outputImages(device, draw, outputType, {
+      check,
+      module: "vae",
+      signals: [signal],
+      inspect: inspect && look,
+    });
   } finally {
-    plan?.dispose();
+    free();
     scaled.dispose();
   }
 }

@@ -4,6 +4,7 @@ import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import { assignBlankWeights } from "../nn/allocate.js";
 import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
+import { CLIPVisionModelWithProjection } from "../nn/clip_vision_model.js";
 import { ControlNetModel } from "../nn/controlnet.js";
 import type { PretrainedModel } from "../nn/pretrained.js";
 import { StableDiffusionSafetyChecker } from "../nn/safety_checker.js";
@@ -66,6 +67,9 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
   } else if (model instanceof StableDiffusionSafetyChecker) {
     const { num_channels, image_size: side } = model.config.vision_config;
     model.embed(input(1, num_channels, side, side));
+  } else if (model instanceof CLIPVisionModelWithProjection) {
+    const { num_channels, image_size: side } = model.config;
+    model.forward(input(1, num_channels, side, side));
   }
 }
 

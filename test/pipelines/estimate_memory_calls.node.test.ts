@@ -1,6 +1,8 @@
-import { describe } from "vitest";
-import type { DrawingSize, PipelineOptions } from "../../src/index.js";
-import { testEstimate } from "../support/estimates.js";
+import { describe, expect, test } from "vitest";
+import * as sd15 from "../../bench/sd15_configs.js";
+import { estimateMemory, type DrawingSize, type PipelineOptions } from "../../src/index.js";
+import { repo, testEstimate, withNewDevice } from "../support/estimates.js";
+import { changed } from "../support/repositories.js";
 
 describe("estimateMemory", () => {
   for (const [name, options, drawing, className] of [
@@ -14,4 +16,41 @@ describe("estimateMemory", () => {
     ["sdxl", {}, { height: 64, width: 48, outputType: "latent" }, "StableDiffusionXLInpaintPipeline"],
   ] as [string, PipelineOptions, DrawingSize, string?][])
     testEstimate(name, options, drawing, className);
+});
+
+/** Of Stable Diffusion 1.5's. */
+const SAFETY = {
+  projection_dim: 768,
+  vision_config_dict: {
+    hidden_size: 1024,
+    intermediate_size: 4096,
+    num_attention_heads: 16,
+    num_hidden_layers: 24,
+    patch_size: 14,
+  },
+};
+
+test("the safety checker of Stable Diffusion 1.5 is counted, and null leaves it out", async () => {
+  await withNewDevice(async (device) => {
+    const source = await changed(repo("sd15"), {
+      "model_index.json": {
+        ...sd15.INDEX,
+        safety_checker: ["stable_diffusion", "StableDiffusionSafetyChecker"],
+        feature_extractor: ["transformers", "CLIPFeatureExtractor"],
+      },
+      "unet/config.json": sd15.UNET,
+      "vae/config.json": sd15.VAE,
+      "text_encoder/config.json": sd15.TEXT,
+      "safety_checker/config.json": SAFETY,
+      "feature_extractor/preprocessor_config.json": { size: 224, crop_size: 224 },
+    });
+    const without = await estimateMemory(source, { device, dtype: "float16", safety_checker: null });
+    const { weights, peak } = await estimateMemory(source, { device, dtype: "float16" });
+    // 303,981,588 weights, of two bytes.
+    expect((weights - without.weights) / 2).toBeGreaterThanOrEqual(303_981_588);
+    expect((weights - without.weights) / 2).toBeLessThan(303_981_588 * 1.001);
+    expect(peak - weights).toBeLessThan(400e6);
+    // It looks when the decoder's memory is free.
+    expect(peak - weights).toBe(without.peak - without.weights);
+  });
 });
