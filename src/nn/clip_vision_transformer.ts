@@ -51,6 +51,9 @@ export const CLIP_VISION_SCHEMA: Omit<ConfigSchema, "name"> = {
   },
 };
 
+/** Against configs that are damaged or made to do damage; models have up to a thousand. */
+const MAX_PATCHES = 1 << 16;
+
 class CLIPVisionEmbeddings extends Module {
   readonly class_embedding: Parameter;
   readonly patch_embedding: Conv2d;
@@ -62,6 +65,10 @@ class CLIPVisionEmbeddings extends Module {
     if (patch_size > image_size)
       throw new TypeError(`CLIP: config patch_size = ${patch_size} is larger than image_size = ${image_size}`);
     this.#patches = Math.floor(image_size / patch_size) ** 2;
+    if (this.#patches > MAX_PATCHES)
+      throw new TypeError(
+        `CLIP: config image_size = ${image_size} and patch_size = ${patch_size} make ${this.#patches} patches, more than ${MAX_PATCHES}`,
+      );
     this.class_embedding = new Parameter([width]);
     this.patch_embedding = new Conv2d(num_channels, width, {
       kernel: patch_size,

@@ -27,7 +27,8 @@ export interface CLIPImageProcessor {
 
 /**
  * Makes pictures as CLIP's vision models take them: resized, cut out of the middle, normalized; to the bit as transformers'
- * CLIPImageProcessor without torchvision (models/clip/image_processing_pil_clip.py), whose resizing is Pillow's.
+ * CLIPImageProcessor without torchvision (models/clip/image_processing_pil_clip.py), whose resizing is Pillow's; with torchvision 0.4 % of
+ * the bytes of a resized picture differ by one.
  * @example
  * const processor = await CLIPImageProcessor.fromPretrained(folder, { subfolder: "feature_extractor" });
  * const { pixelValues } = processor(images); // [images.length, 3, 224, 224]

@@ -47,7 +47,10 @@ type Values = Readonly<Record<string, unknown>>;
 /** Names that files have for the class, which is written by its own. */
 const CLASS_NAMES = ["feature_extractor_type", "image_processor_type", "processor_class"];
 
-const isSide = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
+/** Models take a few hundred pixels; more would fill memory. */
+const MAX_SIDE = 8192;
+const isSide = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= MAX_SIDE;
 const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
 const isBoolean = (value: unknown): boolean => typeof value === "boolean";
 

@@ -18,8 +18,9 @@ const { processed } = await readFixtureJSON<{ processed: Processed[] }>("pipelin
 const load = (): Promise<CLIPImageProcessor> =>
   CLIPImageProcessor.fromPretrained(fixturePath("models/repos/sd15-safe"), { subfolder: "feature_extractor" });
 
-describe("CLIPImageProcessor, to the bit as transformers without torchvision", async () => {
-  const { config } = await load();
+const { config } = await load();
+
+describe("CLIPImageProcessor, to the bit as transformers without torchvision", () => {
   for (const form of new Set(processed.map((each) => JSON.stringify(each.form))))
     test(form, async () => {
       const device = await testDevice();
