@@ -1,23 +1,12 @@
 import { compareSchedulers, GUIDE_SCHEDULERS } from "../index.js";
-import {
-  DRAWING_FLAGS,
-  DRAWING_OPTIONS,
-  dtypeOf,
-  guidanceOf,
-  parse,
-  positive,
-  promptOf,
-  seedOf,
-  sizeOf,
-} from "./arguments.js";
+import { DRAWING_OPTIONS, dtypeOf, guidanceOf, parse, positive, promptOf, seedOf, sizeOf } from "./arguments.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 
 /** `webgpu-diffusers compare`: one prompt and one noise under several schedulers, as a contact sheet. */
 export async function compare(args: string[], signal: AbortSignal): Promise<void> {
-  const { values, flags, positionals } = parse(args, [...DRAWING_OPTIONS, "schedulers"] as const, [
-    "no-safety-checker",
-  ]);
+  const names = [...DRAWING_OPTIONS, "schedulers"] as const;
+  const { values, flags, positionals } = parse(args, names, ["no-safety-checker"]);
   const { model } = values;
   const prompt = promptOf(positionals);
   const steps = list(values.steps ?? "25").map((text) => positive("steps", text, 25));

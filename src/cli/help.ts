@@ -27,7 +27,7 @@ const DRAWING = `  --model DIR|ID       a Stable Diffusion model in the layout o
                        package's model 3)
   --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
   --dtype TYPE         float32 (default) or float16: storage of the weights and activations
-  --no-safety-checker  leaves out the model's filter, which paints some pictures black; where it has one it is not even loaded`;
+  --no-safety-checker  leaves out the model's filter, where it has one, which paints some pictures black: it is not even loaded`;
 
 const HELP = {
   generate: `Usage: webgpu-diffusers generate PROMPT [options] -o FILE
@@ -95,6 +95,7 @@ of a picture also the GPU memory that a model takes and drawing with it; of the 
   --count N            number of pictures that are drawn together, up to 1000 (default: 1)
   --guidance X         1: without guidance, which halves the batch (default: with it)
   --cpu-offload        weights wait in the CPU's memory until their model's turn
+  --no-safety-checker  without the model's filter of pictures
   --self-test          also whether it computes right: the package's model by the fast kernels against the reference kernels, and a
                        picture against diffusers'; about 20 seconds on CPU adapters. Exit code 1 where anything is wrong
 

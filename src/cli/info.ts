@@ -18,7 +18,7 @@ const LIMITS = [
 
 /** `webgpu-diffusers info`: versions first, which are of use also where there is no adapter. */
 export async function info(args: string[], signal: AbortSignal): Promise<void> {
-  const { positionals, values, flags } = parse(args, MEMORY_OPTIONS, ["self-test", "cpu-offload"]);
+  const { positionals, values, flags } = parse(args, MEMORY_OPTIONS, ["self-test", "cpu-offload", "no-safety-checker"]);
   if (positionals.length > 0) throw new UsageError(`info takes options only, got "${positionals.join(" ")}"`);
   const { model } = values;
   const dtype = dtypeOf(values.dtype);
@@ -28,14 +28,16 @@ export async function info(args: string[], signal: AbortSignal): Promise<void> {
     ...(values.guidance !== undefined && { guidanceScale: guidanceOf(values.guidance, 1) }),
   };
   const enableModelCpuOffload = flags["cpu-offload"];
-  const asked = enableModelCpuOffload || Object.values(values).some((value) => value !== undefined);
+  const asked =
+    enableModelCpuOffload || flags["no-safety-checker"] || Object.values(values).some((value) => value !== undefined);
   print("webgpu-diffusers", packageVersion());
   print("Node", `${process.version} on ${process.platform}-${process.arch}`);
   print("embedded model", fileURLToPath(EMBEDDED_MODEL));
   await withDevice(async (device) => {
     printDevice(device);
     if (asked) {
-      const options = { device, dtype, enableModelCpuOffload, signal };
+      const without = flags["no-safety-checker"] ? { safety_checker: null } : {};
+      const options = { device, dtype, enableModelCpuOffload, signal, ...without };
       const { weights, peak } = await estimateMemory(model ?? EMBEDDED_MODEL, options, drawing);
       print(`memory, weights in ${dtype}${enableModelCpuOffload ? " between calls" : ""}`, inUnits(weights));
       print("memory, weights and drawing, at most", inUnits(peak));

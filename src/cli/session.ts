@@ -75,11 +75,8 @@ export async function withPipeline<T>(
         `prompts, with models of a ${StableDiffusionPipeline.className} or a ${StableDiffusionXLPipeline.className}`,
     );
   return withDevice(async (device) => {
-    const options = { device, dtype, enableModelCpuOffload: offload, signal };
-    // Pipelines of XL have none.
-    const others = checksSafety ? {} : { safety_checker: null };
-    if (Class === StableDiffusionPipeline)
-      return work(await Class.fromPretrained(repository, { ...options, ...others }));
+    const without = checksSafety ? {} : { safety_checker: null };
+    const options = { device, dtype, enableModelCpuOffload: offload, signal, ...without };
     if (Class) return work(await Class.fromPretrained(repository, options));
     return work(StableDiffusionXLPipeline.fromPipe(await FromPictures!.fromPretrained(repository, options)));
   });

@@ -80,7 +80,8 @@ export abstract class StableDiffusionBase extends LatentDiffusion {
   }
 
   protected override inspector(): ReturnType<typeof inspector> {
-    return inspector(this.className, this);
+    const made = inspector(this.className, this);
+    return made && ((dtype) => (pictures) => this.withModels(["safety_checker"], () => made(dtype)(pictures)));
   }
 
   /** As run(), with the prompts of these models. */

@@ -4,6 +4,7 @@ import {
   CLIPTextModel,
   DiffusionPipeline,
   requestDevice,
+  StableDiffusionSafetyChecker,
   Tensor,
   UNet2DConditionModel,
   type DDPMPipeline,
@@ -61,6 +62,22 @@ describe("the kernels of the first pass", () => {
     await device.synchronize();
     expect(device.queue.pipelines.size).toBe(size);
     for (const tensor of [...inputs, sample, unet]) tensor.dispose();
+  });
+
+  test("also of a safety checker", async () => {
+    const config = "models/repos/sd15-safe/safety_checker/config.json";
+    const before = device.queue.pipelines.size;
+    warmUp(new StableDiffusionSafetyChecker(await readFixtureJSON(config)), device);
+    await device.synchronize();
+    expect(device.queue.pipelines.size).toBeGreaterThan(before);
+    const options = { subfolder: "safety_checker", device };
+    const checker = await StableDiffusionSafetyChecker.fromPretrained(repo("sd15-safe"), options);
+    const pixels = zeros([1, 3, 30, 30]);
+    const loaded = device.queue.pipelines.size; // one more that converts weights, perhaps
+    const embeds = checker.embed(pixels);
+    await device.synchronize();
+    expect(device.queue.pipelines.size).toBe(loaded);
+    for (const each of [pixels, embeds, checker]) each.dispose();
   });
 
   test("take no memory and no work", async () => {

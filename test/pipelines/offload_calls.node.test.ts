@@ -65,6 +65,16 @@ const CASES: Record<string, [load: () => Promise<unknown>, options: object]> = {
     async () => StableDiffusionXLImg2ImgPipeline.fromPipe(await StableDiffusionXLPipeline.fromPretrained(repo("sdxl"))),
     { image, numInferenceSteps: 4 },
   ],
+  "with a safety checker": [
+    async () => {
+      const { vae, text_encoder, tokenizer, unet, scheduler } = await StableDiffusionPipeline.fromPretrained(
+        repo("sd15"),
+      );
+      const parts = { vae, text_encoder, tokenizer, unet, scheduler };
+      return StableDiffusionPipeline.fromPretrained(repo("sd15-safe"), parts);
+    },
+    SIZE,
+  ],
   "without a prompt": [() => DDPMPipeline.fromPretrained(repo("ddpm-cifar")), { numInferenceSteps: 3 }],
 };
 
