@@ -14,8 +14,9 @@ import { Tensor } from "../tensor/tensor.js";
 import { encodeIds } from "./encode_prompt.js";
 import { FiniteCheck } from "./finite_check.js";
 import type { FlaxParams } from "./flax_params.js";
-import { outputImages } from "./output_images.js";
+import { outputImages, type Inspected } from "./output_images.js";
 import { Pace } from "./pace.js";
+import type { Inspector } from "./safety.js";
 
 /** What is drawn: the pictures of one device. */
 export interface FlaxShard {
@@ -41,11 +42,13 @@ export interface FlaxRun {
   partitionable: boolean;
   /** Whether the first step is recorded and replayed, which `jit: true` means. */
   jit: boolean;
+  /** Whoever looks at the pictures of a device, if anybody. */
+  inspectorOf: (params: FlaxParams) => Inspector | null;
   signals: readonly (AbortSignal | undefined)[];
 }
 
-/** @returns pictures [batch, height, width, 3] in [0, 1] on the device of `params`; the caller disposes them */
-export async function drawShard(params: FlaxParams, shard: FlaxShard, run: FlaxRun): Promise<Tensor> {
+/** @returns pictures [batch, height, width, 3] in [0, 1] on the device of `params`, which the caller disposes */
+export async function drawShard(params: FlaxParams, shard: FlaxShard, run: FlaxRun): Promise<Inspected<Tensor>> {
   const { device, vae } = params;
   let context: Tensor | undefined;
   let latents: Tensor | undefined;
@@ -61,8 +64,9 @@ export async function drawShard(params: FlaxParams, shard: FlaxShard, run: FlaxR
     await device.synchronize(); // so that the decoder takes its memory after the UNet's is free
     const drawn = latents;
     const draw = (): Tensor => vae.decode(linearCombination([[1 / vae.config.scaling_factor, drawn]])).sample;
-    const { images } = await outputImages(device, draw, "np", { check, module: "vae", signals: run.signals });
-    return images as Tensor;
+    const inspect = run.inspectorOf(params);
+    const how = { check, module: "vae", signals: run.signals, inspect } as const;
+    return (await outputImages(device, draw, "np", how)) as Inspected<Tensor>;
   } finally {
     check?.dispose();
     latents?.dispose();

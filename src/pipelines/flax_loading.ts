@@ -12,16 +12,21 @@ import { CLIPTextModel } from "../nn/clip_text_model.js";
 import { FlaxUNet2DConditionModel } from "../nn/flax_unet_2d_condition.js";
 import { loadModel, type ModelClass } from "../nn/load_model.js";
 import type { FromPretrainedOptions, PretrainedModel } from "../nn/pretrained.js";
+import { StableDiffusionSafetyChecker } from "../nn/safety_checker.js";
 import type { FlaxDiffusionScheduler } from "../schedulers/index.js";
 import { FLAX_KARRAS_SCHEDULERS, findFlaxScheduler, type FlaxDiffusionState } from "../schedulers/index.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import { warmUp } from "./first_pass.js";
+import { CLIPImageProcessor } from "./clip_image_processor.js";
 import { FlaxParams } from "./flax_params.js";
+import { checkSafety } from "./safety.js";
 
 /** null is as nothing, as Python's None. */
 export interface FlaxPipelineOptions extends HubOptions {
   /** Instead of the repository's; its state must then be put in `params.scheduler`. */
   scheduler?: FlaxDiffusionScheduler | null;
+  /** null leaves the repository's out. */
+  safety_checker?: null;
   /** e.g. "bf16": reads `<name>.bf16.safetensors`; models that have none are read from the default files, with a warning. */
   variant?: string | null;
   /**
@@ -37,6 +42,8 @@ export interface FlaxParts {
   tokenizer: CLIPTokenizer;
   scheduler: FlaxDiffusionScheduler;
   params: FlaxParams;
+  /** Where there is a safety checker. */
+  feature_extractor: CLIPImageProcessor | null;
 }
 
 const CLASSES: Readonly<Record<string, readonly string[]>> = {
@@ -45,11 +52,20 @@ const CLASSES: Readonly<Record<string, readonly string[]>> = {
   unet: ["UNet2DConditionModel"],
   vae: ["AutoencoderKL"],
 };
+/** Those that a repository may have. */
+const SAFETY_CLASSES: typeof CLASSES = {
+  safety_checker: ["StableDiffusionSafetyChecker"],
+  feature_extractor: ["CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor"],
+};
 const PIPELINES = ["StableDiffusionPipeline", "FlaxStableDiffusionPipeline"];
 
-/** @throws Error naming file, key and fault; nothing stays allocated */
+/**
+ * @param checksSafety whether the repository's safety checker is loaded, where it has one
+ * @throws Error naming file, key and fault; nothing stays allocated
+ */
 export async function loadFlaxParts(
   repository: Repository,
+  checksSafety: boolean,
   { scheduler: given, variant, dtype = "float32", device, progressCallback, signal }: WithoutNulls<FlaxPipelineOptions>,
 ): Promise<FlaxParts> {
   const index = await readJSON(repository, "model_index.json");
@@ -58,10 +74,11 @@ export async function loadFlaxParts(
       `model_index.json: _class_name is ${shown(index._class_name)}, FlaxStableDiffusionPipeline takes ${PIPELINES.join(" or ")}`,
     );
   for (const component of Object.keys(CLASSES)) checkClass(component, index[component]);
-  if (Array.isArray(index.safety_checker) && index.safety_checker[0] !== null)
-    console.warn(
-      "safety_checker is left out: FlaxStableDiffusionPipeline runs none here. A StableDiffusionPipeline of the same repository does.",
-    );
+  const checks = checksSafety && Array.isArray(index.safety_checker) && index.safety_checker[0] !== null;
+  if (checks) for (const component of Object.keys(SAFETY_CLASSES)) checkClass(component, index[component]);
+  if (!checksSafety) checkSafety("FlaxStableDiffusionPipeline", { safety_checker: null });
+  const subfolder = "feature_extractor";
+  const feature_extractor = checks ? await CLIPImageProcessor.fromPretrained(repository, { subfolder }) : null;
   const [scheduler, state] = given ? [given, undefined] : await loadScheduler(repository, index.scheduler);
   const tokenizer = await CLIPTokenizer.fromPretrained(repository, { subfolder: "tokenizer" });
 
@@ -91,11 +108,13 @@ export async function loadFlaxParts(
     const text_encoder = await load("text_encoder", CLIPTextModel);
     const unet = await load("unet", FlaxUNet2DConditionModel);
     const vae = await load("vae", AutoencoderKL);
+    const safety_checker = checks ? await load("safety_checker", StableDiffusionSafetyChecker) : null;
     if (without.length > 0)
       console.warn(
         `${repository.name} has no variant "${variant}" of ${without.join(", ")}; the default weights are used there.`,
       );
-    return { tokenizer, scheduler, params: new FlaxParams({ text_encoder, unet, vae }, state) };
+    const params = new FlaxParams({ text_encoder, unet, vae, safety_checker }, state);
+    return { tokenizer, scheduler, params, feature_extractor };
   } catch (error) {
     for (const model of loaded) model.dispose();
     throw error;
@@ -123,9 +142,10 @@ const plainName = (name: string): string => name.replace(/^Flax/, "");
 
 function checkClass(component: string, entry: unknown): void {
   const name: unknown = Array.isArray(entry) ? entry[1] : undefined;
-  if (typeof name === "string" && CLASSES[component].includes(plainName(name))) return;
+  const wanted = { ...CLASSES, ...SAFETY_CLASSES }[component];
+  if (typeof name === "string" && wanted.includes(plainName(name))) return;
   throw new ConfigError(
-    `model_index.json: ${component} is ${shown(entry)}; FlaxStableDiffusionPipeline takes ${CLASSES[component].join(" or ")}`,
+    `model_index.json: ${component} is ${shown(entry)}; FlaxStableDiffusionPipeline takes ${wanted.join(" or ")}`,
   );
 }
 

@@ -1,6 +1,7 @@
 /** What FlaxStableDiffusionPipeline computes with, apart from itself: weights and the scheduler's state, on one device or on many. */
 import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import type { CLIPTextModel } from "../nn/clip_text_model.js";
+import type { StableDiffusionSafetyChecker } from "../nn/safety_checker.js";
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { FlaxDiffusionState } from "../schedulers/index.js";
 import type { Device } from "../tensor/device.js";
@@ -10,6 +11,7 @@ interface Models {
   text_encoder: CLIPTextModel;
   unet: UNet2DConditionModel;
   vae: AutoencoderKL;
+  safety_checker?: StableDiffusionSafetyChecker | null;
 }
 
 /** The weights of one device. */
@@ -17,13 +19,16 @@ export class FlaxParams implements Models {
   readonly text_encoder: CLIPTextModel;
   readonly unet: UNet2DConditionModel;
   readonly vae: AutoencoderKL;
+  /** null for none. */
+  safety_checker: StableDiffusionSafetyChecker | null;
   /** Of the pipeline's scheduler. Where one was given to fromPretrained, its state is to be put here. */
   declare scheduler?: FlaxDiffusionState;
 
-  constructor({ text_encoder, unet, vae }: Models, scheduler?: FlaxDiffusionState) {
+  constructor({ text_encoder, unet, vae, safety_checker = null }: Models, scheduler?: FlaxDiffusionState) {
     this.text_encoder = text_encoder;
     this.unet = unet;
     this.vae = vae;
+    this.safety_checker = safety_checker;
     // As in Python, where none is known, the name is not there.
     if (scheduler) this.scheduler = scheduler;
   }
@@ -48,9 +53,11 @@ export class FlaxParams implements Models {
       const text_encoder = await copy(this.text_encoder);
       const unet = await copy(this.unet);
       const vae = await copy(this.vae);
-      return devices.map(
-        (_, i) => new FlaxParams({ text_encoder: text_encoder[i], unet: unet[i], vae: vae[i] }, this.scheduler),
-      );
+      const checkers = this.safety_checker && (await copy(this.safety_checker));
+      return devices.map((_, i) => {
+        const models = { text_encoder: text_encoder[i], unet: unet[i], vae: vae[i], safety_checker: checkers?.[i] };
+        return new FlaxParams(models, this.scheduler);
+      });
     } catch (error) {
       for (const model of made) model.dispose();
       throw error;
@@ -59,7 +66,7 @@ export class FlaxParams implements Models {
 
   /** Frees the weights. */
   dispose(): void {
-    for (const model of [this.text_encoder, this.unet, this.vae]) model.dispose();
+    for (const model of [this.text_encoder, this.unet, this.vae, this.safety_checker]) model?.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -12,6 +12,7 @@ import type { Device } from "../tensor/device.js";
 import type { JAXKey } from "../tensor/random_jax.js";
 import { Tensor } from "../tensor/tensor.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
+import type { CLIPImageProcessor } from "./clip_image_processor.js";
 import { checkFinite } from "./check_inputs.js";
 import { drawShard, type FlaxRun, type FlaxShard } from "./flax_draw.js";
 import { makeShards, pictureNames, type FlaxInputs } from "./flax_inputs.js";
@@ -23,6 +24,7 @@ import { componentEntry, configText, pipelineConfig, type PipelineConfig } from 
 import { saveFlaxPipeline } from "./save_flax.js";
 import { numpyToPil } from "./numpy_to_pil.js";
 import type { RawImage } from "./raw_image.js";
+import { inspector } from "./safety.js";
 import { patchSampleSize, unetSampleSize } from "./stable_diffusion_config.js";
 
 /** Arguments of a call; names and defaults as in diffusers. */
@@ -48,8 +50,8 @@ export interface FlaxCallOptions {
 export interface FlaxStableDiffusionOutput {
   /** [batch, height, width, 3] in [0, 1], with `jit` [devices, batch, height, width, 3]. The caller disposes it. */
   images: Tensor;
-  /** Always null: this pipeline runs no safety checker. */
-  nsfwContentDetected: null;
+  /** By picture, device by device, whether the safety checker had it be black; null without a safety checker (in Python false). */
+  nsfwContentDetected: boolean[] | null;
 }
 
 type Params = FlaxParams | ReplicatedParams;
@@ -90,11 +92,15 @@ const COMPONENT_NAMES: readonly string[] = ["safety_checker"];
 export class FlaxStableDiffusionPipeline extends Callable {
   static readonly className = "FlaxStableDiffusionPipeline";
 
-  /** @param device where `prepareInputs` puts ids */
+  /**
+   * @param device where `prepareInputs` puts ids
+   * @param feature_extractor makes pictures as the safety checker of the params takes them
+   */
   constructor(
     readonly tokenizer: CLIPTokenizer,
     readonly scheduler: FlaxDiffusionScheduler,
     readonly device: Device,
+    readonly feature_extractor: CLIPImageProcessor | null = null,
   ) {
     super();
   }
@@ -113,8 +119,7 @@ export class FlaxStableDiffusionPipeline extends Callable {
     const { dtype = "float32", scheduler, safety_checker: checker } = options;
     if (checker !== undefined && checker !== null)
       throw new TypeError(
-        `${this.className}: a safety checker was given, but this pipeline runs none; pass \`safety_checker: null\`, or draw with a ` +
-          "StableDiffusionPipeline, which does",
+        `${this.className}: safety_checker may be null, which leaves the repository's out; another one is assigned to params.safety_checker`,
       );
     if (!["float32", "float16", "bfloat16"].includes(dtype))
       throw new TypeError(`${this.className}: dtype must be "float32", "float16" or "bfloat16", got ${shown(dtype)}`);
@@ -128,10 +133,11 @@ export class FlaxStableDiffusionPipeline extends Callable {
     if (unexpected.length > 0) warnOfUnexpected(this.className, Object.fromEntries(unexpected));
     const parts = await whileReporting(options, async ({ signal }, progressCallback) => {
       const given = { ...options, signal, progressCallback };
-      return loadFlaxParts(await openRepository(source, given), given);
+      return loadFlaxParts(await openRepository(source, given), checker !== null, given);
     });
     patchSampleSize(parts.params.unet);
-    return [new this(parts.tokenizer, parts.scheduler, parts.params.device), parts.params];
+    const { tokenizer, params } = parts;
+    return [new this(tokenizer, parts.scheduler, params.device, parts.feature_extractor), params];
   }
 
   /** What model_index.json says of such a pipeline. The models are those of the params. Frozen. */
@@ -142,8 +148,8 @@ export class FlaxStableDiffusionPipeline extends Callable {
       tokenizer: componentEntry(this.tokenizer),
       unet: ["diffusers", "FlaxUNet2DConditionModel"],
       scheduler: componentEntry(this.scheduler),
-      safety_checker: [null, null],
-      feature_extractor: [null, null],
+      safety_checker: this.feature_extractor ? ["stable_diffusion", "FlaxStableDiffusionSafetyChecker"] : [null, null],
+      feature_extractor: componentEntry(this.feature_extractor),
     });
   }
 
@@ -224,7 +230,7 @@ export class FlaxStableDiffusionPipeline extends Callable {
     drawn.forEach((shard, i) => data.set(shard.data, i * shard.data.length));
     const images = Tensor.from(data, inputs.jit ? [drawn.length, ...each] : each, { device: home });
     await home.flush();
-    return { images, nsfwContentDetected: null };
+    return { images, nsfwContentDetected: drawn.every(({ flagged }) => flagged) ? drawn.flatMap(flagsOf) : null };
   }
 
   #prepareRun(
@@ -249,7 +255,8 @@ export class FlaxStableDiffusionPipeline extends Callable {
       throw new RangeError(`\`height\` and \`width\` have to be divisible by 8 but are ${height} and ${width}.`);
     checkFinite("guidanceScale", guidanceScale);
     throwIfAborted(signal);
-    const { scheduler } = this;
+    const { scheduler, feature_extractor } = this;
+    const { className } = FlaxStableDiffusionPipeline;
     const created = this.#state(params);
     // Set here, before anything is allocated, so that a schedule that cannot be is refused at once.
     const state = scheduler.setTimesteps(created, steps);
@@ -262,6 +269,8 @@ export class FlaxStableDiffusionPipeline extends Callable {
       partitionable,
       jit,
       shape: [unet.config.in_channels, ...[height, width].map((side) => Math.floor(side / vae.scaleFactor))],
+      inspectorOf: ({ safety_checker }) =>
+        inspector(className, { safety_checker, feature_extractor })?.("float32") ?? null,
       signals: [signal],
     };
   }
@@ -274,15 +283,15 @@ export class FlaxStableDiffusionPipeline extends Callable {
     );
   }
 
-  async #draw(
-    replicas: readonly FlaxParams[],
-    shards: readonly FlaxShard[],
-    run: FlaxRun,
-  ): Promise<{ data: Float32Array; shape: readonly number[] }[]> {
-    const work = async (job: number, device: number, signal?: AbortSignal) => {
-      const images = await drawShard(replicas[device], shards[job], { ...run, signals: [...run.signals, signal] });
+  async #draw(replicas: readonly FlaxParams[], shards: readonly FlaxShard[], run: FlaxRun): Promise<Drawn[]> {
+    const work = async (job: number, device: number, signal?: AbortSignal): Promise<Drawn> => {
+      const shard = shards[job];
+      const { images, flagged } = await drawShard(replicas[device], shard, {
+        ...run,
+        signals: [...run.signals, signal],
+      });
       try {
-        return { data: (await images.data()) as Float32Array, shape: images.shape };
+        return { data: (await images.data()) as Float32Array, shape: images.shape, flagged };
       } finally {
         images.dispose();
       }
@@ -297,6 +306,15 @@ export class FlaxStableDiffusionPipeline extends Callable {
     return numpyToPil(images);
   }
 }
+
+/** The pictures of one device. */
+interface Drawn {
+  data: Float32Array;
+  shape: readonly number[];
+  flagged: boolean[] | null;
+}
+
+const flagsOf = ({ flagged }: Drawn): boolean[] => flagged ?? [];
 
 function replicasOf(params: Params, jit: boolean): readonly FlaxParams[] {
   if (params instanceof ReplicatedParams && jit) return params.replicas;

@@ -20,8 +20,8 @@ export interface OutputChecks {
 }
 
 /** Pictures, and which of them are black because of what was in them; null where nobody looked. */
-export interface Inspected {
-  images: RawImage[] | Tensor;
+export interface Inspected<Images = RawImage[] | Tensor> {
+  images: Images;
   flagged: boolean[] | null;
 }
 

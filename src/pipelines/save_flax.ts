@@ -1,16 +1,16 @@
 /** Saving a Flax pipeline: what it is made of, with the weights of its params, under the names of torch's classes. */
-import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { takeSaveOptions } from "../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../loader/save_target.js";
 import { SAVE_OPTION_NAMES, type SaveOptions } from "../nn/save_model.js";
-import { schedulerClass, type FlaxDiffusionScheduler } from "../schedulers/index.js";
+import { schedulerClass } from "../schedulers/index.js";
 import { FlaxParams, ReplicatedParams } from "./flax_params.js";
+import type { FlaxStableDiffusionPipeline } from "./flax_stable_diffusion.js";
 import { componentEntry, pipelineConfig } from "./pipeline_config.js";
 import { savePipeline } from "./save_pipeline.js";
 
 /** See FlaxStableDiffusionPipeline.savePretrained. */
 export async function saveFlaxPipeline(
-  pipeline: { readonly tokenizer: CLIPTokenizer; readonly scheduler: FlaxDiffusionScheduler },
+  pipeline: Pick<FlaxStableDiffusionPipeline, "tokenizer" | "scheduler" | "feature_extractor">,
   destination: string | SaveTarget,
   given: SaveOptions & { params: FlaxParams | ReplicatedParams },
 ): Promise<void> {
@@ -22,16 +22,16 @@ export async function saveFlaxPipeline(
       `${caller}.savePretrained: needs { params }, the params of fromPretrained(), as the pipeline has no weights`,
     );
   const options: SaveOptions = takeSaveOptions(caller, others, SAVE_OPTION_NAMES);
-  const { vae, text_encoder, unet } = weights;
-  const { tokenizer, scheduler } = pipeline;
+  const { vae, text_encoder, unet, safety_checker } = weights;
+  const { tokenizer, scheduler, feature_extractor } = pipeline;
   const components = {
     vae,
     text_encoder,
     tokenizer,
     unet,
     scheduler: schedulerClass(scheduler.className.replace(/^Flax/, "")).fromConfig(scheduler.config),
-    safety_checker: null,
-    feature_extractor: null,
+    safety_checker,
+    feature_extractor,
     image_encoder: null,
   };
   const entries = Object.entries(components).map(([name, part]) => [name, componentEntry(part)] as const);
