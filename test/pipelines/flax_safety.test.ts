@@ -15,6 +15,7 @@ import {
 import { FLAX_REPO } from "../support/flax.js";
 import { fixturePath, readFixtureJSON } from "../support/files.js";
 import { testDevice } from "../support/gpu.js";
+import { keptFiles } from "../support/kept_files.js";
 import { warnings } from "../support/warnings.js";
 
 /** The repository of the Flax tests with the safety checker of another one. */
@@ -57,6 +58,14 @@ test("a Flax pipeline has the pictures black that its safety checker finds somet
   expect(params.safety_checker).toBeInstanceOf(StableDiffusionSafetyChecker);
   expect(pipeline.feature_extractor).toBeInstanceOf(CLIPImageProcessor);
   expect(pipeline.config.safety_checker).toEqual(["stable_diffusion", "FlaxStableDiffusionSafetyChecker"]);
+
+  const kept = keptFiles();
+  await pipeline.savePretrained(kept, { params });
+  const index = JSON.parse(kept.files.get("model_index.json")!) as Record<string, unknown>;
+  expect(index.safety_checker).toEqual(["stable_diffusion", "StableDiffusionSafetyChecker"]);
+  expect(index.feature_extractor).toEqual(["transformers", "CLIPImageProcessor"]);
+  for (const file of ["safety_checker/model.safetensors", "feature_extractor/preprocessor_config.json"])
+    expect(kept.files.has(file), file).toBe(true);
 
   const texts = ["a cat", "two dogs", "a red ball", "the sea"];
   const size = { height: 16, width: 24 };
