@@ -1,4 +1,6 @@
 // What happens to a prompt before byte-pair encoding, as in transformers 5's CLIPTokenizer (the tokenizers library).
+import { isPlain } from "../arguments/config_object.js";
+import { shown } from "../arguments/shown.js";
 
 /** Unicode White_Space, which \s means there; JavaScript's \s lacks U+0085 and has U+FEFF. */
 const SPACE = "\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
@@ -42,50 +44,79 @@ export interface AddedToken {
   special: boolean;
 }
 
+/** A token to add; what is not said is false, but for `normalized`, which is the contrary of `special`. */
+export type NewToken = Partial<AddedToken> & Pick<AddedToken, "content">;
+
+/** @throws TypeError for anything but tokens */
+export function newTokens(caller: string, given: unknown, special: boolean): AddedToken[] {
+  const list: unknown[] = Array.isArray(given) ? given : [given];
+  return list.map((token) => {
+    const own: Partial<AddedToken> =
+      typeof token === "string" ? { content: token } : isPlain(token) ? (token as Partial<AddedToken>) : {};
+    if (typeof own.content !== "string")
+      throw new TypeError(
+        `${caller}: a token is a text, or an object that has one as its content, got ${shown(token)}`,
+      );
+    const isSpecial = special || own.special === true;
+    const { content, normalized = !isSpecial, lstrip = false, rstrip = false, single_word = false } = own;
+    return { content, normalized, lstrip, rstrip, single_word, special: isSpecial };
+  });
+}
+
 /** What \w means there: marks belong to a word, numbers such as ² do not. */
 const WORD_CHARACTER = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]";
 
+const ENDS_IN_WORD = new RegExp(`${WORD_CHARACTER}$`, "u");
+const BEGINS_WITH_WORD = new RegExp(`^${WORD_CHARACTER}`, "u");
 const IS_SPACE = new RegExp(`^[${SPACE}]$`);
+
+/** A token as it was found: `text` has the spaces, too, that went with it. */
+export interface FoundToken {
+  id: number;
+  text: string;
+}
 
 /** Finds added tokens, leftmost first, the longest of those; what `lstrip` and `rstrip` cut off goes with them. */
 export class AddedTokens {
   readonly #pattern: RegExp | null;
-  readonly #ids = new Map<string, number>();
-  /** By the number of the pattern's group. */
-  readonly #lstrip: readonly boolean[];
+  readonly #tokens = new Map<string, AddedToken & { id: number }>();
 
-  /** @param tokens with their ids, all of one kind; `prepare` is what the text has gone through */
+  /** @param tokens with their ids, all of one kind, the first of equal ones counts; `prepare` is what the text has gone through */
   constructor(tokens: readonly (readonly [AddedToken, number])[], prepare: (text: string) => string) {
-    const alternatives: { content: string; source: string; lstrip: boolean }[] = [];
-    for (const [{ lstrip, rstrip, single_word: single, ...token }, id] of tokens) {
+    for (const [token, id] of tokens) {
       const content = prepare(token.content);
-      if (content === "") continue;
-      this.#ids.set(content, id);
-      // Not the hyphen of names such as <cat-toy>: "\-" is an error there.
-      const source = `(${content.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")})`;
-      const [before, after] = single ? [`(?<!${WORD_CHARACTER})`, `(?!${WORD_CHARACTER})`] : ["", ""];
-      alternatives.push({ content, source: before + source + after + (rstrip ? `[${SPACE}]*` : ""), lstrip });
+      if (content !== "" && !this.#tokens.has(content)) this.#tokens.set(content, { ...token, id });
     }
-    alternatives.sort((a, b) => b.content.length - a.content.length);
-    this.#lstrip = [false, ...alternatives.map(({ lstrip }) => lstrip)];
-    this.#pattern = alternatives.length ? new RegExp(alternatives.map(({ source }) => source).join("|"), "gu") : null;
+    const longest = [...this.#tokens.keys()].sort((a, b) => b.length - a.length);
+    // Not the hyphen of names such as <cat-toy>: "\-" is an error there.
+    const sources = longest.map((content) => content.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
+    this.#pattern = sources.length ? new RegExp(sources.join("|"), "gu") : null;
   }
 
-  /** The text's pieces in order: a number for a token found, a string for the text between. */
-  split(text: string): (string | number)[] {
+  /** The text's pieces in order: tokens, and the texts between. */
+  split(text: string): (string | FoundToken)[] {
     if (!this.#pattern) return [text];
-    const pieces: (string | number)[] = [];
+    const pieces: (string | FoundToken)[] = [];
     let position = 0;
-    for (const match of text.matchAll(this.#pattern)) {
-      const group = match.findIndex((content, i) => i > 0 && content !== undefined);
-      let start = match.index;
-      // Not in the pattern: it would try each space of a long run as the first one, and walk the rest of the run each time.
-      if (this.#lstrip[group]) while (start > position && IS_SPACE.test(text[start - 1])) start--;
+    for (const { 0: content, index } of text.matchAll(this.#pattern)) {
+      const { id, lstrip, rstrip, single_word: single } = this.#tokens.get(content)!;
+      let [start, end] = [index, index + content.length];
+      // One that is no word of its own is not looked into for shorter ones.
+      if (single && (ENDS_IN_WORD.test(before(text, start)) || BEGINS_WITH_WORD.test(behind(text, end)))) continue;
+      if (lstrip) {
+        while (start > position && IS_SPACE.test(text[start - 1])) start--;
+        start = Math.max(start, position); // behind what the last one took of its spaces
+      }
+      if (rstrip) while (end < text.length && IS_SPACE.test(text[end])) end++;
       if (start > position) pieces.push(text.slice(position, start));
-      pieces.push(this.#ids.get(match[group]) as number);
-      position = match.index + match[0].length;
+      pieces.push({ id, text: text.slice(start, end) });
+      position = end;
     }
     if (position < text.length) pieces.push(text.slice(position));
     return pieces;
   }
 }
+
+/** The character before a place, and the one there, which may be pairs. */
+const before = (text: string, at: number): string => text.slice(Math.max(0, at - 2), at);
+const behind = (text: string, at: number): string => text.slice(at, at + 2);

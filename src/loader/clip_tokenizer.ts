@@ -1,17 +1,19 @@
 import { shown } from "../arguments/shown.js";
 import { givenOptions } from "../arguments/spelling.js";
-import { BYTE_CHARACTERS, BytePairEncoder } from "./bpe.js";
+import { BYTE_CHARACTERS } from "./bpe.js";
 import { Callable } from "./callable.js";
-import { AddedTokens, normalize, splitWords, strip } from "./clip_text.js";
+import { newTokens, strip, type FoundToken, type NewToken } from "./clip_text.js";
 import { CONFIG_PLACE_NAMES, type ConfigPlace } from "./class_config.js";
 import { rowLengths, takeTokenizerOptions, type CLIPTokenizerOptions } from "./clip_tokenizer_options.js";
 import { readTokenizerFiles, type CLIPTokenizerFiles } from "./clip_tokenizer_files.js";
+import { CLIPVocabulary } from "./clip_vocabulary.js";
 import { openRepository, type RepositorySource } from "./repository.js";
 import { takeSaveOptions } from "./save_options.js";
 import { saveInto, type SaveTarget } from "./save_target.js";
 import { saveTokenizer } from "./save_tokenizer.js";
 
 export type { CLIPTokenizerOptions } from "./clip_tokenizer_options.js";
+export type { NewToken } from "./clip_text.js";
 
 const MAX_CHARACTERS = 1_000_000;
 
@@ -24,6 +26,8 @@ export interface CLIPTokenizerOutput {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
 export interface CLIPTokenizer {
   (texts: string | readonly string[], options?: CLIPTokenizerOptions | null): CLIPTokenizerOutput;
+  /** Tokens that there are, added ones among them: Python's `len(tokenizer)`. */
+  readonly length: number;
 }
 
 /**
@@ -44,36 +48,21 @@ export class CLIPTokenizer extends Callable {
   readonly eosTokenId: number;
   readonly padTokenId: number;
   readonly unkTokenId: number;
-  readonly #encoder: BytePairEncoder;
-  readonly #typed: AddedTokens;
-  readonly #normalized: AddedTokens;
-  readonly #special: ReadonlySet<number>;
-  readonly #tokens = new Map<number, string>();
+  readonly #vocabulary: CLIPVocabulary;
   readonly #files: CLIPTokenizerFiles;
 
   constructor(files: CLIPTokenizerFiles) {
     super();
     this.#files = files;
-    const { vocab, merges, added } = files;
-    const id = (content: string): number => vocab.get(content) as number; // the files were checked
+    this.#vocabulary = new CLIPVocabulary(files);
+    const id = (content: string): number => this.#vocabulary.idOf(content) as number; // the files were checked
     this.modelMaxLength = files.modelMaxLength;
     this.bosTokenId = id(files.bos);
     this.eosTokenId = id(files.eos);
     this.padTokenId = id(files.pad);
     this.unkTokenId = id(files.unk);
-    const special = [...added.values()].filter((token) => token.special).map(({ content }) => id(content));
-    this.#special = new Set([this.bosTokenId, this.eosTokenId, this.padTokenId, this.unkTokenId, ...special]);
-    for (const [token, index] of vocab) this.#tokens.set(index, token);
-    // What is found in the normalized text is spelled in it, too.
-    for (const { content, normalized } of added.values())
-      if (normalized) this.#tokens.set(id(content), normalize(content));
-    this.#encoder = new BytePairEncoder(vocab, merges, this.unkTokenId);
-    const tokens = (normalized: boolean) =>
-      [...added.values()]
-        .filter((token) => token.normalized === normalized)
-        .map((token) => [token, id(token.content)] as const);
-    this.#typed = new AddedTokens(tokens(false), (text) => text);
-    this.#normalized = new AddedTokens(tokens(true), normalize);
+    // A function has a length of its own.
+    Object.defineProperty(this, "length", { get: () => this.#vocabulary.size, configurable: true });
   }
 
   /**
@@ -103,30 +92,72 @@ export class CLIPTokenizer extends Callable {
 
   /** Writes the files of savePretrained() into a folder of `target`. */
   saveTo(target: SaveTarget, folder: string): Promise<void> {
-    return saveTokenizer(target, folder, this.#files);
+    return saveTokenizer(target, folder, this.#files, this.#vocabulary);
+  }
+
+  /**
+   * Adds tokens, which are looked for in texts before these are cut into words: `add_tokens`. Their ids are those behind the last one;
+   * one that byte-pair encoding has already keeps its own.
+   * @param options specialTokens: they are special ones
+   * @returns how many are new
+   * @throws TypeError for anything but tokens
+   */
+  addTokens(
+    tokens: string | NewToken | readonly (string | NewToken)[],
+    options?: { specialTokens?: boolean | null } | null,
+  ): number {
+    const { specialTokens } = givenOptions(options, ["specialTokens"], "CLIPTokenizer.addTokens");
+    return this.#vocabulary.add(newTokens("CLIPTokenizer.addTokens", tokens, specialTokens ?? false));
+  }
+
+  /** Takes added tokens away that are no special ones; ids of those behind them become smaller. Others are left alone. */
+  removeTokens(tokens: readonly string[]): void {
+    const { added } = this.#vocabulary;
+    this.#vocabulary.remove(new Set(tokens.filter((token) => added.get(token)?.special === false)));
+  }
+
+  /** Ids of added tokens, special ones among them: `added_tokens_encoder`. */
+  get addedTokensEncoder(): ReadonlyMap<string, number> {
+    const ids = [...this.#vocabulary.added.keys()].map((token) => [token, this.convertTokensToIds(token)] as const);
+    return new Map(ids.sort(([, a], [, b]) => a - b));
+  }
+
+  /** Those of them that are no special ones, in the order of their ids. */
+  get addedWords(): string[] {
+    return [...this.addedTokensEncoder.keys()].filter((token) => !this.#vocabulary.added.get(token)!.special);
+  }
+
+  /** Whether there is such a token. */
+  hasToken(token: string): boolean {
+    return this.#vocabulary.idOf(token) !== undefined;
+  }
+
+  /** Ids of tokens; that of an unknown one is `unkTokenId`. */
+  convertTokensToIds(token: string): number;
+  convertTokensToIds(tokens: readonly string[]): number[];
+  convertTokensToIds(tokens: string | readonly string[]): number | number[] {
+    const id = (token: string): number => this.#vocabulary.idOf(token) ?? this.unkTokenId;
+    return typeof tokens === "string" ? id(tokens) : tokens.map(id);
+  }
+
+  /** The tokens of a text, without start and end token; what byte-pair encoding makes has its spelling, `cat</w>`. */
+  tokenize(text: string): string[] {
+    return this.#tokens(text).map((token) => token.text);
   }
 
   /** Ids of a text, between start and end token; neither cut nor padded. */
   encode(text: string): number[] {
+    return [this.bosTokenId, ...this.#tokens(text).map(({ id }) => id), this.eosTokenId];
+  }
+
+  #tokens(text: string): FoundToken[] {
     if (typeof text !== "string") throw new TypeError(`CLIPTokenizer: expected a text, got ${shown(text)}`);
     if (text.length > MAX_CHARACTERS) {
       throw new RangeError(
         `CLIPTokenizer: the text has ${text.length} characters, more than ${MAX_CHARACTERS}; shorten it`,
       );
     }
-    const ids = [this.bosTokenId];
-    for (const typed of this.#typed.split(text.replace(/\p{Surrogate}/gu, "\ufffd"))) {
-      if (typeof typed === "number") {
-        ids.push(typed);
-        continue;
-      }
-      for (const piece of this.#normalized.split(normalize(typed))) {
-        if (typeof piece === "number") ids.push(piece);
-        else for (const word of splitWords(piece)) for (const id of this.#encoder.encode(word)) ids.push(id);
-      }
-    }
-    ids.push(this.eosTokenId);
-    return ids;
+    return [...this.#vocabulary.tokens(text)];
   }
 
   /**
@@ -159,6 +190,13 @@ export class CLIPTokenizer extends Callable {
     };
   }
 
+  get #special(): ReadonlySet<number> {
+    const { added } = this.#vocabulary;
+    const named = [this.bosTokenId, this.eosTokenId, this.padTokenId, this.unkTokenId];
+    const others = [...added.values()].filter(({ special }) => special).map(({ content }) => content);
+    return new Set([...named, ...this.convertTokensToIds(others)]);
+  }
+
   /** So many of a text's ids: start and end token stay. */
   #cut(ids: readonly number[], length: number): number[] {
     return this.#files.sides.truncation === "left"
@@ -169,11 +207,12 @@ export class CLIPTokenizer extends Callable {
   /** The text of some ids, words parted by spaces; bytes that are no UTF-8 become U+FFFD. Throws for an unknown id. */
   decode(ids: readonly number[], options: { skipSpecialTokens?: boolean } = {}): string {
     const { skipSpecialTokens = false } = takeTokenizerOptions("CLIPTokenizer.decode", options, ["skipSpecialTokens"]);
+    const special = skipSpecialTokens ? this.#special : NONE;
     const bytes: number[] = [];
     for (const id of ids) {
-      const token = this.#tokens.get(id);
+      const token = this.#vocabulary.spelling(id);
       if (token === undefined) throw new RangeError(`CLIPTokenizer: there is no token ${id}`);
-      if (skipSpecialTokens && this.#special.has(id)) continue;
+      if (special.has(id)) continue;
       const own = Array.from(token, (character) => BYTES.get(character) ?? -1);
       bytes.push(...(own.includes(-1) ? new TextEncoder().encode(token) : own));
     }
@@ -182,4 +221,5 @@ export class CLIPTokenizer extends Callable {
   }
 }
 
+const NONE: ReadonlySet<number> = new Set();
 const BYTES = new Map(BYTE_CHARACTERS.map((character, byte) => [character, byte]));

@@ -10,10 +10,13 @@ type Plain = Record<string, unknown>;
 
 /** All that a CLIPTokenizer is made of. */
 export interface CLIPTokenizerFiles {
+  /** What byte-pair encoding knows. */
   vocab: Map<string, number>;
   merges: [string, string][];
   /** By content; those of `bos`, `eos`, `unk` and `pad` among them. */
   added: Map<string, AddedToken>;
+  /** Of those of them that `vocab` lacks. */
+  addedIds: Map<string, number>;
   bos: string;
   eos: string;
   unk: string;
@@ -56,6 +59,8 @@ export async function readTokenizerFiles(source: Repository, subfolder?: string)
       };
 
   const added = new Map<string, AddedToken>();
+  const addedIds = new Map<string, number>();
+  const has = (content: string): boolean => vocab.has(content) || addedIds.has(content);
   const remember = (token: AddedToken): void => void added.set(token.content, token);
   if (!hasDecoder) {
     // Where transformers 4 put what was added to a vocabulary, such as the words of textual inversion.
@@ -66,14 +71,14 @@ export async function readTokenizerFiles(source: Repository, subfolder?: string)
     for (const [content, id] of Object.entries(await optional("added_tokens.json"))) {
       const special = specials.has(content);
       remember({ ...toAddedToken(content, file), normalized: !special, special });
-      if (!vocab.has(content)) vocab.set(content, toId(id, content, file));
+      if (!has(content)) addedIds.set(content, toId(id, content, file));
     }
   }
   for (const [id, token] of listed(hasDecoder ? config.added_tokens_decoder : json.added_tokens)) {
     const file = path(hasDecoder ? "tokenizer_config.json" : "tokenizer.json");
     const added = toAddedToken(token, file);
     remember(added);
-    if (!vocab.has(added.content)) vocab.set(added.content, toId(id, added.content, file));
+    if (!has(added.content)) addedIds.set(added.content, toId(id, added.content, file));
   }
   const file = path("tokenizer_config.json");
   const inFiles = new Set(added.keys());
@@ -85,7 +90,7 @@ export async function readTokenizerFiles(source: Repository, subfolder?: string)
   };
   const special = (name: string, otherwise: string): string => {
     const content = rememberSpecial(attributes[name] ?? otherwise);
-    if (!vocab.has(content)) {
+    if (!has(content)) {
       throw new ConfigError(`${file}: ${name} ${quote(content)} is not in the vocabulary`);
     }
     return content;
@@ -96,7 +101,7 @@ export async function readTokenizerFiles(source: Repository, subfolder?: string)
   const pad = special("pad_token", "<|endoftext|>");
   for (const token of moreSpecialTokens(attributes)) {
     const content = rememberSpecial(token);
-    if (!vocab.has(content)) vocab.set(content, vocab.size);
+    if (!has(content)) addedIds.set(content, vocab.size + addedIds.size);
   }
   const side = (name: string): Side => {
     const value = config[name] ?? "right";
@@ -105,7 +110,7 @@ export async function readTokenizerFiles(source: Repository, subfolder?: string)
   };
   const sides = { padding: side("padding_side"), truncation: side("truncation_side") };
   const modelMaxLength = maxLength(config.model_max_length);
-  return { vocab, merges, added, bos, eos, unk, pad, modelMaxLength, sides, sources };
+  return { vocab, merges, added, addedIds, bos, eos, unk, pad, modelMaxLength, sides, sources };
 }
 
 /** @throws MissingFilesError naming what readTokenizerFiles() would not find */

@@ -322,16 +322,16 @@ describe("other files", () => {
     );
     expect(tokens.split("a \u3000<x> b<x><y>  <x>c  <w>d \u0085<w>\t<x>")).toEqual([
       "a",
-      7,
+      { id: 7, text: " \u3000<x>" },
       " b",
-      7,
-      8,
-      7,
+      { id: 7, text: "<x>" },
+      { id: 8, text: "<y>  " },
+      { id: 7, text: "<x>" },
       "c  <w>d",
-      9,
-      7,
+      { id: 9, text: " \u0085<w>" },
+      { id: 7, text: "\t<x>" },
     ]);
-    expect(tokens.split("a <x><x>")).toEqual(["a ", 10]); // the longest at a place, as in the tokenizers library
+    expect(tokens.split("a <x><x>")).toEqual(["a ", { id: 10, text: "<x><x>" }]); // the longest at a place, as in the tokenizers library
   });
 
   test("lstrip takes no longer than a long run of spaces is", () => {
@@ -347,7 +347,8 @@ describe("other files", () => {
     const spaces = " ".repeat(1e5);
     const start = performance.now();
     expect(tokens.split(spaces)).toEqual([spaces]);
-    expect(tokens.split(`a${spaces}<x>${spaces}<x>`)).toEqual(["a", 7, 7]);
+    const found = { id: 7, text: `${spaces}<x>` };
+    expect(tokens.split(`a${spaces}<x>${spaces}<x>`)).toEqual(["a", found, found]);
     expect(performance.now() - start).toBeLessThan(2000); // 5 ms; it was 19 s
   });
 
