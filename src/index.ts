@@ -3,7 +3,7 @@
 export { deleteFromCache } from "./loader/delete_from_cache.js";
 export { EMBEDDED_MODEL } from "./loader/embedded.js";
 export { CLIPTokenizer } from "./loader/clip_tokenizer.js";
-export type { CLIPTokenizerOptions, CLIPTokenizerOutput } from "./loader/clip_tokenizer.js";
+export type { CLIPTokenizerOptions, CLIPTokenizerOutput, NewToken } from "./loader/clip_tokenizer.js";
 export { openRepository, ConfigError, RepositoryError, SafetensorsError } from "./loader/repository.js";
 export type { HubOptions, LoadProgress, Repository, RepositoryFile, RepositorySource } from "./loader/repository.js";
 
@@ -44,6 +44,7 @@ export { DiagonalGaussian } from "./nn/diagonal_gaussian.js";
 export type { LoadingInfo } from "./nn/load_model.js";
 export type { FromPretrainedOptions, NumParametersOptions, SingleFileModelOptions } from "./nn/pretrained.js";
 export type { SaveOptions } from "./nn/save_model.js";
+export { loadSafetensors, type TensorFileOptions } from "./nn/tensor_file.js";
 export type { SaveTarget } from "./loader/save_target.js";
 export type { TinyConfig as AutoencoderTinyConfig } from "./nn/autoencoder_tiny.js";
 export type { CLIPTextConfig } from "./nn/clip_text_transformer.js";
@@ -89,6 +90,8 @@ export type { AnyPipeline, PipelineOptions, SingleFileOptions } from "./pipeline
 export { estimateMemory, type MemoryEstimate } from "./pipelines/estimate_memory.js";
 export type { DrawingSize } from "./pipelines/estimate_memory.js";
 export type { AdapterWeight, AdapterWeights, LoraComponent } from "./pipelines/lora_arguments.js";
+export type { TextualInversionOptions, TextualInversionParts } from "./pipelines/textual_inversion_loader.js";
+export type { EmbeddingsByToken, EmbeddingSource } from "./pipelines/textual_inversion_sources.js";
 export type { FuseLoraOptions, LoraOptions } from "./pipelines/lora_loader.js";
 export type { PipelineConfig } from "./pipelines/pipeline_config.js";
 export type { FlaxPipelineOptions } from "./pipelines/flax_loading.js";

@@ -95,6 +95,11 @@ export class CLIPTokenizer extends Callable {
     return saveTokenizer(target, folder, this.#files, this.#vocabulary);
   }
 
+  /** Tokens of byte-pair encoding, without added ones. */
+  get vocabSize(): number {
+    return this.#files.vocab.size;
+  }
+
   /**
    * Adds tokens, which are looked for in texts before these are cut into words: `add_tokens`. Their ids are those behind the last one;
    * one that byte-pair encoding has already keeps its own.

@@ -1,6 +1,9 @@
 import { RepositoryError } from "./errors.js";
 import type { RepositoryFile } from "./repository.js";
 
+/** Whether a file is one by its name. */
+export const isPickle = (path: string): boolean => PICKLE.test(path);
+
 const PICKLE = /\.(?:bin|ckpt|pth?|pkl|pickle)$/i;
 
 /**
@@ -8,7 +11,7 @@ const PICKLE = /\.(?:bin|ckpt|pth?|pkl|pickle)$/i;
  * for other files.
  */
 export function unreadPickle(path: string, where: string, size: number): RepositoryFile | null {
-  if (!PICKLE.test(path)) return null;
+  if (!isPickle(path)) return null;
   const refuse = async (): Promise<never> => {
     throw new RepositoryError(`${where}: is a pickle, which can run code and is not read; use the .safetensors files`);
   };

@@ -8,7 +8,9 @@ import { Tensor } from "../tensor/tensor.js";
 import { CLIPTextTransformer, type CLIPTextConfig } from "./clip_text_transformer.js";
 import { anything, isCount, isNumber, nullOr, oneOf, type ConfigSchema } from "./config.js";
 import { Linear } from "./layers.js";
+import type { ReadWeights } from "./load_model.js";
 import { PretrainedModel } from "./pretrained.js";
+import type { TableRow } from "./token_embedding.js";
 
 const schema: Omit<ConfigSchema, "name"> = {
   defaults: {
@@ -76,6 +78,32 @@ abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
       );
     this.#name = name;
     this.text_model = new CLIPTextTransformer(this.config);
+  }
+
+  /**
+   * Gives the table of tokens other rows, and the config another vocab_size: what `resize_token_embeddings` is for.
+   * @param rows numbers of rows as they are now, or new ones of hidden_size numbers
+   * @throws what the device says of too little memory; nothing has changed then
+   */
+  async setTokenRows(rows: readonly TableRow[]): Promise<void> {
+    await this.text_model.embeddings.token_embedding.setRows(rows);
+    this.changeConfig({ vocab_size: rows.length });
+  }
+
+  override remember(read: ReadWeights): void {
+    super.remember(async (device, how) => {
+      if (how.only) return read(device, how); // no LoRA is for the table
+      const { token_embedding: table } = this.text_model.embeddings;
+      table.asInFile();
+      const ignored = await read(device, how);
+      try {
+        await table.restore();
+      } catch (error) {
+        this.dispose();
+        throw error;
+      }
+      return ignored;
+    });
   }
 
   protected async encode(ids: TokenRows, options: CLIPTextOptions): Promise<CLIPTextOutput> {

@@ -2,6 +2,7 @@
 import { CLIPEncoder, type CLIPEncoderConfig } from "./clip_encoder.js";
 import { Embedding, LayerNorm } from "./layers.js";
 import { Module } from "./module.js";
+import { TokenEmbedding } from "./token_embedding.js";
 
 /** The keys of the config that are read. */
 export interface CLIPTextConfig extends CLIPEncoderConfig {
@@ -12,12 +13,12 @@ export interface CLIPTextConfig extends CLIPEncoderConfig {
 }
 
 class CLIPTextEmbeddings extends Module {
-  readonly token_embedding: Embedding;
+  readonly token_embedding: TokenEmbedding;
   readonly position_embedding: Embedding;
 
   constructor({ vocab_size, max_position_embeddings, hidden_size }: CLIPTextConfig) {
     super();
-    this.token_embedding = new Embedding(vocab_size, hidden_size);
+    this.token_embedding = new TokenEmbedding(vocab_size, hidden_size);
     this.position_embedding = new Embedding(max_position_embeddings, hidden_size);
   }
 }

@@ -122,7 +122,7 @@ export class LayerNorm extends Module {
 
 /** A table of rows, torch.nn.Embedding's weight. */
 export class Embedding extends Module {
-  readonly weight: Parameter;
+  weight: Parameter;
 
   constructor(rows: number, width: number) {
     super();

@@ -12,7 +12,7 @@ const MISSING = {
   enableSequentialCpuOffload: WHOLE,
   enableGroupOffload: WHOLE,
   loadLoraWeights: `not supported: this pipeline takes no LoRA weights; merge them in Python (pipe.load_lora_weights(…), pipe.fuse_lora(), ${saved}`,
-  loadTextualInversion: `not supported yet: embeddings of textual inversion are not read; add them in Python (pipe.load_textual_inversion(…), ${saved}`,
+  loadTextualInversion: `not supported: this pipeline takes no embeddings of textual inversion; add them in Python (pipe.load_textual_inversion(…), ${saved}`,
   loadIpAdapter: "not supported yet: there are no image prompts",
   fromSingleFile:
     "not supported: of checkpoints in one file pipelines are read, UNet2DConditionModel and AutoencoderKL",

@@ -5,6 +5,7 @@ import { throwIfAborted } from "../arguments/signal.js";
 import { givenOptions } from "../arguments/spelling.js";
 import { readClassConfig, type ConfigPlace } from "../loader/class_config.js";
 import type { HubOptions, RepositorySource } from "../loader/repository.js";
+import { keepNumberTypes } from "../loader/number_types.js";
 import { takeSaveOptions } from "../loader/save_options.js";
 import { saveInto, saveText, type SaveTarget } from "../loader/save_target.js";
 import {
@@ -83,9 +84,9 @@ export abstract class PretrainedModel<C extends object> extends Module {
   static readonly weightStem: WeightStem = "diffusion_pytorch_model";
   /** What transformers' configs say of their kind. */
   static readonly modelType?: string;
-  readonly config: Readonly<C>;
   /** Moves the weights between the GPU and the CPU. */
   readonly residence = new Residence(this);
+  #config: Readonly<C>;
   #dtype: DType = "float32";
   #device: Device | null = null;
   #read: ReadWeights | null = null;
@@ -95,9 +96,19 @@ export abstract class PretrainedModel<C extends object> extends Module {
 
   constructor(schema: ConfigSchema, given: Readonly<Record<string, unknown>>) {
     super();
-    this.config = checkConfig(schema, given) as unknown as Readonly<C>;
+    this.#config = checkConfig(schema, given) as unknown as Readonly<C>;
     // transformers' configs have keys of many kinds, and it says nothing of those that are not the class's own.
     if (this.library === "diffusers") warnOfUnexpected(schema, given);
+  }
+
+  /** What it was made of; frozen. */
+  get config(): Readonly<C> {
+    return this.#config;
+  }
+
+  /** Says what has become of the model since. */
+  protected changeConfig(values: Partial<C>): void {
+    this.#config = Object.freeze(keepNumberTypes({ ...this.#config, ...values }, this.#config));
   }
 
   /** The dtype of weights and activations. */

@@ -95,9 +95,11 @@ async function planWeights(
       else if (!parameter) unexpected.push(entry.name);
       else if (!missing.delete(key)) faults.push(`${entry.name}: the tensor occurs twice`);
       else {
+        // What is not read again may be of another shape by now.
+        if (!(only?.has(parameter) ?? true)) continue;
         const fault = misfit(entry, parameter);
         if (fault) faults.push(fault);
-        if (only?.has(parameter) ?? true) entries.push({ key, entry, parameter });
+        entries.push({ key, entry, parameter });
       }
     }
     plan.push({ file, entries: entries.sort((a, b) => a.entry.start - b.entry.start) });

@@ -4,6 +4,7 @@ import { pythonRepr } from "../loader/config_json.js";
 import { CLIPTextModel, type CLIPTextOptions } from "../nn/clip_text_model.js";
 import { repeatRows } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { withAllVectors } from "./multi_vector.js";
 import { needComponent } from "./needed_components.js";
 import { checkNegativePrompt, type CallOptions } from "./check_inputs.js";
 
@@ -46,7 +47,8 @@ export async function encodePrompt(
   if (prompt != null || (guided && !negativePromptEmbeds))
     for (const name of ["tokenizer", "text_encoder"] as const)
       needComponent(components.className, name, components[name], NEEDS[name]);
-  const texts = typeof prompt === "string" ? [prompt] : prompt;
+  const given = typeof prompt === "string" ? [prompt] : prompt;
+  const texts = given && withAllVectors(given, components.tokenizer);
   const batch = texts?.length ?? (promptEmbeds as Tensor).shape[0];
   if (texts) warnOfTruncation(components.tokenizer, texts);
   const positive = texts
@@ -55,8 +57,11 @@ export async function encodePrompt(
   if (!guided) return { positive, negative: null };
   try {
     if (negativePromptEmbeds) return { positive, negative: repeat(negativePromptEmbeds, false) };
-    const given = options.negativePrompt ?? "";
-    const negatives = typeof given === "string" ? new Array<string>(batch).fill(given) : given;
+    const { negativePrompt = "" } = options;
+    const negatives = withAllVectors(
+      typeof negativePrompt === "string" ? new Array<string>(batch).fill(negativePrompt) : negativePrompt,
+      components.tokenizer,
+    );
     if (negatives.length !== batch)
       throw new RangeError(`\`negativePrompt\` has batch size ${negatives.length}, but the prompts are ${batch}.`);
     // As in diffusers, clipSkip does not apply to the negative prompt, which gets as many tokens as the prompt has.

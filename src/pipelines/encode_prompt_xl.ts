@@ -7,6 +7,7 @@ import { concat } from "../tensor/ops/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { XLCallOptions } from "./check_inputs_xl.js";
 import { warnOfTruncation } from "./encode_prompt.js";
+import { withAllVectors } from "./multi_vector.js";
 import { needComponent } from "./needed_components.js";
 import type { Prompt } from "./stable_diffusion_options.js";
 
@@ -129,8 +130,9 @@ async function encodeTexts(
   try {
     for (const [i, name] of names.entries()) {
       const tokenizer = name === "text_encoder" ? components.tokenizer : components.tokenizer_2;
-      if (maxLength === undefined) warnOfTruncation(tokenizer, texts[i]);
-      const { inputIds } = tokenizer(texts[i], { padding: "max_length", truncation: true, maxLength });
+      const own = withAllVectors(texts[i], tokenizer);
+      if (maxLength === undefined) warnOfTruncation(tokenizer, own);
+      const { inputIds } = tokenizer(own, { padding: "max_length", truncation: true, maxLength });
       encoded.push(await encodeIdsXL(components[name], inputIds, clipSkip));
     }
     const last = encoded[encoded.length - 1];

@@ -22,8 +22,8 @@ import type { ImageOutputType } from "./output_images.js";
 import type { RawImage } from "./raw_image.js";
 import type { inspector } from "./safety.js";
 import { unetSampleSize } from "./stable_diffusion_config.js";
-import { LoraLoader } from "./lora_loader.js";
 import type { Prompt, StableDiffusionOutput } from "./stable_diffusion_options.js";
+import { TextualInversionLoader } from "./textual_inversion_loader.js";
 
 const NEEDS = {
   unet: { classes: [UNet2DConditionModel], purpose: "to draw" },
@@ -67,10 +67,10 @@ export interface LatentDiffusion {
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
-export abstract class LatentDiffusion extends LoraLoader {
+export abstract class LatentDiffusion extends TextualInversionLoader {
   // A component that was given as null is null, whatever its type says; calls that need it say so.
-  abstract text_encoder: CLIPTextModel;
-  abstract tokenizer: CLIPTokenizer;
+  abstract override text_encoder: CLIPTextModel;
+  abstract override tokenizer: CLIPTokenizer;
   abstract override unet: UNet2DConditionModel;
   /** Any scheduler; assign another one made by fromConfig(pipeline.scheduler.config). */
   abstract scheduler: Scheduler;

@@ -20,8 +20,8 @@ export abstract class NotYet extends Callable {
     throw this.#lacks("loadLoraWeights");
   }
 
-  /** Not read yet: add the embeddings in Python and load the folder. */
-  async loadTextualInversion(..._: unknown[]): Promise<never> {
+  /** As loadLoraWeights(). */
+  async loadTextualInversion(..._: unknown[]): Promise<void> {
     throw this.#lacks("loadTextualInversion");
   }
 

@@ -26,7 +26,7 @@ export type Command =
   | Dispatch
   | CopyCommand
   | { kind: "write"; block: Block; offset: number; data: ArrayBufferView }
-  | { kind: "copy"; source: Block; from: number; target: GPUBuffer; bytes: number }
+  | { kind: "copy"; source: Block; from: number; target: Block; to: number; bytes: number }
   | { kind: "replay"; before: readonly BlockCopy[]; steps: readonly (Encoded | Command)[]; after: readonly BlockCopy[] }
   | { kind: "destroy"; blocks: readonly Block[] }
   | { kind: "destroyTextures"; textures: readonly TextureBlock[] };
@@ -144,8 +144,9 @@ export class CommandQueue {
       this.gpu.queue.writeBuffer(command.block.buffer, command.offset, data.buffer, data.byteOffset, data.byteLength);
     } else if (command.kind === "copy") {
       const encoder = this.gpu.createCommandEncoder();
-      const { source, from, target, bytes } = command;
-      encoder.copyBufferToBuffer(source.buffer, (source.offset ?? 0) + from, target, 0, bytes);
+      const { source, from, target, to, bytes } = command;
+      const [start, at] = [(source.offset ?? 0) + from, (target.offset ?? 0) + to];
+      encoder.copyBufferToBuffer(source.buffer, start, target.buffer, at, bytes);
       this.gpu.queue.submit([encoder.finish()]);
     } else if (command.kind === "replay") {
       this.#replay(command);

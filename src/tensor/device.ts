@@ -337,6 +337,14 @@ export class Device {
     for (let i = 0; i < 2; i++) await this.synchronize().catch(() => undefined);
   }
 
+  /** Copies bytes of a block to another one, all numbers multiples of 4. */
+  copyBytes(source: Block, from: number, target: Block, to: number, bytes: number): void {
+    const { faults } = this.queue;
+    faults.expectKept(source);
+    faults.wrote(target);
+    this.queue.push({ kind: "copy", source, from, target, to, bytes });
+  }
+
   /** Copies `bytes` of a block, from the byte `from` on, to the CPU, after all recorded work. */
   async readBytes(block: Block, bytes: number, from = 0): Promise<ArrayBuffer> {
     const { faults } = this.queue;
@@ -344,7 +352,7 @@ export class Device {
     faults.expectKept(block);
     const staging = this.memory.create(bytes, "readback", GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
     try {
-      this.queue.push({ kind: "copy", source: block, from, target: staging.buffer, bytes });
+      this.queue.push({ kind: "copy", source: block, from, target: staging, to: 0, bytes });
       await this.flush();
       await this.#loss.before(staging.buffer.mapAsync(GPUMapMode.READ));
       this.queue.check(now);

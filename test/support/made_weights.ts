@@ -9,7 +9,7 @@ export function fnv(text: string): number {
 }
 
 /** In [-1, 1): a hash of the key and the position. */
-function uniform(seed: number, i: number): number {
+export function uniform(seed: number, i: number): number {
   let x = (Math.imul(i, 0x9e3779b9) + seed) >>> 0;
   x = Math.imul(x ^ (x >>> 16), 0x7feb352d) >>> 0;
   x = Math.imul(x ^ (x >>> 15), 0x846ca68b) >>> 0;
