@@ -93,6 +93,29 @@ def pipeline(job):
     same_pipelines(job["saved"], load_pipeline(job["saved"]), load_pipeline(job["original"]))
 
 
+def words(job):
+    ours, theirs = load_pipeline(job["saved"]), load_pipeline(job["original"])
+    theirs.load_textual_inversion(job["embedding"])
+    same_pipelines(job["saved"], ours, theirs)
+    assert ours.text_encoder.config.vocab_size == theirs.text_encoder.config.vocab_size
+    same_words(job["saved"], ours.tokenizer, theirs.tokenizer)
+    theirs.save_pretrained(job["theirs"])
+    for i, source in enumerate(job["tokenizers"]):
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(source)
+        tokenizer.add_tokens(job["words"])
+        saved = f"{job['folder']}/tokenizer-{i}"
+        same_words(saved, transformers.CLIPTokenizer.from_pretrained(saved), tokenizer)
+
+
+def same_words(what, actual, expected):
+    assert {i: repr(token) for i, token in actual.added_tokens_decoder.items()} == {
+        i: repr(token) for i, token in expected.added_tokens_decoder.items()
+    }, f"{what}: {actual.added_tokens_decoder}, not {expected.added_tokens_decoder}"
+    assert len(actual) == len(expected)
+    for text in ("a <cat>s, <CAT>_1 <cat>_2x", "<DOG>ÉX\u65e5\u672c a cat spaced \u00a0<|endoftext|>"):
+        assert actual.encode(text) == expected.encode(text), f"{what}: {text!r}"
+
+
 def cache(job):
     """HF_HUB_OFFLINE is set."""
     same_pipelines(job["id"], load_pipeline(job["id"]), load_pipeline(job["original"]))
@@ -114,6 +137,6 @@ if __name__ == "__main__":
     with open(sys.argv[1]) as file:
         jobs = json.load(file)
     for job in jobs:
-        {"model": model, "pipeline": pipeline, "cache": cache, "download": download}[job["kind"]](job)
+        {"model": model, "pipeline": pipeline, "cache": cache, "download": download, "words": words}[job["kind"]](job)
         print("ok", *(job.get(key) or "" for key in ("kind", "class", "id", "saved", "savedVariant")))
     print(f"{len(jobs)} equal")

@@ -8,6 +8,7 @@ import type { FromPretrainedOptions, StableDiffusionPipeline } from "../../src/i
 import { ensureDevice } from "../../src/tensor/device.js";
 import type { PretrainedModel } from "../../src/nn/pretrained.js";
 import { folderFiles, oneCommit, startFakeHub } from "../support/fake_hub_node.js";
+import { embeddingFile } from "../support/textual_inversion.js";
 
 /** One thing for Python to load and compare. */
 type Job = Record<string, unknown>;
@@ -17,6 +18,7 @@ type ModelClass = {
 
 const PIPELINES = ["sd15", "sd21", "ddpm-cifar"];
 const HUB_ID = "org/sd15";
+const WORDS = ["<cat>", "<Dog>", "Éx", "日本", " spaced ", "cat</w>"];
 
 export async function main([python]: string[], root: string): Promise<void> {
   if (!python) throw new Error("usage: node scripts/interchange.mjs PYTHON");
@@ -26,6 +28,7 @@ export async function main([python]: string[], root: string): Promise<void> {
     runPython(python, path.join(root, "test", "interchange", "check.py"), out, jobs, env);
   try {
     await check([...(await saveModels(repos, out)), ...(await savePipelines(repos, out))]);
+    await exchangeWords(repos, out, check);
     await exchangeCaches(repos, out, check);
     console.log("all equal");
   } finally {
@@ -75,6 +78,34 @@ async function savePipelines(repos: string, out: string): Promise<Job[]> {
     jobs.push({ kind: "pipeline", original, saved });
   }
   return jobs;
+}
+
+/** A pipeline and tokenizers with words of textual inversion: ours in Python, Python's here. */
+async function exchangeWords(repos: string, out: string, check: (jobs: Job[]) => Promise<void>): Promise<void> {
+  const [original, folder] = [path.join(repos, "sd15"), path.join(out, "words")];
+  const [saved, theirs] = ["saved", "theirs"].map((name) => path.join(folder, name));
+  mkdirSync(folder, { recursive: true });
+  const embedding = path.join(folder, "cat.safetensors");
+  writeFileSync(embedding, embeddingFile({ tensor: "<cat>", shape: [3, 32], key: "<cat>" }));
+  const { CLIPTokenizer, StableDiffusionPipeline } = library;
+  const pipeline = await StableDiffusionPipeline.fromPretrained(original);
+  await pipeline.loadTextualInversion(embedding);
+  await pipeline.savePretrained(saved);
+  const tokenizers = ["sd15", "sd21", "sd15-tf5"].map((repo) => path.join(repos, repo, "tokenizer"));
+  for (const [i, source] of tokenizers.entries()) {
+    const tokenizer = await CLIPTokenizer.fromPretrained(source);
+    tokenizer.addTokens(WORDS);
+    await tokenizer.savePretrained(path.join(folder, `tokenizer-${i}`));
+  }
+  const job = { kind: "words", original, embedding, saved, theirs, tokenizers, words: WORDS, folder };
+  await check([job]);
+  const again = await StableDiffusionPipeline.fromPretrained(theirs);
+  const text = "a <cat>, <CAT> <cat>_1 and <Cat>_2";
+  if (String(again.tokenizer.encode(text)) !== String(pipeline.tokenizer.encode(text)))
+    throw new Error("Python's tokenizer with added tokens is read otherwise");
+  if (again.text_encoder.config.vocab_size !== pipeline.text_encoder.config.vocab_size)
+    throw new Error("Python's text encoder with added rows is read otherwise");
+  for (const each of [pipeline, again]) each.dispose();
 }
 
 /** Ours into a cache, Python reads it offline; Python into a cache, ours reads it offline. */
