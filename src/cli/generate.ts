@@ -40,6 +40,8 @@ const OPTIONS = [
   "strength",
   "lora",
   "lora-scale",
+  "textual-inversion",
+  "token",
 ] as const;
 
 /** Pipelines of XL say nothing of safety. */
@@ -60,6 +62,9 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   const strength = strengthOf(values.strength, values.image);
   checkPictures(values);
   const loraScale = loraScaleOf(values["lora-scale"], values.lora);
+  const { "textual-inversion": embedding, token } = values;
+  if (token !== undefined && embedding === undefined)
+    throw new UsageError("--token needs --textual-inversion FILE, the embedding that it stands for");
   const files = outputFiles(values.output, numImagesPerPrompt);
   await checkWritable(files, signal);
   const open = async (path?: string): Promise<RawImage | null> => (path === undefined ? null : RawImage.open(path));
@@ -74,6 +79,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       await pipeline.loadLoraWeights(values.lora, { signal, adapterName: "lora" });
       await pipeline.setAdapters("lora", loraScale);
     }
+    if (embedding !== undefined) await pipeline.loadTextualInversion(embedding, { token, signal });
     const started = performance.now();
     const options = {
       negativePrompt: values.negative,

@@ -48,6 +48,10 @@ ${DRAWING}
                        of XL 0.3, with --mask 0.9999)
   --lora FILE|DIR|ID   LoRA weights for the model: a .safetensors file, or a folder or id that has pytorch_lora_weights.safetensors
   --lora-scale X       how much they count (default: 1)
+  --textual-inversion FILE|DIR|ID
+                       an embedding of textual inversion for the model: a .safetensors file, or a folder or id that has
+                       learned_embeds.safetensors
+  --token TEXT         what stands for it in PROMPT and --negative (default: what the file says)
   --cpu-offload        weights wait in the CPU's memory until their model's turn: less GPU memory, a little more time
 
 Example: webgpu-diffusers generate "a red circle on a white background" --seed 8 -o circle.png

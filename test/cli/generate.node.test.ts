@@ -19,6 +19,7 @@ import { readGolden } from "../support/goldens.js";
 import { picture } from "../support/pictures.js";
 import { decodePNG } from "./decode_png.js";
 import { loraFile, type LoraGolden } from "../support/lora.js";
+import { embeddingFile } from "../support/textual_inversion.js";
 import { runCLI } from "./run_cli.js";
 
 const PROMPT = "a red circle on a white background";
@@ -183,6 +184,27 @@ describe("webgpu-diffusers generate", () => {
     pipeline.dispose();
     const missing = await runCLI(["generate", PROMPT, "--lora", inFolder(""), "-o", inFolder("x.png")]);
     expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining("pytorch_lora_weights") as string });
+  });
+
+  test("--textual-inversion draws with the word of a file", async () => {
+    const pipeline = await StableDiffusionPipeline.fromPretrained(EMBEDDED_MODEL);
+    pipeline.setProgressBarConfig({ disable: true });
+    const file = inFolder("word.safetensors");
+    const shape = [2, pipeline.text_encoder.config.hidden_size];
+    await writeFile(file, embeddingFile({ tensor: "word", shape, key: "<word>" }));
+    const given = ["--textual-inversion", file, "--token", "<w>", "--negative", "a <w>", "--steps", "2", "--seed", "8"];
+    const { code, stderr } = await runCLI(["generate", "a <w> circle", ...given, "-o", inFolder("word.png")]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const draw = async (): Promise<Uint8ClampedArray> => {
+      const generator = new Generator("cpu").manualSeed(8);
+      const options = { numInferenceSteps: 2, guidanceScale: 3, negativePrompt: "a <w>", generator };
+      return (await pipeline("a <w> circle", options)).images[0].data;
+    };
+    const drawn = (await RawImage.open(inFolder("word.png"))).data;
+    expect(drawn).not.toEqual(await draw());
+    await pipeline.loadTextualInversion(file, { token: "<w>" });
+    expect(drawn).toEqual(await draw());
+    pipeline.dispose();
   });
 
   test("--controlnet draws what its picture says", async () => {

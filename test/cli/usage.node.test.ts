@@ -60,6 +60,7 @@ describe("wrong usage ends with 2 and a sentence", () => {
     [generate("--image", "a.png", "--strength", "1.5"), /--strength must be a number from 0 to 1, got "1.5"/],
     [generate("--lora-scale", "0.5"), /--lora-scale needs --lora FILE/],
     [generate("--lora", "a.safetensors", "--lora-scale", "much"), /--lora-scale must be a number, got "much"/],
+    [generate("--token", "<cat>"), /--token needs --textual-inversion FILE/],
     [generate("--image", "a.png", "--size", "64x64"), /--size does not go with --image/],
     [generate("--size", "0x64"), /multiples of 8, got "0x64"/],
     [generate("--dtype", "int8"), /--dtype must be float32 or float16, got "int8"/],

@@ -177,7 +177,7 @@ describe("textual inversion", () => {
     await other.unloadTextualInversion();
   });
 
-  test("float16, and what the device lost comes back with them, after LoRAs, too", async () => {
+  test("float16, and what the device lost comes back with them", async () => {
     const device = await requestDevice();
     const lost = await load(FOLDER, { device, dtype: "float16" });
     const { bytes } = device.memoryUse;
