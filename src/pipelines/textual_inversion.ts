@@ -45,6 +45,7 @@ export function newVectors(
   tokenizer: CLIPTokenizer,
 ): Map<string, Float32Array> {
   const found = new Map<string, Float32Array>();
+  const looks = new Map(tokenizer.addedWords.map((word) => [normalize(word), word]));
   embeddings.forEach(({ token: own, vectors }, i) => {
     const token = names[i] ?? own;
     if (token === null)
@@ -66,6 +67,13 @@ export function newVectors(
         throw new Error(
           `${caller}: there are two embeddings for the token ${quote(name)}; give another one: { token }`,
         );
+      const other = looks.get(normalize(name));
+      if (other !== undefined)
+        throw new Error(
+          `${caller}: the token ${quote(name)} cannot be told from ${quote(other)}, because prompts are looked through in lower case; give ` +
+            "another one: { token }",
+        );
+      looks.set(normalize(name), name);
       found.set(name, vector);
     });
   });

@@ -142,6 +142,9 @@ describe("textual inversion", () => {
     const stop = AbortSignal.abort(new Error("enough"));
     await expect(pipeline.loadTextualInversion(tensor, { token: "<x>", signal: stop })).rejects.toThrow("enough");
     await pipeline.loadTextualInversion({ "<cat>": tensor });
+    await expect(pipeline.loadTextualInversion({ "<CAT>": tensor })).rejects.toThrow(
+      'the token "<CAT>" cannot be told from "<cat>", because prompts are looked through in lower case',
+    );
     const said = await warnings(() => pipeline.unloadTextualInversion(["<cat>", "<dog>"]));
     expect(said).toEqual(['StableDiffusionPipeline.unloadTextualInversion: there is no added token "<dog>"']);
     await pipeline.unloadTextualInversion();
