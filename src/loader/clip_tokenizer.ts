@@ -78,7 +78,8 @@ export class CLIPTokenizer extends Callable {
   }
 
   /**
-   * Writes the files that the tokenizer was loaded from, such that transformers 4 and 5 both load them.
+   * Writes the files that the tokenizer was loaded from, with the tokens that were added since, such that transformers 4 and 5 both load
+   * them.
    * @param destination a folder (Node), which is made if need be, or an object that takes the files
    * @param options there are none; what is given is warned of
    */

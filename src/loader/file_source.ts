@@ -49,8 +49,9 @@ export async function findFileSource(
     const opened = await (await openRepository(repository, { signal })).open(path);
     if (opened) return opened;
     const cure = weightName ? "" : '; say what the file is called: { weightName: "….safetensors" }';
+    const why = repository.whyMissing?.(path);
     throw new RepositoryError(
-      `${caller}: ${repository.name} has ${repository.whyMissing?.(path) ?? `no ${path}`}${cure}`,
+      `${caller}: ${repository.name} has no ${path}${why === undefined ? "" : ` (${why})`}${cure}`,
     );
   };
 }

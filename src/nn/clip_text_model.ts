@@ -83,7 +83,7 @@ abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
   /**
    * Gives the table of tokens other rows, and the config another vocab_size: what `resize_token_embeddings` is for.
    * @param rows numbers of rows as they are now, or new ones of hidden_size numbers
-   * @throws what the device says of too little memory; nothing has changed then
+   * @throws RangeError for a row that is none; what the device says of too little memory. Nothing has changed then
    */
   async setTokenRows(rows: readonly TableRow[]): Promise<void> {
     await this.text_model.embeddings.token_embedding.setRows(rows);

@@ -1,4 +1,5 @@
 /** CLIP's table of tokens, whose rows may be others than the file's: those that textual inversion adds (Gal et al. 2022, arXiv:2208.01618). */
+import { shown } from "../arguments/shown.js";
 import { float32ToFloat16 } from "../tensor/dtype.js";
 import { Tensor } from "../tensor/tensor.js";
 import { Embedding } from "./layers.js";
@@ -14,9 +15,15 @@ export class TokenEmbedding extends Embedding {
 
   /**
    * @param rows of the table as it is now, or new ones
-   * @throws what the device says of too little memory; the table is as before then
+   * @throws RangeError for a row that is none; what the device says of too little memory. The table is as before then
    */
   async setRows(rows: readonly TableRow[]): Promise<void> {
+    const [count, width] = this.weight.shape;
+    const wrong = rows.find((row) => (typeof row === "number" ? !(row >= 0 && row < count) : row.length !== width));
+    if (wrong !== undefined)
+      throw new RangeError(
+        `TokenEmbedding: rows are numbers below ${count}, or have ${width} numbers, got ${shown(wrong)}`,
+      );
     const now = this.#rows;
     this.#place(
       await gathered(this.weight.value, rows),

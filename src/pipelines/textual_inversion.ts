@@ -56,11 +56,6 @@ export function newVectors(
         `${caller}: token ${quote(clash)} already in tokenizer vocabulary; give another one ({ token }), or take it away: ` +
           `unloadTextualInversion(${JSON.stringify(clash)})`,
       );
-    if (vectors.length > 1 && normalize(token) !== token)
-      console.warn(
-        `${caller}: of ${quote(token)} only the first of ${vectors.length} vectors counts, as in diffusers, because prompts are looked ` +
-          `through in lower case; give another name: { token: ${JSON.stringify(normalize(token))} }`,
-      );
     vectors.forEach((vector, n) => {
       const name = n === 0 ? token : `${token}_${n}`;
       if (found.has(name) || tokenizer.hasToken(name))
@@ -78,6 +73,16 @@ export function newVectors(
     });
   });
   return found;
+}
+
+/** Of tokens of several vectors that no prompt is ever seen to have, as withAllVectors() looks for them. */
+export function warnOfCapitals(caller: string, tokens: readonly string[]): void {
+  for (const token of tokens)
+    if (tokens.includes(`${token}_1`) && normalize(token) !== token)
+      console.warn(
+        `${caller}: only the first vector of ${quote(token)} counts, as in diffusers, because prompts are looked through in lower case; give ` +
+          `another name: { token: ${JSON.stringify(normalize(token))} }`,
+      );
 }
 
 /** @throws RangeError where the vectors do not fit the text encoder, or it does not go with the tokenizer */

@@ -9,7 +9,7 @@ import { inTurn } from "./in_turn.js";
 import { LoraLoader } from "./lora_loader.js";
 import { withAllVectors } from "./multi_vector.js";
 import { needComponent } from "./needed_components.js";
-import { checkFits, newVectors, oneEach, tokensOf, type TextEncoder } from "./textual_inversion.js";
+import { checkFits, newVectors, oneEach, tokensOf, warnOfCapitals, type TextEncoder } from "./textual_inversion.js";
 import { readEmbedding, type EmbeddingSource } from "./textual_inversion_sources.js";
 
 /** null is as nothing, as Python's None. */
@@ -80,6 +80,7 @@ export abstract class TextualInversionLoader extends LoraLoader {
       const rows = Array.from({ length: parts.tokenizer.length }, (_, i) => i);
       await parts.textEncoder.setTokenRows([...rows, ...vectors.values()]);
       parts.tokenizer.addTokens([...vectors.keys()]);
+      warnOfCapitals(caller, [...vectors.keys()]);
     });
   }
 

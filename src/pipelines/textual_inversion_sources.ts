@@ -55,7 +55,7 @@ function tensorsOf(source: unknown): ReadonlyMap<string, Tensor> | null {
 }
 
 async function readFile(caller: string, source: RepositorySource, place: FilePlace): ReturnType<typeof readTensorFile> {
-  const name = source instanceof URL ? source.href : typeof source === "string" ? source : "";
+  const name = source instanceof URL ? source.href : typeof source === "string" ? source : source.name;
   const pickle = [place.weightName ?? "", name].find(isPickle);
   if (pickle !== undefined)
     throw new RepositoryError(`${caller}: ${pickle} is a pickle, which can run code and is not read; ${CURE}`);
@@ -65,7 +65,7 @@ async function readFile(caller: string, source: RepositorySource, place: FilePla
     if (!(error instanceof RepositoryError) || place.weightName || !(await hasPickle(caller, source, place)))
       throw error;
     throw new RepositoryError(
-      `${caller}: ${name || "the repository"} has no ${NAME}, but ${PICKLED_NAME}, a pickle, which can run code and is not read; ${CURE}`,
+      `${caller}: ${name} has no ${NAME}, but ${PICKLED_NAME}, a pickle, which can run code and is not read; ${CURE}`,
       { cause: error },
     );
   }

@@ -7,11 +7,14 @@ import {
   DDIMScheduler,
   Generator,
   loadSafetensors,
+  openRepository,
   requestDevice,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionPipeline,
   Tensor,
+  type Repository,
 } from "../../src/index.js";
+import { oneCommit, startFakeHub } from "../support/fake_hub_node.js";
 import { fixturePath } from "../support/files.js";
 import { testDevice } from "../support/gpu.js";
 import { inHalves, loraFile, loraRepository, readLoraGoldens } from "../support/lora.js";
@@ -25,7 +28,7 @@ const golden = runs.find(({ steps, call }) => steps.length === 1 && call.prompt 
 const FOLDER = fixturePath("models/repos/sd15");
 const cat = embeddingFile(CAT);
 
-async function load(source = FOLDER, options = {}): Promise<StableDiffusionPipeline> {
+async function load(source: string | Repository = FOLDER, options = {}): Promise<StableDiffusionPipeline> {
   const pipeline = await StableDiffusionPipeline.fromPretrained(source, options);
   pipeline.scheduler = DDIMScheduler.fromConfig(pipeline.scheduler.config);
   pipeline.setProgressBarConfig({ disable: true });
@@ -112,11 +115,49 @@ describe("textual inversion", () => {
       await expect(pipeline.loadTextualInversion(source, options)).rejects.toThrow(pickled);
     const old = loraRepository({ "learned_embeds.bin": new Uint8Array(8) });
     await expect(pipeline.loadTextualInversion(old)).rejects.toThrow(
-      "the repository has no learned_embeds.safetensors, but learned_embeds.bin, a pickle, which can run code and is not read",
+      "made LoRAs has no learned_embeds.safetensors, but learned_embeds.bin, a pickle, which can run code and is not read",
     );
     await expect(pipeline.loadTextualInversion(loraRepository({}))).rejects.toThrow(
       "made LoRAs has no learned_embeds.safetensors",
     );
+  });
+
+  test("repositories of the hub, also one that has a pickle alone", async () => {
+    const hub = await startFakeHub([
+      ["owner/cat", oneCommit(new Map([["learned_embeds.safetensors", cat]]))],
+      ["owner/old", oneCommit(new Map([["learned_embeds.bin", new Uint8Array(8)]]))],
+      ["owner/none", oneCommit(new Map([["README.md", new Uint8Array(8)]]))],
+    ]);
+    const options = { endpoint: hub.url, cacheDir: join(root, "hub"), hfToken: false };
+    await withCat("owner/cat", options);
+    await withCat("owner/cat", { ...options, localFilesOnly: true });
+    await expect(pipeline.loadTextualInversion("owner/old", options)).rejects.toThrow(
+      "owner/old has no learned_embeds.safetensors, but learned_embeds.bin, a pickle",
+    );
+    await expect(pipeline.loadTextualInversion("owner/none", options)).rejects.toThrow(
+      /owner\/none has no learned_embeds\.safetensors \(.*\); say what the file is called/,
+    );
+    await hub.close();
+  });
+
+  test("where there is no memory for the table, and for rows that are none, all is as before", async () => {
+    const { device, text_encoder: encoder } = pipeline;
+    device.trim();
+    const { bytes } = device.memoryUse;
+    const { copyBytes } = device;
+    device.copyBytes = () => {
+      throw new Error("no room");
+    };
+    await expect(pipeline.loadTextualInversion(root)).rejects.toThrow("no room");
+    device.copyBytes = copyBytes;
+    for (const row of [new Float32Array(31), 2514, -1, NaN])
+      await expect(encoder.setTokenRows([0, row])).rejects.toThrow("rows are numbers below 2514, or have 32 numbers");
+    expect(pipeline.tokenizer.addedWords).toEqual([]);
+    expect(encoder.config.vocab_size).toBe(2514);
+    await device.flush();
+    expect(device.memoryUse.bytes).toBe(bytes);
+    expect(await draw(pipeline)).toEqual(plain);
+    await withCat(root);
   });
 
   test("what diffusers takes without a word, and what is none of it", async () => {
@@ -182,7 +223,16 @@ describe("textual inversion", () => {
 
   test("float16, and what the device lost comes back with them", async () => {
     const device = await requestDevice();
-    const lost = await load(FOLDER, { device, dtype: "float16" });
+    const base = await openRepository(FOLDER);
+    let fails = false;
+    const flaky: Repository = {
+      name: "flaky",
+      open: async (path) => {
+        if (fails && path.startsWith("text_encoder/")) throw new Error("the disk is gone");
+        return base.open(path);
+      },
+    };
+    const lost = await load(flaky, { device, dtype: "float16" });
     const { bytes } = device.memoryUse;
     await lost.loadTextualInversion(root);
     expect(device.memoryUse.bytes - bytes).toBe(3 * 32 * 2);
@@ -191,8 +241,17 @@ describe("textual inversion", () => {
     device.destroy();
     for (let i = 0; i < 2; i++) {
       const fresh = await requestDevice();
+      fails = true;
+      await expect(lost.recover({ device: fresh })).rejects.toThrow("the disk is gone");
+      fails = false;
       await lost.recover({ device: fresh });
       expect(await draw(lost)).toEqual(before);
+      const [copy] = await lost.text_encoder.copyTo([fresh]);
+      expect([copy.config.vocab_size, copy.getMemoryFootprint()]).toEqual([
+        2517,
+        lost.text_encoder.getMemoryFootprint(),
+      ]);
+      copy.dispose();
       if (i === 0) fresh.destroy();
     }
     await lost.unloadTextualInversion(["<cat>_1", "<cat>_2"]);
