@@ -86,8 +86,10 @@ abstract class CLIPTextEncoder extends PretrainedModel<CLIPTextConfig> {
    * @throws RangeError for a row that is none; what the device says of too little memory. Nothing has changed then
    */
   async setTokenRows(rows: readonly TableRow[]): Promise<void> {
-    await this.text_model.embeddings.token_embedding.setRows(rows);
-    this.changeConfig({ vocab_size: rows.length });
+    await this.residence.visit(async () => {
+      await this.text_model.embeddings.token_embedding.setRows(rows);
+      this.changeConfig({ vocab_size: rows.length });
+    });
   }
 
   override remember(read: ReadWeights): void {

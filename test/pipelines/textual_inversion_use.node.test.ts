@@ -211,6 +211,18 @@ describe("textual inversion", () => {
     expect(await draw(pipeline)).toEqual(plain);
   });
 
+  test("a text encoder that waits on the CPU gets them there", async () => {
+    const away = await load();
+    await away.enableModelCpuOffload();
+    await away.loadTextualInversion(root);
+    expect(away.text_encoder.residence.isOnCpu).toBe(true);
+    expect(furthest(await draw(away), golden.latents)).toBeLessThan(1e-3);
+    await away.unloadTextualInversion();
+    expect(away.text_encoder.residence.isOnCpu).toBe(true);
+    expect(await draw(away)).toEqual(plain);
+    away.dispose();
+  });
+
   test("pipelines that share the text encoder share the words", async () => {
     const other = StableDiffusionImg2ImgPipeline.fromPipe(pipeline);
     await other.loadTextualInversion(root);
