@@ -17,7 +17,10 @@ export interface FilePlace extends HubOptions {
   weightName?: string | null;
 }
 
-/** @throws RepositoryError where there is no such file */
+/** The repository can be read, and has not the file. */
+export class NoSuchFileError extends RepositoryError {}
+
+/** @throws NoSuchFileError; RepositoryError where the repository cannot be read */
 export type OpenFile = (signal?: AbortSignal) => Promise<RepositoryFile>;
 
 /**
@@ -50,7 +53,7 @@ export async function findFileSource(
     if (opened) return opened;
     const cure = weightName ? "" : '; say what the file is called: { weightName: "….safetensors" }';
     const why = repository.whyMissing?.(path);
-    throw new RepositoryError(
+    throw new NoSuchFileError(
       `${caller}: ${repository.name} has no ${path}${why === undefined ? "" : ` (${why})`}${cure}`,
     );
   };

@@ -1,4 +1,5 @@
 /** Words that were learned, for the text encoders of a pipeline: diffusers' TextualInversionLoaderMixin (loaders/textual_inversion.py). */
+import { shown } from "../arguments/shown.js";
 import { givenOptions, refuseRespelt } from "../arguments/spelling.js";
 import { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { quote } from "../loader/errors.js";
@@ -57,7 +58,7 @@ export abstract class TextualInversionLoader extends LoraLoader {
    *   object or Map of one tensor by its token, or a list of these. With several tokens one tensor has a row for each
    * @throws Error naming the source or the token and what is wrong with it; nothing has changed then
    * @example
-   * await pipeline.loadTextualInversion("sd-concepts-library/cat-toy");
+   * await pipeline.loadTextualInversion("owner/cat-toy");
    * const { images } = await pipeline("a <cat-toy> backpack");
    */
   override async loadTextualInversion(
@@ -68,6 +69,7 @@ export abstract class TextualInversionLoader extends LoraLoader {
     const { token, hfToken, tokenizer, textEncoder, ...place } = givenOptions(given, OPTION_NAMES, caller);
     refuseRespelt(caller, place, OPTION_NAMES);
     const sources = Array.isArray(source) ? (source as readonly EmbeddingSource[]) : [source as EmbeddingSource];
+    if (sources.length === 0) throw new RangeError(`${caller}: the list of embeddings is empty`);
     const names = tokensOf(caller, token, sources.length, sources.length === 1 && sources[0] instanceof Tensor);
     let embeddings = await Promise.all(
       sources.map((each) => readEmbedding(caller, each, { ...place, token: hfToken })),
@@ -97,6 +99,7 @@ export abstract class TextualInversionLoader extends LoraLoader {
     const parts = givenOptions(given, PART_NAMES, caller);
     refuseRespelt(caller, parts, PART_NAMES);
     const wanted = typeof tokens === "string" ? [tokens] : (tokens ?? []);
+    if (!Array.isArray(wanted)) throw new TypeError(`${caller}: tokens must be a text or a list, got ${shown(wanted)}`);
     await this.#change(parts, undefined, async ({ tokenizer, textEncoder }) => {
       const words = tokenizer.addedWords;
       const gone = wanted.length === 0 ? words : words.filter((word) => wanted.includes(word));

@@ -1,7 +1,7 @@
 /** Learned embeddings, from files and as tensors: diffusers' load_textual_inversion_state_dicts (loaders/textual_inversion.py). */
 import { isPlain } from "../arguments/config_object.js";
 import { ConfigError, quote, RepositoryError } from "../loader/errors.js";
-import { findFileSource, type FilePlace } from "../loader/file_source.js";
+import { findFileSource, NoSuchFileError, type FilePlace } from "../loader/file_source.js";
 import { isPickle } from "../loader/pickles.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { readTensorFile } from "../nn/tensor_file.js";
@@ -27,7 +27,7 @@ const PICKLED_NAME = "learned_embeds.bin";
 
 const CURE =
   'convert it in Python: safetensors.torch.save_file({"<token>": embedding}, "file.safetensors"), where embedding is the ' +
-  "only value of a file of diffusers, and string_to_param[“*”] of one of A1111";
+  "only value of a file of diffusers, and string_to_param['*'] of one of A1111";
 
 /** @throws RepositoryError, SafetensorsError, ConfigError, TypeError, RangeError naming the source and what is wrong with it */
 export async function readEmbedding(
@@ -55,14 +55,14 @@ function tensorsOf(source: unknown): ReadonlyMap<string, Tensor> | null {
 }
 
 async function readFile(caller: string, source: RepositorySource, place: FilePlace): ReturnType<typeof readTensorFile> {
-  const name = source instanceof URL ? source.href : typeof source === "string" ? source : source.name;
+  const name = source instanceof URL ? source.href : typeof source === "string" ? source : (source?.name ?? "");
   const pickle = [place.weightName ?? "", name].find(isPickle);
   if (pickle !== undefined)
     throw new RepositoryError(`${caller}: ${pickle} is a pickle, which can run code and is not read; ${CURE}`);
   try {
     return await readTensorFile(caller, source, place, NAME);
   } catch (error) {
-    if (!(error instanceof RepositoryError) || place.weightName || !(await hasPickle(caller, source, place)))
+    if (!(error instanceof NoSuchFileError) || place.weightName || !(await hasPickle(caller, source, place)))
       throw error;
     throw new RepositoryError(
       `${caller}: ${name} has no ${NAME}, but ${PICKLED_NAME}, a pickle, which can run code and is not read; ${CURE}`,

@@ -180,6 +180,12 @@ describe("textual inversion", () => {
     await expect(pipeline.loadTextualInversion({ "<x>": tensor }, { tokenizer: other })).rejects.toThrow(
       "the text encoder has rows for 2514 tokens, and the tokenizer 2515, up to number 2514; they do not belong together",
     );
+    await expect(pipeline.loadTextualInversion([])).rejects.toThrow("the list of embeddings is empty");
+    for (const source of [null, 3, new Float32Array(32), { "<x>": 3 }])
+      await expect(pipeline.loadTextualInversion(source as never, { token: "<x>" })).rejects.toThrow(
+        "expected a folder, an address or a Repository, got",
+      );
+    await expect(pipeline.unloadTextualInversion(3 as never)).rejects.toThrow("tokens must be a text or a list, got 3");
     const stop = AbortSignal.abort(new Error("enough"));
     await expect(pipeline.loadTextualInversion(tensor, { token: "<x>", signal: stop })).rejects.toThrow("enough");
     await pipeline.loadTextualInversion({ "<cat>": tensor });
