@@ -266,6 +266,9 @@ describe("repositories of one model", () => {
     const unsized = await UNet2DModel.fromPretrained(fixturePath(REPO), { config: { sample_size: null } });
     const lost = new DDPMPipeline({ unet: unsized, scheduler: pipeline.scheduler });
     await expect(lost.call()).rejects.toThrow("sample_size is null");
+    await expect(lost.loadTextualInversion("owner/cat-toy")).rejects.toThrow(
+      "DDPMPipeline.loadTextualInversion: not supported: this pipeline takes no embeddings of textual inversion",
+    );
     unsized.dispose();
   });
 });
