@@ -11,7 +11,7 @@ import { LayerNorm, Linear } from "./layers.js";
 import { Module, Parameter } from "./module.js";
 import { Timesteps } from "./time_proj.js";
 
-/** What Stable Diffusion XL knows beside the prompt; either spelling of a key. */
+/** What Stable Diffusion XL knows beside the prompt, and pictures as prompts; either spelling of a key. */
 export interface AddedCondKwargs {
   /** [batch, width], the pooled prompt. */
   textEmbeds?: Tensor;
@@ -19,6 +19,9 @@ export interface AddedCondKwargs {
   /** [batch, numbers], e.g. original size, crop and target size: six. */
   timeIds?: Tensor;
   time_ids?: Tensor;
+  /** Of a UNet with IP-Adapters: for each of them [batch, pictures, width], or [batch, pictures, tokens, width]. */
+  imageEmbeds?: readonly Tensor[];
+  image_embeds?: readonly Tensor[];
 }
 
 /** One token that attends to the mean of all and to each: CLIP's attention pooling with a learned position. */

@@ -4,6 +4,7 @@ import { geglu, linearCombination, type GELUApproximation } from "../tensor/ops/
 import { biasedAttention } from "../tensor/ops/biased_attention.js";
 import type { Operand } from "../tensor/columns.js";
 import type { Tensor } from "../tensor/tensor.js";
+import type { ImagePrompt } from "./ip_adapter/ip_adapter.js";
 import { Conv2d, GroupNorm, LayerNorm, Linear } from "./layers.js";
 import { LinearStack } from "./linear_stack.js";
 import { Module, weightsOf } from "./module.js";
@@ -14,6 +15,20 @@ export interface Prompt {
   context?: Tensor;
   /** float32 [batch, tokens]: 1 for tokens to attend to, 0 for others. */
   contextMask?: Tensor;
+  /** Pictures beside it. */
+  images?: readonly ImagePrompt[];
+}
+
+/** What an attention takes besides its queries' tokens. */
+interface AttentionOptions {
+  /** [batch, contextTokens, contextWidth], of cross-attention; its keys and values are kept with it. */
+  context?: Tensor;
+  /** Of the context's tokens. */
+  mask?: Tensor;
+  /** What the queries see besides; added up. */
+  images?: readonly ImagePrompt[];
+  /** Added to the result. */
+  residual?: Tensor;
 }
 
 export interface AttentionShape {
@@ -56,16 +71,14 @@ export class Attention extends Module {
 
   /**
    * @param x [batch, tokens, width]
-   * @param context [batch, contextTokens, contextWidth], of cross-attention; its keys and values are kept with it
-   * @param mask of the context's tokens
-   * @param residual added to the result
    * @throws TypeError if cross-attention lacks its context
    */
-  forward(x: Tensor, { context, mask, residual }: { context?: Tensor; mask?: Tensor; residual?: Tensor } = {}): Tensor {
+  forward(x: Tensor, { context, mask, images = [], residual }: AttentionOptions = {}): Tensor {
     return x.device.scope(() => {
       const [q, k, v] = this.#cross ? this.#attendTo(x, context) : this.#projections.forward(x);
       const heads = this.#heads;
-      const mixed = mask ? biasedAttention(q, k, v, { heads, mask }) : attention(q, k, v, { heads });
+      let mixed = mask ? biasedAttention(q, k, v, { heads, mask }) : attention(q, k, v, { heads });
+      for (const { adapter, tokens } of images) mixed = adapter.addTo(mixed, this, q, tokens, heads);
       return this.to_out[0].forward(mixed, { residual });
     });
   }
@@ -189,13 +202,13 @@ class BasicTransformerBlock extends Module {
     this.ff = new FeedForward(width);
   }
 
-  forward(x: Tensor, { context, contextMask }: Prompt): Tensor {
+  forward(x: Tensor, { context, contextMask, images }: Prompt): Tensor {
     return x.device.scope(() => {
       const a = this.attn1.forward(this.norm1.forward(x), {
         context: this.#onlyCross ? context : undefined,
         residual: x,
       });
-      const b = this.attn2.forward(this.norm2.forward(a), { context, mask: contextMask, residual: a });
+      const b = this.attn2.forward(this.norm2.forward(a), { context, mask: contextMask, images, residual: a });
       return this.ff.forward(this.norm3.forward(b), b);
     });
   }

@@ -7,11 +7,15 @@ import { toFloat } from "../tensor/ops/to_float.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { activate, activationOf } from "./activations.js";
 import { addedEmbedding, type AddedCondKwargs, type AddedEmbedding } from "./added_embedding.js";
+import { AddedKVAttention } from "./added_kv_attention.js";
+import { Attention } from "./attention.js";
 import { checkTensor } from "./check_tensor.js";
 import { embedClasses, type ClassLabels } from "./class_embedding.js";
 import { checkFactors, type FreeUFactors } from "./freeu.js";
+import type { AttentionPlace, ImagePrompt, IPAdapter } from "./ip_adapter/ip_adapter.js";
 import { Linear } from "./layers.js";
 import { weightsOf } from "./module.js";
+import type { FromPretrainedOptions } from "./pretrained.js";
 import { UpBlock2D } from "./unet_2d_blocks.js";
 import { unet2DConditionSchema, type UNet2DConditionConfig } from "./unet_2d_condition_config.js";
 import { conditionOptions, contextWidth, frequenciesOf, promptWidth, timeWidth } from "./unet_2d_condition_options.js";
@@ -21,7 +25,7 @@ import { checkSample, timestepsFor, UNetTrunk, type AdditionalResiduals, type Te
 export interface UNetForwardOptions {
   /** [batch, time_cond_proj_dim]: the guidance embedding of distilled models. */
   timestepCond?: Tensor;
-  /** Of models with addition_embed_type "text_time" (SDXL): the pooled prompt and the sizes. */
+  /** Of models with addition_embed_type "text_time" (SDXL): the pooled prompt and the sizes. With IP-Adapters: their pictures. */
   addedCondKwargs?: AddedCondKwargs;
   /** Of class-conditional models: numbers or int32 [batch], or vectors [batch, width], as class_embed_type says. */
   classLabels?: ClassLabels;
@@ -55,6 +59,7 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   static readonly defaults = unet2DConditionSchema.defaults;
   readonly encoder_hid_proj: Linear | null;
   readonly add_embedding: AddedEmbedding | null;
+  #ipAdapters: readonly IPAdapter[] = [];
 
   constructor(given: Readonly<Record<string, unknown>> = {}) {
     super(unet2DConditionSchema, given, conditionOptions);
@@ -96,7 +101,9 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     return sample.device.scope(() => {
       const time = this.embedConditions(sample, timesteps, encoderHiddenStates, options);
       const added = residuals && [{ down: residuals.down.map(term), mid: term(residuals.mid) }];
-      return { sample: this.#predict(sample, time, encoderHiddenStates, options, added) };
+      const { imageEmbeds, image_embeds } = options.addedCondKwargs ?? {};
+      const images = this.#imagePrompts(this.embedImages(imageEmbeds ?? image_embeds, sample.shape[0]));
+      return { sample: this.#predict(sample, time, encoderHiddenStates, options, { residuals: added, images }) };
     });
   }
 
@@ -149,18 +156,39 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   }
 
   /**
+   * … tokens of the pictures of each IP-Adapter, [batch, tokens, width] …
+   * @param given for each IP-Adapter [batch, pictures, width], or [batch, pictures, tokens, width]
+   * @throws TypeError, RangeError where they are not as the adapters that there are take them
+   */
+  embedImages(given: readonly Tensor[] | undefined, batch: number): Tensor[] {
+    const adapters = this.#ipAdapters;
+    if (!given && adapters.length === 0) return [];
+    if (given?.length !== adapters.length)
+      throw new TypeError(
+        `UNet2DConditionModel: has ${adapters.length} IP-Adapters, each of which takes pictures in addedCondKwargs: { imageEmbeds: [Tensor, …] }, ` +
+          `got ${given?.length ?? "none"}`,
+      );
+    return adapters.map((adapter, i) => adapter.tokensOf(this.as(given[i]), batch));
+  }
+
+  /**
    * … and the way through the network.
    * @param time of embedConditions()
-   * @param residuals of ControlNets
+   * @param beside residuals: of ControlNets; images: of embedImages()
    * @returns the predicted sample
    */
   predict(
     sample: Tensor,
     time: readonly Tensor[],
     encoderHiddenStates: Tensor,
-    residuals?: readonly AdditionalResiduals[],
+    { residuals, images = [] }: { residuals?: readonly AdditionalResiduals[]; images?: readonly Tensor[] } = {},
   ): Tensor {
-    return sample.device.scope(() => this.#predict(sample, time, encoderHiddenStates, {}, residuals));
+    const beside = { residuals, images: this.#imagePrompts(images) };
+    return sample.device.scope(() => this.#predict(sample, time, encoderHiddenStates, {}, beside));
+  }
+
+  #imagePrompts(tokens: readonly Tensor[]): ImagePrompt[] {
+    return this.#ipAdapters.map((adapter, i) => ({ adapter, tokens: tokens[i] }));
   }
 
   #predict(
@@ -168,16 +196,53 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     time: readonly Tensor[],
     encoderHiddenStates: Tensor,
     { encoderAttentionMask }: UNetForwardOptions,
-    residuals?: readonly AdditionalResiduals[],
+    { residuals, images }: { residuals?: readonly AdditionalResiduals[]; images: readonly ImagePrompt[] },
   ): Tensor {
     const mask = encoderAttentionMask && toFloat(encoderAttentionMask);
     const conditioning = {
       ...this.timeConditioning(time),
       context: this.#context(encoderHiddenStates),
       contextMask: mask,
+      images,
     };
     const y = this.run(sample, conditioning, this.config.center_input_sample, residuals);
     return y.dtype === sample.dtype ? y : cast(y, sample.dtype);
+  }
+
+  /** What reads pictures as prompts, in order; pipelines load them, see loadIpAdapter(). */
+  get ipAdapters(): readonly IPAdapter[] {
+    return this.#ipAdapters;
+  }
+
+  /** Takes others, whose weights are loaded; those it had are freed. */
+  setIpAdapters(adapters: readonly IPAdapter[]): void {
+    for (const adapter of this.#ipAdapters) adapter.dispose();
+    this.#ipAdapters = [...adapters];
+  }
+
+  /**
+   * The cross-attentions that IP-Adapters add to, in the order of diffusers' attn_processors.
+   * @throws TypeError for a UNet whose blocks attend to the prompt otherwise
+   */
+  get promptAttentions(): AttentionPlace[] {
+    const places = [...this.modules()].filter(
+      (each): each is [string, Attention] => each[1] instanceof Attention && each[0].endsWith(".attn2"),
+    );
+    if (places.length === 0 || [...this.modules()].some(([, module]) => module instanceof AddedKVAttention))
+      throw new TypeError("UNet2DConditionModel: IP-Adapters are for UNets of transformer blocks alone");
+    const order = (path: string): number => ["down", "up", "mid"].findIndex((part) => path.startsWith(part));
+    return places.sort(([a], [b]) => order(a) - order(b));
+  }
+
+  override async recover(options?: Pick<FromPretrainedOptions, "device" | "signal"> | null): Promise<void> {
+    const adapters = this.#ipAdapters;
+    await super.recover(options);
+    for (const adapter of adapters) await adapter.load(this.device!, this.dtype, options?.signal ?? undefined);
+  }
+
+  override dispose(): void {
+    super.dispose();
+    for (const adapter of this.#ipAdapters) adapter.dispose();
   }
 
   /**
@@ -244,7 +309,8 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   #embed(sample: Tensor, timesteps: readonly number[], prompt: Tensor, options: UNetForwardOptions): Tensor {
     const { timestepCond: condition, addedCondKwargs: added } = options;
     const { config } = this;
-    if (added && !this.add_embedding)
+    const { imageEmbeds: _, image_embeds: __, ...others } = added ?? {};
+    if (Object.keys(others).length > 0 && !this.add_embedding)
       throw new TypeError("UNet2DConditionModel: addedCondKwargs was given, but config addition_embed_type is null");
     let embedding = this.#embedTime(timesteps, sample.device, condition);
     const classes = embedClasses(

@@ -53,7 +53,7 @@ export class UNetSteps {
 
   /**
    * `unet.forward(…).sample`. Shapes that differ from those of the last step, and other controls, are recorded anew.
-   * @param controls ControlNets, whose timestep is one for the batch
+   * @param beside controls: ControlNets, whose timestep is one for the batch; images: of embedImages()
    * @returns a tensor of the caller's (or of its scope)
    */
   predict(
@@ -61,7 +61,7 @@ export class UNetSteps {
     timestep: number | readonly number[],
     encoderHiddenStates: Tensor,
     options: UNetForwardOptions = {},
-    controls = NONE,
+    { controls = NONE, images = [] }: { controls?: StepControls; images?: readonly Tensor[] } = {},
   ): Tensor {
     const { unet, device } = this;
     if (UNPLANNED.some((name) => options[name] != null))
@@ -78,16 +78,18 @@ export class UNetSteps {
         net.check(ofSample, ofPrompt, image.shape);
         return [net.embedPicture(image), ...this.#tableOf(net).rows(perImage[0])];
       });
-      const inputs = [sample, encoderHiddenStates, ...time, ...steering.flat()];
+      const inputs = [sample, encoderHiddenStates, ...images, ...time, ...steering.flat()];
       const work = (...[x, prompt, ...rest]: Tensor[]): Tensor => {
+        const seen = rest.splice(0, images.length);
         const own = rest.splice(0, time.length);
         const residuals = controls.nets.map((control, i) => {
           const [features, ...timeOfNet] = rest.splice(0, steering[i].length);
           return residualsOf(control, controls, [x, prompt, features], timeOfNet);
         });
-        return unet.predict(x, own, prompt, residuals);
+        return unet.predict(x, own, prompt, { residuals, images: seen });
       };
-      const plan = this.#plannable ? this.#recorded(inputs, work, this.#keyOf(controls)) : null;
+      const hoisted = [1, ...images.map((_, i) => 2 + i)];
+      const plan = this.#plannable ? this.#recorded(inputs, work, { key: this.#keyOf(controls), hoisted }) : null;
       // A copy, because the plan's own result is overwritten by the next step, and schedulers keep a history.
       if (plan) return plan.run(inputs, { copy: true });
       return work(...inputs.map((x) => (x instanceof Tensor ? x : slice(x.of, 0, x.first, x.count))));
@@ -110,22 +112,27 @@ export class UNetSteps {
     return table;
   }
 
-  /** What of controls changes how a step is recorded, not only its numbers. */
+  /** What of controls, and of pictures' scales, changes how a step is recorded, not only its numbers. */
   #keyOf({ nets, guessMode, secondHalf }: StepControls): string {
     const known = [...this.#controlTables.keys()];
-    return JSON.stringify([nets.map(({ net, scale }) => [known.indexOf(net), scale]), guessMode, secondHalf]);
+    const scales = this.unet.ipAdapters.map(({ key }) => key);
+    return JSON.stringify([nets.map(({ net, scale }) => [known.indexOf(net), scale]), guessMode, secondHalf, scales]);
   }
 
   /** The plan for these shapes and controls; null if the model computes with numbers of its own on the way (FreeU does). */
-  #recorded(inputs: readonly PlanInput[], work: (...inputs: Tensor[]) => Tensor, controls: string): Plan | null {
+  #recorded(
+    inputs: readonly PlanInput[],
+    work: (...inputs: Tensor[]) => Tensor,
+    { key: settings, hoisted }: { key: string; hoisted: readonly number[] },
+  ): Plan | null {
     const shapes = inputs
       .map((input) => ("of" in input ? `${input.count} of ${String(input.of)}` : String(input)))
       .join();
-    const key = `${shapes} ${controls}`;
+    const key = `${shapes} ${settings}`;
     if (this.#plan && key === this.#key) return this.#plan;
     this.#forgetPlan();
     this.#key = key;
-    this.#plan = Plan.attempt(this.device, inputs, work, { hoisted: [1], label: "unet step" });
+    this.#plan = Plan.attempt(this.device, inputs, work, { hoisted, label: "unet step" });
     this.#plannable = this.#plan !== null;
     return this.#plan;
   }

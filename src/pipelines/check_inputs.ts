@@ -36,6 +36,8 @@ export const CALL_OPTIONS: OptionTable<Required<StableDiffusionOptions>> = {
   timesteps: true,
   sigmas: true,
   crossAttentionKwargs: true,
+  ipAdapterImage: true,
+  ipAdapterImageEmbeds: true,
   signal: true,
 };
 

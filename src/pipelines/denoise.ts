@@ -2,6 +2,7 @@
 import { UNetSteps } from "../nn/unet_steps.js";
 import type { Scheduler } from "../schedulers/index.js";
 import { guide } from "../tensor/ops/guidance.js";
+import { slice } from "../tensor/ops/copy.js";
 import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { pick, replace, takeReturned } from "./callback_tensors.js";
@@ -36,6 +37,7 @@ export async function denoise(
     initial,
     inpainting,
     controls,
+    images,
     embeds,
     timesteps,
     check,
@@ -44,6 +46,8 @@ export async function denoise(
     initial: Tensor;
     inpainting: Inpainting | undefined;
     controls: Controls | undefined;
+    /** Tokens for each IP-Adapter, with guidance twice as many rows as pictures are drawn. */
+    images: readonly Tensor[];
     embeds: PromptEmbeds;
     timesteps: readonly number[];
     check: FiniteCheck;
@@ -78,7 +82,9 @@ export async function denoise(
         const input = inpainting?.input(scaled) ?? scaled;
         // predict the noise residual
         const conditions = { timestepCond, addedCondKwargs: embeds.added };
-        const prediction = steps.predict(input, t, embeds.positive, conditions, steering);
+        // Where a callback has ended the guidance, what it led away from is not looked at any more.
+        const seen = images.map((x) => (x.shape[0] === input.shape[0] ? x : lastRows(x, input.shape[0])));
+        const prediction = steps.predict(input, t, embeds.positive, conditions, { controls: steering, images: seen });
         // perform guidance
         const noise = guided
           ? guide(prediction, { scale: pipeline.guidanceScale, rescale: pipeline.guidanceRescale })
@@ -127,3 +133,7 @@ export async function denoise(
     timestepCond?.dispose();
   }
 }
+
+/** Kept with x, as the keys and values that are made of them are kept with these. */
+const lastRows = (x: Tensor, count: number): Tensor =>
+  x.memo(lastRows, () => [slice(x, 0, x.shape[0] - count, count)])[0];

@@ -15,15 +15,16 @@ import { denoise, type Run } from "./denoise.js";
 import type { Components } from "./diffusion_pipeline.js";
 import type { PromptEmbeds } from "./encode_prompt.js";
 import { FiniteCheck } from "./finite_check.js";
+import { checkImagePrompts } from "./image_prompts.js";
 import { inTurn } from "./in_turn.js";
 import type { Inpainting } from "./inpainting.js";
+import { IPAdapterLoader } from "./ip_adapter_loader.js";
 import { needComponent, type Need } from "./needed_components.js";
 import type { ImageOutputType } from "./output_images.js";
 import type { RawImage } from "./raw_image.js";
 import type { inspector } from "./safety.js";
 import { unetSampleSize } from "./stable_diffusion_config.js";
 import type { Prompt, StableDiffusionOutput } from "./stable_diffusion_options.js";
-import { TextualInversionLoader } from "./textual_inversion_loader.js";
 
 const NEEDS = {
   unet: { classes: [UNet2DConditionModel], purpose: "to draw" },
@@ -67,7 +68,7 @@ export interface LatentDiffusion {
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
-export abstract class LatentDiffusion extends TextualInversionLoader {
+export abstract class LatentDiffusion extends IPAdapterLoader {
   // A component that was given as null is null, whatever its type says; calls that need it say so.
   abstract override text_encoder: CLIPTextModel;
   abstract override tokenizer: CLIPTokenizer;
@@ -94,10 +95,11 @@ export abstract class LatentDiffusion extends TextualInversionLoader {
    * What a call works with, as it is at this moment.
    * @throws TypeError, Error where components are missing or freed
    */
-  protected prepareRun({ outputType }: CallOptions): Run {
-    for (const name of ["unet", "scheduler", ...(outputType === "latent" ? [] : (["vae"] as const))] as const)
+  protected prepareRun(options: CallOptions): Run {
+    for (const name of ["unet", "scheduler", ...(options.outputType === "latent" ? [] : (["vae"] as const))] as const)
       needComponent(this.className, name, this[name], NEEDS[name]);
     this.expectModels();
+    checkImagePrompts(this, options);
     return { scheduler: this.scheduler, bar: this.progressBarConfig };
   }
 
@@ -142,21 +144,24 @@ export abstract class LatentDiffusion extends TextualInversionLoader {
     let latents: Tensor | undefined;
     let inpainting: Inpainting | undefined;
     let controls: Controls | undefined;
+    let images: Tensor[] = [];
     let check: FiniteCheck | undefined;
     try {
       const timesteps = start.timesteps();
       this.numTimesteps = timesteps.length;
       embeds = await start.prompts();
+      const batch = prompts * numImagesPerPrompt;
+      images = await this.imageTokens(options, batch, this.doClassifierFreeGuidance);
       const { noiseDType: dtype } = this;
       ({ latents, inpainting, controls } = await this.withModels(start.uses ?? [], async () =>
-        start.latents(prompts * numImagesPerPrompt, dtype, timesteps),
+        start.latents(batch, dtype, timesteps),
       ));
 
       check = new FiniteCheck(device, timesteps.length + 4);
       check.look(embeds.positive, { module: "text_encoder" });
       check.look(latents, { module: "latents" });
       const expectModels = (): void => this.expectModels();
-      const begun = { initial: latents, inpainting, controls, embeds, timesteps, check, expectModels };
+      const begun = { initial: latents, inpainting, controls, images, embeds, timesteps, check, expectModels };
       latents = await this.withModels(STEPPED, () => denoise(this, run, begun, options));
       check.look(latents, { module: "scheduler" });
       options.signal?.throwIfAborted();
@@ -176,7 +181,7 @@ export abstract class LatentDiffusion extends TextualInversionLoader {
       inpainting?.dispose();
       controls?.dispose();
       const { added } = embeds ?? {};
-      for (const tensor of [latents, embeds?.positive, embeds?.negative, added?.textEmbeds, added?.timeIds])
+      for (const tensor of [latents, embeds?.positive, embeds?.negative, added?.textEmbeds, added?.timeIds, ...images])
         tensor?.dispose();
       scheduler.reset();
       device.trim();

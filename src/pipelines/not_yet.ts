@@ -25,7 +25,7 @@ export abstract class NotYet extends Callable {
     throw this.#lacks("loadTextualInversion");
   }
 
-  async loadIpAdapter(..._: unknown[]): Promise<never> {
+  async loadIpAdapter(..._: unknown[]): Promise<void> {
     throw this.#lacks("loadIpAdapter");
   }
 

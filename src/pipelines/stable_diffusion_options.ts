@@ -7,6 +7,7 @@ import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler, StepOptions } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { CLIPImageProcessor } from "./clip_image_processor.js";
+import type { ImagePrompts } from "./image_prompts.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { StableDiffusionControlNetPipeline } from "./stable_diffusion_controlnet.js";
@@ -123,6 +124,13 @@ export interface StableDiffusionOptions {
   sigmas?: readonly number[] | null;
   /** scale: times what LoRAs do, in this call. Weights are read again before and after it: for more than one call see setAdapters(). */
   crossAttentionKwargs?: { scale?: number } | null;
+  /** What to draw by besides the prompt, see loadIpAdapter(): a picture, or a list of one, or several, for each IP-Adapter. */
+  ipAdapterImage?: ImagePrompts | null;
+  /**
+   * What the image encoder says of the pictures of each IP-Adapter, [1 or batch, pictures, width], or [1 or batch, pictures, tokens, width]; with
+   * guidance those of no picture come first, as many. Not disposed.
+   */
+  ipAdapterImageEmbeds?: readonly Tensor[] | null;
   /** Stops within one step and frees everything; the call rejects with the signal's reason. */
   signal?: AbortSignal;
 }

@@ -1,0 +1,126 @@
+/** Pictures beside a call's prompts, prepare_ip_adapter_image_embeds of diffusers' pipelines. */
+import { shown } from "../arguments/shown.js";
+import { CLIPVisionModelWithProjection } from "../nn/clip_vision_model.js";
+import type { IPAdapter } from "../nn/ip_adapter/ip_adapter.js";
+import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import type { Device } from "../tensor/device.js";
+import { repeatRows, slice } from "../tensor/ops/copy.js";
+import { linearCombination } from "../tensor/ops/elementwise.js";
+import { concat } from "../tensor/ops/shape.js";
+import { Tensor } from "../tensor/tensor.js";
+import type { CallOptions } from "./check_inputs.js";
+import { CLIPImageProcessor } from "./clip_image_processor.js";
+import { needComponent } from "./needed_components.js";
+import type { PixelSource } from "./pixels.js";
+
+/** One picture for the only IP-Adapter, or a list of one, or several, for each. */
+export type ImagePrompts = PixelSource | readonly (PixelSource | readonly PixelSource[])[];
+
+/** What reads pictures, of a pipeline. */
+interface PictureReader {
+  className: string;
+  device: Device;
+  unet: UNet2DConditionModel;
+  image_encoder: CLIPVisionModelWithProjection | null;
+  feature_extractor: CLIPImageProcessor | null;
+}
+
+const purpose = "to read `ipAdapterImage`; ipAdapterImageEmbeds do without";
+const NEEDS = {
+  image_encoder: { classes: [CLIPVisionModelWithProjection], purpose },
+  feature_extractor: { classes: [CLIPImageProcessor], purpose },
+};
+
+/** @throws TypeError, RangeError where a call's pictures do not go with the UNet's IP-Adapters */
+export function checkImagePrompts(
+  reader: PictureReader,
+  { ipAdapterImage: image, ipAdapterImageEmbeds: embeds }: Pick<CallOptions, "ipAdapterImage" | "ipAdapterImageEmbeds">,
+): void {
+  const { className, device } = reader;
+  const count = reader.unet.ipAdapters.length;
+  if (image !== undefined && embeds !== undefined)
+    throw new TypeError(
+      "Provide either `ipAdapterImage` or `ipAdapterImageEmbeds`. Cannot leave both `ipAdapterImage` and `ipAdapterImageEmbeds` defined.",
+    );
+  const name = image === undefined ? "ipAdapterImageEmbeds" : "ipAdapterImage";
+  const given: unknown = image ?? embeds;
+  if (given === undefined) {
+    if (count === 0) return;
+    throw new TypeError(
+      `${className}: the UNet has IP-Adapters (${count}), which take pictures: give \`ipAdapterImage\`, or call unloadIpAdapter()`,
+    );
+  }
+  if (count === 0)
+    throw new TypeError(`${className}: \`${name}\` needs an IP-Adapter: \`await pipeline.loadIpAdapter(…)\` first`);
+  if (image !== undefined) {
+    for (const part of ["image_encoder", "feature_extractor"] as const)
+      needComponent(className, part, reader[part], NEEDS[part]);
+  } else if (!Array.isArray(given))
+    throw new TypeError(`\`${name}\` has to be a list of tensors, one for each IP-Adapter, got ${shown(given)}`);
+  const list = Array.isArray(given) ? (given as unknown[]) : [given];
+  if (list.length !== count)
+    throw new RangeError(
+      `\`${name}\` must have same length as the number of IP Adapters. Got ${list.length} and ${count} IP Adapters.`,
+    );
+  if (image !== undefined) return; // the processor looks at the pictures
+  for (const each of list) {
+    if (!(each instanceof Tensor) || each.dtype === "int32" || ![3, 4].includes(each.shape.length))
+      throw new TypeError(`\`${name}\` has to be a list of 3D or 4D tensors of floats, got ${shown(each)}`);
+    if (each.device !== device) throw new TypeError(`\`${name}\` must be on the pipeline's device`);
+  }
+}
+
+/**
+ * @param image checked
+ * @returns for each adapter [1, pictures, …], with guidance those of no picture before them: [2, pictures, …]
+ */
+export function encodePictures(
+  { device, image_encoder: encoder, feature_extractor: processor }: PictureReader,
+  image: ImagePrompts,
+  { ipAdapters, guided }: { ipAdapters: readonly IPAdapter[]; guided: boolean },
+): Tensor[] {
+  const model = encoder as CLIPVisionModelWithProjection;
+  const of = (Array.isArray(image) ? image : [image]) as readonly (PixelSource | readonly PixelSource[])[];
+  return ipAdapters.map(({ image_proj: { readsHiddenStates } }, i) =>
+    device.scope(() => {
+      const { pixelValues } = processor!(of[i], { device, dtype: model.dtype });
+      const read = (pixels: Tensor): Tensor => {
+        const { imageEmbeds, hiddenStates } = model.forward(pixels);
+        return readsHiddenStates ? hiddenStates.at(-2)! : imageEmbeds;
+      };
+      const rows = read(pixelValues);
+      const embeds = rows.reshape([1, ...rows.shape]);
+      if (!guided) return embeds;
+      const nothing = (x: Tensor): Tensor => linearCombination([[0, x]]);
+      const none = readsHiddenStates ? read(nothing(pixelValues)) : nothing(rows);
+      return concat(none.reshape(embeds.shape), embeds, 0);
+    }),
+  );
+}
+
+/**
+ * @param embeds [rows, pictures, …] for each adapter, with guidance those of no picture in the first half of the rows
+ * @returns [batch, pictures, …] for each, with guidance twice as many rows; the caller (or its scope) disposes them
+ * @throws RangeError where the rows do not go into the batch
+ */
+export function embedsOfCall(embeds: readonly Tensor[], batch: number, guided: boolean): Tensor[] {
+  const halves = guided ? 2 : 1;
+  return embeds.map((each) => {
+    const rows = each.shape[0] / halves;
+    if (!Number.isInteger(rows) || !Number.isInteger(batch / rows))
+      throw new RangeError(
+        `\`ipAdapterImageEmbeds\` must have ${halves} rows for a call of ${batch} pictures, or ${halves * batch}, got ${each.shape[0]}`,
+      );
+    return each.device.scope(() => {
+      const parts = Array.from({ length: halves }, (_, i) => again(slice(each, 0, i * rows, rows), batch / rows));
+      return parts.length === 1 ? parts[0] : concat(parts[0], parts[1], 0);
+    });
+  });
+}
+
+/** All rows, again and again. */
+function again(x: Tensor, times: number): Tensor {
+  if (times === 1) return x;
+  const [rows, ...rest] = x.shape;
+  return repeatRows(x.reshape([1, rows, ...rest]), times).reshape([rows * times, ...rest]);
+}
