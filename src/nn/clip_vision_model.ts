@@ -1,6 +1,12 @@
 /** CLIP's vision encoder with a projection (Radford et al. 2021), transformers' CLIPVisionModelWithProjection. */
+import { inOwnSpelling } from "../arguments/spelling.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { CLIP_VISION_SCHEMA, CLIPVisionTransformer, type CLIPVisionConfig } from "./clip_vision_transformer.js";
+import {
+  CLIP_VISION_SCHEMA,
+  CLIPVisionTransformer,
+  type CLIPVisionConfig,
+  type CLIPVisionOptions,
+} from "./clip_vision_transformer.js";
 import { Linear } from "./layers.js";
 import { PretrainedModel } from "./pretrained.js";
 
@@ -10,6 +16,8 @@ export interface CLIPVisionProjectionOutput {
   imageEmbeds: Tensor;
   /** Of all tokens, the class first, [batch, 1 + patches, hidden_size]; not normalized. */
   lastHiddenState: Tensor;
+  /** With `outputHiddenStates` what the first layer takes and the result of each, the last of which is lastHiddenState; else none. */
+  hiddenStates: Tensor[];
 }
 
 /**
@@ -34,12 +42,13 @@ export class CLIPVisionModelWithProjection extends PretrainedModel<CLIPVisionCon
   /**
    * Encodes pictures.
    * @param pixelValues [batch, num_channels, image_size, image_size], normalized as CLIPImageProcessor does
-   * @throws TypeError, RangeError for what is no such tensor
+   * @throws TypeError, RangeError for what is no such tensor; TypeError for other options
    */
-  forward(pixelValues: Tensor): CLIPVisionProjectionOutput {
-    const { lastHiddenState, pooledOutput } = this.vision_model.forward(pixelValues);
+  forward(pixelValues: Tensor, given: CLIPVisionOptions = {}): CLIPVisionProjectionOutput {
+    const options = inOwnSpelling(given, ["outputHiddenStates"], `${CLIPVisionModelWithProjection.className}.forward`);
+    const { lastHiddenState, pooledOutput, hiddenStates } = this.vision_model.forward(pixelValues, options);
     const imageEmbeds = this.visual_projection.forward(pooledOutput);
     pooledOutput.dispose();
-    return { imageEmbeds, lastHiddenState };
+    return { imageEmbeds, lastHiddenState, hiddenStates };
   }
 }

@@ -5,7 +5,7 @@ import { Tensor } from "../tensor/tensor.js";
 import { checkImages } from "./check_tensor.js";
 import { CLIPEncoder, type CLIPEncoderConfig } from "./clip_encoder.js";
 import { anything, isCount, isNumber, oneOf, type ConfigSchema } from "./config.js";
-import { Conv2d, Embedding, LayerNorm, sequence } from "./layers.js";
+import { Conv2d, Embedding, LayerNorm } from "./layers.js";
 import { Module, Parameter } from "./module.js";
 
 /** The keys of the config that are read. */
@@ -107,6 +107,13 @@ export interface CLIPVisionOutput {
   lastHiddenState: Tensor;
   /** The class token's after post_layernorm, [batch, hidden_size]. */
   pooledOutput: Tensor;
+  /** With `outputHiddenStates` what the first layer takes and the result of each, the last of which is lastHiddenState; else none. */
+  hiddenStates: Tensor[];
+}
+
+/** Options of a vision encoder's forward(). */
+export interface CLIPVisionOptions {
+  outputHiddenStates?: boolean;
 }
 
 export class CLIPVisionTransformer extends Module {
@@ -131,7 +138,7 @@ export class CLIPVisionTransformer extends Module {
    * @param pixels [batch, num_channels, image_size, image_size], normalized as CLIPImageProcessor does
    * @throws TypeError, RangeError for what is no such tensor
    */
-  forward(pixels: Tensor): CLIPVisionOutput {
+  forward(pixels: Tensor, { outputHiddenStates = false }: CLIPVisionOptions = {}): CLIPVisionOutput {
     const { num_channels: channels, image_size: side } = this.#config;
     checkImages("CLIP", pixels, channels);
     const [, , height, width] = pixels.shape;
@@ -141,12 +148,16 @@ export class CLIPVisionTransformer extends Module {
       const { dtype } = this.post_layernorm.weight.value;
       const image = toNHWC(pixels);
       const tokens = this.embeddings.forward(image.dtype === dtype ? image : cast(image, dtype));
-      const lastHiddenState = sequence(tokens, [
-        (h) => this.pre_layrnorm.forward(h),
-        ...this.encoder.layers.map((layer) => (h: Tensor) => layer.forward(h)),
-      ]);
+      let lastHiddenState = this.pre_layrnorm.forward(tokens);
+      const hiddenStates = [lastHiddenState];
+      for (const layer of this.encoder.layers) {
+        lastHiddenState = layer.forward(lastHiddenState);
+        if (!outputHiddenStates) hiddenStates.pop()!.dispose();
+        hiddenStates.push(lastHiddenState);
+      }
       const first = slice(lastHiddenState, 1, 0, 1).reshape([lastHiddenState.shape[0], lastHiddenState.shape[2]]);
-      return { lastHiddenState, pooledOutput: this.post_layernorm.forward(first) };
+      const pooledOutput = this.post_layernorm.forward(first);
+      return { lastHiddenState, pooledOutput, hiddenStates: outputHiddenStates ? hiddenStates : [] };
     });
   }
 }

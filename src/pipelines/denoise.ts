@@ -37,7 +37,7 @@ export async function denoise(
     initial,
     inpainting,
     controls,
-    images,
+    imageTokens,
     embeds,
     timesteps,
     check,
@@ -47,7 +47,7 @@ export async function denoise(
     inpainting: Inpainting | undefined;
     controls: Controls | undefined;
     /** Tokens for each IP-Adapter, with guidance twice as many rows as pictures are drawn. */
-    images: readonly Tensor[];
+    imageTokens: readonly Tensor[];
     embeds: PromptEmbeds;
     timesteps: readonly number[];
     check: FiniteCheck;
@@ -83,8 +83,8 @@ export async function denoise(
         // predict the noise residual
         const conditions = { timestepCond, addedCondKwargs: embeds.added };
         // Where a callback has ended the guidance, what it led away from is not looked at any more.
-        const seen = images.map((x) => (x.shape[0] === input.shape[0] ? x : lastRows(x, input.shape[0])));
-        const prediction = steps.predict(input, t, embeds.positive, conditions, { controls: steering, images: seen });
+        const images = imageTokens.map((x) => (x.shape[0] === input.shape[0] ? x : lastRows(x, input.shape[0])));
+        const prediction = steps.predict(input, t, embeds.positive, conditions, { controls: steering, images });
         // perform guidance
         const noise = guided
           ? guide(prediction, { scale: pipeline.guidanceScale, rescale: pipeline.guidanceRescale })

@@ -85,7 +85,7 @@ export function encodePictures(
     device.scope(() => {
       const { pixelValues } = processor!(of[i], { device, dtype: model.dtype });
       const read = (pixels: Tensor): Tensor => {
-        const { imageEmbeds, hiddenStates } = model.forward(pixels);
+        const { imageEmbeds, hiddenStates } = model.forward(pixels, { outputHiddenStates: readsHiddenStates });
         return readsHiddenStates ? hiddenStates.at(-2)! : imageEmbeds;
       };
       const rows = read(pixelValues);

@@ -144,14 +144,14 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
     let latents: Tensor | undefined;
     let inpainting: Inpainting | undefined;
     let controls: Controls | undefined;
-    let images: Tensor[] = [];
+    let imageTokens: Tensor[] = [];
     let check: FiniteCheck | undefined;
     try {
       const timesteps = start.timesteps();
       this.numTimesteps = timesteps.length;
       embeds = await start.prompts();
       const batch = prompts * numImagesPerPrompt;
-      images = await this.imageTokens(options, batch, this.doClassifierFreeGuidance);
+      imageTokens = await this.imageTokens(options, batch, this.doClassifierFreeGuidance);
       const { noiseDType: dtype } = this;
       ({ latents, inpainting, controls } = await this.withModels(start.uses ?? [], async () =>
         start.latents(batch, dtype, timesteps),
@@ -161,7 +161,7 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
       check.look(embeds.positive, { module: "text_encoder" });
       check.look(latents, { module: "latents" });
       const expectModels = (): void => this.expectModels();
-      const begun = { initial: latents, inpainting, controls, images, embeds, timesteps, check, expectModels };
+      const begun = { initial: latents, inpainting, controls, imageTokens, embeds, timesteps, check, expectModels };
       latents = await this.withModels(STEPPED, () => denoise(this, run, begun, options));
       check.look(latents, { module: "scheduler" });
       options.signal?.throwIfAborted();
@@ -181,8 +181,8 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
       inpainting?.dispose();
       controls?.dispose();
       const { added } = embeds ?? {};
-      for (const tensor of [latents, embeds?.positive, embeds?.negative, added?.textEmbeds, added?.timeIds, ...images])
-        tensor?.dispose();
+      const given = [embeds?.positive, embeds?.negative, added?.textEmbeds, added?.timeIds, ...imageTokens];
+      for (const tensor of [latents, ...given]) tensor?.dispose();
       scheduler.reset();
       device.trim();
       await device.flush();

@@ -3,6 +3,7 @@ import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { CLIPTextModel } from "../nn/clip_text_model.js";
 import type { StableDiffusionSafetyChecker } from "../nn/safety_checker.js";
+import type { CLIPVisionModelWithProjection } from "../nn/clip_vision_model.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -48,8 +49,8 @@ export abstract class StableDiffusionBase extends LatentDiffusion {
   safety_checker: StableDiffusionSafetyChecker | null;
   /** Makes pictures as the safety checker takes them. */
   feature_extractor: CLIPImageProcessor | null;
-  /** Kept as it was given; nothing here uses it. */
-  image_encoder: unknown;
+  /** For pictures as prompts, see loadIpAdapter(). */
+  image_encoder: CLIPVisionModelWithProjection | null;
 
   constructor(components: StableDiffusionComponents) {
     super();

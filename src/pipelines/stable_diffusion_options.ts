@@ -3,6 +3,7 @@ import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import type { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import type { CLIPTextModel } from "../nn/clip_text_model.js";
 import type { StableDiffusionSafetyChecker } from "../nn/safety_checker.js";
+import type { CLIPVisionModelWithProjection } from "../nn/clip_vision_model.js";
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler, StepOptions } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -32,8 +33,8 @@ export type StableDiffusionComponents = {
   /** Looks at each picture that is drawn, and has some be black; needs a feature extractor. */
   safety_checker?: StableDiffusionSafetyChecker | null;
   feature_extractor?: CLIPImageProcessor | null;
-  /** Kept as it is; nothing here uses it. */
-  image_encoder?: unknown;
+  /** For pictures as prompts, see loadIpAdapter(). */
+  image_encoder?: CLIPVisionModelWithProjection | null;
   /** Warns where there is no safety checker. Default true. */
   requires_safety_checker?: boolean;
 };

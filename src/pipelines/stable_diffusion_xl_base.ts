@@ -4,6 +4,7 @@ import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import type { Repository } from "../loader/repository.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
+import type { CLIPVisionModelWithProjection } from "../nn/clip_vision_model.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
 import type { DType } from "../tensor/dtype.js";
@@ -14,6 +15,7 @@ import { Tensor } from "../tensor/tensor.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
 import { CALL_OPTIONS, checkPrompts, ENCODE_PROMPT_OPTIONS } from "./check_inputs.js";
 import { checkPromptsXL, type XLCallOptions } from "./check_inputs_xl.js";
+import type { CLIPImageProcessor } from "./clip_image_processor.js";
 import type { Components } from "./diffusion_pipeline.js";
 import type { PromptEmbeds } from "./encode_prompt.js";
 import { encodePromptXL } from "./encode_prompt_xl.js";
@@ -86,9 +88,9 @@ export abstract class StableDiffusionXLBase extends LatentDiffusion {
   tokenizer_2: CLIPTokenizer;
   override unet: UNet2DConditionModel;
   scheduler: Scheduler;
-  /** Kept as they were given; nothing here uses them. */
-  feature_extractor: unknown;
-  image_encoder: unknown;
+  /** For pictures as prompts, see loadIpAdapter(). */
+  feature_extractor: CLIPImageProcessor | null;
+  image_encoder: CLIPVisionModelWithProjection | null;
   override guidanceScale = 5;
   protected override readonly inpaintingClass = "StableDiffusionXLInpaintPipeline";
   /** Of pictures: whether the UNet is told how good they look, and not how large they are to be. */

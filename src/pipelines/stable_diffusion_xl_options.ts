@@ -2,9 +2,11 @@ import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
 import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import type { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import type { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
+import type { CLIPVisionModelWithProjection } from "../nn/clip_vision_model.js";
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
+import type { CLIPImageProcessor } from "./clip_image_processor.js";
 import type { RawImage } from "./raw_image.js";
 import type { InpaintSources } from "./inpaint_call.js";
 import type { Img2ImgOptions } from "./stable_diffusion_img2img.js";
@@ -22,9 +24,9 @@ export type StableDiffusionXLComponents = {
   unet: UNet2DConditionModel | null;
   /** Any scheduler. */
   scheduler: Scheduler | null;
-  /** Kept as they are; nothing here uses them. */
-  feature_extractor?: unknown;
-  image_encoder?: unknown;
+  /** For pictures as prompts, see loadIpAdapter(). */
+  feature_extractor?: CLIPImageProcessor | null;
+  image_encoder?: CLIPVisionModelWithProjection | null;
   /** Whether without a negative prompt its embeddings are zeros, not those of an empty text. Default true. */
   force_zeros_for_empty_prompt?: boolean;
   /** Of the pipelines from pictures: whether the UNet takes an aesthetic score, as the refiner's does. Default false. */
