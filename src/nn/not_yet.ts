@@ -13,7 +13,7 @@ const MISSING = {
   enableGroupOffload: WHOLE,
   loadLoraWeights: `not supported: this pipeline takes no LoRA weights; merge them in Python (pipe.load_lora_weights(…), pipe.fuse_lora(), ${saved}`,
   loadTextualInversion: `not supported: this pipeline takes no embeddings of textual inversion; add them in Python (pipe.load_textual_inversion(…), ${saved}`,
-  loadIpAdapter: "not supported yet: there are no image prompts",
+  loadIpAdapter: "not supported: this pipeline takes no pictures as prompts",
   fromSingleFile:
     "not supported: of checkpoints in one file pipelines are read, UNet2DConditionModel and AutoencoderKL",
 } as const;

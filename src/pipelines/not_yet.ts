@@ -25,6 +25,7 @@ export abstract class NotYet extends Callable {
     throw this.#lacks("loadTextualInversion");
   }
 
+  /** As loadLoraWeights(). */
   async loadIpAdapter(..._: unknown[]): Promise<void> {
     throw this.#lacks("loadIpAdapter");
   }

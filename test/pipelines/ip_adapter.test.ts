@@ -3,6 +3,7 @@ import {
   CLIPImageProcessor,
   CLIPVisionModelWithProjection,
   ControlNetModel,
+  DDPMPipeline,
   DDIMScheduler,
   Generator,
   StableDiffusionControlNetPipeline,
@@ -177,6 +178,14 @@ describe("pictures as prompts, as diffusers draws with them", () => {
     const ended = { callbackOnStepEnd: cut, callbackOnStepEndTensorInputs: ["prompt_embeds"] };
     expect(furthest(await draw({ ipAdapterImage: image, ...ended }), full)).toBeGreaterThan(0.01);
     await sd.unloadIpAdapter();
+  });
+
+  test("pipelines without a prompt take none", async () => {
+    const pipeline = await DDPMPipeline.fromPretrained(fixturePath("models/repos/ddpm-cifar"));
+    await expect(pipeline.loadIpAdapter(repository)).rejects.toThrow(
+      "DDPMPipeline.loadIpAdapter: not supported: this pipeline takes no pictures as prompts",
+    );
+    pipeline.dispose();
   });
 
   test("wrong files, pictures and scales are refused, and the UNet is as before", async () => {
