@@ -110,9 +110,14 @@ export { RawImage } from "./pipelines/raw_image.js";
 export { StableDiffusionPipeline } from "./pipelines/stable_diffusion.js";
 export {
   StableDiffusionControlNetPipeline,
-  type ControlNetComponents,
   type ControlNetPipelineOptions,
 } from "./pipelines/stable_diffusion_controlnet.js";
+export {
+  StableDiffusionXLControlNetPipeline,
+  type XLControlNetPipelineOptions,
+} from "./pipelines/stable_diffusion_xl_controlnet.js";
+export type { XLControlNetComponents } from "./pipelines/stable_diffusion_xl_controlnet_base.js";
+export type { ControlNetComponents } from "./pipelines/stable_diffusion_controlnet_base.js";
 export { StableDiffusionImg2ImgPipeline, type Img2ImgOptions } from "./pipelines/stable_diffusion_img2img.js";
 export { StableDiffusionInpaintPipeline, type InpaintOptions } from "./pipelines/stable_diffusion_inpaint.js";
 export { StableDiffusionXLPipeline } from "./pipelines/stable_diffusion_xl.js";

@@ -83,11 +83,13 @@ class TextTimeEmbedding extends Module implements AddedEmbedding {
 
 /** The pooled prompt beside the sinusoids of sizes (Stable Diffusion XL). */
 class TextTimeIds extends TimestepEmbedding implements AddedEmbedding {
+  readonly #model: string;
   readonly #timeProj: Timesteps;
   readonly #inputWidth: number;
 
-  constructor(inputWidth: number, width: number, timeProj: Timesteps) {
+  constructor(model: string, inputWidth: number, width: number, timeProj: Timesteps) {
     super(inputWidth, width);
+    this.#model = model;
     this.#timeProj = timeProj;
     this.#inputWidth = inputWidth;
   }
@@ -97,13 +99,13 @@ class TextTimeIds extends TimestepEmbedding implements AddedEmbedding {
     const ids = added.timeIds ?? added.time_ids;
     if (!text || !ids)
       throw new TypeError(
-        'UNet2DConditionModel: config addition_embed_type = "text_time" needs addedCondKwargs: { textEmbeds, timeIds }',
+        `${this.#model}: config addition_embed_type = "text_time" needs addedCondKwargs: { textEmbeds, timeIds }`,
       );
     const batch = prompt.shape[0];
     const width = (text.shape[1] ?? 0) + (ids.shape[1] ?? 0) * this.#timeProj.width;
     if (text.shape[0] !== batch || ids.shape[0] !== batch || width !== this.#inputWidth)
       throw new RangeError(
-        `UNet2DConditionModel: textEmbeds [${text.shape.join(", ")}] and ${this.#timeProj.width} numbers for each of timeIds ` +
+        `${this.#model}: textEmbeds [${text.shape.join(", ")}] and ${this.#timeProj.width} numbers for each of timeIds ` +
           `[${ids.shape.join(", ")}] must make [${batch}, ${this.#inputWidth}] (projection_class_embeddings_input_dim)`,
       );
     return prompt.device.scope(() => {
@@ -147,5 +149,5 @@ export function addedEmbedding(model: string, options: AddedEmbeddingOptions): A
     throw new TypeError(
       `${model}: config addition_embed_type = "${type}" needs addition_time_embed_dim and projection_class_embeddings_input_dim`,
     );
-  return new TextTimeIds(inputWidth, width, new Timesteps(timeWidth, options.frequencies));
+  return new TextTimeIds(model, inputWidth, width, new Timesteps(timeWidth, options.frequencies));
 }

@@ -1,11 +1,14 @@
 import { inOwnSpelling } from "../arguments/spelling.js";
 import { attention } from "../tensor/ops/attention.js";
 import { cast, slice, toNCHW, toNHWC } from "../tensor/ops/copy.js";
-import { linearCombination } from "../tensor/ops/elementwise.js";
+import { add, linearCombination } from "../tensor/ops/elementwise.js";
 import { concat } from "../tensor/ops/shape.js";
 import type { Device } from "../tensor/device.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { addedEmbedding, type AddedCondKwargs, type AddedEmbedding } from "./added_embedding.js";
 import { checkTensor } from "./check_tensor.js";
+import { classEmbedding, embedClasses, type ClassEmbedding, type ClassLabels } from "./class_embedding.js";
+import { perLevel } from "./config.js";
 import { ControlNetConditioningEmbedding } from "./controlnet_cond_embedding.js";
 import { controlNetSchema, type ControlNetConfig } from "./controlnet_config.js";
 import { TimestepEmbedding } from "./embeddings.js";
@@ -23,7 +26,14 @@ export interface ControlNetOptions {
   conditioningScale?: number;
   /** Scales the results from 0.1 (the finest) to 1 (the middle), so that the picture guides without a prompt. */
   guessMode?: boolean;
+  /** Of models with addition_embed_type "text_time" (SDXL): the pooled prompt and the sizes. */
+  addedCondKwargs?: AddedCondKwargs;
+  /** Of class-conditional models: numbers or int32 [batch], or vectors [batch, width], as class_embed_type says. */
+  classLabels?: ClassLabels;
 }
+
+/** What is known of images besides their timesteps. */
+export type ControlConditions = Pick<ControlNetOptions, "addedCondKwargs" | "classLabels">;
 
 /** What a ControlNet adds to a UNet, in the form of UNet2DConditionModel.forward()'s options. The caller disposes the tensors. */
 export interface ControlNetOutput {
@@ -44,6 +54,8 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
   readonly conv_in: Conv2d;
   readonly time_proj: Timesteps;
   readonly time_embedding: TimestepEmbedding;
+  readonly class_embedding: ClassEmbedding | null;
+  readonly add_embedding: AddedEmbedding | null;
   readonly controlnet_cond_embedding: ControlNetConditioningEmbedding;
   readonly down_blocks: readonly DownBlock[];
   readonly controlnet_down_blocks: readonly Conv2d[];
@@ -56,16 +68,11 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
     const { config } = this;
     const widths = config.block_out_channels;
     const last = widths.length - 1;
-    const perLevel = (key: string, value: number | number[]): number[] => {
-      const list = Array.isArray(value) ? value : widths.map(() => value);
-      if (list.length === widths.length) return list;
-      throw new TypeError(
-        `ControlNetModel: config ${key} needs ${widths.length} entries, one per block_out_channels, got ${list.length}`,
-      );
-    };
+    const each = (key: string, value: number | number[]): readonly number[] =>
+      perLevel<number>("ControlNetModel", key, value, widths.length);
     // attention_head_dim is the number of heads: a misnomer of SD 1 that diffusers keeps for compatibility.
-    const heads = perLevel("attention_head_dim", config.num_attention_heads ?? config.attention_head_dim);
-    const depths = perLevel("transformer_layers_per_block", config.transformer_layers_per_block);
+    const heads = each("attention_head_dim", config.num_attention_heads ?? config.attention_head_dim);
+    const depths = each("transformer_layers_per_block", config.transformer_layers_per_block);
     const tembChannels = 4 * widths[0];
     const { layers_per_block: layers, use_linear_projection: linearProjection } = config;
     const shape: UNetShape = {
@@ -85,8 +92,26 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
     });
 
     this.conv_in = new Conv2d(config.in_channels, widths[0]);
-    this.time_proj = new Timesteps(widths[0], { flipSinToCos: config.flip_sin_to_cos, freqShift: config.freq_shift });
+    const frequencies = { flipSinToCos: config.flip_sin_to_cos, freqShift: config.freq_shift };
+    this.time_proj = new Timesteps(widths[0], frequencies);
     this.time_embedding = new TimestepEmbedding(widths[0], tembChannels);
+    this.class_embedding = classEmbedding("ControlNetModel", {
+      type: config.class_embed_type,
+      count: config.num_class_embeds,
+      width: tembChannels,
+      projectedWidth: widths[0],
+      inputWidth: config.projection_class_embeddings_input_dim,
+      activation: "silu",
+    });
+    this.add_embedding = addedEmbedding("ControlNetModel", {
+      type: config.addition_embed_type,
+      width: tembChannels,
+      encoderWidth: config.cross_attention_dim,
+      heads: config.addition_embed_type_num_heads,
+      inputWidth: config.projection_class_embeddings_input_dim,
+      timeWidth: config.addition_time_embed_dim,
+      frequencies,
+    });
     this.controlnet_cond_embedding = new ControlNetConditioningEmbedding(
       config.conditioning_channels,
       config.conditioning_embedding_out_channels,
@@ -134,14 +159,14 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
     controlnetCond: Tensor,
     options: ControlNetOptions = {},
   ): ControlNetOutput {
-    const known = ["conditioningScale", "guessMode"];
+    const known = ["conditioningScale", "guessMode", "addedCondKwargs", "classLabels"];
     const own = inOwnSpelling(options, known, "ControlNetModel.forward");
     for (const [name, tensor] of Object.entries({ sample, encoderHiddenStates, controlnetCond }))
       checkTensor("ControlNetModel", name, tensor);
     this.check(sample.shape, encoderHiddenStates.shape, controlnetCond.shape);
     const timesteps = timestepsFor("ControlNetModel", timestep, sample.shape[0]);
     return sample.device.scope(() => {
-      const time = this.embedSchedule(sample.device, timesteps);
+      const time = this.embedConditions(timesteps, encoderHiddenStates, own);
       const { down, mid } = this.predict(sample, time, encoderHiddenStates, this.#embed(controlnetCond), own);
       const finish = ({ factor, x }: Term): Tensor => {
         const nchw = toNCHW(linearCombination([[factor, x]]));
@@ -166,12 +191,42 @@ export class ControlNetModel extends PretrainedModel<ControlNetConfig> {
       );
   }
 
-  /** … what the blocks take of timesteps: tensors of as many rows … */
-  embedSchedule(device: Device, timesteps: readonly number[]): Tensor[] {
+  /**
+   * … all that the blocks take of timesteps, and of conditions that come as numbers, tensors [batch, …] …
+   * @throws TypeError for conditions that the config has no use for, or that it lacks
+   */
+  embedConditions(
+    timesteps: readonly number[],
+    encoderHiddenStates: Tensor,
+    { addedCondKwargs: added, classLabels }: ControlConditions = {},
+  ): Tensor[] {
+    const { device } = encoderHiddenStates;
+    const { dtype, time_proj: timeProj } = this;
+    if (added && !this.add_embedding)
+      throw new TypeError("ControlNetModel: addedCondKwargs was given, but config addition_embed_type is null");
     return device.scope(() => {
-      const embedding = this.time_embedding.forward(this.#as(this.time_proj.forward(timesteps, device)));
+      let embedding = this.#embedTime(timesteps, device);
+      const context = { device, dtype, batch: timesteps.length, timeProj };
+      const classes = embedClasses("ControlNetModel", this.class_embedding, classLabels, context);
+      if (classes) embedding = add(embedding, classes);
+      const addition = this.add_embedding?.embed(this.#prompt(encoderHiddenStates), dtype, added);
+      if (addition) embedding = add(embedding, addition);
       return this.#time.products(embedding);
     });
+  }
+
+  /** … or, of models that know nothing of an image but its timestep, for many timesteps at once … */
+  embedSchedule(device: Device, timesteps: readonly number[]): Tensor[] {
+    return device.scope(() => this.#time.products(this.#embedTime(timesteps, device)));
+  }
+
+  /** Whether embedSchedule() is all there is to know. */
+  get embedsTimeAlone(): boolean {
+    return !this.class_embedding && !this.add_embedding;
+  }
+
+  #embedTime(timesteps: readonly number[], device: Device): Tensor {
+    return this.time_embedding.forward(this.#as(this.time_proj.forward(timesteps, device)));
   }
 
   /** … the features of a picture, which are kept with it … @returns [batch, height, width, channels], the picture's */

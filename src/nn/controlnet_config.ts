@@ -1,5 +1,5 @@
 /** The config of ControlNetModel, diffusers/models/controlnets/controlnet.py. */
-import { anything, either, isBoolean, isCount, isNumber, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
+import { either, isBoolean, isCount, isNumber, listOf, nullOr, oneOf, type ConfigSchema } from "./config.js";
 
 export const controlNetSchema: ConfigSchema = {
   name: "ControlNetModel",
@@ -58,7 +58,12 @@ export const controlNetSchema: ConfigSchema = {
     controlnet_conditioning_channel_order: oneOf("rgb", "bgr"),
     conditioning_embedding_out_channels: listOf(isCount),
     global_pool_conditions: isBoolean,
-    addition_embed_type_num_heads: anything, // read only with an addition_embed_type
+    class_embed_type: oneOf(null, "timestep", "identity", "projection"),
+    num_class_embeds: nullOr(isCount),
+    addition_embed_type: oneOf(null, "text", "text_time"),
+    addition_embed_type_num_heads: isCount,
+    addition_time_embed_dim: nullOr(isCount),
+    projection_class_embeddings_input_dim: nullOr(isCount),
   },
 };
 
@@ -79,6 +84,12 @@ export interface ControlNetConfig {
   attention_head_dim: number | number[];
   num_attention_heads: number | number[] | null;
   use_linear_projection: boolean;
+  class_embed_type: string | null;
+  num_class_embeds: number | null;
+  addition_embed_type: string | null;
+  addition_embed_type_num_heads: number;
+  addition_time_embed_dim: number | null;
+  projection_class_embeddings_input_dim: number | null;
   controlnet_conditioning_channel_order: "rgb" | "bgr";
   conditioning_embedding_out_channels: number[];
   global_pool_conditions: boolean;

@@ -3,6 +3,7 @@ import { slice } from "../tensor/ops/copy.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
+import type { AddedCondKwargs } from "./added_embedding.js";
 import type { ControlNetModel } from "./controlnet.js";
 import type { AdditionalResiduals, Term } from "./unet_2d_trunk.js";
 
@@ -23,18 +24,54 @@ export interface StepControls {
 }
 
 /**
+ * @param given as the UNet takes them
+ * @returns shapes of what a net sees of them: of a UNet for inpainting, whose input has a mask besides, the latents
+ */
+export function shapesSeen(
+  { net }: Control,
+  { secondHalf }: StepControls,
+  given: readonly [sample: Tensor, encoderHiddenStates: Tensor],
+): number[][] {
+  const [sample, prompt] = given.map(({ shape: [rows, ...rest] }) => [secondHalf ? rows / 2 : rows, ...rest]);
+  const [rows, channels, ...sides] = sample;
+  return [[rows, Math.min(channels, net.config.in_channels), ...sides], prompt];
+}
+
+/**
+ * What a net takes of the timestep and of a step's other conditions, for `residualsOf`: of models that know of such.
+ * @param timesteps one per image, as the UNet takes them
+ */
+export function embedSeen(
+  { net }: Control,
+  { secondHalf }: StepControls,
+  [timesteps, encoderHiddenStates, added]: readonly [readonly number[], Tensor, AddedCondKwargs | undefined],
+): Tensor[] {
+  const seen = (x: Tensor): Tensor => (secondHalf ? lastHalf(x) : x);
+  const prompts = seen(encoderHiddenStates);
+  const addedCondKwargs =
+    added && net.add_embedding
+      ? (Object.fromEntries(
+          Object.entries(added).map(([name, x]) => [name, seen(x as Tensor)] as const),
+        ) as AddedCondKwargs)
+      : undefined;
+  return net.embedConditions(timesteps.slice(0, prompts.shape[0]), prompts, { addedCondKwargs });
+}
+
+/**
  * What one of them adds to a UNet.
  * @param sample, encoderHiddenStates as the UNet takes them
- * @param time of embedSchedule()
+ * @param time of embedSchedule() or embedSeen()
  * @param features of embedPicture()
  */
 export function residualsOf(
   { net, scale }: Control,
   { guessMode, secondHalf }: StepControls,
-  [sample, encoderHiddenStates, features]: readonly [Tensor, Tensor, Tensor],
+  [input, encoderHiddenStates, features]: readonly [Tensor, Tensor, Tensor],
   time: readonly Tensor[],
 ): AdditionalResiduals {
   const options = { conditioningScale: scale, guessMode };
+  const { in_channels: channels } = net.config;
+  const sample = input.shape[1] > channels ? slice(input, 1, 0, channels) : input;
   if (!secondHalf) return net.predict(sample, time, encoderHiddenStates, features, options);
   // Kept with the prompt, as the keys and values that are made of it are kept with this.
   const [prompts] = encoderHiddenStates.memo(residualsOf, () => [lastHalf(encoderHiddenStates)]);

@@ -4,7 +4,7 @@ import { slice } from "../tensor/ops/copy.js";
 import { Plan, type PlanInput } from "../tensor/plan.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { ControlNetModel } from "./controlnet.js";
-import { residualsOf, type StepControls } from "./step_controls.js";
+import { embedSeen, residualsOf, shapesSeen, type StepControls } from "./step_controls.js";
 import { TimestepTable } from "./timestep_table.js";
 import type { UNet2DConditionModel, UNetForwardOptions } from "./unet_2d_condition.js";
 
@@ -19,6 +19,7 @@ export class UNetSteps {
   #plannable = true;
   readonly #table: TimestepTable;
   readonly #controlTables = new Map<ControlNetModel, TimestepTable>();
+  readonly #nets = new Set<ControlNetModel>();
 
   /** @param timesteps that will come, if known: what depends on them alone is computed for all of them at once */
   constructor(
@@ -44,7 +45,7 @@ export class UNetSteps {
       if (unet.embedsTimeAlone) this.#table.rows(timestep, timestepCond);
       for (const { net, image } of controls.nets) {
         net.embedPicture(image);
-        this.#tableOf(net).rows(timestep);
+        if (net.embedsTimeAlone) this.#tableOf(net).rows(timestep);
       }
     });
     device.trim();
@@ -72,11 +73,14 @@ export class UNetSteps {
         typeof timestep === "number" && unet.embedsTimeAlone && !options.classLabels && !options.addedCondKwargs
           ? this.#table.rows(timestep, options.timestepCond)
           : unet.embedConditions(sample, perImage, encoderHiddenStates, options);
-      const steering = controls.nets.map(({ net, image }) => {
-        const rows = controls.secondHalf ? sample.shape[0] / 2 : sample.shape[0];
-        const [ofSample, ofPrompt] = [sample, encoderHiddenStates].map(({ shape }) => [rows, ...shape.slice(1)]);
+      const steering = controls.nets.map((control) => {
+        const { net, image } = control;
+        const [ofSample, ofPrompt] = shapesSeen(control, controls, [sample, encoderHiddenStates]);
         net.check(ofSample, ofPrompt, image.shape);
-        return [net.embedPicture(image), ...this.#tableOf(net).rows(perImage[0])];
+        const timeOfNet = net.embedsTimeAlone
+          ? this.#tableOf(net).rows(perImage[0])
+          : embedSeen(control, controls, [perImage, encoderHiddenStates, options.addedCondKwargs]);
+        return [net.embedPicture(image), ...timeOfNet];
       });
       const inputs = [sample, encoderHiddenStates, ...images, ...time, ...steering.flat()];
       const work = (...[x, prompt, ...rest]: Tensor[]): Tensor => {
@@ -114,7 +118,8 @@ export class UNetSteps {
 
   /** What of controls, and of pictures' scales, changes how a step is recorded, not only its numbers. */
   #keyOf({ nets, guessMode, secondHalf }: StepControls): string {
-    const known = [...this.#controlTables.keys()];
+    for (const { net } of nets) this.#nets.add(net);
+    const known = [...this.#nets];
     const scales = this.unet.ipAdapters.map(({ key }) => key);
     return JSON.stringify([nets.map(({ net, scale }) => [known.indexOf(net), scale]), guessMode, secondHalf, scales]);
   }

@@ -10,13 +10,18 @@ export const INPAINT_TENSORS = [...CALLBACK_TENSORS, "mask", "masked_image_laten
 export const XL_TENSORS = ["latents", "prompt_embeds", "add_text_embeds", "add_time_ids"] as const;
 export const XL_INPAINT_TENSORS = [...XL_TENSORS, "mask", "masked_image_latents"] as const;
 export const CONTROLNET_TENSORS = [...CALLBACK_TENSORS, "image"] as const;
-const ALL_TENSORS = [...new Set([...INPAINT_TENSORS, ...CONTROLNET_TENSORS, ...XL_TENSORS])];
+export const CONTROLNET_IMG2IMG_TENSORS = [...CALLBACK_TENSORS, "control_image"] as const;
+export const CONTROLNET_INPAINT_TENSORS = [...INPAINT_TENSORS, "control_image"] as const;
+export const XL_CONTROLNET_TENSORS = [...XL_TENSORS, "negative_prompt_embeds", "image"] as const;
+const ALL_TENSORS = [...new Set([...INPAINT_TENSORS, ...XL_CONTROLNET_TENSORS, "control_image"] as const)];
 
-export const pick = (tensors: ControlNetCallbackTensors, names: readonly (keyof CallbackTensors)[]): CallbackTensors =>
-  Object.fromEntries(names.map((name) => [name, tensors[name]]));
+export const pick = (
+  tensors: ControlNetCallbackTensors,
+  names: readonly (keyof ControlNetCallbackTensors)[],
+): ControlNetCallbackTensors => Object.fromEntries(names.map((name) => [name, tensors[name]]));
 
 /** Those of a callback that took effect; images as a list. */
-type Returned = Partial<Record<keyof CallbackTensors, Tensor>> & { image?: readonly Tensor[] };
+type Returned = Partial<Record<keyof CallbackTensors, Tensor> & Record<"image" | "control_image", readonly Tensor[]>>;
 
 /**
  * The tensors that a callback returned. Embeddings are checked by the UNet: their batch may change, with the guidance.
@@ -47,7 +52,7 @@ export function takeReturned(returned: unknown, latents: Tensor): Returned {
   for (const name of ALL_TENSORS) {
     const value = (returned as Record<string, unknown>)[name];
     if (value === undefined || value === null) continue;
-    if (name === "image") taken.image = listOf(value).map((each) => take(name, each));
+    if (name === "image" || name === "control_image") taken[name] = listOf(value).map((each) => take(name, each));
     else taken[name] = take(name, value);
   }
   const next = taken.latents;

@@ -13,7 +13,6 @@ import { listOf } from "./pixels.js";
 
 /** As they were given. */
 export interface ControlArguments {
-  image: unknown;
   controlnetConditioningScale: unknown;
   controlGuidanceStart: unknown;
   controlGuidanceEnd: unknown;
@@ -60,38 +59,39 @@ function perNet(name: string, value: unknown, count: number): number[] {
 }
 
 /**
- * @param prompts how many
+ * @param call as which the caller gave the pictures, and how many nets and prompts there are
  * @returns the pictures of each net
  * @throws RangeError, TypeError before anything is drawn
  */
 export function checkControlImages(
   image: unknown,
-  { isList, nets, prompts, device }: { isList: boolean; nets: number; prompts: number; device: Device },
+  call: { argument: string; isList: boolean; nets: number; prompts: number; device: Device },
 ): ControlImage[] {
-  const images = isList ? imagesOfNets(image, nets) : [image];
+  const { argument, isList, nets, prompts, device } = call;
+  const images = isList ? imagesOfNets(argument, image, nets) : [image];
   for (const each of images) {
-    checkImages(each, device);
+    checkImages(each, device, argument);
     const count = (listOf(each) as ImageInput[]).reduce((sum, one) => sum + rowsOf(one), 0);
     if (count !== 1 && count !== prompts)
       throw new RangeError(
-        `\`image\` must be one picture, or one for each prompt, got ${count} for ${prompts} ${prompts === 1 ? "prompt" : "prompts"}`,
+        `\`${argument}\` must be one picture, or one for each prompt, got ${count} for ${prompts} ${prompts === 1 ? "prompt" : "prompts"}`,
       );
   }
   return images as ControlImage[];
 }
 
 /** An entry for each net, or a list for each prompt with a picture for each net. */
-function imagesOfNets(image: unknown, nets: number): unknown[] {
+function imagesOfNets(argument: string, image: unknown, nets: number): unknown[] {
   if (!Array.isArray(image))
     throw new TypeError(
-      `\`image\` must be a list with an entry for each of ${nets} ControlNets, got ${image instanceof Tensor ? String(image) : shown(image)}`,
+      `\`${argument}\` must be a list with an entry for each of ${nets} ControlNets, got ${image instanceof Tensor ? String(image) : shown(image)}`,
     );
   const isNested = image.some((each) => Array.isArray(each));
   const rows = (isNested ? image : [image]) as unknown[];
   const wrong = rows.find((row) => !Array.isArray(row) || row.length !== nets);
   if (wrong !== undefined)
     throw new RangeError(
-      `\`image\` must have an entry for each of ${nets} ControlNets${isNested ? " in each of its lists" : ""}, got ` +
+      `\`${argument}\` must have an entry for each of ${nets} ControlNets${isNested ? " in each of its lists" : ""}, got ` +
         (Array.isArray(wrong) ? String(wrong.length) : shown(wrong)),
     );
   if (!isNested) return image as unknown[];
@@ -111,7 +111,8 @@ export function checkSides(sides: { height?: unknown; width?: unknown }, scaleFa
 /** @throws RangeError naming what of a ControlNet does not go with the UNet: it is a copy of the half of another one */
 export function expectSameTrunk(className: string, unet: UNet2DConditionModel, net: ControlNetModel): void {
   const wanted = {
-    in_channels: unet.config.in_channels,
+    // Of latents: a UNet for inpainting takes a mask and a picture besides, which nets do not see.
+    in_channels: Math.min(unet.config.in_channels, unet.config.out_channels),
     block_out_channels: unet.config.block_out_channels,
     cross_attention_dim: contextWidth(unet.config),
   };

@@ -9,7 +9,13 @@ import { Tensor } from "../tensor/tensor.js";
 import { CALLBACK_TENSORS } from "./callback_tensors.js";
 import { isPipelineCallback } from "./callbacks.js";
 import type { OptionTable } from "./call_options.js";
-import type { CallbackTensors, EncodePromptOptions, StableDiffusionOptions } from "./stable_diffusion_options.js";
+import type {
+  ControlNetCallbackOptions,
+  ControlNetCallbackTensors,
+  EncodePromptOptions,
+  Prompt,
+  StableDiffusionOptions,
+} from "./stable_diffusion_options.js";
 
 const IMAGE_TYPES = ["image", "pil", "np", "pt"];
 const OUTPUT_TYPES = [...IMAGE_TYPES, "latent"];
@@ -50,8 +56,10 @@ export const ENCODE_PROMPT_OPTIONS: OptionTable<Required<EncodePromptOptions>> =
   clipSkip: true,
 };
 
-/** The options of a call as takeOptions() gives them. */
-export type CallOptions = WithoutNulls<StableDiffusionOptions>;
+/** The options of a call as takeOptions() gives them, with callbacks of any pipeline. */
+export type CallOptions = WithoutNulls<
+  Omit<StableDiffusionOptions, keyof ControlNetCallbackOptions> & ControlNetCallbackOptions
+>;
 
 /** @throws RangeError or TypeError naming the argument and its value */
 export function checkInputs(
@@ -123,8 +131,12 @@ export function checkNegativePrompt(prompt: unknown, negativePrompt: unknown): v
     );
 }
 
+/** How many prompts there are. */
+export const promptCount = (prompt: Prompt | undefined, { promptEmbeds }: CallOptions): number =>
+  typeof prompt === "string" ? 1 : (prompt?.length ?? promptEmbeds?.shape[0] ?? 1);
+
 /** The tensors that a callback wants; an object says so itself. */
-export const callbackTensorInputs = (options: CallOptions): readonly (keyof CallbackTensors)[] =>
+export const callbackTensorInputs = (options: CallOptions): readonly (keyof ControlNetCallbackTensors)[] =>
   isPipelineCallback(options.callbackOnStepEnd)
     ? options.callbackOnStepEnd.tensorInputs
     : (options.callbackOnStepEndTensorInputs ?? ["latents"]);

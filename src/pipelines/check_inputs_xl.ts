@@ -2,13 +2,13 @@
 import { shown } from "../arguments/shown.js";
 import type { WithoutNulls } from "../arguments/spelling.js";
 import type { Device } from "../tensor/device.js";
-import { checkFinite, checkTensor, checkText } from "./check_inputs.js";
-import type { Prompt } from "./stable_diffusion_options.js";
+import { checkFinite, checkTensor, checkText, type CallOptions } from "./check_inputs.js";
+import type { Prompt, StableDiffusionOptions } from "./stable_diffusion_options.js";
 import type { XLOptions, XLPictureOptions } from "./stable_diffusion_xl_options.js";
 import { isPart } from "./timesteps_xl.js";
 
 /** The options of a call as takeOptions() gives them. */
-export type XLCallOptions = WithoutNulls<XLOptions>;
+export type XLCallOptions = CallOptions & WithoutNulls<Omit<XLOptions, keyof StableDiffusionOptions>>;
 /** Those of calls that begin with pictures. */
 export type XLPictureCallOptions = XLCallOptions & WithoutNulls<XLPictureOptions>;
 

@@ -3,33 +3,42 @@ import type { Device } from "../tensor/device.js";
 import { repeatRows } from "../tensor/ops/copy.js";
 import { concat } from "../tensor/ops/shape.js";
 import { Tensor } from "../tensor/tensor.js";
-import { preprocess, type ImageInput } from "./image_processor.js";
+import { preprocess, type ImageInput, type Sizing } from "./image_processor.js";
 import type { Planes } from "./planes.js";
 
 /** Of one ControlNet. */
 export type ControlImage = ImageInput | readonly ImageInput[];
 
+/** How they are made as large as what is drawn. */
+export interface ControlSizing extends Pick<Sizing, "scaleFactor" | "fit" | "argument"> {
+  /** Cut down to multiples of `scaleFactor`; by default those of the pictures. */
+  width?: number;
+  height?: number;
+}
+
 /**
  * In [0, 1], all of one size.
  * @param images one entry for each ControlNet, checked
- * @param size cut down to multiples of `scaleFactor`; by default that of the pictures
  * @throws RangeError where the pictures of several ControlNets differ in size
  */
 export async function controlPlanes(
   images: readonly ControlImage[],
-  { width, height, scaleFactor }: { width?: number; height?: number; scaleFactor: number },
+  { width, height, ...sizing }: ControlSizing,
 ): Promise<Planes[]> {
-  const cut = (side?: number): number | undefined => side && side - (side % scaleFactor);
-  const size = [cut(width), cut(height)] as const;
-  const planes = await Promise.all(images.map((image) => preprocess(image, { scaleFactor, size, normalize: false })));
+  const size = [cutSide(width, sizing.scaleFactor), cutSide(height, sizing.scaleFactor)] as const;
+  const planes = await Promise.all(images.map((image) => preprocess(image, { ...sizing, size, normalize: false })));
   const [first, ...others] = planes.map(({ shape: [, , h, w] }) => `${w}x${h}`);
   const other = others.find((each) => each !== first);
   if (other !== undefined)
     throw new RangeError(
-      `\`image\`: the pictures of all ControlNets must have one size, got ${first} and ${other}; give \`height\` and \`width\``,
+      `\`${sizing.argument ?? "image"}\`: the pictures of all ControlNets must have one size, got ${first} and ${other}; give \`height\` and \`width\``,
     );
   return planes;
 }
+
+/** A side that was given, down to a multiple of the scale factor. */
+export const cutSide = (side: number | undefined, scaleFactor: number): number | undefined =>
+  side === undefined ? undefined : side - (side % scaleFactor);
 
 /**
  * As a ControlNet takes them: a row for each picture that is drawn, with guidance twice.

@@ -14,20 +14,23 @@ export interface NetOfCall {
   end: number;
 }
 
+interface ControlsOfCall {
+  guessMode: boolean;
+  /** How many steps the parts of a net are of. */
+  steps: number;
+  /** Under which name callbacks get the images. */
+  tensorName: "image" | "control_image";
+  /** Whether they are a list for callbacks. */
+  isList: boolean;
+}
+
 export class Controls {
   readonly #nets: readonly NetOfCall[];
   #images: readonly Tensor[];
-  readonly #call: { guessMode: boolean; isList: boolean; steps: number };
+  readonly #call: ControlsOfCall;
 
-  /**
-   * @param images one for each net; disposed by dispose()
-   * @param call guessMode, whether images are a list for callbacks, and how many steps there are
-   */
-  constructor(
-    nets: readonly NetOfCall[],
-    images: readonly Tensor[],
-    call: { guessMode: boolean; isList: boolean; steps: number },
-  ) {
+  /** @param images one for each net; disposed by dispose() */
+  constructor(nets: readonly NetOfCall[], images: readonly Tensor[], call: ControlsOfCall) {
     this.#nets = nets;
     this.#images = images;
     this.#call = call;
@@ -52,16 +55,19 @@ export class Controls {
   }
 
   /** For a callback. */
-  get callbackTensors(): Pick<ControlNetCallbackTensors, "image"> {
-    return { image: this.#call.isList ? this.#images : this.#images[0] };
+  get callbackTensors(): Pick<ControlNetCallbackTensors, "image" | "control_image"> {
+    const { isList, tensorName } = this.#call;
+    return { [tensorName]: isList ? this.#images : this.#images[0] };
   }
 
   /** Takes what a callback returned. @throws RangeError unless there is one for each net */
-  replace(images: readonly Tensor[] | undefined): void {
+  replace(returned: Partial<Record<"image" | "control_image", readonly Tensor[]>>): void {
+    const { tensorName } = this.#call;
+    const images = returned[tensorName];
     if (!images) return;
     if (images.length !== this.#nets.length)
       throw new RangeError(
-        `callbackOnStepEnd: the returned image must be a Tensor for each of ${this.#nets.length} ControlNets, got ${images.length}`,
+        `callbackOnStepEnd: the returned ${tensorName} must be a Tensor for each of ${this.#nets.length} ControlNets, got ${images.length}`,
       );
     this.#take(images);
   }

@@ -118,7 +118,7 @@ export async function denoise(
           embeds.added.timeIds = replace(embeds.added.timeIds, replaced.add_time_ids);
         }
         inpainting?.replace(replaced);
-        controls?.replace(replaced.image);
+        controls?.replace(replaced);
       }
       if ((i + 1) % scheduler.order === 0 || i === timesteps.length - 1) bar.update();
       await callLegacyCallback(options, i, { timesteps, order: scheduler.order, latents });

@@ -17,7 +17,6 @@ import { LatentDiffusion } from "./latent_diffusion.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
 import { loadPipeline, PIPELINE_OPTION_NAMES, type Components, type PipelineOptions } from "./load_pipeline.js";
 import { RawImage } from "./raw_image.js";
-import { StableDiffusionControlNetPipeline } from "./stable_diffusion_controlnet.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
@@ -147,28 +146,24 @@ async function blankEmbedsXL({
   };
 }
 
+type Kind = new (components: never) => LatentDiffusion;
+const FROM_MASKED: readonly Kind[] = [StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline];
+const FROM_PICTURES: readonly Kind[] = [StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline];
+
 /** The options with what a call begins with besides prompts: blank pictures of the size that is drawn. */
-function begun(
-  pipeline: LatentDiffusion,
-  options: DrawingSize,
-): DrawingSize & { image?: RawImage | RawImage[]; maskImage?: RawImage; strength?: number } {
-  const isOne = (classes: readonly (new (components: never) => LatentDiffusion)[]): boolean =>
-    classes.some((Class) => pipeline instanceof Class);
-  const inpaints = isOne([StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline]);
-  const isSteered = pipeline instanceof StableDiffusionControlNetPipeline;
-  if (!inpaints && !isSteered && !isOne([StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline]))
-    return options;
+function begun(pipeline: LatentDiffusion, options: DrawingSize): object {
+  const isOne = (classes: readonly Kind[]): boolean => classes.some((Class) => pipeline instanceof Class);
   const { height, width } = pipeline.drawnSize({
     height: options.height ?? undefined,
     width: options.width ?? undefined,
   });
   const image = new RawImage(width, height, new Uint8ClampedArray(width * height), 1);
+  const { controlnet } = pipeline as { controlnet?: unknown };
+  const read = controlnet instanceof MultiControlNetModel ? controlnet.nets.map(() => image) : image;
+  const steering = controlnet ? { controlImage: read } : {};
   // All steps, of which a part may be none.
-  if (inpaints) return { ...options, image, maskImage: image, strength: 1 };
-  if (isSteered) {
-    const { controlnet } = pipeline;
-    return { ...options, image: controlnet instanceof MultiControlNetModel ? controlnet.nets.map(() => image) : image };
-  }
+  if (isOne(FROM_MASKED)) return { ...options, ...steering, image, maskImage: image, strength: 1 };
   const { height: _height, width: _width, ...others } = options;
-  return { ...others, image, strength: 1 };
+  if (isOne(FROM_PICTURES)) return { ...others, ...steering, image, strength: 1 };
+  return controlnet ? { ...options, image: read } : options;
 }

@@ -53,7 +53,8 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
     const side = 64; // its config says nothing of sizes
     const pixels = side * 2 ** (conditioning_embedding_out_channels.length - 1);
     const [sample, prompt] = [input(2, in_channels, side, side), input(2, TOKENS, cross_attention_dim)];
-    model.forward(sample, 1, prompt, input(2, conditioning_channels, pixels, pixels));
+    const addedCondKwargs = sizeConditions(model, (width) => input(2, width));
+    model.forward(sample, 1, prompt, input(2, conditioning_channels, pixels, pixels), { addedCondKwargs });
   } else if (model instanceof UNet2DModel) {
     model.forward(input(1, model.config.in_channels, ...sides(model.config.sample_size, 32)), 1);
   } else if (model instanceof AutoencoderKL) {
@@ -77,7 +78,7 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
 export const TIME_IDS = 6;
 
 function sizeConditions(
-  { config }: UNet2DConditionModel,
+  { config }: UNet2DConditionModel | ControlNetModel,
   input: (width: number) => Tensor,
 ): AddedCondKwargs | undefined {
   const {

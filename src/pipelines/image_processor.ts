@@ -11,22 +11,28 @@ import { resample } from "./resample.js";
  */
 export type ImageInput = PixelSource | Tensor;
 
-const WANTED =
-  "`image` must be a picture { width, height, data } (RawImage, ImageData), a Tensor [batch, 3, height, width] in [0, 1], or a list of " +
-  "one of them";
-
-/** @throws TypeError, RangeError for what is no picture, before anything is drawn */
-export function checkImages(image: unknown, device: Device): asserts image is ImageInput | readonly ImageInput[] {
+/**
+ * @param argument as which the caller gave it
+ * @throws TypeError, RangeError for what is no picture, before anything is drawn
+ */
+export function checkImages(
+  image: unknown,
+  device: Device,
+  argument = "image",
+): asserts image is ImageInput | readonly ImageInput[] {
+  const wanted =
+    `\`${argument}\` must be a picture { width, height, data } (RawImage, ImageData), a Tensor [batch, 3, height, width] in ` +
+    "[0, 1], or a list of one of them";
   const list = listOf(image);
-  if (list.length === 0) throw new TypeError(`${WANTED}, got an empty list`);
+  if (list.length === 0) throw new TypeError(`${wanted}, got an empty list`);
   const tensors = list.filter((each) => each instanceof Tensor);
-  if (tensors.length > 0 && tensors.length < list.length) throw new TypeError(`${WANTED}, got a list of both`);
+  if (tensors.length > 0 && tensors.length < list.length) throw new TypeError(`${wanted}, got a list of both`);
   for (const each of list)
     if (each instanceof Tensor) {
       if (each.dtype === "int32" || ![3, 4].includes(each.shape.length))
-        throw new RangeError(`${WANTED}, got ${String(each)}`);
-      if (each.device !== device) throw new TypeError(`${WANTED}, on the pipeline's device, but it is on another`);
-    } else checkPixels("image", WANTED, each);
+        throw new RangeError(`${wanted}, got ${String(each)}`);
+      if (each.device !== device) throw new TypeError(`${wanted}, on the pipeline's device, but it is on another`);
+    } else checkPixels(argument, wanted, each);
 }
 
 /** How pictures are made as large as the model takes them. */
@@ -39,6 +45,8 @@ export interface Sizing {
   fit?: Fit;
   /** Whether numbers are taken from [0, 1] to [-1, 1], as VAEs want them. Default true. */
   normalize?: boolean;
+  /** For messages: as which the caller gave the pictures. */
+  argument?: string;
 }
 
 /** @returns RGB of `size`, row by row */
@@ -57,10 +65,11 @@ export async function preprocess(
 ): Promise<Planes> {
   const list = listOf(image) as readonly ImageInput[];
   if (!(list[0] instanceof Tensor)) return fromPixels(list as readonly PixelSource[], sizing);
-  const read = await Promise.all((list as readonly Tensor[]).map((each) => planesOf(each, latentChannels)));
+  const { argument = "image" } = sizing;
+  const read = await Promise.all((list as readonly Tensor[]).map((each) => planesOf(each, latentChannels, argument)));
   const [{ shape: first }] = read;
   if (read.some(({ shape }) => shape.slice(1).join() !== first.slice(1).join()))
-    throw new RangeError("`image`: the tensors of a list must have one size");
+    throw new RangeError(`\`${argument}\`: the tensors of a list must have one size`);
   const shape = [read.reduce((sum, each) => sum + each.shape[0], 0), first[1], first[2], first[3]] as const;
   const values = joined(read.map((each) => each.values));
   if (shape[1] === latentChannels) return { values, shape };
@@ -69,7 +78,7 @@ export async function preprocess(
   if (sizing.normalize === false) return sized;
   if (sized.values.some((x) => x < 0)) {
     console.warn(
-      "Passing `image` as a Tensor with values in [-1, 1] is deprecated: [0, 1] is expected. It is taken as it is, as in diffusers.",
+      `Passing \`${argument}\` as a Tensor with values in [-1, 1] is deprecated: [0, 1] is expected. It is taken as it is, as in diffusers.`,
     );
     return sized;
   }
@@ -86,10 +95,10 @@ const sizeOf = (
 ];
 
 function fromPixels(images: readonly PixelSource[], sizing: Sizing): Planes {
+  const { fit = stretch, normalize = true, argument = "image" } = sizing;
   const [width, height] = sizeOf(sizing, images[0].width, images[0].height);
   if (width === 0 || height === 0)
-    throw new RangeError(`\`image\` is too small: ${images[0].width}x${images[0].height} pixels`);
-  const { fit = stretch, normalize = true } = sizing;
+    throw new RangeError(`\`${argument}\` is too small: ${images[0].width}x${images[0].height} pixels`);
   const size = width * height;
   const values = new Float32Array(images.length * 3 * size);
   for (const [i, image] of images.entries()) {
@@ -113,7 +122,7 @@ export function processedSize(
 ): { height: number; width: number } {
   const [first] = listOf(image) as readonly ImageInput[];
   const { shape } =
-    first instanceof Tensor ? layoutOf(first, latentChannels) : { shape: [1, 3, first.height, first.width] };
+    first instanceof Tensor ? layoutOf(first, latentChannels, "image") : { shape: [1, 3, first.height, first.width] };
   const [, channels, height, width] = shape;
   if (channels === latentChannels) return { height: height * scaleFactor, width: width * scaleFactor };
   const [w, h] = sizeOf({ scaleFactor }, width, height);
@@ -121,18 +130,22 @@ export function processedSize(
 }
 
 /** How a tensor's pictures lie. @throws RangeError where they have neither 3 nor `latentChannels` channels */
-function layoutOf(tensor: Tensor, latentChannels: number | undefined): { shape: Planes["shape"]; byPixel: boolean } {
+function layoutOf(
+  tensor: Tensor,
+  latentChannels: number | undefined,
+  argument: string,
+): { shape: Planes["shape"]; byPixel: boolean } {
   const [batch, a, b, c] = tensor.shape.length === 3 ? [1, ...tensor.shape] : tensor.shape;
   if (a === 3 || a === latentChannels) return { shape: [batch, a, b, c], byPixel: false };
   if (c === 3) return { shape: [batch, 3, a, b], byPixel: true };
   throw new RangeError(
-    `\`image\`: a Tensor must have 3 channels${latentChannels ? ` (or ${latentChannels}, of latents)` : ""}, got ${String(tensor)}`,
+    `\`${argument}\`: a Tensor must have 3 channels${latentChannels ? ` (or ${latentChannels}, of latents)` : ""}, got ${String(tensor)}`,
   );
 }
 
 /** A tensor's numbers, planes of each channel one after another. */
-async function planesOf(tensor: Tensor, latentChannels: number | undefined): Promise<Planes> {
-  const { shape, byPixel } = layoutOf(tensor, latentChannels);
+async function planesOf(tensor: Tensor, latentChannels: number | undefined, argument: string): Promise<Planes> {
+  const { shape, byPixel } = layoutOf(tensor, latentChannels, argument);
   const data = Float32Array.from(await tensor.data());
   if (!byPixel) return { values: data, shape };
   const [, , height, width] = shape;

@@ -8,6 +8,7 @@ import { StableDiffusionControlNetPipeline } from "./stable_diffusion_controlnet
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
+import { StableDiffusionXLControlNetPipeline } from "./stable_diffusion_xl_controlnet.js";
 import { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
 import { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
 
@@ -27,6 +28,7 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionXLPipeline,
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,
+  StableDiffusionXLControlNetPipeline,
 );
 
 function known(...classes: Parameters<typeof registerPipeline>[0][]): typeof Base {

@@ -8,7 +8,7 @@ import { Scheduler } from "../schedulers/index.js";
 import type { DType } from "../tensor/dtype.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkLatents, type CallOptions } from "./check_inputs.js";
+import { checkLatents, promptCount, type CallOptions } from "./check_inputs.js";
 import type { Controls } from "./controls.js";
 import { decode } from "./decode_latents.js";
 import { denoise, type Run } from "./denoise.js";
@@ -138,7 +138,7 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
     const { guidanceScale = 7.5, guidanceRescale = 0, numImagesPerPrompt = 1, outputType = "image" } = options;
     this.interrupt = false;
     Object.assign(this, { guidanceScale, guidanceRescale, clipSkip: options.clipSkip ?? null });
-    const prompts = typeof prompt === "string" ? 1 : (prompt?.length ?? options.promptEmbeds?.shape[0] ?? 1);
+    const prompts = promptCount(prompt, options);
 
     let embeds: PromptEmbeds | undefined;
     let latents: Tensor | undefined;

@@ -15,6 +15,7 @@ import type { StableDiffusionControlNetPipeline } from "./stable_diffusion_contr
 import type { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import type { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
+import type { StableDiffusionXLControlNetPipeline } from "./stable_diffusion_xl_controlnet.js";
 import type { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
 import type { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
 
@@ -56,9 +57,11 @@ export type CallbackTensors = Partial<
 
 /**
  * Those of a pipeline with a ControlNet, which has its picture, too: [rows, 3, height, width] in [0, 1], with guidance twice as many rows
- * as pictures are drawn, but in guess mode; of several ControlNets a list.
+ * as pictures are drawn, but in guess mode; of several ControlNets a list. It is `image`, or `control_image` where the call has a
+ * `controlImage`.
  */
-export type ControlNetCallbackTensors = CallbackTensors & { image?: Tensor | readonly Tensor[] };
+export type ControlNetCallbackTensors = CallbackTensors &
+  Partial<Record<"image" | "control_image", Tensor | readonly Tensor[]>>;
 
 /** The pipelines that take prompts. */
 export type PromptPipeline =
@@ -68,7 +71,8 @@ export type PromptPipeline =
   | StableDiffusionControlNetPipeline
   | StableDiffusionXLPipeline
   | StableDiffusionXLImg2ImgPipeline
-  | StableDiffusionXLInpaintPipeline;
+  | StableDiffusionXLInpaintPipeline
+  | StableDiffusionXLControlNetPipeline;
 
 /** Called after each step. `step` counts model calls from 0. */
 // A method's type, which a function that names the class of its pipeline has, too.
@@ -80,6 +84,14 @@ export type CallbackOnStepEnd<Tensors extends CallbackTensors = CallbackTensors>
     tensors: Tensors,
   ): Tensors | void | Promise<Tensors | void>;
 }["call"];
+
+/** Of a call of a pipeline with a ControlNet. */
+export interface ControlNetCallbackOptions {
+  /** Called after each step, or an object that knows which tensors it wants: SDCFGCutoffCallback and the like. */
+  callbackOnStepEnd?: CallbackOnStepEnd<ControlNetCallbackTensors> | null;
+  /** Which tensors the callback gets. Default ["latents"]; a PipelineCallback says so itself. */
+  callbackOnStepEndTensorInputs?: readonly (keyof ControlNetCallbackTensors)[] | null;
+}
 
 /** What `callback` was before; `step` counts steps of the schedule from 0, where a scheduler's step may be several model calls. */
 export type LegacyCallback = (step: number, timestep: number, latents: Tensor) => unknown;

@@ -92,7 +92,7 @@ export abstract class StableDiffusionXLBase extends LatentDiffusion {
   feature_extractor: CLIPImageProcessor | null;
   image_encoder: CLIPVisionModelWithProjection | null;
   override guidanceScale = 5;
-  protected override readonly inpaintingClass = "StableDiffusionXLInpaintPipeline";
+  protected override readonly inpaintingClass: string = "StableDiffusionXLInpaintPipeline";
   /** Of pictures: whether the UNet is told how good they look, and not how large they are to be. */
   protected readonly isScored: boolean;
   readonly #zerosForNone: boolean;

@@ -49,7 +49,9 @@ export function checkScored(
   const { projection_class_embeddings_input_dim: takes, addition_time_embed_dim: each } = unet.config;
   const other = count === SCORED_COUNT ? COUNT : SCORED_COUNT;
   if (each === null || takes !== pooledWidth + each * other) return;
-  const from = className === "StableDiffusionXLPipeline" ? "StableDiffusionXLImg2ImgPipeline" : className;
+  const from = /(Img2Img|Inpaint)Pipeline$/.test(className)
+    ? className
+    : className.replace("Pipeline", "Img2ImgPipeline");
   throw new RangeError(
     `${className}: the UNet takes ${other} numbers of sizes and scores beside the pooled prompt ` +
       `(projection_class_embeddings_input_dim = ${takes}), and this gives ${count}; ` +

@@ -1,12 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { ControlNetModel } from "../../src/nn/controlnet.js";
+import { ControlNetModel, type ControlNetOptions, type ControlNetOutput } from "../../src/nn/controlnet.js";
 import { UNet2DConditionModel } from "../../src/nn/unet_2d_condition.js";
 import { slice } from "../../src/tensor/ops/copy.js";
 import { ensureDevice } from "../../src/tensor/device.js";
 import { Tensor } from "../../src/tensor/tensor.js";
+import { CONTROLNET_PICTURES, controlNet } from "../support/controlnet_pictures.js";
 import { fixturePath } from "../support/files.js";
 import { readGolden, type Golden } from "../support/goldens.js";
 import { asTensor, expectMatches, TOLERANCE } from "../support/models.js";
+import { differences } from "../support/pipelines.js";
+import { ramp } from "../support/sdxl_pictures.js";
 
 const load = (options = {}): Promise<ControlNetModel> =>
   ControlNetModel.fromPretrained(fixturePath("models/repos/controlnet"), options);
@@ -137,9 +140,44 @@ describe("ControlNetModel", () => {
     for (const tensor of [sample, context, cond, small, model]) tensor.dispose();
   });
 
+  for (const { name, shape, down, mid } of CONTROLNET_PICTURES.models)
+    test(`${name}, as diffusers`, async () => {
+      const model = await controlNet(name);
+      const inputs = [
+        ramp(-1, 1, [2, 4, 6, 4]),
+        ramp(2, -1, [2, 7, 56]),
+        ramp(0, 1, [2, 3, 48, 32]),
+        ramp(-2, 2, [2, 28]),
+        Tensor.from(Float32Array.of(512, 640, 0, 8, 1024, 768, 64, 32, 4, 0, 32, 64), [2, 6]),
+        ramp(-1, 1, [2, 9]),
+      ] as const;
+      const [sample, prompt, picture, textEmbeds, timeIds, vectors] = inputs;
+      const classLabels = { classes: [3, 1], levels: [3, 1], vectors }[name];
+      const addedCondKwargs = name === "xl" ? { textEmbeds, timeIds } : undefined;
+      const draw = (options: ControlNetOptions): ControlNetOutput =>
+        model.forward(sample, 321, prompt, picture, options);
+      const { downBlockResSamples: all, midBlockResSample } = draw({ classLabels, addedCondKwargs });
+      const last = all.at(-1)!;
+      expect(last.shape).toEqual(shape);
+      for (const [tensor, values] of [
+        [last, down],
+        [midBlockResSample, mid],
+      ] as const)
+        expect(differences((await tensor.data()) as Float32Array, values).worst).toBeLessThan(1e-4);
+      if (classLabels) expect(() => draw({})).toThrow("ControlNetModel: classLabels must be given");
+      if (addedCondKwargs)
+        expect(() => draw({})).toThrow('ControlNetModel: config addition_embed_type = "text_time" needs');
+      if (name === "untold")
+        expect(() => draw({ addedCondKwargs: { textEmbeds, timeIds } })).toThrow("addedCondKwargs was given");
+      for (const each of [...inputs, ...all, midBlockResSample, model]) each.dispose();
+    });
+
   test("names what it cannot compute", () => {
-    expect(() => new ControlNetModel({ class_embed_type: "timestep" })).toThrow(
-      'ControlNetModel: config class_embed_type = "timestep" is not supported',
+    expect(() => new ControlNetModel({ class_embed_type: "simple_projection" })).toThrow(
+      'ControlNetModel: config class_embed_type = "simple_projection" is not supported',
+    );
+    expect(() => new ControlNetModel({ addition_embed_type: "text_time" })).toThrow(
+      'ControlNetModel: config addition_embed_type = "text_time" needs addition_time_embed_dim',
     );
     expect(() => new ControlNetModel({ attention_head_dim: [8] })).toThrow("attention_head_dim needs 4 entries");
   });
