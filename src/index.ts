@@ -117,6 +117,14 @@ export {
   type XLControlNetPipelineOptions,
 } from "./pipelines/stable_diffusion_xl_controlnet.js";
 export type { XLControlNetComponents } from "./pipelines/stable_diffusion_xl_controlnet_base.js";
+export {
+  StableDiffusionControlNetImg2ImgPipeline,
+  type ControlNetImg2ImgOptions,
+} from "./pipelines/stable_diffusion_controlnet_img2img.js";
+export {
+  StableDiffusionControlNetInpaintPipeline,
+  type ControlNetInpaintOptions,
+} from "./pipelines/stable_diffusion_controlnet_inpaint.js";
 export type { ControlNetComponents } from "./pipelines/stable_diffusion_controlnet_base.js";
 export { StableDiffusionImg2ImgPipeline, type Img2ImgOptions } from "./pipelines/stable_diffusion_img2img.js";
 export { StableDiffusionInpaintPipeline, type InpaintOptions } from "./pipelines/stable_diffusion_inpaint.js";

@@ -3,7 +3,7 @@ import type { Device } from "../tensor/device.js";
 import { repeatRows } from "../tensor/ops/copy.js";
 import { concat } from "../tensor/ops/shape.js";
 import { Tensor } from "../tensor/tensor.js";
-import { preprocess, type ImageInput, type Sizing } from "./image_processor.js";
+import { cutSide, preprocess, type ImageInput, type Sizing } from "./image_processor.js";
 import type { Planes } from "./planes.js";
 
 /** Of one ControlNet. */
@@ -35,10 +35,6 @@ export async function controlPlanes(
     );
   return planes;
 }
-
-/** A side that was given, down to a multiple of the scale factor. */
-export const cutSide = (side: number | undefined, scaleFactor: number): number | undefined =>
-  side === undefined ? undefined : side - (side % scaleFactor);
 
 /**
  * As a ControlNet takes them: a row for each picture that is drawn, with guidance twice.

@@ -17,6 +17,8 @@ import { LatentDiffusion } from "./latent_diffusion.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
 import { loadPipeline, PIPELINE_OPTION_NAMES, type Components, type PipelineOptions } from "./load_pipeline.js";
 import { RawImage } from "./raw_image.js";
+import { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusion_controlnet_img2img.js";
+import { StableDiffusionControlNetInpaintPipeline } from "./stable_diffusion_controlnet_inpaint.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
@@ -147,8 +149,16 @@ async function blankEmbedsXL({
 }
 
 type Kind = new (components: never) => LatentDiffusion;
-const FROM_MASKED: readonly Kind[] = [StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline];
-const FROM_PICTURES: readonly Kind[] = [StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline];
+const FROM_MASKED: readonly Kind[] = [
+  StableDiffusionInpaintPipeline,
+  StableDiffusionControlNetInpaintPipeline,
+  StableDiffusionXLInpaintPipeline,
+];
+const FROM_PICTURES: readonly Kind[] = [
+  StableDiffusionImg2ImgPipeline,
+  StableDiffusionControlNetImg2ImgPipeline,
+  StableDiffusionXLImg2ImgPipeline,
+];
 
 /** The options with what a call begins with besides prompts: blank pictures of the size that is drawn. */
 function begun(pipeline: LatentDiffusion, options: DrawingSize): object {

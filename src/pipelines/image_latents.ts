@@ -2,6 +2,7 @@
 import { shown } from "../arguments/shown.js";
 import type { Scheduler } from "../schedulers/index.js";
 import type { DType } from "../tensor/dtype.js";
+import { cast } from "../tensor/ops/copy.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { CallOptions } from "./check_inputs.js";
 import { afterEncoding, encodeImage, repeatedTo, type Encoder } from "./encode_image.js";
@@ -57,6 +58,8 @@ interface Wanted {
   generator: CallOptions["generator"];
   scheduler: Scheduler;
   timestep: number | null;
+  /** Pixels that pictures get; by default theirs, cut down to multiples of the scale factor. */
+  size?: readonly [width: number, height: number];
 }
 
 /**
@@ -66,12 +69,12 @@ interface Wanted {
 export async function imageLatents(
   encoder: Encoder,
   image: ImageInput | readonly ImageInput[],
-  { batch, dtype, generator, scheduler, timestep }: Wanted,
+  { batch, dtype, generator, scheduler, timestep, size }: Wanted,
 ): Promise<Tensor> {
   const { className, device, latentChannels, vaeScaleFactor: scaleFactor } = encoder;
   checkGenerators(generator, batch);
   const addNoise = timestep === null ? null : noiseAdder(className, scheduler);
-  const given = await preprocess(image, { scaleFactor, latentChannels });
+  const given = await preprocess(image, { scaleFactor, latentChannels, size });
   const count = given.shape[0];
   if (batch % count !== 0)
     throw new RangeError(`Cannot duplicate \`image\` of batch size ${count} to ${batch} text prompts.`);
@@ -87,4 +90,15 @@ export async function imageLatents(
   });
   await afterEncoding(device, [latents]);
   return latents;
+}
+
+/**
+ * Latents that a call was given to begin with as they are.
+ * @throws RangeError for another batch, or other channels
+ */
+export function givenLatents(latents: Tensor, batch: number, channels: number): Tensor {
+  if (latents.shape[0] === batch && latents.shape[1] === channels) return cast(latents, "float32");
+  throw new RangeError(
+    `\`latents\` must be [${batch}, ${channels}, height, width] for these prompts, got [${latents.shape.join(", ")}]`,
+  );
 }

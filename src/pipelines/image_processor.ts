@@ -112,21 +112,27 @@ function fromPixels(images: readonly PixelSource[], sizing: Sizing): Planes {
   return { values, shape: [images.length, 3, height, width] };
 }
 
+/** A side that was given, down to a multiple of the scale factor. */
+export const cutSide = <Side extends number | undefined>(side: Side, scaleFactor: number): Side =>
+  side === undefined ? side : ((side - (side % scaleFactor)) as Side);
+
 /**
  * Pixels of what preprocess() gives, or of what it stands for where it is of latents.
  * @param image checked by checkImages()
+ * @param given sides that were asked for, if any
  */
 export function processedSize(
   image: ImageInput | readonly ImageInput[],
   { latentChannels, scaleFactor }: { latentChannels: number; scaleFactor: number },
+  given: { height?: number; width?: number } = {},
 ): { height: number; width: number } {
   const [first] = listOf(image) as readonly ImageInput[];
   const { shape } =
     first instanceof Tensor ? layoutOf(first, latentChannels, "image") : { shape: [1, 3, first.height, first.width] };
   const [, channels, height, width] = shape;
-  if (channels === latentChannels) return { height: height * scaleFactor, width: width * scaleFactor };
-  const [w, h] = sizeOf({ scaleFactor }, width, height);
-  return { height: h, width: w };
+  const pixels = channels === latentChannels ? scaleFactor : 1;
+  const [w, h] = sizeOf({ scaleFactor }, pixels * width, pixels * height);
+  return { height: cutSide(given.height, scaleFactor) ?? h, width: cutSide(given.width, scaleFactor) ?? w };
 }
 
 /** How a tensor's pictures lie. @throws RangeError where they have neither 3 nor `latentChannels` channels */

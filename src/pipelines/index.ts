@@ -5,6 +5,8 @@ import { registerPipeline } from "./load_pipeline.js";
 import { PNDMPipeline } from "./pndm.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
 import { StableDiffusionControlNetPipeline } from "./stable_diffusion_controlnet.js";
+import { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusion_controlnet_img2img.js";
+import { StableDiffusionControlNetInpaintPipeline } from "./stable_diffusion_controlnet_inpaint.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
@@ -25,6 +27,8 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
   StableDiffusionControlNetPipeline,
+  StableDiffusionControlNetImg2ImgPipeline,
+  StableDiffusionControlNetInpaintPipeline,
   StableDiffusionXLPipeline,
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,

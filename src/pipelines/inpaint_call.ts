@@ -7,7 +7,7 @@ import { Tensor } from "../tensor/tensor.js";
 import type { OptionTable } from "./call_options.js";
 import { checkInputs, checkTensor, type CallOptions } from "./check_inputs.js";
 import { checkStrength } from "./image_latents.js";
-import { checkImages, stretch, type ImageInput } from "./image_processor.js";
+import { checkImages, processedSize, stretch, type Fit, type ImageInput } from "./image_processor.js";
 import { inpaintLatents } from "./inpaint_latents.js";
 import type { Beginning, LatentDiffusion } from "./latent_diffusion.js";
 import { cropRegion, fitRegion, type CropRegion } from "./mask_crop.js";
@@ -20,7 +20,7 @@ import type { RawImage } from "./raw_image.js";
 export interface InpaintSources {
   /**
    * What to draw into: one picture, or as many as prompts (or a divisor of that). They get the size that is drawn, by default the
-   * model's. Tensors are not disposed.
+   * model's; with a ControlNet theirs, cut down to multiples of vaeScaleFactor. Tensors are not disposed.
    */
   image: ImageInput | readonly ImageInput[];
   /** White where something new is drawn, black where the picture stays; one, or as many as pictures. */
@@ -52,6 +52,8 @@ export interface InpaintCall {
   /** Pixels that are drawn. */
   height: number;
   width: number;
+  /** How pictures get that size. */
+  fit: Fit;
   /** @param timestep whose noise is added to the picture; null where none is */
   begin: (scheduler: Scheduler, batch: number, dtype: DType, timestep: number | null) => Promise<Beginning>;
   /** Pictures drawn of a region go back into the whole. */
@@ -59,14 +61,14 @@ export interface InpaintCall {
 }
 
 /**
- * @param tensors that callbacks may ask for
+ * @param how the tensors that callbacks may ask for, and what tells the size that is drawn where none is given
  * @throws RangeError, TypeError for wrong arguments, and for a UNet of other channels
  */
 export function inpaintCall(
   pipeline: LatentDiffusion,
   prompt: unknown,
   options: CallOptions & WithoutNulls<InpaintSources> & { strength: number },
-  tensors: readonly string[],
+  { tensors, sizeFrom = "model" }: { tensors: readonly string[]; sizeFrom?: "model" | "image" },
 ): InpaintCall {
   const { className, device, vae, unet, vaeScaleFactor } = pipeline;
   const { image, maskImage, maskedImageLatents, strength, paddingMaskCrop, generator, latents } = options;
@@ -75,10 +77,13 @@ export function inpaintCall(
     throw new RangeError(
       `${className}: the UNet must have ${WITHOUT_MASK} or ${WITH_MASK} input channels, got in_channels = ${channels}`,
     );
-  const { height, width } = pipeline.drawnSize(options);
   checkStrength(strength);
-  checkInputs(prompt, { height, width }, options, device, tensors);
   checkImages(image, device);
+  const { height, width } =
+    sizeFrom === "model"
+      ? pipeline.drawnSize(options)
+      : { ...processedSize(image, { latentChannels: WITHOUT_MASK, scaleFactor: vaeScaleFactor }), ...sidesOf(options) };
+  checkInputs(prompt, { height, width }, options, device, tensors);
   checkMasks(maskImage, device);
   checkTensor("maskedImageLatents", maskedImageLatents, ["batch", "channels", "height", "width"], device);
   const crop = paddingMaskCrop === undefined ? null : cropOf(paddingMaskCrop, image, maskImage, [width, height]);
@@ -92,6 +97,7 @@ export function inpaintCall(
   return {
     height,
     width,
+    fit,
     begin: (scheduler, batch, dtype, timestep) => {
       const { doClassifierFreeGuidance: guided } = pipeline;
       const seesMask = channels === WITH_MASK;
@@ -105,6 +111,12 @@ export function inpaintCall(
         : images,
   };
 }
+
+/** Those that were given. */
+const sidesOf = ({ height, width }: CallOptions): { height?: number; width?: number } => ({
+  ...(height !== undefined && { height }),
+  ...(width !== undefined && { width }),
+});
 
 /** What paddingMaskCrop works with. @throws RangeError, TypeError unless both are one picture of one size */
 function cropOf(

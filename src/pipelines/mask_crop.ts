@@ -43,15 +43,12 @@ function widened(start: number, end: number, wanted: number, limit: number): [nu
   return [a, Math.min(b, limit)];
 }
 
-/** Pillow's Image.crop, in RGB. */
+/** Pillow's Image.crop, in RGB: black where a picture is smaller than that of which the region is, as one for a ControlNet may be. */
 function crop(image: PixelSource, { x1, y1, x2, y2 }: CropRegion): PixelSource {
-  const rgb = rgbOf(image);
   const [width, height] = [x2 - x1, y2 - y1];
   const data = new Uint8ClampedArray(3 * width * height);
-  for (let y = 0; y < height; y++) {
-    const from = 3 * ((y1 + y) * image.width + x1);
-    data.set(rgb.subarray(from, from + 3 * width), 3 * y * width);
-  }
+  const whole = { width: image.width, height: image.height, data: rgbOf(image) };
+  paste(data, [width, height], whole, [-x1, -y1]);
   return { width, height, data };
 }
 

@@ -48,7 +48,7 @@ export class StableDiffusionInpaintPipeline extends StableDiffusionBase {
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
     const options = { strength: 1, ...takeOptions(this.className, given, INPAINT_OPTIONS, "warn") };
     const run = this.prepareRun(options);
-    const call = inpaintCall(this, prompt, options, INPAINT_TENSORS);
+    const call = inpaintCall(this, prompt, options, { tensors: INPAINT_TENSORS });
     warnOfLegacyCallback(options);
     throwIfAborted(options.signal);
     const { scheduler } = run;

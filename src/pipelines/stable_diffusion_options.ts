@@ -12,6 +12,8 @@ import type { ImagePrompts } from "./image_prompts.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { StableDiffusionControlNetPipeline } from "./stable_diffusion_controlnet.js";
+import type { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusion_controlnet_img2img.js";
+import type { StableDiffusionControlNetInpaintPipeline } from "./stable_diffusion_controlnet_inpaint.js";
 import type { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import type { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
@@ -69,6 +71,8 @@ export type PromptPipeline =
   | StableDiffusionImg2ImgPipeline
   | StableDiffusionInpaintPipeline
   | StableDiffusionControlNetPipeline
+  | StableDiffusionControlNetImg2ImgPipeline
+  | StableDiffusionControlNetInpaintPipeline
   | StableDiffusionXLPipeline
   | StableDiffusionXLImg2ImgPipeline
   | StableDiffusionXLInpaintPipeline

@@ -1,13 +1,12 @@
 /** Pictures from pictures, diffusers/pipelines/stable_diffusion_xl/pipeline_stable_diffusion_xl_img2img.py. */
 import { throwIfAborted } from "../arguments/signal.js";
 import { checkGeneratorTypes } from "../schedulers/noise.js";
-import { cast } from "../tensor/ops/copy.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { XL_TENSORS } from "./callback_tensors.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
 import { checkPrompts, checkTensor } from "./check_inputs.js";
 import { checkPromptsXL, checkSizesXL, type XLPictureCallOptions } from "./check_inputs_xl.js";
-import { checkStrength, imageLatents } from "./image_latents.js";
+import { checkStrength, givenLatents, imageLatents } from "./image_latents.js";
 import { checkImages, processedSize } from "./image_processor.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
@@ -86,7 +85,7 @@ export class StableDiffusionXLImg2ImgPipeline extends StableDiffusionXLBase {
         uses: ["vae"],
         latents: async (batch, dtype) => ({
           latents: latents
-            ? cast(expectRows(latents, batch, latentChannels), "float32")
+            ? givenLatents(latents, batch, latentChannels)
             : await imageLatents(encoder, image, { batch, dtype, generator, scheduler, timestep }),
         }),
       },
@@ -94,11 +93,4 @@ export class StableDiffusionXLImg2ImgPipeline extends StableDiffusionXLBase {
     );
     return { images };
   }
-}
-
-function expectRows(latents: Tensor, batch: number, channels: number): Tensor {
-  if (latents.shape[0] === batch && latents.shape[1] === channels) return latents;
-  throw new RangeError(
-    `\`latents\` must be [${batch}, ${channels}, height, width] for these prompts, got [${latents.shape.join(", ")}]`,
-  );
 }

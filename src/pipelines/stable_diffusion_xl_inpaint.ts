@@ -49,7 +49,7 @@ export class StableDiffusionXLInpaintPipeline extends StableDiffusionXLBase {
   ): Promise<StableDiffusionXLOutput<RawImage[] | Tensor>> {
     const options = { strength: 0.9999, ...takeOptions(this.className, given, INPAINT_OPTIONS, "warn") };
     const run = this.prepareRun(options);
-    const call = inpaintCall(this, prompt, options, XL_INPAINT_TENSORS);
+    const call = inpaintCall(this, prompt, options, { tensors: XL_INPAINT_TENSORS });
     checkPromptsXL(prompt, options, this.device);
     checkSizesXL(options);
     warnOfLegacyCallback(options);

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   MultiControlNetModel,
   schedulerClass,
+  StableDiffusionControlNetImg2ImgPipeline,
+  StableDiffusionControlNetInpaintPipeline,
   StableDiffusionPipeline,
   StableDiffusionXLControlNetPipeline,
   StableDiffusionXLPipeline,
@@ -17,7 +19,11 @@ import { testDevice } from "../support/gpu.js";
 import { camelCase, differences } from "../support/pipelines.js";
 import { dispose, numbers, ramp, seeded } from "../support/sdxl_pictures.js";
 
-const CLASSES = [StableDiffusionXLControlNetPipeline];
+const CLASSES = [
+  StableDiffusionXLControlNetPipeline,
+  StableDiffusionControlNetImg2ImgPipeline,
+  StableDiffusionControlNetInpaintPipeline,
+];
 
 describe("pipelines with ControlNets", () => {
   const nets = new Map<string, ControlNetModel>();

@@ -64,6 +64,8 @@ describe("estimateMemory", () => {
     ["StableDiffusionInpaintPipeline", {}],
     ["StableDiffusionInpaintPipeline", { in_channels: 9 }],
     ["StableDiffusionControlNetPipeline", {}],
+    ["StableDiffusionControlNetImg2ImgPipeline", {}],
+    ["StableDiffusionControlNetInpaintPipeline", { in_channels: 9 }],
   ] as const)
     test(`and so does one of ${pipeline} ${JSON.stringify(unet)}`, async () => {
       await withNewDevice(async (device) => {

@@ -19,14 +19,13 @@ import { changed } from "./repositories.js";
 export const repo = (name: string): string => fixturePath(`models/repos/${name}`);
 
 /** What other classes do not have. */
-const CONTROLNETS: Record<string, object> = {
-  StableDiffusionControlNetPipeline: { controlnet: ["diffusers", "ControlNetModel"] },
-};
+const controlNetOf = (className: string): object =>
+  className.includes("ControlNet") ? { controlnet: ["diffusers", "ControlNetModel"] } : {};
 
 /** Configs of Stable Diffusion 1.5, without weights. */
 export const sd15Size = (className = sd15.INDEX._class_name, unet: object = {}): Promise<Repository> =>
   changed(repo("sd15"), {
-    "model_index.json": { ...sd15.INDEX, _class_name: className, ...CONTROLNETS[className] },
+    "model_index.json": { ...sd15.INDEX, _class_name: className, ...controlNetOf(className) },
     "controlnet/config.json": { _class_name: "ControlNetModel", cross_attention_dim: sd15.UNET.cross_attention_dim },
     "unet/config.json": { ...sd15.UNET, ...unet },
     "vae/config.json": sd15.VAE,

@@ -1,0 +1,112 @@
+/** Picture and a guiding picture to picture, diffusers/pipelines/controlnet/pipeline_controlnet_img2img.py. */
+import { throwIfAborted } from "../arguments/signal.js";
+import { checkGeneratorTypes } from "../schedulers/noise.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { CONTROLNET_IMG2IMG_TENSORS } from "./callback_tensors.js";
+import { takeOptions, type OptionTable } from "./call_options.js";
+import { checkSides } from "./check_controlnet.js";
+import { CALL_OPTIONS, checkPrompts, checkTensor } from "./check_inputs.js";
+import { CONTROL_IMAGE_OPTIONS, controlCall, type ControlImageOptions } from "./control_call.js";
+import { checkStrength, givenLatents, imageLatents, imageTimesteps } from "./image_latents.js";
+import { checkImages, processedSize, type ImageInput } from "./image_processor.js";
+import { warnOfLegacyCallback } from "./legacy_callback.js";
+import type { RawImage } from "./raw_image.js";
+import { StableDiffusionControlNetBase } from "./stable_diffusion_controlnet_base.js";
+import type {
+  ControlNetCallbackOptions,
+  Prompt,
+  StableDiffusionOptions,
+  StableDiffusionOutput,
+} from "./stable_diffusion_options.js";
+
+/** Arguments of a call; names and defaults as diffusers' StableDiffusionControlNetImg2ImgPipeline.__call__. */
+export interface ControlNetImg2ImgOptions
+  extends
+    Omit<StableDiffusionOptions, "guidanceRescale" | "timesteps" | "sigmas" | keyof ControlNetCallbackOptions>,
+    ControlNetCallbackOptions,
+    ControlImageOptions {
+  /** What to begin with: one picture, or as many as prompts (or a divisor of that). Tensors are not disposed. */
+  image: ImageInput | readonly ImageInput[];
+  /** Pixels, cut down to multiples of vaeScaleFactor; by default those of `image`. */
+  height?: number | null;
+  width?: number | null;
+  /** 0 to 1: how far to go back to noise, which is how much may change. So much of numInferenceSteps is done. Default 0.8. */
+  strength?: number;
+  /** Latents to begin with as they are, instead of those of the image with noise. Not disposed. */
+  latents?: Tensor | null;
+}
+
+function optionTable(): OptionTable<Required<ControlNetImg2ImgOptions>> {
+  const { guidanceRescale: _rescale, timesteps: _timesteps, sigmas: _sigmas, ...shared } = CALL_OPTIONS;
+  return { image: false, strength: false, ...CONTROL_IMAGE_OPTIONS, ...shared };
+}
+const IMG2IMG_OPTIONS = optionTable();
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
+export interface StableDiffusionControlNetImg2ImgPipeline {
+  (
+    prompt: Prompt,
+    options: ControlNetImg2ImgOptions & { outputType: "np" | "pt" | "latent" },
+  ): Promise<StableDiffusionOutput<Tensor>>;
+  (prompt: Prompt, options: ControlNetImg2ImgOptions): Promise<StableDiffusionOutput>;
+}
+
+/** Picture to picture, steered by another picture. */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export class StableDiffusionControlNetImg2ImgPipeline extends StableDiffusionControlNetBase {
+  static override readonly className = "StableDiffusionControlNetImg2ImgPipeline";
+
+  /**
+   * Draws pictures from pictures. It takes turns as a StableDiffusionPipeline does.
+   * @param prompt one text or a list; null where promptEmbeds are given
+   * @returns images: RawImage[] by default, a Tensor for the other output types (the caller disposes it)
+   * @throws RangeError, TypeError for wrong arguments; the signal's reason when aborted
+   * @example
+   * const img2img = StableDiffusionControlNetImg2ImgPipeline.fromPipe(pipeline, { controlnet }); // shares the models
+   * const { images } = await img2img("a red star", { image, controlImage: edges, strength: 0.6 });
+   */
+  override async call(
+    prompt: Prompt = null,
+    given?: ControlNetImg2ImgOptions,
+  ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
+    const { className } = this;
+    const taken = takeOptions(className, given, IMG2IMG_OPTIONS, "warn");
+    const { image, strength, ...options } = { strength: 0.8, controlnetConditioningScale: 0.8, ...taken };
+    const run = this.prepareRun(options);
+    this.expectLatentsAlone();
+    const { device, vae, vaeScaleFactor: scaleFactor, unet } = this;
+    const { generator, latents } = options;
+    const latentChannels = unet.config.in_channels;
+    checkStrength(strength);
+    checkPrompts(prompt, options, device, CONTROLNET_IMG2IMG_TENSORS);
+    checkTensor("latents", latents, ["batch", "channels", "height", "width"], device);
+    checkGeneratorTypes(generator);
+    checkImages(image, device);
+    const control = controlCall(this, prompt, "controlImage", options);
+    checkSides({ height: options.height, width: options.width }, scaleFactor);
+    warnOfLegacyCallback(options);
+    throwIfAborted(options.signal);
+    const encoder = { className, device, vae, vaeScaleFactor: scaleFactor, latentChannels };
+    const { height, width } = processedSize(latents ?? image, { latentChannels, scaleFactor }, options);
+    const { scheduler } = run;
+    return this.runPrompts(
+      prompt,
+      run,
+      {
+        timesteps: () => imageTimesteps(scheduler, options, strength),
+        uses: ["vae"],
+        latents: async (batch, dtype, timesteps) => {
+          const planes = await control.planes({ height, width, scaleFactor });
+          const size = [width, height] as const;
+          const [timestep] = timesteps;
+          return control.begin(planes, { batch, steps: timesteps.length }, async () => ({
+            latents: latents
+              ? givenLatents(latents, batch, latentChannels)
+              : await imageLatents(encoder, image, { batch, dtype, generator, scheduler, timestep, size }),
+          }));
+        },
+      },
+      options,
+    );
+  }
+}
