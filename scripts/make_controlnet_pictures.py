@@ -41,12 +41,19 @@ NETS = dict(
     xl=XL,
     bgr=dict(XL, controlnet_conditioning_channel_order="bgr"),
     untold={**XL, "addition_embed_type": None, "addition_time_embed_dim": None, "projection_class_embeddings_input_dim": None},
+    refiner=dict(XL, cross_attention_dim=32, projection_class_embeddings_input_dim=28 + 5 * 8),
     pooled=dict(XL, global_pool_conditions=True),
     text={**XL, "addition_embed_type": "text", "addition_embed_type_num_heads": 7},
     classes=dict(XL, addition_embed_type=None, num_class_embeds=5),
     levels=dict(XL, addition_embed_type=None, class_embed_type="timestep"),
     vectors=dict(XL, addition_embed_type=None, class_embed_type="projection", projection_class_embeddings_input_dim=9),
 )
+# What differs from the fixtures' in the configs of UNets with made weights.
+UNETS = {
+    "masked": dict(in_channels=9),
+    "xl masked": dict(in_channels=9),
+    "refiner": dict(cross_attention_dim=32, projection_class_embeddings_input_dim=28 + 5 * 8),
+}
 IMAGES = {
     "48x32": lambda: picture(48, 32),
     "61x45": lambda: picture(61, 45),
@@ -110,6 +117,36 @@ RUNS = [
     ("ControlNetInpaint", "masked", ["sd"], DDIM, "48x32", "48x32", "48x32", dict(guess_mode=True, strength=0.6)),
     ("ControlNetInpaint", "masked", ["sd"], "DPMSolverMultistepScheduler", "two", "48x32", "48x32", dict(SMALL, prompt=[CAT, DOG])),
     ("ControlNetInpaint", "masked", ["sd", "sd bgr"], DDIM, "48x32", "48x32", "two", dict(SMALL, control_guidance_end=[0.5, 1.0])),
+    ("XLControlNetImg2Img", "sdxl", ["xl"], EULER, "48x32", None, "48x32", dict(negative_prompt="ugly")),
+    ("XLControlNetImg2Img", "sdxl", ["xl"], DDIM, "61x45", None, "48x32", dict(SMALL, strength=0.6, guess_mode=True, prompt=[CAT, DOG])),
+    ("XLControlNetImg2Img", "refiner", ["refiner"], EULER, "48x32", None, "48x32", dict(strength=0.6, aesthetic_score=7.5, original_size=(32, 48))),
+    ("XLControlNetImg2Img", "sdxl", ["xl", "bgr"], HEUN, "48x32", None, "two", dict(SMALL, control_guidance_end=[0.5, 1.0])),
+    (
+        "XLControlNetImg2Img",
+        "sdxl",
+        ["xl"],
+        EULER,
+        "48x32",
+        None,
+        "48x32",
+        dict(latents=True, negative_original_size=(64, 32), negative_crops_coords_top_left=(4, 0), target_size=(1024, 768)),
+    ),
+    ("XLControlNetInpaint", "sdxl", ["xl"], EULER, "48x32", "48x32", "48x32", dict()),
+    ("XLControlNetInpaint", "sdxl", ["pooled"], DDIM, "61x45", "61x45 rgb", "48x32", dict(SMALL, strength=0.6, guidance_rescale=0.7)),
+    (
+        "XLControlNetInpaint",
+        "sdxl",
+        ["xl"],
+        EULER,
+        "48x32",
+        "48x32",
+        "48x32",
+        dict(denoising_start=0.3, denoising_end=0.8, num_inference_steps=8, control_guidance_end=0.5, guess_mode=True),
+    ),
+    ("XLControlNetInpaint", "sdxl", ["xl"], DDIM, "96x64", "96x64", "96x64", dict(SMALL, padding_mask_crop=4, output_type="pil")),
+    ("XLControlNetInpaint", "xl masked", ["xl"], EULER, "48x32", "48x32", "48x32", dict(num_images_per_prompt=2, seeds=[8, 9])),
+    ("XLControlNetInpaint", "refiner", ["refiner"], EULER, "48x32", "48x32", "48x32", dict(strength=0.6, crops_coords_top_left=(4, 0))),
+    ("XLControlNetInpaint", "xl masked", ["xl", "bgr"], DDIM, "48x32", "48x32", "two", dict(SMALL, strength=1.0)),
 ]
 
 
@@ -134,13 +171,17 @@ def load(name, unet, nets):
     cls = getattr(diffusers, f"StableDiffusion{name}Pipeline")
     models = [net(each) for each in nets]
     parts = dict(controlnet=models if len(models) > 1 else models[0])
+    repo = MODELS / ("sdxl" if name.startswith("XL") else "sd15")
+    if unet in UNETS:
+        config = UNet2DConditionModel.load_config(repo, subfolder="unet")
+        parts["unet"] = with_made_weights(UNet2DConditionModel.from_config(config, **UNETS[unet]))
     if name.startswith("XL"):
-        pipeline = cls.from_pretrained(MODELS / "sdxl", add_watermarker=False, **parts)
+        pipeline = cls.from_pretrained(repo, add_watermarker=False, **parts)
+        if unet == "refiner":
+            pipeline.register_modules(text_encoder=None, tokenizer=None)
+            pipeline.register_to_config(requires_aesthetics_score=True)
     else:
-        if unet == "masked":
-            config = UNet2DConditionModel.load_config(MODELS / "sd15", subfolder="unet")
-            parts["unet"] = with_made_weights(UNet2DConditionModel.from_config(config, in_channels=9))
-        pipeline = cls.from_pretrained(MODELS / "sd15", safety_checker=None, **parts)
+        pipeline = cls.from_pretrained(repo, safety_checker=None, **parts)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -202,6 +243,6 @@ for name, unet, nets, scheduler, image, mask, control, options in RUNS:
     runs.append(dict(**of, after=[round(v, 5) for v in after], shape=list(images.shape), images=values))
     print(name, unet, nets, scheduler, image, mask, control, options, list(images.shape), float(images.abs().max()))
 
-models = [forward(name) for name in NETS if name not in ("bgr", "pooled")]
+models = [forward(name) for name in NETS if name not in ("bgr", "pooled", "refiner")]
 lines = [",\n".join(f"    {json.dumps(each)}" for each in entries) for entries in (runs, models)]
-OUT.write_text(f'{{\n  "nets": {json.dumps(NETS)},\n  "runs": [\n{lines[0]}\n  ],\n  "models": [\n{lines[1]}\n  ]\n}}\n')
+OUT.write_text(f'{{\n  "nets": {json.dumps(NETS)},\n  "unets": {json.dumps(UNETS)},\n  "runs": [\n{lines[0]}\n  ],\n  "models": [\n{lines[1]}\n  ]\n}}\n')

@@ -116,6 +116,14 @@ export {
   StableDiffusionXLControlNetPipeline,
   type XLControlNetPipelineOptions,
 } from "./pipelines/stable_diffusion_xl_controlnet.js";
+export {
+  StableDiffusionXLControlNetImg2ImgPipeline,
+  type XLControlNetImg2ImgOptions,
+} from "./pipelines/stable_diffusion_xl_controlnet_img2img.js";
+export {
+  StableDiffusionXLControlNetInpaintPipeline,
+  type XLControlNetInpaintOptions,
+} from "./pipelines/stable_diffusion_xl_controlnet_inpaint.js";
 export type { XLControlNetComponents } from "./pipelines/stable_diffusion_xl_controlnet_base.js";
 export {
   StableDiffusionControlNetImg2ImgPipeline,

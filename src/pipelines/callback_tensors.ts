@@ -12,7 +12,14 @@ export const XL_INPAINT_TENSORS = [...XL_TENSORS, "mask", "masked_image_latents"
 export const CONTROLNET_TENSORS = [...CALLBACK_TENSORS, "image"] as const;
 export const CONTROLNET_IMG2IMG_TENSORS = [...CALLBACK_TENSORS, "control_image"] as const;
 export const CONTROLNET_INPAINT_TENSORS = [...INPAINT_TENSORS, "control_image"] as const;
-export const XL_CONTROLNET_TENSORS = [...XL_TENSORS, "negative_prompt_embeds", "image"] as const;
+const XL_STEERED_TENSORS = [...XL_TENSORS, "negative_prompt_embeds"] as const;
+export const XL_CONTROLNET_TENSORS = [...XL_STEERED_TENSORS, "image"] as const;
+export const XL_CONTROLNET_IMG2IMG_TENSORS = [...XL_STEERED_TENSORS, "control_image"] as const;
+export const XL_CONTROLNET_INPAINT_TENSORS = [
+  ...XL_CONTROLNET_IMG2IMG_TENSORS,
+  "mask",
+  "masked_image_latents",
+] as const;
 const ALL_TENSORS = [...new Set([...INPAINT_TENSORS, ...XL_CONTROLNET_TENSORS, "control_image"] as const)];
 
 export const pick = (

@@ -63,15 +63,20 @@ export interface ControlCall {
   ) => Promise<Beginning>;
 }
 
+/** Where the pictures are, and whether results that are one for all pixels (global_pool_conditions) steer the prompts alone. */
+interface Steering {
+  argument: "image" | "controlImage";
+  pooledGuess?: boolean;
+}
+
 /**
- * @param argument of the pictures
  * @param options those of prompts are checked
  * @throws RangeError, TypeError for wrong arguments, and for ControlNets that are missing or of another UNet
  */
 export function controlCall(
   pipeline: LatentDiffusion & { controlnet: ControlNets },
   prompt: Prompt,
-  argument: "image" | "controlImage",
+  { argument, pooledGuess = true }: Steering,
   options: CallOptions & SteeringOptions & Partial<Record<"image" | "controlImage", unknown>>,
 ): ControlCall {
   const { className, device, unet, controlnet } = pipeline;
@@ -89,8 +94,7 @@ export function controlCall(
   const nets = checkControls(models, isList, { controlnetConditioningScale, controlGuidanceStart, controlGuidanceEnd });
   const prompts = promptCount(prompt, options);
   const images = checkControlImages(given[argument], { argument, isList, nets: nets.length, prompts, device });
-  // As in diffusers results that are one for all pixels steer the prompts alone.
-  const guess = guessMode || models[0].config.global_pool_conditions;
+  const guess = guessMode || (pooledGuess && models[0].config.global_pool_conditions);
   const tensorName = argument === "image" ? "image" : "control_image";
   return {
     planes: (sizing) => controlPlanes(images, { ...sizing, argument }),

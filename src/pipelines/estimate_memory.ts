@@ -23,6 +23,8 @@ import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
 import { StableDiffusionXLBase } from "./stable_diffusion_xl_base.js";
+import { StableDiffusionXLControlNetImg2ImgPipeline } from "./stable_diffusion_xl_controlnet_img2img.js";
+import { StableDiffusionXLControlNetInpaintPipeline } from "./stable_diffusion_xl_controlnet_inpaint.js";
 import { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
 import { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
 import type { XLOptions } from "./stable_diffusion_xl_options.js";
@@ -153,11 +155,13 @@ const FROM_MASKED: readonly Kind[] = [
   StableDiffusionInpaintPipeline,
   StableDiffusionControlNetInpaintPipeline,
   StableDiffusionXLInpaintPipeline,
+  StableDiffusionXLControlNetInpaintPipeline,
 ];
 const FROM_PICTURES: readonly Kind[] = [
   StableDiffusionImg2ImgPipeline,
   StableDiffusionControlNetImg2ImgPipeline,
   StableDiffusionXLImg2ImgPipeline,
+  StableDiffusionXLControlNetImg2ImgPipeline,
 ];
 
 /** The options with what a call begins with besides prompts: blank pictures of the size that is drawn. */

@@ -11,6 +11,8 @@ import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
 import { StableDiffusionXLControlNetPipeline } from "./stable_diffusion_xl_controlnet.js";
+import { StableDiffusionXLControlNetImg2ImgPipeline } from "./stable_diffusion_xl_controlnet_img2img.js";
+import { StableDiffusionXLControlNetInpaintPipeline } from "./stable_diffusion_xl_controlnet_inpaint.js";
 import { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
 import { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
 
@@ -33,6 +35,8 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,
   StableDiffusionXLControlNetPipeline,
+  StableDiffusionXLControlNetImg2ImgPipeline,
+  StableDiffusionXLControlNetInpaintPipeline,
 );
 
 function known(...classes: Parameters<typeof registerPipeline>[0][]): typeof Base {

@@ -78,7 +78,7 @@ export class StableDiffusionControlNetPipeline extends StableDiffusionControlNet
     checkPrompts(prompt, options, device, CONTROLNET_TENSORS);
     checkTensor("latents", options.latents, ["batch", "channels", "height", "width"], device);
     checkGeneratorTypes(options.generator);
-    const control = controlCall(this, prompt, "image", options);
+    const control = controlCall(this, prompt, { argument: "image" }, options);
     const { height, width } = options;
     checkSides({ height, width }, scaleFactor);
     warnOfLegacyCallback(options);

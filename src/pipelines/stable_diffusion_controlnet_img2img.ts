@@ -82,7 +82,7 @@ export class StableDiffusionControlNetImg2ImgPipeline extends StableDiffusionCon
     checkTensor("latents", latents, ["batch", "channels", "height", "width"], device);
     checkGeneratorTypes(generator);
     checkImages(image, device);
-    const control = controlCall(this, prompt, "controlImage", options);
+    const control = controlCall(this, prompt, { argument: "controlImage" }, options);
     checkSides({ height: options.height, width: options.width }, scaleFactor);
     warnOfLegacyCallback(options);
     throwIfAborted(options.signal);

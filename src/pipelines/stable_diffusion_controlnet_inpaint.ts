@@ -64,7 +64,7 @@ export class StableDiffusionControlNetInpaintPipeline extends StableDiffusionCon
     const options = { strength: 1, controlnetConditioningScale: 0.5, ...taken };
     const run = this.prepareRun(options);
     const call = inpaintCall(this, prompt, options, { tensors: CONTROLNET_INPAINT_TENSORS, sizeFrom: "image" });
-    const control = controlCall(this, prompt, "controlImage", options);
+    const control = controlCall(this, prompt, { argument: "controlImage" }, options);
     warnOfLegacyCallback(options);
     throwIfAborted(options.signal);
     const { scheduler } = run;

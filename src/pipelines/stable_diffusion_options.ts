@@ -18,6 +18,8 @@ import type { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.
 import type { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import type { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
 import type { StableDiffusionXLControlNetPipeline } from "./stable_diffusion_xl_controlnet.js";
+import type { StableDiffusionXLControlNetImg2ImgPipeline } from "./stable_diffusion_xl_controlnet_img2img.js";
+import type { StableDiffusionXLControlNetInpaintPipeline } from "./stable_diffusion_xl_controlnet_inpaint.js";
 import type { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
 import type { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
 
@@ -76,7 +78,9 @@ export type PromptPipeline =
   | StableDiffusionXLPipeline
   | StableDiffusionXLImg2ImgPipeline
   | StableDiffusionXLInpaintPipeline
-  | StableDiffusionXLControlNetPipeline;
+  | StableDiffusionXLControlNetPipeline
+  | StableDiffusionXLControlNetImg2ImgPipeline
+  | StableDiffusionXLControlNetInpaintPipeline;
 
 /** Called after each step. `step` counts model calls from 0. */
 // A method's type, which a function that names the class of its pipeline has, too.

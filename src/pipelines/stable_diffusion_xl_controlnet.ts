@@ -73,7 +73,7 @@ export class StableDiffusionXLControlNetPipeline extends StableDiffusionXLContro
     checkSizesXL(options);
     checkTensor("latents", options.latents, ["batch", "channels", "height", "width"], device);
     checkGeneratorTypes(options.generator);
-    const control = controlCall(this, prompt, "image", options);
+    const control = controlCall(this, prompt, { argument: "image" }, options);
     const { height, width } = options;
     checkSides({ height, width }, scaleFactor);
     warnOfLegacyCallback(options);

@@ -13,7 +13,7 @@ export const isPart = (value: number | undefined): value is number => value !== 
 /**
  * What is done of a schedule with a picture: from denoisingStart on, or `strength` of it, to denoisingEnd.
  * @param least of the steps that must be left before denoisingEnd cuts them
- * @returns noised: the timestep whose noise is added to the picture, null where none is
+ * @returns noised: the timestep whose noise is added to the picture, null where none is; uncut: how many there are before denoisingEnd cuts
  * @throws RangeError where no step is left
  */
 export function pictureTimesteps(
@@ -21,7 +21,7 @@ export function pictureTimesteps(
   options: XLPictureCallOptions,
   strength: number,
   least = 0,
-): { noised: number | null; timesteps: readonly number[] } {
+): { noised: number | null; timesteps: readonly number[]; uncut: number } {
   const { denoisingStart: start, denoisingEnd: end } = options;
   const all = isPart(start)
     ? fromDenoisingStart(scheduler, options, start)
@@ -31,7 +31,8 @@ export function pictureTimesteps(
       `After \`denoisingStart\` ${start} no step is left; give an earlier one or more inference steps`,
     );
   // As in diffusers also for a start of 0 or 1, which parts nothing.
-  return { noised: start === undefined ? all[0] : null, timesteps: untilDenoisingEnd(scheduler, all, end) };
+  const timesteps = untilDenoisingEnd(scheduler, all, end);
+  return { noised: start === undefined ? all[0] : null, timesteps, uncut: all.length };
 }
 
 /** Those before denoisingEnd. */

@@ -5,15 +5,18 @@ import {
   schedulerClass,
   StableDiffusionControlNetImg2ImgPipeline,
   StableDiffusionControlNetInpaintPipeline,
+  StableDiffusionXLControlNetImg2ImgPipeline,
+  StableDiffusionXLControlNetInpaintPipeline,
   StableDiffusionPipeline,
   StableDiffusionXLControlNetPipeline,
+  StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLPipeline,
   type AnyPipeline,
   type ControlNetModel,
   type RawImage,
   type Tensor,
 } from "../../src/index.js";
-import { CONTROLNET_PICTURES, controlNet, IMAGES, maskedUNet, MASKS } from "../support/controlnet_pictures.js";
+import { CONTROLNET_PICTURES, controlNet, IMAGES, madeUNet, MASKS } from "../support/controlnet_pictures.js";
 import { fixturePath } from "../support/files.js";
 import { testDevice } from "../support/gpu.js";
 import { camelCase, differences } from "../support/pipelines.js";
@@ -23,6 +26,8 @@ const CLASSES = [
   StableDiffusionXLControlNetPipeline,
   StableDiffusionControlNetImg2ImgPipeline,
   StableDiffusionControlNetInpaintPipeline,
+  StableDiffusionXLControlNetImg2ImgPipeline,
+  StableDiffusionXLControlNetInpaintPipeline,
 ];
 
 describe("pipelines with ControlNets", () => {
@@ -45,10 +50,16 @@ describe("pipelines with ControlNets", () => {
     const names = new Set(CONTROLNET_PICTURES.runs.flatMap((run) => run.nets));
     for (const name of names) nets.set(name, await controlNet(name));
     const sd15 = await StableDiffusionPipeline.fromPretrained(fixturePath("models/repos/sd15"));
+    const sdxl = await StableDiffusionXLPipeline.fromPretrained(fixturePath("models/repos/sdxl"));
     Object.assign(bases, {
       sd15,
-      masked: StableDiffusionPipeline.fromPipe(sd15, { unet: await maskedUNet() }),
-      sdxl: await StableDiffusionXLPipeline.fromPretrained(fixturePath("models/repos/sdxl")),
+      masked: StableDiffusionPipeline.fromPipe(sd15, { unet: await madeUNet("masked", "sd15") }),
+      sdxl,
+      "xl masked": StableDiffusionXLPipeline.fromPipe(sdxl, { unet: await madeUNet("xl masked", "sdxl") }),
+      refiner: StableDiffusionXLImg2ImgPipeline.fromPipe(sdxl, {
+        ...{ unet: await madeUNet("refiner", "sdxl"), text_encoder: null, tokenizer: null },
+        requires_aesthetics_score: true,
+      }),
     });
   });
   afterAll(() => {

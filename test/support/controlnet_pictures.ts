@@ -17,7 +17,8 @@ import { ramp } from "./sdxl_pictures.js";
 export interface ControlNetRun {
   /** Without "StableDiffusion" and "Pipeline". */
   pipeline: string;
-  unet: "sd15" | "masked" | "sdxl";
+  /** Of a fixture, or a key of `unets`. */
+  unet: string;
   nets: string[];
   scheduler: string;
   /** To begin with, and where it is drawn anew. */
@@ -35,6 +36,8 @@ export interface ControlNetRun {
 interface Goldens {
   /** Configs of nets with made weights. */
   nets: Record<string, Record<string, unknown>>;
+  /** What differs in the configs of UNets with made weights. */
+  unets: Record<string, object>;
   runs: ControlNetRun[];
   /** What nets compute alone: the last residual of the way down and the middle's. */
   models: { name: string; shape: number[]; down: number[]; mid: number[] }[];
@@ -79,9 +82,9 @@ export function controlNet(name: string): Promise<ControlNetModel> {
   return ControlNetModel.fromPretrained(madeModel(name, ControlNetModel, CONTROLNET_PICTURES.nets[name]));
 }
 
-/** Stable Diffusion 1.5's UNet, of channels for a mask and a picture besides. */
-export async function maskedUNet(): Promise<UNet2DConditionModel> {
-  const base = await openRepository(fixturePath("models/repos/sd15"));
-  const config = { ...(await readJSON(base, "unet/config.json")), in_channels: 9 };
-  return UNet2DConditionModel.fromPretrained(madeModel("masked", UNet2DConditionModel, config));
+/** A UNet with made weights. @param repo whose config it has but for some keys */
+export async function madeUNet(name: string, repo: string): Promise<UNet2DConditionModel> {
+  const base = await openRepository(fixturePath(`models/repos/${repo}`));
+  const config = { ...(await readJSON(base, "unet/config.json")), ...CONTROLNET_PICTURES.unets[name] };
+  return UNet2DConditionModel.fromPretrained(madeModel(name, UNet2DConditionModel, config));
 }
