@@ -115,14 +115,21 @@ export function checkPictures({
   size,
   strength,
   controlnet,
-}: Partial<Record<"image" | "mask" | "size" | "strength" | "controlnet", string>>): void {
+  "control-image": controlImage,
+}: Partial<Record<"image" | "mask" | "size" | "strength" | "controlnet" | "control-image", string>>): void {
   if (mask !== undefined && image === undefined)
     throw new UsageError("--mask needs --image FILE, the picture to draw into");
+  if (controlImage !== undefined && controlnet === undefined)
+    throw new UsageError("--control-image needs --controlnet DIR, the ControlNet that reads it");
   if (controlnet !== undefined) {
-    if (image === undefined) throw new UsageError("--controlnet needs --image FILE, the picture that it reads");
+    if (image === undefined && controlImage === undefined)
+      throw new UsageError("--controlnet needs --image FILE, the picture that it reads");
     for (const [name, value] of Object.entries({ mask, strength }))
-      if (value !== undefined)
-        throw new UsageError(`--${name} does not go with --controlnet, which draws from noise; leave it out`);
+      if (value !== undefined && controlImage === undefined)
+        throw new UsageError(
+          `--${name} does not go with --controlnet and --image alone, which draw from noise; give what it reads as ` +
+            "--control-image FILE, and --image is what the drawing begins with",
+        );
   } else if (image !== undefined && mask === undefined && size !== undefined)
     throw new UsageError("--size does not go with --image: the result has the picture's size");
 }

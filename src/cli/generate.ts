@@ -4,9 +4,14 @@ import {
   Generator,
   openRepository,
   RawImage,
+  StableDiffusionControlNetImg2ImgPipeline,
+  StableDiffusionControlNetInpaintPipeline,
   StableDiffusionControlNetPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
+  StableDiffusionXLControlNetImg2ImgPipeline,
+  StableDiffusionXLControlNetInpaintPipeline,
+  StableDiffusionXLControlNetPipeline,
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,
   StableDiffusionXLPipeline,
@@ -30,6 +35,21 @@ import { UsageError } from "./errors.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 
+const SD = {
+  Img2Img: StableDiffusionImg2ImgPipeline,
+  Inpaint: StableDiffusionInpaintPipeline,
+  Steered: StableDiffusionControlNetPipeline,
+  SteeredImg2Img: StableDiffusionControlNetImg2ImgPipeline,
+  SteeredInpaint: StableDiffusionControlNetInpaintPipeline,
+};
+const XL = {
+  Img2Img: StableDiffusionXLImg2ImgPipeline,
+  Inpaint: StableDiffusionXLInpaintPipeline,
+  Steered: StableDiffusionXLControlNetPipeline,
+  SteeredImg2Img: StableDiffusionXLControlNetImg2ImgPipeline,
+  SteeredInpaint: StableDiffusionXLControlNetInpaintPipeline,
+};
+
 const OPTIONS = [
   ...DRAWING_OPTIONS,
   "scheduler",
@@ -37,6 +57,7 @@ const OPTIONS = [
   "image",
   "mask",
   "controlnet",
+  "control-image",
   "strength",
   "lora",
   "lora-scale",
@@ -70,7 +91,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   const open = async (path?: string): Promise<RawImage | null> => (path === undefined ? null : RawImage.open(path));
   // A wrong folder is told before the model loads.
   const net = values.controlnet === undefined ? null : await openRepository(values.controlnet, { signal });
-  const [image, maskImage] = [await open(values.image), await open(values.mask)];
+  const [image, maskImage, read] = await Promise.all([values.image, values.mask, values["control-image"]].map(open));
 
   const loading = { model, dtype, offload: flags["cpu-offload"], checksSafety: !flags["no-safety-checker"], signal };
   await withPipeline(loading, async (pipeline) => {
@@ -90,20 +111,17 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       signal,
     };
     const draw = async (): Promise<Drawn> => {
-      if (!image) return pipeline(prompt, { ...options, ...size });
+      const { Steered, SteeredImg2Img, SteeredInpaint, Img2Img, Inpaint } =
+        pipeline instanceof StableDiffusionXLPipeline ? XL : SD;
       if (net) {
-        if (pipeline instanceof StableDiffusionXLPipeline)
-          throw new UsageError(
-            "--controlnet goes with models of a StableDiffusionPipeline, not with those of Stable Diffusion XL",
-          );
         const controlnet = await ControlNetModel.fromPretrained(net, { device: pipeline.device, dtype, signal });
-        const steered = StableDiffusionControlNetPipeline.fromPipe(pipeline, { controlnet });
-        return steered(prompt, { ...options, ...size, image });
+        const drawn = { ...options, ...size };
+        if (!image || !read) return Steered.fromPipe(pipeline, { controlnet })(prompt, { ...drawn, image: read ?? image! });
+        const from = { ...drawn, image, controlImage: read, strength };
+        if (!maskImage) return SteeredImg2Img.fromPipe(pipeline, { controlnet })(prompt, from);
+        return SteeredInpaint.fromPipe(pipeline, { controlnet })(prompt, { ...from, maskImage });
       }
-      const [Img2Img, Inpaint] =
-        pipeline instanceof StableDiffusionXLPipeline
-          ? [StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline]
-          : [StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline];
+      if (!image) return pipeline(prompt, { ...options, ...size });
       const from = { ...options, image, strength };
       if (!maskImage) return Img2Img.fromPipe(pipeline)(prompt, from);
       const drawn = { ...cutDown(image), ...size };

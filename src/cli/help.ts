@@ -23,7 +23,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`;
 const DRAWING = `  --model DIR|ID       a Stable Diffusion model in the layout of diffusers: its folder, or its id on the hub, "owner/name"; by
                        default the one of the package
   --negative TEXT      what the picture should not show
-  --guidance X         how strictly the prompt is followed; 1 means no guidance (default: 7.5, of XL without --mask 5, the
+  --guidance X         how strictly the prompt is followed; 1 means no guidance (default: 7.5, of XL 5 but with --mask alone, the
                        package's model 3)
   --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
   --dtype TYPE         float32 (default) or float16: storage of the weights and activations
@@ -44,8 +44,9 @@ ${DRAWING}
   --mask FILE          a PNG file, white where the picture of --image is drawn anew; --size is then the result's
   --controlnet DIR|ID  a ControlNet that goes with the model: it reads the picture of --image (edges, depth, a pose), and noise is
                        what the drawing begins with; --size is then the result's (default: the picture's)
+  --control-image FILE what the ControlNet reads instead: --image, and --mask, are then what the drawing begins with
   --strength X         0 to 1: how much may change; so much of the steps is done (default: 0.8, with --mask 1;
-                       of XL 0.3, with --mask 0.9999)
+                       of XL 0.3, with --controlnet 0.8, with --mask 0.9999)
   --lora FILE|DIR|ID   LoRA weights for the model: a .safetensors file, or a folder or id that has pytorch_lora_weights.safetensors
   --lora-scale X       how much they count (default: 1)
   --textual-inversion FILE|DIR|ID

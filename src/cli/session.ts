@@ -6,10 +6,15 @@ import {
   requestDevice,
   schedulerClass,
   schedulerNames,
+  StableDiffusionControlNetImg2ImgPipeline,
+  StableDiffusionControlNetInpaintPipeline,
   StableDiffusionControlNetPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
+  StableDiffusionXLControlNetImg2ImgPipeline,
+  StableDiffusionXLControlNetInpaintPipeline,
+  StableDiffusionXLControlNetPipeline,
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,
   StableDiffusionXLPipeline,
@@ -45,10 +50,18 @@ const DRAWN = new Map<unknown, typeof StableDiffusionPipeline | typeof StableDif
   [StableDiffusionImg2ImgPipeline.className, StableDiffusionPipeline],
   [StableDiffusionInpaintPipeline.className, StableDiffusionPipeline],
   [StableDiffusionControlNetPipeline.className, StableDiffusionPipeline],
+  [StableDiffusionControlNetImg2ImgPipeline.className, StableDiffusionPipeline],
+  [StableDiffusionControlNetInpaintPipeline.className, StableDiffusionPipeline],
+  [StableDiffusionXLControlNetPipeline.className, StableDiffusionXLPipeline],
   [StableDiffusionXLPipeline.className, StableDiffusionXLPipeline],
 ]);
 /** Those whose files say more than that class takes; made into it, it keeps that for the pipelines from pictures. */
-const FROM_PICTURES = [StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline];
+const FROM_PICTURES = [
+  StableDiffusionXLImg2ImgPipeline,
+  StableDiffusionXLInpaintPipeline,
+  StableDiffusionXLControlNetImg2ImgPipeline,
+  StableDiffusionXLControlNetInpaintPipeline,
+];
 
 interface ModelOptions {
   model: string | undefined;
@@ -78,7 +91,10 @@ export async function withPipeline<T>(
     const without = checksSafety ? {} : { safety_checker: null };
     const options = { device, dtype, enableModelCpuOffload: offload, signal, ...without };
     if (Class) return work(await Class.fromPretrained(repository, options));
-    return work(StableDiffusionXLPipeline.fromPipe(await FromPictures!.fromPretrained(repository, options)));
+    // A ControlNet in the files would take memory and draw nothing.
+    const parts = FromPictures!.componentNames.includes("controlnet") ? { controlnet: null } : {};
+    const loaded = await FromPictures!.fromPretrained(repository, { ...options, ...parts });
+    return work(StableDiffusionXLPipeline.fromPipe(loaded));
   });
 }
 

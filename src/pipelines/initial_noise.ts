@@ -14,6 +14,14 @@ export function checkGenerators(generator: StepOptions["generator"], batch: numb
   );
 }
 
+/** @throws RangeError for latents to begin with that have another shape */
+export function expectShape(latents: Tensor, shape: readonly number[]): void {
+  if (latents.shape.join() === shape.join()) return;
+  throw new RangeError(
+    `\`latents\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`,
+  );
+}
+
 /**
  * Standard normal noise, drawn as torch does it in a model's dtype and kept in float32, as all that the steps compute with.
  * @returns a tensor of `shape`; the caller disposes it

@@ -9,7 +9,7 @@ import type { CallOptions } from "./check_inputs.js";
 import { afterEncoding, encodeImage, repeatedTo, skipEncoding, type Encoder } from "./encode_image.js";
 import { noiseAdder } from "./image_latents.js";
 import { preprocess, type Fit, type ImageInput } from "./image_processor.js";
-import { checkGenerators, initialNoise } from "./initial_noise.js";
+import { checkGenerators, expectShape, initialNoise } from "./initial_noise.js";
 import { Inpainting, type InpaintTensors } from "./inpainting.js";
 import { masked, preprocessMask, type MaskInput } from "./mask_processor.js";
 import { nearest, type Planes } from "./planes.js";
@@ -66,6 +66,7 @@ export async function inpaintLatents(
       throw new RangeError(`Cannot duplicate \`${name}\` of batch size ${count} to ${batch} text prompts.`);
   const isLatents = pictures.shape[1] === latentChannels;
   if (isLatents) expectSize("image", pictures.shape, shape);
+  if (given && !asItIs) expectShape(given, shape);
   if (givenMasked) expectSize("maskedImageLatents", givenMasked.shape, shape);
   if (isLatents && seesMask && !givenMasked)
     throw new TypeError(

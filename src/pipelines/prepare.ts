@@ -7,7 +7,7 @@ import type { DType } from "../tensor/dtype.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { CallOptions } from "./check_inputs.js";
-import { checkGenerators, initialNoise } from "./initial_noise.js";
+import { checkGenerators, expectShape, initialNoise } from "./initial_noise.js";
 
 export function prepareTimesteps(
   scheduler: Scheduler,
@@ -35,10 +35,7 @@ export function prepareLatents(
   initNoiseSigma: number,
   { generator, latents, dtype }: CallOptions & { dtype: DType },
 ): Tensor {
-  if (latents && latents.shape.join() !== shape.join())
-    throw new RangeError(
-      `\`latents\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`,
-    );
+  if (latents) expectShape(latents, shape);
   checkGenerators(generator, shape[0]);
   return device.scope(() =>
     linearCombination([[initNoiseSigma, latents ?? initialNoise(device, shape, { generator, dtype })]]),
