@@ -31,7 +31,6 @@ import {
   sizeOf,
   strengthOf,
 } from "./arguments.js";
-import { UsageError } from "./errors.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 

@@ -10,6 +10,7 @@ import {
   MultiControlNetModel,
   RawImage,
   requestDevice,
+  StableDiffusionControlNetInpaintPipeline,
   StableDiffusionControlNetPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
@@ -60,6 +61,13 @@ const CASES: Record<string, [load: () => Promise<unknown>, options: object]> = {
       });
     },
     { image: [image, image], numInferenceSteps: 4 },
+  ],
+  "of a ControlNet, from pictures with masks": [
+    async () => {
+      const controlnet = await ControlNetModel.fromPretrained(repo("controlnet"));
+      return StableDiffusionControlNetInpaintPipeline.fromPretrained(repo("sd15"), { controlnet });
+    },
+    { image, maskImage, controlImage: image, numInferenceSteps: 3 },
   ],
   "of XL from pictures": [
     async () => StableDiffusionXLImg2ImgPipeline.fromPipe(await StableDiffusionXLPipeline.fromPretrained(repo("sdxl"))),

@@ -10,8 +10,11 @@ import {
   Generator,
   MultiControlNetModel,
   StableDiffusionControlNetPipeline,
+  StableDiffusionXLControlNetInpaintPipeline,
+  type Device,
   type SaveTarget,
 } from "../../src/index.js";
+import { controlNet, madeUNet } from "../support/controlnet_pictures.js";
 import { fixturePath } from "../support/files.js";
 import { picture } from "../support/pictures.js";
 
@@ -24,6 +27,33 @@ const INDEX = {
   one: "9e5624531f7bb9dacfb2da99399a9d9647dc5548c6788533b9942337088e3f20",
   two: "418dfe087a73b7ebf12538788524d047a4f5ff2c19f9c1bb05071de1b844a840",
 };
+/** StableDiffusionXLControlNetInpaintPipeline with a refiner and two ControlNets, of scripts/make_controlnet_pictures.py. */
+const XL_INDEX = "6e8c617b33a2e2a821699c94645b2900162ea177b779e1797b90afa475857eab";
+
+const indexHash = async (folder: string): Promise<string> => {
+  const lines = (await readFile(join(folder, "model_index.json"), "utf8")).split("\n");
+  const text = lines.filter((line) => !line.includes("_name_or_path")).join("\n");
+  return createHash("sha256").update(text).digest("hex");
+};
+
+/** The most that is held during some work above what is held before it. */
+async function mostHeld<T>(
+  { memory, memoryUse: before }: Device,
+  work: () => Promise<T>,
+): Promise<[result: T, bytes: number]> {
+  let most = 0;
+  const create = memory.create.bind(memory);
+  memory.create = (...args) => {
+    const block = create(...args);
+    most = Math.max(most, memory.use.bytes - before.bytes);
+    return block;
+  };
+  try {
+    return [await work(), most];
+  } finally {
+    memory.create = create;
+  }
+}
 
 let root = "";
 beforeAll(async () => void (root = await mkdtemp(join(tmpdir(), "save-controlnet-"))));
@@ -65,23 +95,13 @@ describe("StableDiffusionControlNetPipeline in files", () => {
       await pipeline.savePretrained(folder);
       const found = (await readdir(folder)).filter((each) => each.startsWith("controlnet"));
       expect(found.sort()).toEqual(folders);
-      const lines = (await readFile(join(folder, "model_index.json"), "utf8")).split("\n");
-      const text = lines.filter((line) => !line.includes("_name_or_path")).join("\n");
-      expect(createHash("sha256").update(text).digest("hex")).toBe(INDEX[name]);
+      expect(await indexHash(folder)).toBe(INDEX[name]);
       const again = await DiffusionPipeline.fromPretrained<StableDiffusionControlNetPipeline>(folder);
       expect(again).toBeInstanceOf(StableDiffusionControlNetPipeline);
       if (name === "one") return again.dispose(); // what is drawn is as with two
       const wanted = await draw(pipeline);
-      let most = 0;
-      const { memory, memoryUse: loaded } = again.device;
-      const create = memory.create.bind(memory);
-      memory.create = (...args) => {
-        const block = create(...args);
-        most = Math.max(most, memory.use.bytes - loaded.bytes);
-        return block;
-      };
-      expect(await draw(again)).toEqual(wanted);
-      memory.create = create;
+      const [drawn, most] = await mostHeld(again.device, () => draw(again));
+      expect(drawn).toEqual(wanted);
       const bytes = again.device.memoryUse.bytes;
       again.dispose();
       expect(again.controlnet.isDisposed).toBe(true);
@@ -96,6 +116,38 @@ describe("StableDiffusionControlNetPipeline in files", () => {
       // The prompts' embeddings are given to the call there, which copies them: few bytes in a model that is not as tiny as these.
       expect(peak - weights).toBeLessThan(1.1 * most);
     });
+
+  test("two of XL with a refiner that draws into pictures: files as Python's, the same picture, and memory as estimated", async () => {
+    const xl = await StableDiffusionXLControlNetInpaintPipeline.fromPretrained(fixturePath("models/repos/sdxl"), {
+      ...{ unet: await madeUNet("refiner", "sdxl"), text_encoder: null, tokenizer: null },
+      controlnet: [await controlNet("refiner"), await controlNet("refiner")],
+      requires_aesthetics_score: true,
+    });
+    const folder = join(root, "xl");
+    await xl.savePretrained(folder);
+    expect(await indexHash(folder)).toBe(XL_INDEX);
+    const again = await DiffusionPipeline.fromPretrained<StableDiffusionXLControlNetInpaintPipeline>(folder);
+    const image = picture(48, 32);
+    const draw = async (pipeline: StableDiffusionXLControlNetInpaintPipeline): Promise<ArrayLike<number>> => {
+      pipeline.setProgressBarConfig({ disable: true });
+      const { images } = await pipeline("a cat", {
+        ...{ image, maskImage: image, controlImage: [image, image], numInferenceSteps: 2, outputType: "latent" },
+        ...{ strength: 1, generator: new Generator("cpu").manualSeed(8) },
+      });
+      const numbers = await images.data();
+      images.dispose();
+      return numbers;
+    };
+    const wanted = await draw(xl);
+    xl.dispose();
+    const [drawn, most] = await mostHeld(again.device, () => draw(again));
+    expect(drawn).toEqual(wanted);
+    again.dispose();
+    const size = { height: 32, width: 48, numInferenceSteps: 2, outputType: "latent" } as const;
+    const { weights, peak } = await estimateMemory(folder, {}, size);
+    expect(peak - weights).toBeGreaterThanOrEqual(most);
+    expect(peak - weights).toBeLessThan(1.1 * most);
+  });
 
   test("one that is missing is told with its files", async () => {
     const folder = join(root, "two");
