@@ -31,6 +31,7 @@ import {
   sizeOf,
   strengthOf,
 } from "./arguments.js";
+import { UsageError } from "./errors.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
 
@@ -115,7 +116,8 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       if (net) {
         const controlnet = await ControlNetModel.fromPretrained(net, { device: pipeline.device, dtype, signal });
         const drawn = { ...options, ...size };
-        if (!image || !read) return Steered.fromPipe(pipeline, { controlnet })(prompt, { ...drawn, image: read ?? image! });
+        if (!image || !read)
+          return Steered.fromPipe(pipeline, { controlnet })(prompt, { ...drawn, image: read ?? image! });
         const from = { ...drawn, image, controlImage: read, strength };
         if (!maskImage) return SteeredImg2Img.fromPipe(pipeline, { controlnet })(prompt, from);
         return SteeredInpaint.fromPipe(pipeline, { controlnet })(prompt, { ...from, maskImage });

@@ -16,7 +16,7 @@ import type { Prompt } from "./stable_diffusion_options.js";
 export interface SteeringOptions {
   /**
    * How strongly the picture steers; of several ControlNets one number or a list. Default 1 where noise is what the call begins with; with
-   * an `image` of its own as in diffusers: 0.8, with a mask 0.5 (of XL both 0.8 and 1).
+   * an `image` besides as in diffusers: 0.8, with a mask 0.5, of XL with a mask 1.
    */
   controlnetConditioningScale?: number | readonly number[];
   /** Lets the picture alone steer, with or without a prompt; guidanceScale 3 to 5 goes with it. Default false. */

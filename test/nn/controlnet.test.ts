@@ -8,7 +8,6 @@ import { CONTROLNET_PICTURES, controlNet } from "../support/controlnet_pictures.
 import { fixturePath } from "../support/files.js";
 import { readGolden, type Golden } from "../support/goldens.js";
 import { asTensor, expectMatches, TOLERANCE } from "../support/models.js";
-import { differences } from "../support/pipelines.js";
 import { ramp } from "../support/sdxl_pictures.js";
 
 const load = (options = {}): Promise<ControlNetModel> =>
@@ -140,9 +139,11 @@ describe("ControlNetModel", () => {
     for (const tensor of [sample, context, cond, small, model]) tensor.dispose();
   });
 
-  for (const { name, shape, down, mid } of CONTROLNET_PICTURES.models)
-    test(`${name}, as diffusers`, async () => {
-      const model = await controlNet(name);
+  const models = CONTROLNET_PICTURES.models.map((each) => ({ ...each, dtype: "float32" as const }));
+  const half = { ...models.find(({ name }) => name === "xl")!, dtype: "float16" as const };
+  for (const { name, dtype, shape, down, mid } of [...models, half])
+    test(`${name} in ${dtype}, as diffusers`, async () => {
+      const model = await controlNet(name, dtype);
       const inputs = [
         ramp(-1, 1, [2, 4, 6, 4]),
         ramp(2, -1, [2, 7, 56]),
@@ -163,7 +164,12 @@ describe("ControlNetModel", () => {
         [last, down],
         [midBlockResSample, mid],
       ] as const)
-        expect(differences((await tensor.data()) as Float32Array, values).worst).toBeLessThan(1e-4);
+        await expectMatches(
+          tensor,
+          { data: Float32Array.from(values), shape: [...tensor.shape], dtype: "F32" },
+          name,
+          TOLERANCE[dtype],
+        );
       if (classLabels) expect(() => draw({})).toThrow("ControlNetModel: classLabels must be given");
       if (addedCondKwargs)
         expect(() => draw({})).toThrow('ControlNetModel: config addition_embed_type = "text_time" needs');

@@ -74,12 +74,12 @@ function madeModel(
 }
 
 /** A ControlNet of the fixtures. */
-export function controlNet(name: string): Promise<ControlNetModel> {
+export function controlNet(name: string, dtype: "float32" | "float16" = "float32"): Promise<ControlNetModel> {
   const folder = fixturePath("models/repos/controlnet");
-  if (name === "sd") return ControlNetModel.fromPretrained(folder);
+  if (name === "sd") return ControlNetModel.fromPretrained(folder, { dtype });
   if (name === "sd bgr")
-    return ControlNetModel.fromPretrained(folder, { config: { controlnet_conditioning_channel_order: "bgr" } });
-  return ControlNetModel.fromPretrained(madeModel(name, ControlNetModel, CONTROLNET_PICTURES.nets[name]));
+    return ControlNetModel.fromPretrained(folder, { dtype, config: { controlnet_conditioning_channel_order: "bgr" } });
+  return ControlNetModel.fromPretrained(madeModel(name, ControlNetModel, CONTROLNET_PICTURES.nets[name]), { dtype });
 }
 
 /** A UNet with made weights. @param repo whose config it has but for some keys */
