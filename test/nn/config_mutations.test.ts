@@ -27,7 +27,7 @@ const CASES: Case[] = [
   [CLIPTextModel, "sd15/text_encoder", 246],
   [CLIPTextModelWithProjection, "sdxl/text_encoder_2", 246],
   [CLIPVisionModelWithProjection, "sd15-safe/safety_checker", 251, "vision_config"],
-  [ControlNetModel, "controlnet", 754],
+  [ControlNetModel, "controlnet", 786],
   [StableDiffusionSafetyChecker, "sd15-safe/safety_checker", 94],
   [UNet2DConditionModel, "sd15/unet", 1134],
   [UNet2DModel, "ddpm-cifar", 408],
