@@ -309,8 +309,9 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   #embed(sample: Tensor, timesteps: readonly number[], prompt: Tensor, options: UNetForwardOptions): Tensor {
     const { timestepCond: condition, addedCondKwargs: added } = options;
     const { config } = this;
-    const { imageEmbeds: _, image_embeds: __, ...others } = added ?? {};
-    if (Object.keys(others).length > 0 && !this.add_embedding)
+    const { imageEmbeds, image_embeds = imageEmbeds, ...others } = added ?? {};
+    const imagesAlone = image_embeds !== undefined && Object.keys(others).length === 0;
+    if (added && !imagesAlone && !this.add_embedding)
       throw new TypeError("UNet2DConditionModel: addedCondKwargs was given, but config addition_embed_type is null");
     let embedding = this.#embedTime(timesteps, sample.device, condition);
     const classes = embedClasses(

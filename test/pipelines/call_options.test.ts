@@ -66,10 +66,10 @@ describe("the options of a call", () => {
   });
 
   test("names that are no options are warned of", async () => {
-    const seen = await warnings(() => call({ numSteps: 2, ip_adapter_image: {}, returnDict: undefined }));
+    const seen = await warnings(() => call({ numSteps: 2, padding_mask_crop: {}, returnDict: undefined }));
     expect(seen).toHaveLength(1);
     expect(seen[0]).toMatch(
-      /^StableDiffusionPipeline: options that a call does not have are ignored: `numSteps` \(there are negativePrompt, .*signal\), `ip_adapter_image` \(there are /,
+      /^StableDiffusionPipeline: options that a call does not have are ignored: `numSteps` \(there are negativePrompt, .*signal\), `padding_mask_crop` \(there are /,
     );
     for (const wrong of ["fast", 5, [1]])
       await expect(pipeline("a cat", wrong as object)).rejects.toThrow(
