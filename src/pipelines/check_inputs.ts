@@ -69,9 +69,7 @@ export function checkInputs(
   device: Device,
   tensors?: readonly string[],
 ): void {
-  for (const [name, value] of Object.entries({ height, width }))
-    if (!Number.isSafeInteger(value) || value <= 0)
-      throw new RangeError(`\`${name}\` must be a positive integer, got ${shown(value)}`);
+  for (const [name, value] of Object.entries({ height, width })) checkCount(name, value);
   if (height % 8 !== 0 || width % 8 !== 0)
     throw new RangeError(`\`height\` and \`width\` have to be divisible by 8 but are ${height} and ${width}.`);
   checkPrompts(prompt, options, device, tensors);
@@ -172,12 +170,15 @@ function refuse(name: string, rule: string, value: unknown): never {
   throw new RangeError(`\`${name}\` must be ${rule}, got ${shown(value)}`);
 }
 
+/** @throws RangeError for what is no number of things */
+export function checkCount(name: string, value: unknown): void {
+  if (!Number.isSafeInteger(value) || (value as number) < 1) refuse(name, "a positive integer", value);
+}
+
 function checkNumbers(options: CallOptions): void {
   const { numInferenceSteps: steps, numImagesPerPrompt: count, clipSkip, outputType } = options;
-  if (steps !== undefined && (!Number.isSafeInteger(steps) || steps < 1))
-    refuse("numInferenceSteps", "a positive integer", steps);
-  if (count !== undefined && (!Number.isSafeInteger(count) || count < 1))
-    refuse("numImagesPerPrompt", "a positive integer", count);
+  if (steps !== undefined) checkCount("numInferenceSteps", steps);
+  if (count !== undefined) checkCount("numImagesPerPrompt", count);
   if (clipSkip != null && (!Number.isSafeInteger(clipSkip) || clipSkip < 0))
     refuse("clipSkip", "a non-negative integer", clipSkip);
   for (const name of ["guidanceScale", "guidanceRescale", "eta"] as const)
@@ -191,8 +192,7 @@ function checkNumbers(options: CallOptions): void {
   for (const name of ["callbackOnStepEnd", "callback"] as const)
     if (options[name] !== undefined && typeof options[name] !== "function")
       throw new TypeError(`\`${name}\` must be a function, got ${shown(options[name])}`);
-  if (every !== undefined && (!Number.isSafeInteger(every) || every < 1))
-    refuse("callbackSteps", "a positive integer", every);
+  if (every !== undefined) checkCount("callbackSteps", every);
   if (options.timesteps && options.sigmas)
     throw new TypeError("Only one of `timesteps` or `sigmas` can be passed. Please choose one to set custom values");
 }

@@ -81,21 +81,21 @@ export function encodePictures(
 ): Tensor[] {
   const model = encoder as CLIPVisionModelWithProjection;
   const of = (Array.isArray(image) ? image : [image]) as readonly (PixelSource | readonly PixelSource[])[];
-  return ipAdapters.map(({ image_proj: { readsHiddenStates } }, i) =>
+  const read = ({ image_proj: { readsHiddenStates } }: IPAdapter, i: number): Tensor =>
     device.scope(() => {
       const { pixelValues } = processor!(of[i], { device, dtype: model.dtype });
-      const read = (pixels: Tensor): Tensor => {
+      const embed = (pixels: Tensor): Tensor => {
         const { imageEmbeds, hiddenStates } = model.forward(pixels, { outputHiddenStates: readsHiddenStates });
         return readsHiddenStates ? hiddenStates.at(-2)! : imageEmbeds;
       };
-      const rows = read(pixelValues);
+      const rows = embed(pixelValues);
       const embeds = rows.reshape([1, ...rows.shape]);
       if (!guided) return embeds;
       const nothing = (x: Tensor): Tensor => linearCombination([[0, x]]);
-      const none = readsHiddenStates ? read(nothing(pixelValues)) : nothing(rows);
+      const none = readsHiddenStates ? embed(nothing(pixelValues)) : nothing(rows);
       return concat(none.reshape(embeds.shape), embeds, 0);
-    }),
-  );
+    });
+  return device.scope(() => ipAdapters.map(read));
 }
 
 /**

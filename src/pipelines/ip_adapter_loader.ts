@@ -10,7 +10,7 @@ import { IPAdapter } from "../nn/ip_adapter/ip_adapter.js";
 import { scalesByPath, type ImagePromptScale } from "../nn/ip_adapter/scales.js";
 import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { CallOptions } from "./check_inputs.js";
+import { checkCount, type CallOptions } from "./check_inputs.js";
 import { CLIPImageProcessor } from "./clip_image_processor.js";
 import { checkImagePrompts, embedsOfCall, encodePictures, type ImagePrompts } from "./image_prompts.js";
 import { inTurn } from "./in_turn.js";
@@ -158,18 +158,30 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
     const options = givenOptions(given, EMBEDS_OPTION_NAMES, caller);
     const { numImagesPerPrompt = 1, doClassifierFreeGuidance: guided = true } = options;
     needComponent(this.className, "unet", this.unet, NEED);
-    checkImagePrompts(this, { ipAdapterImage: image });
+    checkCount("numImagesPerPrompt", numImagesPerPrompt);
     this.expectModels();
-    const embeds = await this.#encode(image, guided);
-    const repeated = embedsOfCall(embeds, numImagesPerPrompt, guided);
-    for (const each of embeds) each.dispose();
+    checkImagePrompts(this, { ipAdapterImage: image });
+    const repeated = await this.#withEmbeds(image, guided, (embeds) =>
+      embedsOfCall(embeds, numImagesPerPrompt, guided),
+    );
     await this.device.flush();
     return repeated;
   }
 
-  #encode(image: ImagePrompts, guided: boolean): Promise<Tensor[]> {
+  /** Makes something of what the image encoder says of pictures, which is freed then. */
+  async #withEmbeds(
+    image: ImagePrompts,
+    guided: boolean,
+    work: (embeds: readonly Tensor[]) => Tensor[],
+  ): Promise<Tensor[]> {
     const { ipAdapters } = this.unet;
-    return this.withModels(["image_encoder"], async () => encodePictures(this, image, { ipAdapters, guided }));
+    const encode = (): Tensor[] => encodePictures(this, image, { ipAdapters, guided });
+    const embeds = await this.withModels(["image_encoder"], async () => encode());
+    try {
+      return this.device.scope(() => work(embeds));
+    } finally {
+      for (const each of embeds) each.dispose();
+    }
   }
 
   /**
@@ -179,12 +191,9 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
   protected async imageTokens(options: CallOptions, batch: number, guided: boolean): Promise<Tensor[]> {
     const { ipAdapterImage: image, ipAdapterImageEmbeds: given } = options;
     if (image === undefined && given === undefined) return [];
-    const embeds = given ?? (await this.#encode(image!, guided));
-    const tokens = this.device.scope(() =>
-      this.unet.embedImages(embedsOfCall(embeds, batch, guided), guided ? 2 * batch : batch),
-    );
-    if (!given) for (const each of embeds) each.dispose();
-    return tokens;
+    const tokens = (embeds: readonly Tensor[]): Tensor[] =>
+      this.unet.embedImages(embedsOfCall(embeds, batch, guided), guided ? 2 * batch : batch);
+    return given ? this.device.scope(() => tokens(given)) : this.#withEmbeds(image!, guided, tokens);
   }
 }
 

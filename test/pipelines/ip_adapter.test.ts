@@ -149,6 +149,34 @@ describe("pictures as prompts, as diffusers draws with them", () => {
     expect(device.memoryUse.bytes).toBe(before);
   });
 
+  test("nothing stays allocated where pictures cannot be read, or fit another adapter", async () => {
+    const device = await testDevice();
+    const image = IMAGES["37x30"];
+    const { plain } = goldens.files.sd15;
+    const wide = { ...plain, "image_proj.proj.weight": [plain["image_proj.proj.weight"][0], 25] };
+    const sources = [repository, ipAdapterRepository({ ...goldens, files: { ...goldens.files, sd15: { wide } } })];
+    await sd.loadIpAdapter(sources, {
+      ...{ subfolder: "sd15", weightName: ["plus.safetensors", "wide.safetensors"] },
+      ...encoderFolder,
+    });
+    const used = async (work: () => Promise<unknown>, message: string): Promise<number> => {
+      await expect(work()).rejects.toThrow(message);
+      device.trim();
+      await device.synchronize();
+      return device.memoryUse.bytes;
+    };
+    const draws = (pictures: unknown) => () => draw({ ipAdapterImage: pictures });
+    const wrongWidth = "imageEmbeds of this IP-Adapter must be [2, pictures, 25], got [2, 1, 24]";
+    const before = await used(draws([image, image]), wrongWidth);
+    expect(await used(draws([image, image]), wrongWidth)).toBe(before);
+    expect(await used(draws([image, "cat.png"]), "CLIPImageProcessor: takes a picture")).toBe(before);
+    for (const numImagesPerPrompt of [0, -1, 1.5, NaN])
+      await expect(sd.prepareIpAdapterImageEmbeds([image, image], { numImagesPerPrompt })).rejects.toThrow(
+        "`numImagesPerPrompt` must be a positive integer",
+      );
+    await sd.unloadIpAdapter();
+  });
+
   test("a scale that a callback changes, and guidance that it ends, count from the next step on", async () => {
     await load("plain.safetensors");
     const image = IMAGES["37x30"];
