@@ -135,7 +135,14 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
     adapters.forEach((adapter, i) => (adapter.scaleOf = next[i]));
   }
 
-  /** Frees the IP-Adapters, and leaves the image encoder out. */
+  /** Another pipeline of the same components may have freed the image encoder that it had loaded: this one has none then. */
+  protected override expectModels(): void {
+    const { image_encoder: encoder } = this;
+    if (encoder?.isDisposed && !encoder.device?.isLost) this.image_encoder = null;
+    super.expectModels();
+  }
+
+  /** Frees the IP-Adapters and the image encoder that loadIpAdapter() has loaded; one that was given is left out. */
   async unloadIpAdapter(): Promise<void> {
     needComponent(this.className, "unet", this.unet, NEED);
     await inTurn([this], undefined, async () => {

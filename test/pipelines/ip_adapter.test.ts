@@ -177,6 +177,19 @@ describe("pictures as prompts, as diffusers draws with them", () => {
     await sd.unloadIpAdapter();
   });
 
+  test("pipelines that share the image encoder draw on when one of them has freed it", async () => {
+    await load("plain.safetensors");
+    const other = StableDiffusionPipeline.fromPipe(sd);
+    await sd.unloadIpAdapter();
+    const { images } = await other("a cat", { numInferenceSteps: 1, ...SIZE, outputType: "latent" });
+    images.dispose();
+    expect(other.image_encoder).toBe(null);
+    await load("plain.safetensors");
+    const call = other("a cat", { numInferenceSteps: 1, ...SIZE, ipAdapterImage: IMAGES["37x30"] });
+    await expect(call).rejects.toThrow("the component `image_encoder` is missing");
+    await sd.unloadIpAdapter();
+  });
+
   test("a scale that a callback changes, and guidance that it ends, count from the next step on", async () => {
     await load("plain.safetensors");
     const image = IMAGES["37x30"];
