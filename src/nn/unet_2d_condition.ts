@@ -235,9 +235,17 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   }
 
   override async recover(options?: Pick<FromPretrainedOptions, "device" | "signal"> | null): Promise<void> {
-    const adapters = this.#ipAdapters;
+    const lost = this.device!;
     await super.recover(options);
-    for (const adapter of adapters) await adapter.load(this.device!, this.dtype, options?.signal ?? undefined);
+    try {
+      for (const adapter of this.#ipAdapters)
+        await adapter.load(this.device!, this.dtype, options?.signal ?? undefined);
+    } catch (error) {
+      // Still one whose device is lost, which can be recovered.
+      this.dispose();
+      this.placeOn(lost, this.dtype);
+      throw error;
+    }
   }
 
   override dispose(): void {

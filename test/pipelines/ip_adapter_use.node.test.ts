@@ -17,15 +17,23 @@ async function draw(pipeline: StableDiffusionPipeline): Promise<number[]> {
   return Array.from(images[0].data);
 }
 
-test("a pipeline whose device was lost has its IP-Adapter again", async () => {
+test("a pipeline whose device was lost has its IP-Adapter again, also where it cannot be read the first time", async () => {
   await testDevice();
   const device = await requestDevice();
   const pipeline = await StableDiffusionPipeline.fromPretrained(FOLDER, { device });
-  await pipeline.loadIpAdapter(repository, ADAPTER);
+  let away = false;
+  const open: typeof repository.open = (path) => {
+    if (away && path.includes("plus")) throw new Error("no network");
+    return repository.open(path);
+  };
+  await pipeline.loadIpAdapter({ ...repository, open }, ADAPTER);
   const wanted = await draw(pipeline);
   device.destroy();
   await expect(draw(pipeline)).rejects.toThrow("await pipeline.recover()");
   const fresh = await requestDevice();
+  away = true;
+  await expect(pipeline.recover({ device: fresh })).rejects.toThrow("no network");
+  away = false;
   await pipeline.recover({ device: fresh });
   expect(await draw(pipeline)).toEqual(wanted);
   pipeline.dispose();
