@@ -6,6 +6,7 @@ import {
   openFileOrRepository,
   openRepository,
   type HubOptions,
+  type Repository,
   type RepositoryFile,
   type RepositorySource,
 } from "./repository.js";
@@ -23,17 +24,25 @@ export class NoSuchFileError extends RepositoryError {}
 /** @throws NoSuchFileError; RepositoryError where the repository cannot be read */
 export type OpenFile = (signal?: AbortSignal) => Promise<RepositoryFile>;
 
+/** A file, and where others beside it are. */
+export interface FileSource {
+  readonly repository: Repository;
+  /** Of the file, inside the repository; "" for its root. */
+  readonly folder: string;
+  /** Opens the file, as often as it is read. */
+  readonly open: OpenFile;
+}
+
 /**
  * @param source a repository, or the path or address of the file; pages of the hub are understood as its files
  * @param otherwise the file's name where none is said
- * @returns what opens the file, as often as it is read
  */
 export async function findFileSource(
   caller: string,
   source: RepositorySource,
   { subfolder, weightName, ...options }: FilePlace,
   otherwise?: string,
-): Promise<OpenFile> {
+): Promise<FileSource> {
   const [at, name, revision] = splitAddress(source);
   // It would be taken for an id on the hub.
   if (typeof at === "string" && /\.safetensors$/i.test(at) && !(await findLocalFile(at)))
@@ -48,7 +57,10 @@ export async function findFileSource(
       `${caller}: ${repository.name} is no .safetensors file; give the path or address of one, or { weightName: "….safetensors" }`,
     );
   const path = file ?? joinPath(subfolder ?? undefined, chosen!);
-  return async (signal) => {
+  // A name may have folders of its own, which are none of the caller's.
+  const folder =
+    file === undefined && weightName ? (subfolder ?? "") : path.slice(0, Math.max(0, path.lastIndexOf("/")));
+  const open: OpenFile = async (signal) => {
     const opened = await (await openRepository(repository, { signal })).open(path);
     if (opened) return opened;
     const cure = weightName ? "" : '; say what the file is called: { weightName: "….safetensors" }';
@@ -57,6 +69,7 @@ export async function findFileSource(
       `${caller}: ${repository.name} has no ${path}${why === undefined ? "" : ` (${why})`}${cure}`,
     );
   };
+  return { repository, folder, open };
 }
 
 /** A page or a download of a file on the hub. */

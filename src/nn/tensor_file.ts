@@ -23,7 +23,7 @@ export async function readTensorFile(
   place: FilePlace,
   otherwise?: string,
 ): Promise<TensorFile> {
-  const open = await findFileSource(caller, source, place, otherwise);
+  const { open } = await findFileSource(caller, source, place, otherwise);
   const file = await open(place.signal ?? undefined);
   try {
     const { entries } = await readSafetensorsHeader(file);

@@ -1,7 +1,7 @@
 /** Pictures as prompts of pipelines: diffusers' IPAdapterMixin (loaders/ip_adapter.py). */
 import { shown } from "../arguments/shown.js";
-import { givenOptions, refuseRespelt } from "../arguments/spelling.js";
-import { findFileSource, type OpenFile } from "../loader/file_source.js";
+import { givenOptions, inOwnSpelling, refuseRespelt } from "../arguments/spelling.js";
+import { findFileSource, type FileSource } from "../loader/file_source.js";
 import { HUB_OPTION_NAMES, type HubOptions, type RepositorySource } from "../loader/repository.js";
 import { joinPath } from "../loader/paths.js";
 import { CLIPVisionModelWithProjection } from "../nn/clip_vision_model.js";
@@ -24,8 +24,8 @@ export interface IPAdapterOptions extends HubOptions {
   /** Folder of the file inside the repository. */
   subfolder?: string | readonly string[] | null;
   /**
-   * Folder of the image encoder, which is loaded where the pipeline has none: in the (first) subfolder, or, with a slash, in the
-   * repository. Default "image_encoder"; null for none, so that calls take `ipAdapterImageEmbeds` alone.
+   * Folder of the image encoder, which is loaded where the pipeline has none: beside the (first) file, in the subfolder that is
+   * given, or, with a slash, in the repository. Default "image_encoder"; null for none, so that calls take `ipAdapterImageEmbeds` alone.
    */
   imageEncoderFolder?: string | null;
 }
@@ -64,7 +64,7 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
     const caller = `${this.className}.loadIpAdapter`;
     const { weightName, subfolder, ...options } = givenOptions(given, OPTION_NAMES, caller);
     // null is another thing here than nothing.
-    const folder = given?.imageEncoderFolder === null ? null : (options.imageEncoderFolder ?? "image_encoder");
+    const { imageEncoderFolder: folder = "image_encoder" } = inOwnSpelling(given, OPTION_NAMES);
     refuseRespelt(caller, options, OPTION_NAMES);
     const files = await openFiles(caller, { source, weightName, subfolder }, options);
     await inTurn([this], options.signal, async () => {
@@ -74,14 +74,12 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
       const places = unet.promptAttentions;
       const adapters: IPAdapter[] = [];
       try {
-        for (const open of files) {
+        for (const { open } of files) {
           const adapter = await IPAdapter.describe(open, places);
           await adapter.load(device, unet.dtype, options.signal);
           adapters.push(adapter);
         }
-        const [first] = [source].flat() as RepositorySource[];
-        const [inside] = [subfolder].flat() as (string | undefined)[];
-        await this.#addEncoder(caller, first, { folder, inside, options });
+        await this.#addEncoder(caller, files[0], { folder, options });
       } catch (error) {
         for (const adapter of adapters) adapter.dispose();
         throw error;
@@ -92,12 +90,8 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
 
   async #addEncoder(
     caller: string,
-    source: RepositorySource,
-    {
-      folder,
-      inside,
-      options,
-    }: { folder: string | null; inside: string | undefined; options: HubOptions & { imageEncoderFolder?: string } },
+    beside: FileSource,
+    { folder, options }: { folder: string | null; options: HubOptions & { imageEncoderFolder?: string } },
   ): Promise<void> {
     if (this.image_encoder === null && folder === null)
       console.warn(
@@ -106,9 +100,12 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
       );
     else if (this.image_encoder === null) {
       const { imageEncoderFolder: _, ...hub } = options;
-      const subfolder = folder!.includes("/") ? folder! : joinPath(inside, folder!);
+      const subfolder = folder!.includes("/") ? folder! : joinPath(beside.folder, folder!);
       const how = { ...hub, subfolder, device: this.device, dtype: this.unet.dtype as ModelDType };
-      this.#ownEncoder = this.image_encoder = await CLIPVisionModelWithProjection.fromPretrained(source, how);
+      this.#ownEncoder = this.image_encoder = await CLIPVisionModelWithProjection.fromPretrained(
+        beside.repository,
+        how,
+      );
     }
     if (this.feature_extractor === null) {
       const size = this.image_encoder?.config.image_size ?? 224;
@@ -209,7 +206,7 @@ async function openFiles(
   caller: string,
   { source, weightName, subfolder }: { source: unknown } & Pick<IPAdapterOptions, "weightName" | "subfolder">,
   options: HubOptions,
-): Promise<OpenFile[]> {
+): Promise<FileSource[]> {
   const [sources, names, folders] = [source, weightName, subfolder].map((each) =>
     Array.isArray(each) ? (each as unknown[]) : [each],
   );

@@ -73,7 +73,7 @@ async function readFile(caller: string, source: RepositorySource, place: FilePla
 
 async function hasPickle(caller: string, source: RepositorySource, place: FilePlace): Promise<boolean> {
   try {
-    const open = await findFileSource(caller, source, { ...place, weightName: PICKLED_NAME });
+    const { open } = await findFileSource(caller, source, { ...place, weightName: PICKLED_NAME });
     await (await open()).close?.();
     return true;
   } catch {

@@ -21,7 +21,7 @@ afterAll(async () => {
 
 const read = async (source: string | URL, options = {}): Promise<string> => {
   const online = { endpoint: hub.url, cacheDir: path.join(folder, "hub"), token: false, localFilesOnly: false };
-  const file = await (await findFileSource("test", source, { ...online, ...options }))();
+  const file = await (await findFileSource("test", source, { ...online, ...options })).open();
   const text = new TextDecoder().decode(await file.read());
   await file.close?.();
   return text;
@@ -33,6 +33,15 @@ test("a file is named by path, by file address, and by repository and name", asy
   expect(await read(pathToFileURL(own))).toBe("the weights");
   expect(await read(folder, { weightName: "own.safetensors" })).toBe("the weights");
   expect(await read("owner/name", { subfolder: "Models", weightName: "a b.safetensors" })).toBe("the weights");
+});
+
+test("its folder is that of an address, or the one that is given", async () => {
+  const folderOf = async (source: string, options = {}): Promise<string> =>
+    (await findFileSource("test", source, { endpoint: hub.url, ...options })).folder;
+  expect(await folderOf("https://huggingface.co/owner/name/blob/main/Models/a%20b.safetensors")).toBe("Models");
+  expect(await folderOf(path.join(folder, "own.safetensors"))).toBe("");
+  expect(await folderOf("owner/name", { weightName: "Models/a b.safetensors" })).toBe("");
+  expect(await folderOf("owner/name", { subfolder: "Models", weightName: "a b.safetensors" })).toBe("Models");
 });
 
 test("pages and downloads of the hub are its files, which are kept in the cache", async () => {

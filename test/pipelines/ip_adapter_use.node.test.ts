@@ -1,3 +1,6 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
 import { expect, test } from "vitest";
 import { Generator, requestDevice, StableDiffusionPipeline } from "../../src/index.js";
 import { fixturePath } from "../support/files.js";
@@ -53,4 +56,22 @@ test("under enableModelCpuOffload() the image encoder takes turns, too", async (
   expect(await draw(pipeline)).toEqual(wanted);
   expect(pipeline.image_encoder!.residence.isOnCpu).toBe(true);
   pipeline.dispose();
+});
+
+test("the image encoder is looked for beside an adapter that is named by its path", async () => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), "webgpu-diffusers-ip-adapter-"));
+  await mkdir(path.join(folder, "image_encoder"));
+  for (const [from, to] of [
+    ["sd15/plus.safetensors", "plus.safetensors"],
+    ["image/encoder/config.json", "image_encoder/config.json"],
+    ["image/encoder/model.safetensors", "image_encoder/model.safetensors"],
+  ])
+    await writeFile(path.join(folder, to), await (await repository.open(from))!.read());
+  const pipeline = await StableDiffusionPipeline.fromPretrained(FOLDER);
+  await pipeline.loadIpAdapter(path.join(folder, "plus.safetensors"), { image_encoder_folder: null } as object);
+  expect(pipeline.image_encoder).toBe(null);
+  await pipeline.loadIpAdapter(path.join(folder, "plus.safetensors"));
+  expect(pipeline.image_encoder!.config.image_size).toBe(30);
+  pipeline.dispose();
+  await rm(folder, { recursive: true });
 });

@@ -45,7 +45,7 @@ export async function openSingleFile(
   source: RepositorySource,
   { config, ...place }: SingleFilePlace,
 ): Promise<Repository> {
-  const open = await findFileSource(caller, source, place);
+  const { open } = await findFileSource(caller, source, place);
   const { subfolder: _, weightName: __, revision: ___, ...hub } = place;
   const file = await open(place.signal ?? undefined);
   try {

@@ -34,7 +34,7 @@ const NAME = "pytorch_lora_weights.safetensors";
  * @throws RepositoryError, SafetensorsError; ConfigError naming the keys that are none of a LoRA
  */
 export async function openLoraFile(caller: string, source: RepositorySource, place: FilePlace): Promise<LoraFile> {
-  const open = await findFileSource(caller, source, place, NAME);
+  const { open } = await findFileSource(caller, source, place, NAME);
   const read = async (signal?: AbortSignal): Promise<Uint8Array> => {
     const file = await open(signal);
     try {
