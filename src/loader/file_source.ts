@@ -1,4 +1,5 @@
 /** One file of a repository that a caller names: by path, by address, or by repository and name. */
+import { whileItLasts } from "../arguments/signal.js";
 import { quote, RepositoryError } from "./errors.js";
 import { joinPath } from "./paths.js";
 import {
@@ -29,7 +30,7 @@ export interface FileSource {
   readonly repository: Repository;
   /** Of the file, inside the repository; "" for its root. */
   readonly folder: string;
-  /** Opens the file, as often as it is read. */
+  /** Opens the file, as often as it is read; the signal of the search has no part in it. */
   readonly open: OpenFile;
 }
 
@@ -40,16 +41,16 @@ export interface FileSource {
 export async function findFileSource(
   caller: string,
   source: RepositorySource,
-  { subfolder, weightName, ...options }: FilePlace,
+  { subfolder, weightName, signal, ...options }: FilePlace,
   otherwise?: string,
 ): Promise<FileSource> {
   const [at, name, revision] = splitAddress(source);
   // It would be taken for an id on the hub.
   if (typeof at === "string" && /\.safetensors$/i.test(at) && !(await findLocalFile(at)))
     throw new RepositoryError(`${caller}: ${quote(at, 200)}: no such file`);
-  const { repository, file } = await openFileOrRepository(
-    at,
-    revision === undefined ? options : { ...options, revision },
+  // The repository is asked again when the file is read again, long after the signal may have fired.
+  const { repository, file } = await whileItLasts(signal ?? undefined, ({ signal: own }) =>
+    openFileOrRepository(at, { ...options, signal: own, ...(revision !== undefined && { revision }) }),
   );
   const chosen = weightName ?? name ?? otherwise;
   if (file === undefined && chosen === undefined)

@@ -75,7 +75,7 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
       const adapters: IPAdapter[] = [];
       try {
         for (const { open } of files) {
-          const adapter = await IPAdapter.describe(open, places);
+          const adapter = await IPAdapter.describe(open, places, options.signal);
           await adapter.load(device, unet.dtype, options.signal);
           adapters.push(adapter);
         }

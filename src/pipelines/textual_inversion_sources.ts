@@ -74,7 +74,7 @@ async function readFile(caller: string, source: RepositorySource, place: FilePla
 async function hasPickle(caller: string, source: RepositorySource, place: FilePlace): Promise<boolean> {
   try {
     const { open } = await findFileSource(caller, source, { ...place, weightName: PICKLED_NAME });
-    await (await open()).close?.();
+    await (await open(place.signal ?? undefined)).close?.();
     return true;
   } catch {
     return false;

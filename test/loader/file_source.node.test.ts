@@ -35,6 +35,16 @@ test("a file is named by path, by file address, and by repository and name", asy
   expect(await read("owner/name", { subfolder: "Models", weightName: "a b.safetensors" })).toBe("the weights");
 });
 
+test("it is opened again when the signal of its search has fired, and under a new one", async () => {
+  const own = path.join(folder, "own.safetensors");
+  const stop = new AbortController();
+  const { open } = await findFileSource("test", own, { signal: stop.signal });
+  stop.abort();
+  await (await open()).close?.();
+  await expect(open(stop.signal)).rejects.toThrow("abort");
+  await expect(findFileSource("test", own, { signal: stop.signal })).rejects.toThrow("abort");
+});
+
 test("its folder is that of an address, or the one that is given", async () => {
   const folderOf = async (source: string, options = {}): Promise<string> =>
     (await findFileSource("test", source, { endpoint: hub.url, ...options })).folder;

@@ -1,6 +1,6 @@
 /** Pictures as prompts (IP-Adapter, Ye et al. 2023, arXiv:2308.06721), diffusers' loaders/ip_adapter.py and IPAdapterAttnProcessor. */
 import { ConfigError, quote } from "../../loader/errors.js";
-import type { RepositoryFile } from "../../loader/repository.js";
+import type { OpenFile } from "../../loader/file_source.js";
 import { readSafetensorsHeader, type SafetensorsEntry } from "../../loader/safetensors.js";
 import type { Operand } from "../../tensor/columns.js";
 import type { Device } from "../../tensor/device.js";
@@ -55,7 +55,7 @@ export class IPAdapter extends Module {
   readonly #layers: ReadonlyMap<Attention, { path: string; layer: ImageLayer }>;
 
   private constructor(
-    private readonly open: () => Promise<RepositoryFile>,
+    private readonly open: OpenFile,
     projection: ImageProjection,
     places: readonly AttentionPlace[],
   ) {
@@ -71,8 +71,8 @@ export class IPAdapter extends Module {
    * @param places those of the UNet, in the order of diffusers: down, up, middle
    * @throws ConfigError for files of another kind
    */
-  static async describe(open: () => Promise<RepositoryFile>, places: readonly AttentionPlace[]): Promise<IPAdapter> {
-    const file = await open();
+  static async describe(open: OpenFile, places: readonly AttentionPlace[], signal?: AbortSignal): Promise<IPAdapter> {
+    const file = await open(signal);
     try {
       const { entries } = await readSafetensorsHeader(file);
       return new IPAdapter(open, projectionOf(file.path, entries), places);
@@ -86,7 +86,7 @@ export class IPAdapter extends Module {
    * @throws Error naming what in the file does not fit the UNet; nothing stays allocated
    */
   async load(device: Device, dtype: DType, signal?: AbortSignal): Promise<void> {
-    const file = await this.open();
+    const file = await this.open(signal);
     try {
       await loadWeights("IP-Adapter", this, [file], { device, dtype, signal });
     } finally {
