@@ -47,8 +47,6 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
   abstract override unet: UNet2DConditionModel;
   abstract image_encoder: CLIPVisionModelWithProjection | null;
   abstract feature_extractor: CLIPImageProcessor | null;
-  /** What loadIpAdapter() has loaded: freed when it is not used any more. */
-  #ownEncoder: CLIPVisionModelWithProjection | null = null;
 
   /**
    * Loads an IP-Adapter, or several, in place of those that the UNet has. Calls then take a picture for each, `ipAdapterImage`.
@@ -102,10 +100,7 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
       const { imageEncoderFolder: _, ...hub } = options;
       const subfolder = folder!.includes("/") ? folder! : joinPath(beside.folder, folder!);
       const how = { ...hub, subfolder, device: this.device, dtype: this.unet.dtype as ModelDType };
-      this.#ownEncoder = this.image_encoder = await CLIPVisionModelWithProjection.fromPretrained(
-        beside.repository,
-        how,
-      );
+      this.image_encoder = await CLIPVisionModelWithProjection.fromPretrained(beside.repository, how);
     }
     if (this.feature_extractor === null) {
       const size = this.image_encoder?.config.image_size ?? 224;
@@ -144,8 +139,8 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
     needComponent(this.className, "unet", this.unet, NEED);
     await inTurn([this], undefined, async () => {
       this.unet.setIpAdapters([]);
-      this.#ownEncoder?.dispose();
-      this.#ownEncoder = this.image_encoder = null;
+      this.image_encoder?.dispose();
+      this.image_encoder = null;
       // A safety checker uses it.
       if (!("safety_checker" in this)) this.feature_extractor = null;
     });
