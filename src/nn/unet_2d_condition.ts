@@ -162,13 +162,8 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
    */
   embedImages(given: readonly Tensor[] | undefined, batch: number): Tensor[] {
     const adapters = this.#ipAdapters;
-    if (!given && adapters.length === 0) return [];
-    if (given?.length !== adapters.length)
-      throw new TypeError(
-        `UNet2DConditionModel: has ${adapters.length} IP-Adapters, each of which takes pictures in addedCondKwargs: { imageEmbeds: [Tensor, …] }, ` +
-          `got ${given?.length ?? "none"}`,
-      );
-    return adapters.map((adapter, i) => adapter.tokensOf(this.as(given[i]), batch));
+    this.#checkImages(given?.length ?? 0);
+    return adapters.map((adapter, i) => adapter.tokensOf(this.as(given![i]), batch));
   }
 
   /**
@@ -187,7 +182,17 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     return sample.device.scope(() => this.#predict(sample, time, encoderHiddenStates, {}, beside));
   }
 
+  #checkImages(count: number): void {
+    const { length: wanted } = this.#ipAdapters;
+    if (count !== wanted)
+      throw new TypeError(
+        `UNet2DConditionModel: has ${wanted} IP-Adapters, each of which takes pictures in addedCondKwargs: { imageEmbeds: [Tensor, …] }, ` +
+          `got ${count || "none"}`,
+      );
+  }
+
   #imagePrompts(tokens: readonly Tensor[]): ImagePrompt[] {
+    this.#checkImages(tokens.length);
     return this.#ipAdapters.map((adapter, i) => ({ adapter, tokens: tokens[i] }));
   }
 

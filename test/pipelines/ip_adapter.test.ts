@@ -14,6 +14,7 @@ import {
   Tensor,
   type ImagePromptScale,
 } from "../../src/index.js";
+import { UNetSteps } from "../../src/nn/unet_steps.js";
 import { fixturePath } from "../support/files.js";
 import { testDevice } from "../support/gpu.js";
 import { ipAdapterRepository, readIPAdapterGoldens } from "../support/ip_adapter.js";
@@ -247,6 +248,15 @@ describe("pictures as prompts, as diffusers draws with them", () => {
     expect([sd.unet.ipAdapters.length, sd.image_encoder]).toEqual([0, null]);
     await load("plain.safetensors");
     await expect(draw()).rejects.toThrow("the UNet has IP-Adapters (1), which take pictures: give `ipAdapterImage`");
+    const [x, prompt] = [
+      [1, 4, 8, 8],
+      [1, 7, 32],
+    ].map((shape) => Tensor.from(new Float32Array(shape.reduce((a, b) => a * b)), shape, { device: sd.device }));
+    const steps = new UNetSteps(sd.unet, sd.device);
+    for (const work of [() => sd.unet.forward(x, 1, prompt), () => steps.predict(x, 1, prompt)])
+      expect(work).toThrow("UNet2DConditionModel: has 1 IP-Adapters, each of which takes pictures in addedCondKwargs");
+    steps.dispose();
+    for (const tensor of [x, prompt]) tensor.dispose();
     await expect(draw({ ipAdapterImage: [image, image] })).rejects.toThrow(
       "`ipAdapterImage` must have same length as the number of IP Adapters. Got 2 and 1 IP Adapters.",
     );
