@@ -1,14 +1,12 @@
 /** Picture and a guiding picture to picture, diffusers/pipelines/controlnet/pipeline_controlnet_img2img.py. */
 import { throwIfAborted } from "../arguments/signal.js";
-import { checkGeneratorTypes } from "../schedulers/noise.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { CONTROLNET_IMG2IMG_TENSORS } from "./callback_tensors.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
-import { checkSides } from "./check_controlnet.js";
-import { CALL_OPTIONS, checkPrompts, checkTensor } from "./check_inputs.js";
-import { CONTROL_IMAGE_OPTIONS, controlCall, type ControlImageOptions } from "./control_call.js";
-import { checkStrength, givenLatents, imageLatents, imageTimesteps } from "./image_latents.js";
-import { checkImages, processedSize, type ImageInput } from "./image_processor.js";
+import { CALL_OPTIONS } from "./check_inputs.js";
+import { CONTROL_IMAGE_OPTIONS, type ControlImageOptions } from "./control_call.js";
+import { controlImg2ImgCall } from "./control_img2img.js";
+import type { ImageInput } from "./image_processor.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
 import { StableDiffusionControlNetBase } from "./stable_diffusion_controlnet_base.js";
@@ -69,44 +67,13 @@ export class StableDiffusionControlNetImg2ImgPipeline extends StableDiffusionCon
     prompt: Prompt = null,
     given?: ControlNetImg2ImgOptions,
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
-    const { className } = this;
-    const taken = takeOptions(className, given, IMG2IMG_OPTIONS, "warn");
-    const { image, strength, ...options } = { strength: 0.8, controlnetConditioningScale: 0.8, ...taken };
+    const taken = takeOptions(this.className, given, IMG2IMG_OPTIONS, "warn");
+    const options = { strength: 0.8, controlnetConditioningScale: 0.8, ...taken };
     const run = this.prepareRun(options);
     this.expectLatentsAlone();
-    const { device, vae, vaeScaleFactor: scaleFactor, unet } = this;
-    const { generator, latents } = options;
-    const latentChannels = unet.config.in_channels;
-    checkStrength(strength);
-    checkPrompts(prompt, options, device, CONTROLNET_IMG2IMG_TENSORS);
-    checkTensor("latents", latents, ["batch", "channels", "height", "width"], device);
-    checkGeneratorTypes(generator);
-    checkImages(image, device);
-    const control = controlCall(this, prompt, { argument: "controlImage" }, options);
-    checkSides({ height: options.height, width: options.width }, scaleFactor);
+    const call = controlImg2ImgCall(this, prompt, options, { tensors: CONTROLNET_IMG2IMG_TENSORS });
     warnOfLegacyCallback(options);
     throwIfAborted(options.signal);
-    const encoder = { className, device, vae, vaeScaleFactor: scaleFactor, latentChannels };
-    const { height, width } = processedSize(latents ?? image, { latentChannels, scaleFactor }, options);
-    const { scheduler } = run;
-    return this.runPrompts(
-      prompt,
-      run,
-      {
-        timesteps: () => imageTimesteps(scheduler, options, strength),
-        uses: ["vae"],
-        latents: async (batch, dtype, timesteps) => {
-          const planes = await control.planes({ height, width, scaleFactor });
-          const size = [width, height] as const;
-          const [timestep] = timesteps;
-          return control.begin(planes, { batch, steps: timesteps.length }, async () => ({
-            latents: latents
-              ? givenLatents(latents, batch, latentChannels)
-              : await imageLatents(encoder, image, { batch, dtype, generator, scheduler, timestep, size }),
-          }));
-        },
-      },
-      options,
-    );
+    return this.runPrompts(prompt, run, call.start(run.scheduler), options);
   }
 }

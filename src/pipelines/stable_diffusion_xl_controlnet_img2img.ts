@@ -1,15 +1,12 @@
 /** Picture and a guiding picture to picture with XL, diffusers/pipelines/controlnet/pipeline_controlnet_sd_xl_img2img.py. */
 import { throwIfAborted } from "../arguments/signal.js";
-import { checkGeneratorTypes } from "../schedulers/noise.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { XL_CONTROLNET_IMG2IMG_TENSORS } from "./callback_tensors.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
-import { checkSides } from "./check_controlnet.js";
-import { checkPrompts, checkTensor } from "./check_inputs.js";
 import { checkPromptsXL, checkSizesXL } from "./check_inputs_xl.js";
-import { CONTROL_IMAGE_OPTIONS, controlCall, type ControlImageOptions } from "./control_call.js";
-import { checkStrength, givenLatents, imageLatents, imageTimesteps } from "./image_latents.js";
-import { checkImages, processedSize } from "./image_processor.js";
+import { CONTROL_IMAGE_OPTIONS, type ControlImageOptions } from "./control_call.js";
+import { controlImg2ImgCall } from "./control_img2img.js";
+import type { PromptEmbeds } from "./encode_prompt.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
 import type { ControlNetImg2ImgOptions } from "./stable_diffusion_controlnet_img2img.js";
@@ -69,50 +66,19 @@ export class StableDiffusionXLControlNetImg2ImgPipeline extends StableDiffusionX
     prompt: Prompt = null,
     given?: XLControlNetImg2ImgOptions,
   ): Promise<StableDiffusionXLOutput<RawImage[] | Tensor>> {
-    const { className } = this;
-    const taken = takeOptions(className, given, IMG2IMG_OPTIONS, "warn");
-    const defaults = { guidanceScale: 5, strength: 0.8, controlnetConditioningScale: 0.8 };
-    const { image, strength, ...options } = { ...defaults, ...taken };
+    const taken = takeOptions(this.className, given, IMG2IMG_OPTIONS, "warn");
+    const options = { guidanceScale: 5, strength: 0.8, controlnetConditioningScale: 0.8, ...taken };
     const run = this.prepareRun(options);
     this.expectLatentsAlone();
-    const { device, vae, vaeScaleFactor: scaleFactor, unet } = this;
-    const { generator, latents } = options;
-    const latentChannels = unet.config.in_channels;
-    checkStrength(strength);
-    checkPrompts(prompt, options, device, XL_CONTROLNET_IMG2IMG_TENSORS);
-    checkPromptsXL(prompt, options, device);
+    const how = { tensors: XL_CONTROLNET_IMG2IMG_TENSORS, scaled: this.scaled.bind(this) };
+    const { height, width, start } = controlImg2ImgCall(this, prompt, options, how);
+    checkPromptsXL(prompt, options, this.device);
     checkSizesXL(options);
-    checkTensor("latents", latents, ["batch", "channels", "height", "width"], device);
-    checkGeneratorTypes(generator);
-    checkImages(image, device);
-    const control = controlCall(this, prompt, { argument: "controlImage" }, options);
-    checkSides({ height: options.height, width: options.width }, scaleFactor);
     warnOfLegacyCallback(options);
     throwIfAborted(options.signal);
-    const scaled = this.scaled.bind(this);
-    const encoder = { className, device, vae, vaeScaleFactor: scaleFactor, latentChannels, scaled };
-    const { height, width } = processedSize(latents ?? image, { latentChannels, scaleFactor }, options);
-    const { scheduler } = run;
-    const { images } = await this.run(
-      prompt,
-      run,
-      {
-        prompts: () => this.promptEmbeds(prompt, options, pictureTimeIds(options, [height, width], this.isScored)),
-        timesteps: () => imageTimesteps(scheduler, options, strength),
-        uses: ["vae"],
-        latents: async (batch, dtype, timesteps) => {
-          const planes = await control.planes({ height, width, scaleFactor });
-          const size = [width, height] as const;
-          const [timestep] = timesteps;
-          return control.begin(planes, { batch, steps: timesteps.length }, async () => ({
-            latents: latents
-              ? givenLatents(latents, batch, latentChannels)
-              : await imageLatents(encoder, image, { batch, dtype, generator, scheduler, timestep, size }),
-          }));
-        },
-      },
-      options,
-    );
+    const prompts = (): Promise<PromptEmbeds> =>
+      this.promptEmbeds(prompt, options, pictureTimeIds(options, [height, width], this.isScored));
+    const { images } = await this.run(prompt, run, { prompts, ...start(run.scheduler) }, options);
     return { images };
   }
 }
