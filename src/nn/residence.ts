@@ -24,10 +24,13 @@ export class Residence {
     return this.#moves.run(async () => {
       const holders = this.#holders();
       if (holders.some(({ users }) => users > 0)) return false;
-      const device = holders[0]?.device;
-      for (const group of groups(holders)) await Promise.all(group.map((holder) => holder.toCpu()));
-      device?.trim();
-      await device?.flush();
+      const here = holders.filter(({ loaded }) => loaded);
+      const device = here[0]?.device;
+      // Nearly always there is none: between the parts of a call those that rest do so already.
+      if (!device) return true;
+      for (const group of groups(here)) await Promise.all(group.map((holder) => holder.toCpu()));
+      device.trim();
+      await device.flush();
       return true;
     });
   }
@@ -91,7 +94,7 @@ function* groups(holders: readonly Parameter[]): Generator<Parameter[]> {
   let group: Parameter[] = [];
   let bytes = 0;
   for (const holder of holders) {
-    const own = holder.loaded ? holder.value.bytes : 0;
+    const own = holder.value.bytes;
     if (group.length > 0 && bytes + own > GROUP) {
       yield group;
       [group, bytes] = [[], 0];
