@@ -69,6 +69,13 @@ export type { UNetForwardOptions } from "./nn/unet_2d_condition.js";
 export * from "./schedulers/index.js";
 
 export {
+  AutoPipelineForImage2Image,
+  AutoPipelineForInpainting,
+  AutoPipelineForText2Image,
+} from "./pipelines/auto_pipeline.js";
+export type { Image2ImagePipeline, InpaintingPipeline, Text2ImagePipeline } from "./pipelines/auto_pipeline.js";
+export type { AutoOptions, AutoOutput } from "./pipelines/auto_pipeline_options.js";
+export {
   MultiPipelineCallbacks,
   PipelineCallback,
   SDCFGCutoffCallback,
@@ -90,6 +97,12 @@ export { DiffusionPipeline } from "./pipelines/index.js";
 export type { AnyPipeline, PipelineOptions, SingleFileOptions } from "./pipelines/diffusion_pipeline.js";
 export { estimateMemory, type MemoryEstimate } from "./pipelines/estimate_memory.js";
 export type { DrawingSize } from "./pipelines/estimate_memory.js";
+export { LatentConsistencyModelPipeline } from "./pipelines/latent_consistency.js";
+export type { LatentConsistencyOptions } from "./pipelines/latent_consistency_base.js";
+export {
+  LatentConsistencyModelImg2ImgPipeline,
+  type LatentConsistencyImg2ImgOptions,
+} from "./pipelines/latent_consistency_img2img.js";
 export type { ImagePrompts } from "./pipelines/image_prompts.js";
 export type { ImageEmbedsOptions, IPAdapterOptions } from "./pipelines/ip_adapter_loader.js";
 export type { AdapterWeight, AdapterWeights, LoraComponent } from "./pipelines/lora_arguments.js";

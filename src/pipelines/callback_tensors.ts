@@ -6,6 +6,7 @@ import { listOf } from "./pixels.js";
 import type { CallbackTensors, ControlNetCallbackTensors } from "./stable_diffusion_options.js";
 
 export const CALLBACK_TENSORS = ["latents", "prompt_embeds", "negative_prompt_embeds"] as const;
+export const LCM_TENSORS = ["latents", "denoised", "prompt_embeds", "w_embedding"] as const;
 export const INPAINT_TENSORS = [...CALLBACK_TENSORS, "mask", "masked_image_latents"] as const;
 export const XL_TENSORS = ["latents", "prompt_embeds", "add_text_embeds", "add_time_ids"] as const;
 export const XL_INPAINT_TENSORS = [...XL_TENSORS, "mask", "masked_image_latents"] as const;
@@ -20,7 +21,9 @@ export const XL_CONTROLNET_INPAINT_TENSORS = [
   "mask",
   "masked_image_latents",
 ] as const;
-const ALL_TENSORS = [...new Set([...INPAINT_TENSORS, ...XL_CONTROLNET_TENSORS, "control_image"] as const)];
+const ALL_TENSORS = [
+  ...new Set([...INPAINT_TENSORS, ...XL_CONTROLNET_TENSORS, ...LCM_TENSORS, "control_image"] as const),
+];
 
 export const pick = (
   tensors: ControlNetCallbackTensors,
@@ -62,11 +65,13 @@ export function takeReturned(returned: unknown, latents: Tensor): Returned {
     if (name === "image" || name === "control_image") taken[name] = listOf(value).map((each) => take(name, each));
     else taken[name] = take(name, value);
   }
-  const next = taken.latents;
-  if (next && next.shape.join() !== latents.shape.join())
-    throw new RangeError(
-      `callbackOnStepEnd: the returned latents must be [${latents.shape.join(", ")}], got [${next.shape.join(", ")}]`,
-    );
+  for (const name of ["latents", "denoised"] as const) {
+    const next = taken[name];
+    if (next && next.shape.join() !== latents.shape.join())
+      throw new RangeError(
+        `callbackOnStepEnd: the returned ${name} must be [${latents.shape.join(", ")}], got [${next.shape.join(", ")}]`,
+      );
+  }
   return taken;
 }
 

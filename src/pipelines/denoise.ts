@@ -60,7 +60,8 @@ export async function denoise(
   let latents = initial;
   // For classifier free guidance both embeddings go through in one batch
   if (embeds.negative) embeds.positive = replace(embeds.positive, concat(embeds.negative, embeds.positive, 0));
-  const timestepCond = guidanceEmbedding(unet, latents, pipeline.guidanceScale);
+  let denoised: Tensor | undefined;
+  let timestepCond = guidanceEmbedding(unet, latents, pipeline.guidanceScale);
   const bar = new ProgressBar(Math.ceil(timesteps.length / scheduler.order), barConfig);
   const pace = new Pace(device);
   const steps = new UNetSteps(unet, device, timesteps);
@@ -76,7 +77,7 @@ export async function denoise(
       const current = latents;
       const guided = pipeline.doClassifierFreeGuidance;
       const steering = controls?.ofStep(i, current.shape[0], guided);
-      latents = device.scope(() => {
+      const made = device.scope(() => {
         // expand the latents if we are doing classifier free guidance
         const scaled = scheduler.scaleModelInput(guided ? concat(current, current, 0) : current, t);
         const input = inpainting?.input(scaled) ?? scaled;
@@ -91,15 +92,22 @@ export async function denoise(
           : prediction;
         check.look(noise, { module: "unet", step: i });
         // compute the previous noisy sample x_t -> x_t-1
-        const previous = scheduler.step(noise, t, current, { eta, generator }).prevSample;
-        return inpainting?.keep(previous, timesteps[i + 1]) ?? previous;
+        const result = scheduler.step(noise, t, current, { eta, generator });
+        return {
+          latents: inpainting?.keep(result.prevSample, timesteps[i + 1]) ?? result.prevSample,
+          denoised: pipeline.drawsDenoised ? result.denoised : undefined,
+        };
       });
       current.dispose();
+      denoised?.dispose();
+      ({ latents, denoised } = made);
       await pace.step();
 
       if (callbackOnStepEnd) {
         const given = {
           latents,
+          denoised,
+          w_embedding: timestepCond,
           prompt_embeds: embeds.positive,
           negative_prompt_embeds: embeds.negative,
           add_text_embeds: embeds.added?.textEmbeds,
@@ -111,6 +119,10 @@ export async function denoise(
         const replaced = takeReturned(await callbackOnStepEnd(pipeline as PromptPipeline, i, t, wanted), latents);
         for (const name of ["guidanceScale", "guidanceRescale"] as const) checkFinite(name, pipeline[name]);
         latents = replace(latents, replaced.latents);
+        if (denoised) {
+          denoised = replace(denoised, replaced.denoised);
+          timestepCond = timestepCond && replace(timestepCond, replaced.w_embedding);
+        }
         embeds.positive = replace(embeds.positive, replaced.prompt_embeds);
         if (embeds.negative) embeds.negative = replace(embeds.negative, replaced.negative_prompt_embeds);
         if (embeds.added) {
@@ -123,9 +135,12 @@ export async function denoise(
       if ((i + 1) % scheduler.order === 0 || i === timesteps.length - 1) bar.update();
       await callLegacyCallback(options, i, { timesteps, order: scheduler.order, latents });
     }
-    return latents;
+    if (!denoised) return latents;
+    latents.dispose();
+    return denoised;
   } catch (error) {
     latents.dispose();
+    denoised?.dispose();
     throw error;
   } finally {
     bar.close();

@@ -19,6 +19,7 @@ import type { ComponentClass } from "./given_components.js";
 import {
   loadPipeline,
   PIPELINE_OPTION_NAMES,
+  registeredPipeline,
   type Components,
   type PipelineClass,
   type PipelineOptions,
@@ -80,10 +81,10 @@ export abstract class DiffusionPipeline extends PlacedModels {
   ): Promise<DiffusionPipeline> {
     const caller = `${(this as PipelineClass).className}.fromPretrained`;
     const options = givenOptions(given, PIPELINE_OPTION_NAMES, caller);
-    const calledOn = this === DiffusionPipeline ? null : (this as PipelineClass);
+    const classOf = this === DiffusionPipeline ? registeredPipeline : () => this as PipelineClass;
     // One component that fails stops the others, as the caller's signal does.
     return whileReporting(options, (controller, progressCallback) =>
-      loadPipeline(source, { ...options, progressCallback }, { calledOn, controller }),
+      loadPipeline(source, { ...options, progressCallback }, { classOf, controller }),
     );
   }
 

@@ -13,9 +13,17 @@ import { encodeIds } from "./encode_prompt.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
 import { encodeIdsXL } from "./encode_prompt_xl.js";
 import { TIME_IDS, TOKENS } from "./first_pass.js";
+import { LatentConsistencyBase } from "./latent_consistency_base.js";
+import { LatentConsistencyModelImg2ImgPipeline } from "./latent_consistency_img2img.js";
 import { LatentDiffusion } from "./latent_diffusion.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
-import { loadPipeline, PIPELINE_OPTION_NAMES, type Components, type PipelineOptions } from "./load_pipeline.js";
+import {
+  loadPipeline,
+  PIPELINE_OPTION_NAMES,
+  registeredPipeline,
+  type Components,
+  type PipelineOptions,
+} from "./load_pipeline.js";
 import { RawImage } from "./raw_image.js";
 import { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusion_controlnet_img2img.js";
 import { StableDiffusionControlNetInpaintPipeline } from "./stable_diffusion_controlnet_inpaint.js";
@@ -84,7 +92,7 @@ export async function estimateMemory(
   const device = blankDevice(await ensureDevice(real));
   try {
     return await whileReporting(load, async (controller, progressCallback) => {
-      const how = { calledOn: null, controller, blank: true };
+      const how = { classOf: registeredPipeline, controller, blank: true };
       const pipeline = await loadPipeline(source, { ...load, device, progressCallback }, how);
       const weights = device.memoryUse.bytes;
       await draw(pipeline, { ...size, signal: controller.signal });
@@ -113,16 +121,18 @@ const blankIds = ({ config }: CLIPTextModel | CLIPTextModelWithProjection): numb
 ];
 
 /** Prompts, there being no tokenizer: what the encoders take is counted, the numbers are none. */
-async function blankEmbeds({
-  device,
-  unet,
-  text_encoder: encoder,
-}: LatentDiffusion): Promise<Pick<StableDiffusionOptions, "promptEmbeds" | "negativePromptEmbeds">> {
+async function blankEmbeds(
+  pipeline: LatentDiffusion,
+): Promise<Pick<StableDiffusionOptions, "promptEmbeds" | "negativePromptEmbeds">> {
+  const { device, unet, text_encoder: encoder } = pipeline;
   const encode = async (): Promise<Tensor> => {
     if (encoder) return encoder.residence.visit(() => encodeIds(encoder, blankIds(encoder)));
     return Tensor.empty(device, [1, TOKENS, contextWidth(unet.config)], unet.dtype);
   };
-  return { promptEmbeds: await encode(), negativePromptEmbeds: await encode() };
+  const promptEmbeds = await encode();
+  return pipeline instanceof LatentConsistencyBase
+    ? { promptEmbeds }
+    : { promptEmbeds, negativePromptEmbeds: await encode() };
 }
 
 async function blankEmbedsXL({
@@ -158,6 +168,7 @@ const FROM_MASKED: readonly Kind[] = [
   StableDiffusionXLControlNetInpaintPipeline,
 ];
 const FROM_PICTURES: readonly Kind[] = [
+  LatentConsistencyModelImg2ImgPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionControlNetImg2ImgPipeline,
   StableDiffusionXLImg2ImgPipeline,

@@ -6,24 +6,33 @@ import type { DiffusionPipeline } from "./diffusion_pipeline.js";
 import { typeName } from "./given_components.js";
 import type { Components, PipelineClass } from "./load_pipeline.js";
 
-/** Unlike Python's, which casts both to float32, this leaves the models as they are. See DiffusionPipeline.fromPipe. */
+/** @throws TypeError for what is no pipeline */
+export function expectPipeline(caller: string, source: unknown): asserts source is DiffusionPipeline {
+  if (typeof source !== "function" || typeof (source as unknown as DiffusionPipeline).remember !== "function")
+    throw new TypeError(`${caller}: takes a pipeline, got ${shown(source)}`);
+}
+
+/**
+ * Unlike Python's, which casts both to float32, this leaves the models as they are. See DiffusionPipeline.fromPipe.
+ * @param anyClass whether models go over that are of another class than expected
+ */
 export function fromPipe<C extends PipelineClass>(
   Class: C,
   source: DiffusionPipeline,
   given: Components | null | undefined,
+  { anyClass = false } = {},
 ): InstanceType<C> {
   const { className, componentNames, componentClasses, initArguments } = Class;
   if (componentNames.length === 0)
     throw new TypeError(`${className}.fromPipe: call it on the class that is wanted, such as StableDiffusionPipeline`);
-  if (typeof (source as unknown) !== "function" || typeof source.remember !== "function")
-    throw new TypeError(`${className}.fromPipe: takes a pipeline, got ${shown(source)}`);
+  expectPipeline(`${className}.fromPipe`, source);
   const names = [...componentNames, ...Object.keys(initArguments)];
   const options = plainOptions(given, names, `${className}.fromPipe`);
   const strange = Object.keys(options).filter((name) => !names.includes(name));
   if (strange.length > 0)
     throw new TypeError(`${className}.fromPipe: takes ${names.join(", ")}, got ${strange.join(", ")}`);
   const components = Object.entries(source.components).filter(([name, component]) => {
-    const expected = componentClasses[name];
+    const expected = anyClass ? undefined : componentClasses[name];
     const fits = !expected || !(component instanceof PretrainedModel) || component instanceof (expected as never);
     if (!fits && !(name in options))
       console.warn(

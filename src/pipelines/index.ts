@@ -1,6 +1,8 @@
 import { DDIMPipeline } from "./ddim.js";
 import { DDPMPipeline } from "./ddpm.js";
 import { DiffusionPipeline as Base } from "./diffusion_pipeline.js";
+import { LatentConsistencyModelPipeline } from "./latent_consistency.js";
+import { LatentConsistencyModelImg2ImgPipeline } from "./latent_consistency_img2img.js";
 import { registerPipeline } from "./load_pipeline.js";
 import { PNDMPipeline } from "./pndm.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
@@ -25,6 +27,8 @@ export const DiffusionPipeline: typeof Base = known(
   DDIMPipeline,
   DDPMPipeline,
   PNDMPipeline,
+  LatentConsistencyModelPipeline,
+  LatentConsistencyModelImg2ImgPipeline,
   StableDiffusionPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,

@@ -83,6 +83,8 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
   /** Of these components, for messages. */
   protected readonly inpaintingClass: string = "StableDiffusionInpaintPipeline";
   clipSkip: number | null = null;
+  /** Whether pictures are what the scheduler's last step guesses the end to be, `denoised`, and not its sample. */
+  readonly drawsDenoised: boolean = false;
 
   /** @throws TypeError naming components that the constructor needs and was not given, not even as null */
   protected expectComponents(components: Components | undefined): void {

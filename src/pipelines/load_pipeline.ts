@@ -67,8 +67,11 @@ export const PIPELINE_OPTION_NAMES: readonly string[] = [
 ];
 
 interface LoadPipelineOptions extends Pick<LoadComponentsOptions, "controller" | "blank"> {
-  /** The class; null for that of the file, which must be registered. */
-  calledOn: PipelineClass | null;
+  /**
+   * The class to make.
+   * @param named the `_class_name` of model_index.json
+   */
+  classOf: (named: unknown) => PipelineClass;
 }
 
 /**
@@ -79,11 +82,11 @@ interface LoadPipelineOptions extends Pick<LoadComponentsOptions, "controller" |
 export async function loadPipeline(
   source: RepositorySource,
   options: WithoutNulls<PipelineOptions> & Components,
-  { calledOn, controller, blank }: LoadPipelineOptions,
+  { classOf, controller, blank }: LoadPipelineOptions,
 ): Promise<DiffusionPipeline> {
   const repository = await openRepository(source, { ...options, signal: controller.signal });
   const index = await readJSON(repository, "model_index.json");
-  const Class = calledOn ?? registered(index._class_name);
+  const Class = classOf(index._class_name);
   const fileClass = Class.className === index._class_name ? Class : registry.get(index._class_name as string);
   const extra = Object.fromEntries(Object.entries(options).filter(([name]) => !PIPELINE_OPTION_NAMES.includes(name)));
   const { given, initArguments } = sortOptions(Class, extra, index, fileClass);
@@ -135,7 +138,8 @@ function expectAll({ className, componentNames, optionalNames }: PipelineClass, 
     );
 }
 
-function registered(name: unknown): PipelineClass {
+/** The class of that name. @throws ConfigError naming those that there are */
+export function registeredPipeline(name: unknown): PipelineClass {
   const Class = typeof name === "string" ? registry.get(name) : undefined;
   if (Class) return Class;
   throw new ConfigError(

@@ -41,6 +41,8 @@ export abstract class StableDiffusionBase extends LatentDiffusion {
     unet: UNet2DConditionModel,
   };
   static override readonly initArguments = { requires_safety_checker: true };
+  /** Whether diffusers' constructor patches configs of 2022; those of younger classes do not. */
+  protected static readonly patchesConfigs: boolean = true;
   text_encoder: CLIPTextModel;
   tokenizer: CLIPTokenizer;
   override unet: UNet2DConditionModel;
@@ -66,7 +68,8 @@ export abstract class StableDiffusionBase extends LatentDiffusion {
     this.image_encoder = components.image_encoder ?? null;
     const { requires_safety_checker = true } = components;
     this.remember({ requires_safety_checker });
-    patchLegacyConfigs(components.scheduler, components.unet);
+    if ((this.constructor as typeof StableDiffusionBase).patchesConfigs)
+      patchLegacyConfigs(components.scheduler, components.unet);
   }
 
   override get components(): StableDiffusionComponents {

@@ -9,6 +9,8 @@ import type { Scheduler, StepOptions } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { CLIPImageProcessor } from "./clip_image_processor.js";
 import type { ImagePrompts } from "./image_prompts.js";
+import type { LatentConsistencyModelPipeline } from "./latent_consistency.js";
+import type { LatentConsistencyModelImg2ImgPipeline } from "./latent_consistency_img2img.js";
 import type { RawImage } from "./raw_image.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { StableDiffusionControlNetPipeline } from "./stable_diffusion_controlnet.js";
@@ -50,10 +52,11 @@ export type StableDiffusionComponents = {
  * callback that ends the guidance (`pipeline.guidanceScale = 0`) returns the prompts' rows alone. Without guidance
  * negative_prompt_embeds is null. Inpainting has a mask [rows, 1, height, width] and masked_image_latents [rows, 4, height, width], too,
  * with guidance twice as many rows as pictures; the latter is null where the UNet does not take it. Stable Diffusion XL has
- * add_text_embeds [rows, width] and add_time_ids [rows, 6] instead of negative_prompt_embeds.
+ * add_text_embeds [rows, width] and add_time_ids [rows, 6] instead of negative_prompt_embeds. Latent consistency models have none of
+ * these, but denoised, which is drawn after the last step, and w_embedding [rows, time_cond_proj_dim], the guidance scale as the UNet takes it.
  */
 export type CallbackTensors = Partial<
-  Record<"latents" | "prompt_embeds" | "mask" | "add_text_embeds" | "add_time_ids", Tensor>
+  Record<"latents" | "prompt_embeds" | "mask" | "add_text_embeds" | "add_time_ids" | "denoised" | "w_embedding", Tensor>
 > & {
   negative_prompt_embeds?: Tensor | null;
   masked_image_latents?: Tensor | null;
@@ -72,6 +75,8 @@ export type PromptPipeline =
   | StableDiffusionPipeline
   | StableDiffusionImg2ImgPipeline
   | StableDiffusionInpaintPipeline
+  | LatentConsistencyModelPipeline
+  | LatentConsistencyModelImg2ImgPipeline
   | StableDiffusionControlNetPipeline
   | StableDiffusionControlNetImg2ImgPipeline
   | StableDiffusionControlNetInpaintPipeline
