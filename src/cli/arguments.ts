@@ -51,8 +51,7 @@ export function promptOf(positionals: readonly string[]): string {
 }
 
 /** A whole number of at least 1. */
-export function positive(option: string, text: string | undefined, otherwise: number): number {
-  if (text === undefined) return otherwise;
+export function positive(option: string, text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || !Number.isSafeInteger(value))
     throw new UsageError(`--${option} must be a whole number of at least 1, got "${text}"`);
@@ -64,7 +63,7 @@ const MOST_PICTURES = 1000;
 
 /** How many pictures are drawn together. */
 export function countOf(text: string | undefined): number {
-  const count = positive("count", text, 1);
+  const count = text === undefined ? 1 : positive("count", text);
   if (count > MOST_PICTURES)
     throw new UsageError(
       `--count must be at most ${MOST_PICTURES}, got "${text}"; draw further ones in calls of their own, with other seeds`,

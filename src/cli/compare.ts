@@ -1,4 +1,9 @@
-import { compareSchedulers, GUIDE_SCHEDULERS } from "../index.js";
+import {
+  compareSchedulers,
+  GUIDE_SCHEDULERS,
+  LatentConsistencyModelPipeline,
+  StableDiffusionPipeline,
+} from "../index.js";
 import { DRAWING_OPTIONS, dtypeOf, guidanceOf, parse, positive, promptOf, seedOf, sizeOf } from "./arguments.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
@@ -9,7 +14,7 @@ export async function compare(args: string[], signal: AbortSignal): Promise<void
   const { values, flags, positionals } = parse(args, names, ["no-safety-checker"]);
   const { model } = values;
   const prompt = promptOf(positionals);
-  const steps = list(values.steps ?? "25").map((text) => positive("steps", text, 25));
+  const steps = list(values.steps ?? "25").map((text) => positive("steps", text));
   const guidanceScale = guidanceOf(values.guidance, defaultGuidance(model));
   const size = sizeOf(values.size);
   const dtype = dtypeOf(values.dtype);
@@ -20,7 +25,10 @@ export async function compare(args: string[], signal: AbortSignal): Promise<void
 
   await withPipeline({ model, dtype, checksSafety: !flags["no-safety-checker"], signal }, async (pipeline) => {
     const started = performance.now();
-    const { sheet } = await compareSchedulers(pipeline, prompt, {
+    // A latent consistency model's own pipeline takes no other scheduler.
+    const drawn =
+      pipeline instanceof LatentConsistencyModelPipeline ? StableDiffusionPipeline.fromPipe(pipeline) : pipeline;
+    const { sheet } = await compareSchedulers(drawn, prompt, {
       schedulers,
       steps,
       seed,

@@ -1,21 +1,15 @@
 import { randomInt } from "node:crypto";
 import {
+  AutoPipelineForImage2Image,
+  AutoPipelineForInpainting,
+  AutoPipelineForText2Image,
   ControlNetModel,
   Generator,
+  LatentConsistencyModelPipeline,
   openRepository,
   RawImage,
-  StableDiffusionControlNetImg2ImgPipeline,
-  StableDiffusionControlNetInpaintPipeline,
-  StableDiffusionControlNetPipeline,
-  StableDiffusionImg2ImgPipeline,
-  StableDiffusionInpaintPipeline,
-  StableDiffusionXLControlNetImg2ImgPipeline,
-  StableDiffusionXLControlNetInpaintPipeline,
-  StableDiffusionXLControlNetPipeline,
-  StableDiffusionXLImg2ImgPipeline,
-  StableDiffusionXLInpaintPipeline,
-  StableDiffusionXLPipeline,
-  type StableDiffusionOutput,
+  StableDiffusionPipeline,
+  type AutoOutput,
 } from "../index.js";
 import {
   checkPictures,
@@ -33,22 +27,7 @@ import {
 } from "./arguments.js";
 import { UsageError } from "./errors.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
-import { defaultGuidance, findScheduler, withPipeline } from "./session.js";
-
-const SD = {
-  Img2Img: StableDiffusionImg2ImgPipeline,
-  Inpaint: StableDiffusionInpaintPipeline,
-  Steered: StableDiffusionControlNetPipeline,
-  SteeredImg2Img: StableDiffusionControlNetImg2ImgPipeline,
-  SteeredInpaint: StableDiffusionControlNetInpaintPipeline,
-};
-const XL = {
-  Img2Img: StableDiffusionXLImg2ImgPipeline,
-  Inpaint: StableDiffusionXLInpaintPipeline,
-  Steered: StableDiffusionXLControlNetPipeline,
-  SteeredImg2Img: StableDiffusionXLControlNetImg2ImgPipeline,
-  SteeredInpaint: StableDiffusionXLControlNetInpaintPipeline,
-};
+import { defaultGuidance, defaultSteps, findScheduler, withPipeline } from "./session.js";
 
 const OPTIONS = [
   ...DRAWING_OPTIONS,
@@ -65,15 +44,12 @@ const OPTIONS = [
   "token",
 ] as const;
 
-/** Pipelines of XL say nothing of safety. */
-type Drawn = Pick<StableDiffusionOutput, "images"> & Partial<StableDiffusionOutput>;
-
 /** `webgpu-diffusers generate`: draws a prompt and writes PNG files. */
 export async function generate(args: string[], signal: AbortSignal): Promise<void> {
   const { values, flags, positionals } = parse(args, OPTIONS, ["cpu-offload", "no-safety-checker"]);
   const { model } = values;
   const prompt = promptOf(positionals);
-  const numInferenceSteps = positive("steps", values.steps, 50);
+  const steps = values.steps === undefined ? undefined : positive("steps", values.steps);
   const numImagesPerPrompt = countOf(values.count);
   const guidanceScale = guidanceOf(values.guidance, defaultGuidance(model));
   const size = sizeOf(values.size);
@@ -101,6 +77,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       await pipeline.setAdapters("lora", loraScale);
     }
     if (embedding !== undefined) await pipeline.loadTextualInversion(embedding, { token, signal });
+    const numInferenceSteps = steps ?? defaultSteps(pipeline);
     const started = performance.now();
     const options = {
       negativePrompt: values.negative,
@@ -110,23 +87,30 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       generator: new Generator("cpu").manualSeed(seed),
       signal,
     };
-    const draw = async (): Promise<Drawn> => {
-      const { Steered, SteeredImg2Img, SteeredInpaint, Img2Img, Inpaint } =
-        pipeline instanceof StableDiffusionXLPipeline ? XL : SD;
+    const draw = async (): Promise<AutoOutput> => {
+      // diffusers has no others for latent consistency models, but theirs draw with such UNets, too.
+      const isOther = net !== null || maskImage !== null;
+      const source =
+        isOther && pipeline instanceof LatentConsistencyModelPipeline
+          ? StableDiffusionPipeline.fromPipe(pipeline)
+          : pipeline;
       if (net) {
         const controlnet = await ControlNetModel.fromPretrained(net, { device: pipeline.device, dtype, signal });
         const drawn = { ...options, ...size };
         if (!image || !read)
-          return Steered.fromPipe(pipeline, { controlnet })(prompt, { ...drawn, image: read ?? image! });
+          return AutoPipelineForText2Image.fromPipe(source, { controlnet })(prompt, {
+            ...drawn,
+            image: read ?? image!,
+          });
         const from = { ...drawn, image, controlImage: read, strength };
-        if (!maskImage) return SteeredImg2Img.fromPipe(pipeline, { controlnet })(prompt, from);
-        return SteeredInpaint.fromPipe(pipeline, { controlnet })(prompt, { ...from, maskImage });
+        if (!maskImage) return AutoPipelineForImage2Image.fromPipe(source, { controlnet })(prompt, from);
+        return AutoPipelineForInpainting.fromPipe(source, { controlnet })(prompt, { ...from, maskImage });
       }
       if (!image) return pipeline(prompt, { ...options, ...size });
       const from = { ...options, image, strength };
-      if (!maskImage) return Img2Img.fromPipe(pipeline)(prompt, from);
+      if (!maskImage) return AutoPipelineForImage2Image.fromPipe(source)(prompt, from);
       const drawn = { ...cutDown(image), ...size };
-      return Inpaint.fromPipe(pipeline)(prompt, { ...from, ...drawn, maskImage });
+      return AutoPipelineForInpainting.fromPipe(source)(prompt, { ...from, ...drawn, maskImage });
     };
     const { images, nsfwContentDetected: flagged } = await draw();
     const seconds = ((performance.now() - started) / 1000).toFixed(1);

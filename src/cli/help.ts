@@ -36,7 +36,7 @@ Draws a prompt and writes a PNG file.
 
   -o, --output FILE    the PNG file to write; with --count N: FILE-1.png to FILE-N.png
 ${DRAWING}
-  --steps N            denoising steps (default: 50)
+  --steps N            denoising steps (default: 50, of latent consistency models 4)
   --seed N             seed of the noise, as torch.Generator("cpu").manual_seed(N) (default: a random one, printed)
   --scheduler NAME     a scheduler of diffusers, e.g. DDIMScheduler or DDIM (default: the model's)
   --count N            number of pictures, drawn together, up to 1000 (default: 1)

@@ -2,6 +2,8 @@
 import { shown } from "../arguments/shown.js";
 import {
   EMBEDDED_MODEL,
+  LatentConsistencyModelImg2ImgPipeline,
+  LatentConsistencyModelPipeline,
   openRepository,
   requestDevice,
   schedulerClass,
@@ -18,10 +20,13 @@ import {
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,
   StableDiffusionXLPipeline,
+  type AutoOutput,
   type Device,
   type SchedulerClass,
+  type StableDiffusionOptions,
 } from "../index.js";
 import { readJSON } from "../loader/config.js";
+import { LCM_DEFAULTS } from "../pipelines/latent_consistency_base.js";
 import { releaseNodeGPU } from "../tensor/gpu_node.js";
 import { UsageError } from "./errors.js";
 
@@ -42,16 +47,26 @@ export async function withDevice<T>(work: (device: Device) => Promise<T>): Promi
 }
 
 /** What draws prompts. */
-export type TextPipeline = StableDiffusionPipeline | StableDiffusionXLPipeline;
+export type TextPipeline = (StableDiffusionPipeline | StableDiffusionXLPipeline | LatentConsistencyModelPipeline) &
+  ((prompt: string, options: StableDiffusionOptions) => Promise<AutoOutput>);
+
+/** Steps where none are asked for. */
+export const defaultSteps = (pipeline: TextPipeline): number =>
+  pipeline instanceof LatentConsistencyModelPipeline ? LCM_DEFAULTS.numInferenceSteps : 50;
 
 /** The class that draws prompts with the models of each class of model_index.json. */
-const DRAWN = new Map<unknown, typeof StableDiffusionPipeline | typeof StableDiffusionXLPipeline>([
+const DRAWN = new Map<
+  unknown,
+  typeof StableDiffusionPipeline | typeof StableDiffusionXLPipeline | typeof LatentConsistencyModelPipeline
+>([
   [StableDiffusionPipeline.className, StableDiffusionPipeline],
   [StableDiffusionImg2ImgPipeline.className, StableDiffusionPipeline],
   [StableDiffusionInpaintPipeline.className, StableDiffusionPipeline],
   [StableDiffusionControlNetPipeline.className, StableDiffusionPipeline],
   [StableDiffusionControlNetImg2ImgPipeline.className, StableDiffusionPipeline],
   [StableDiffusionControlNetInpaintPipeline.className, StableDiffusionPipeline],
+  [LatentConsistencyModelPipeline.className, LatentConsistencyModelPipeline],
+  [LatentConsistencyModelImg2ImgPipeline.className, LatentConsistencyModelPipeline],
   [StableDiffusionXLControlNetPipeline.className, StableDiffusionXLPipeline],
   [StableDiffusionXLPipeline.className, StableDiffusionXLPipeline],
 ]);

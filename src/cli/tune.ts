@@ -16,7 +16,7 @@ export async function tuneKernels(args: string[], signal: AbortSignal): Promise<
     numImagesPerPrompt: countOf(values.count),
     guidanceScale: guidanceOf(values.guidance, defaultGuidance(model)),
   };
-  const seconds = values.seconds === undefined ? Infinity : positive("seconds", values.seconds, 1);
+  const seconds = values.seconds === undefined ? Infinity : positive("seconds", values.seconds);
   const dtype = dtypeOf(values.dtype);
 
   await withPipeline({ model, dtype, signal }, async (pipeline) => {

@@ -286,6 +286,30 @@ describe("webgpu-diffusers generate", () => {
     }
   });
 
+  test("draws with a latent consistency model in its four steps, from pictures, with masks and ControlNets, too", async () => {
+    const model = inFolder("lcm");
+    await cp(fixturePath("models/repos/sd15"), model, { recursive: true });
+    for (const part of ["unet", "scheduler"]) {
+      await rm(path.join(model, part), { recursive: true });
+      await cp(fixturePath(`models/repos/lcm/${part}`), path.join(model, part), { recursive: true });
+    }
+    const index = JSON.parse(await readFile(path.join(model, "model_index.json"), "utf8")) as object;
+    const named = { ...index, _class_name: "LatentConsistencyModelPipeline", scheduler: ["diffusers", "LCMScheduler"] };
+    await writeFile(path.join(model, "model_index.json"), JSON.stringify(named));
+    const begun = ["--image", inFolder("lcm.png")];
+    for (const more of [["--size", "48x32"], begun, [...begun, "--mask", inFolder("lcm.png")]]) {
+      const { code, stdout } = await runCLI([
+        ...["generate", PROMPT, "--model", model, "--seed", "8", ...more, "-o", inFolder("lcm.png")],
+      ]);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/lcm\.png: 48x32, seed 8, LCMScheduler, 4 steps, /);
+    }
+    const sheet = ["--steps", "2", "--schedulers", "LCM,DDIM", "--size", "16x16", "-o", inFolder("lcm-sheet.png")];
+    const { code, stdout } = await runCLI(["compare", PROMPT, "--model", model, ...sheet]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^LCMScheduler, 2 steps, .*\nDDIMScheduler, 2 steps, /);
+  });
+
   test("--count numbers the files, a missing seed is chosen and told", async () => {
     const args = ["--steps", "1", "--count", "2", "-o", inFolder("many.png")];
     const { code, stdout, stderr } = await runCLI(["generate", PROMPT, ...args]);
