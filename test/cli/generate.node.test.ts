@@ -286,7 +286,7 @@ describe("webgpu-diffusers generate", () => {
     }
   });
 
-  test("draws with a latent consistency model in its four steps, from pictures, with masks and ControlNets, too", async () => {
+  test("draws with a latent consistency model in its four steps, from pictures and with masks, too", async () => {
     const model = inFolder("lcm");
     await cp(fixturePath("models/repos/sd15"), model, { recursive: true });
     for (const part of ["unet", "scheduler"]) {

@@ -4,6 +4,7 @@ import {
   DDIMScheduler,
   DiffusionPipeline,
   FlaxStableDiffusionPipeline,
+  StableDiffusionControlNetPipeline,
   StableDiffusionPipeline,
 } from "../../src/index.js";
 import { ensureDevice } from "../../src/tensor/device.js";
@@ -75,6 +76,10 @@ describe("DiffusionPipeline.fromPretrained", () => {
     expect(seen.join("\n")).toContain("has not set `clip_sample`");
     const { steps_offset, clip_sample } = pipeline!.scheduler.config;
     expect([steps_offset, clip_sample]).toEqual([1, false]);
+    // diffusers' ControlNet pipelines leave them as they are.
+    const other = new DDIMScheduler();
+    StableDiffusionControlNetPipeline.fromPipe(pipeline!, { scheduler: other, controlnet: null });
+    expect([other.config.steps_offset, other.config.clip_sample]).toEqual([0, true]);
     pipeline!.dispose();
   });
 
