@@ -60,11 +60,15 @@ export abstract class LatentConsistencyBase extends StableDiffusionBase {
 
   /**
    * @param strength the last part of the schedule that is done
-   * @throws RangeError where there are fewer steps than are to be done
+   * @throws RangeError where there are fewer steps than are to be done, or none
    */
   protected timestepsOf({ scheduler }: Run, options: LCMCallOptions, strength?: number): readonly number[] {
     const { timesteps, originalInferenceSteps, numInferenceSteps } = options;
     scheduler.setTimesteps(timesteps ? null : numInferenceSteps!, { timesteps, originalInferenceSteps, strength });
+    if (scheduler.timesteps.length === 0)
+      throw new RangeError(
+        `After adjusting the ${timesteps!.length} \`timesteps\` by \`strength\` ${strength} no step is left; give more of one of them`,
+      );
     return scheduler.timesteps;
   }
 }

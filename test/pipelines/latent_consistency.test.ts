@@ -223,6 +223,8 @@ describe("pipelines of latent consistency models", () => {
     unet.dispose();
     const still = image("a cat", { image: picture(24, 16), strength: 0.05 });
     await expect(still).rejects.toThrow("4 steps are more than original_inference_steps x strength, 50 x 0.05");
+    const none = image("a cat", { image: picture(24, 16), strength: 0.5, timesteps: [999] });
+    await expect(none).rejects.toThrow("After adjusting the 1 `timesteps` by `strength` 0.5 no step is left");
     await expect(image("a cat", { image: picture(8, 8), strength: 2 })).rejects.toThrow(
       "`strength` must be from 0 to 1",
     );
