@@ -37,7 +37,6 @@ export const LCM_DEFAULTS = { numInferenceSteps: 4, guidanceScale: 8.5 };
 const SCHEDULER = { classes: [LCMScheduler], purpose: "to draw with a latent consistency model" };
 
 export abstract class LatentConsistencyBase extends StableDiffusionBase {
-  protected static override readonly patchesConfigs = false;
   override readonly drawsDenoised = true;
 
   /** Never: the guidance scale is an input of the UNet. */

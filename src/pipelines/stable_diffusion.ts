@@ -26,6 +26,7 @@ export interface StableDiffusionPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionPipeline extends StableDiffusionBase {
   static override readonly className = "StableDiffusionPipeline";
+  protected static override readonly patchedKey = "clip_sample";
 
   /**
    * Draws pictures; a pipeline is called like a function: `await pipeline("a red circle", { numInferenceSteps: 25 })`.

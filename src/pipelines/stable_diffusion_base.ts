@@ -15,7 +15,7 @@ import { encodePrompt, type PromptEmbeds } from "./encode_prompt.js";
 import { LatentDiffusion, type Start } from "./latent_diffusion.js";
 import type { RawImage } from "./raw_image.js";
 import { checkSafety, inspector } from "./safety.js";
-import { patchLegacyConfigs } from "./stable_diffusion_config.js";
+import { patchLegacyConfigs, type PatchedKey } from "./stable_diffusion_config.js";
 import type {
   EncodePromptOptions,
   Prompt,
@@ -41,8 +41,11 @@ export abstract class StableDiffusionBase extends LatentDiffusion {
     unet: UNet2DConditionModel,
   };
   static override readonly initArguments = { requires_safety_checker: true };
-  /** Whether diffusers' constructor patches configs of 2022; those of younger classes do not. */
-  protected static readonly patchesConfigs: boolean = true;
+  /**
+   * What diffusers' constructor sets right in a scheduler's config of 2022, beside steps_offset and the UNet's sample_size; null of
+   * classes that take configs as they are.
+   */
+  protected static readonly patchedKey: PatchedKey | null = null;
   text_encoder: CLIPTextModel;
   tokenizer: CLIPTokenizer;
   override unet: UNet2DConditionModel;
@@ -68,8 +71,8 @@ export abstract class StableDiffusionBase extends LatentDiffusion {
     this.image_encoder = components.image_encoder ?? null;
     const { requires_safety_checker = true } = components;
     this.remember({ requires_safety_checker });
-    if ((this.constructor as typeof StableDiffusionBase).patchesConfigs)
-      patchLegacyConfigs(components.scheduler, components.unet);
+    const { patchedKey } = this.constructor as typeof StableDiffusionBase;
+    if (patchedKey) patchLegacyConfigs(components, patchedKey);
   }
 
   override get components(): StableDiffusionComponents {

@@ -1,27 +1,35 @@
-/** What StableDiffusionPipeline's constructor patches in configs of 2022, and the picture size that a config asks for. */
+/** What constructors patch in configs of 2022, and the picture size that a config asks for. */
 import { keepNumberTypes } from "../loader/number_types.js";
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
 
+/** Values that a scheduler's config of 2022 may have otherwise; which of them is set right depends on the pipeline. */
+const RIGHT = { clip_sample: false, skip_prk_steps: true };
+export type PatchedKey = keyof typeof RIGHT;
+
 /** Replaces outdated config values, with a warning as diffusers gives it. Only at construction, not for later swaps. */
-export function patchLegacyConfigs(scheduler: Scheduler | null, unet: UNet2DConditionModel | null): void {
-  if (scheduler) patchScheduler(scheduler);
+export function patchLegacyConfigs(
+  { scheduler, unet }: { scheduler: Scheduler | null; unet: UNet2DConditionModel | null },
+  key: PatchedKey,
+): void {
+  if (scheduler) patchScheduler(scheduler, key);
   if (unet) patchSampleSize(unet);
 }
 
-function patchScheduler(scheduler: Scheduler): void {
-  const { steps_offset: offset = 1, clip_sample: clip } = scheduler.config;
+function patchScheduler(scheduler: Scheduler, key: PatchedKey): void {
+  const { steps_offset: offset = 1 } = scheduler.config;
   if (offset !== 1) {
     console.warn(
       `The configuration file of this scheduler (${scheduler.className}) is outdated. \`steps_offset\` should be set to 1 instead of ${String(offset)}.`,
     );
     patch(scheduler, { steps_offset: 1 });
   }
-  if (clip === true) {
+  const right = RIGHT[key];
+  if (scheduler.config[key] === !right) {
     console.warn(
-      `The configuration file of this scheduler (${scheduler.className}) has not set \`clip_sample\`. It should be set to False.`,
+      `The configuration file of this scheduler (${scheduler.className}) has not set \`${key}\`. It should be set to ${right ? "True" : "False"}.`,
     );
-    patch(scheduler, { clip_sample: false });
+    patch(scheduler, { [key]: right });
   }
 }
 

@@ -9,7 +9,6 @@ export type ControlNetComponents = StableDiffusionComponents & ControlNetCompone
 export abstract class StableDiffusionControlNetBase extends StableDiffusionBase {
   static override readonly componentNames = [...StableDiffusionBase.componentNames, "controlnet"];
   static override readonly componentClasses = { ...StableDiffusionBase.componentClasses, controlnet: ANY_CONTROLNET };
-  protected static override readonly patchesConfigs = false;
   protected override readonly inpaintingClass = "StableDiffusionControlNetInpaintPipeline";
   /** Another one may be assigned; a list of them as `new MultiControlNetModel(list)`. */
   controlnet: ControlNets;

@@ -43,6 +43,7 @@ export interface StableDiffusionImg2ImgPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionImg2ImgPipeline extends StableDiffusionBase {
   static override readonly className = "StableDiffusionImg2ImgPipeline";
+  protected static override readonly patchedKey = "clip_sample";
 
   /**
    * Draws pictures from pictures. It takes turns as a StableDiffusionPipeline does.

@@ -33,6 +33,7 @@ export interface StableDiffusionInpaintPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionInpaintPipeline extends StableDiffusionBase {
   static override readonly className = "StableDiffusionInpaintPipeline";
+  protected static override readonly patchedKey = "skip_prk_steps";
 
   /**
    * Draws into pictures, where a mask is white. It takes turns as a StableDiffusionPipeline does.

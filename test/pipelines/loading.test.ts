@@ -4,7 +4,9 @@ import {
   DDIMScheduler,
   DiffusionPipeline,
   FlaxStableDiffusionPipeline,
+  PNDMScheduler,
   StableDiffusionControlNetPipeline,
+  StableDiffusionInpaintPipeline,
   StableDiffusionPipeline,
 } from "../../src/index.js";
 import { ensureDevice } from "../../src/tensor/device.js";
@@ -81,6 +83,20 @@ describe("DiffusionPipeline.fromPretrained", () => {
     StableDiffusionControlNetPipeline.fromPipe(pipeline!, { scheduler: other, controlnet: null });
     expect([other.config.steps_offset, other.config.clip_sample]).toEqual([0, true]);
     pipeline!.dispose();
+  });
+
+  test("for inpainting the other value is patched, as in diffusers", async () => {
+    const pipeline = await load({});
+    const schedulers = [new DDIMScheduler(), new PNDMScheduler()];
+    const seen = await warnings(async () => {
+      for (const scheduler of schedulers) StableDiffusionInpaintPipeline.fromPipe(pipeline, { scheduler });
+    });
+    pipeline.dispose();
+    expect(seen.join("\n")).toContain("has not set `skip_prk_steps`. It should be set to True");
+    expect(seen.join("\n")).not.toContain("clip_sample");
+    expect(schedulers.map(({ config }) => config.steps_offset)).toEqual([1, 1]);
+    expect(schedulers[0].config.clip_sample).toBe(true);
+    expect(schedulers[1].config.skip_prk_steps).toBe(true);
   });
 
   test("dtypes by component, and under Python's names", async () => {
