@@ -149,9 +149,14 @@ export {
 export type { ControlNetComponents } from "./pipelines/stable_diffusion_controlnet_base.js";
 export { StableDiffusionImg2ImgPipeline, type Img2ImgOptions } from "./pipelines/stable_diffusion_img2img.js";
 export { StableDiffusionInpaintPipeline, type InpaintOptions } from "./pipelines/stable_diffusion_inpaint.js";
+export {
+  StableDiffusionInstructPix2PixPipeline,
+  type InstructPix2PixOptions,
+} from "./pipelines/stable_diffusion_instruct_pix2pix.js";
 export { StableDiffusionXLPipeline } from "./pipelines/stable_diffusion_xl.js";
 export { StableDiffusionXLImg2ImgPipeline } from "./pipelines/stable_diffusion_xl_img2img.js";
 export { StableDiffusionXLInpaintPipeline } from "./pipelines/stable_diffusion_xl_inpaint.js";
+export { StableDiffusionXLInstructPix2PixPipeline } from "./pipelines/stable_diffusion_xl_instruct_pix2pix.js";
 export type * from "./pipelines/stable_diffusion_xl_options.js";
 export type { ImageInput } from "./pipelines/image_processor.js";
 export type { MaskInput } from "./pipelines/mask_processor.js";

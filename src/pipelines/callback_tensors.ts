@@ -8,7 +8,9 @@ import type { CallbackTensors, ControlNetCallbackTensors } from "./stable_diffus
 export const CALLBACK_TENSORS = ["latents", "prompt_embeds", "negative_prompt_embeds"] as const;
 export const LCM_TENSORS = ["latents", "denoised", "prompt_embeds", "w_embedding"] as const;
 export const INPAINT_TENSORS = [...CALLBACK_TENSORS, "mask", "masked_image_latents"] as const;
+export const EDIT_TENSORS = ["latents", "prompt_embeds", "image_latents"] as const;
 export const XL_TENSORS = ["latents", "prompt_embeds", "add_text_embeds", "add_time_ids"] as const;
+export const XL_EDIT_TENSORS = [...XL_TENSORS, "image_latents"] as const;
 export const XL_INPAINT_TENSORS = [...XL_TENSORS, "mask", "masked_image_latents"] as const;
 export const CONTROLNET_TENSORS = [...CALLBACK_TENSORS, "image"] as const;
 export const CONTROLNET_IMG2IMG_TENSORS = [...CALLBACK_TENSORS, "control_image"] as const;
@@ -22,7 +24,7 @@ export const XL_CONTROLNET_INPAINT_TENSORS = [
   "masked_image_latents",
 ] as const;
 const ALL_TENSORS = [
-  ...new Set([...INPAINT_TENSORS, ...XL_CONTROLNET_TENSORS, ...LCM_TENSORS, "control_image"] as const),
+  ...new Set([...INPAINT_TENSORS, ...XL_CONTROLNET_TENSORS, ...LCM_TENSORS, "control_image", "image_latents"] as const),
 ];
 
 export const pick = (
@@ -31,7 +33,9 @@ export const pick = (
 ): ControlNetCallbackTensors => Object.fromEntries(names.map((name) => [name, tensors[name]]));
 
 /** Those of a callback that took effect; images as a list. */
-type Returned = Partial<Record<keyof CallbackTensors, Tensor> & Record<"image" | "control_image", readonly Tensor[]>>;
+export type Returned = Partial<
+  Record<keyof CallbackTensors, Tensor> & Record<"image" | "control_image", readonly Tensor[]>
+>;
 
 /**
  * The tensors that a callback returned. Embeddings are checked by the UNet: their batch may change, with the guidance.

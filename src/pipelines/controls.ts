@@ -2,7 +2,7 @@
 import type { ControlNetModel } from "../nn/controlnet.js";
 import type { StepControls } from "../nn/step_controls.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { lastRows } from "./inpainting.js";
+import { PROMPT_GUIDANCE, promptRows } from "./guidance.js";
 import type { ControlNetCallbackTensors } from "./stable_diffusion_options.js";
 
 /** A ControlNet of a call. */
@@ -45,7 +45,8 @@ export class Controls {
     const { guessMode, steps } = this.#call;
     const secondHalf = guessMode && guided;
     // A callback may have ended the guidance.
-    this.#take(this.#images.map((image) => lastRows(image, guided && !secondHalf ? 2 * batch : batch)));
+    const rows = guided && !secondHalf ? 2 * batch : batch;
+    this.#take(this.#images.map((image) => promptRows(PROMPT_GUIDANCE.branches, image, rows)));
     const nets = this.#nets.flatMap(({ net, scale, start, end }, k) => {
       const counts = i / steps >= start && (i + 1) / steps <= end;
       // diffusers computes what it multiplies by 0.

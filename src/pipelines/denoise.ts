@@ -1,17 +1,16 @@
 /** The denoising loop, steps 6 to 8 of diffusers' Stable Diffusion pipelines. */
 import { UNetSteps } from "../nn/unet_steps.js";
 import type { Scheduler } from "../schedulers/index.js";
-import { guide } from "../tensor/ops/guidance.js";
-import { slice } from "../tensor/ops/copy.js";
-import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { pick, replace, takeReturned } from "./callback_tensors.js";
-import { callbackTensorInputs, checkFinite, type CallOptions } from "./check_inputs.js";
+import { callbackTensorInputs, type CallOptions } from "./check_inputs.js";
+import { repeatedTo } from "./encode_image.js";
 import type { PromptEmbeds } from "./encode_prompt.js";
 import type { FiniteCheck } from "./finite_check.js";
 import { callLegacyCallback } from "./legacy_callback.js";
 import type { Controls } from "./controls.js";
-import type { Inpainting } from "./inpainting.js";
+import { inBatch, promptRows, type Branches } from "./guidance.js";
+import type { InputChannels } from "./input_channels.js";
 import { Pace } from "./pace.js";
 import { guidanceEmbedding } from "./prepare.js";
 import { ProgressBar, type ProgressBarConfig } from "./progress_bar.js";
@@ -35,7 +34,7 @@ export async function denoise(
   { scheduler, bar: barConfig }: Run,
   {
     initial,
-    inpainting,
+    channels,
     controls,
     imageTokens,
     embeds,
@@ -44,9 +43,9 @@ export async function denoise(
     expectModels,
   }: {
     initial: Tensor;
-    inpainting: Inpainting | undefined;
+    channels: InputChannels | undefined;
     controls: Controls | undefined;
-    /** Tokens for each IP-Adapter, with guidance twice as many rows as pictures are drawn. */
+    /** Tokens for each IP-Adapter, with guidance rows for all branches. */
     imageTokens: readonly Tensor[];
     embeds: PromptEmbeds;
     timesteps: readonly number[];
@@ -55,11 +54,13 @@ export async function denoise(
   },
   options: CallOptions,
 ): Promise<Tensor> {
-  const { device, unet } = pipeline;
+  const { device, unet, guidance } = pipeline;
+  const { branches } = guidance;
   const { generator, eta = 0, signal, callbackOnStepEnd } = options;
   let latents = initial;
-  // For classifier free guidance both embeddings go through in one batch
-  if (embeds.negative) embeds.positive = replace(embeds.positive, concat(embeds.negative, embeds.positive, 0));
+  // For classifier free guidance all branches go through in one batch
+  const { positive, negative } = embeds;
+  if (negative) embeds.positive = replace(positive, inBatch(branches, { positive, negative }));
   let denoised: Tensor | undefined;
   let timestepCond = guidanceEmbedding(unet, latents, pipeline.guidanceScale);
   const bar = new ProgressBar(Math.ceil(timesteps.length / scheduler.order), barConfig);
@@ -79,22 +80,23 @@ export async function denoise(
       const steering = controls?.ofStep(i, current.shape[0], guided);
       const made = device.scope(() => {
         // expand the latents if we are doing classifier free guidance
-        const scaled = scheduler.scaleModelInput(guided ? concat(current, current, 0) : current, t);
-        const input = inpainting?.input(scaled) ?? scaled;
+        const all = repeatedTo((guided ? branches.length : 1) * current.shape[0], current);
+        const scaled = scheduler.scaleModelInput(all, t);
+        const input = channels?.input(scaled) ?? scaled;
         // predict the noise residual
         const conditions = { timestepCond, addedCondKwargs: embeds.added };
         // Where a callback has ended the guidance, what it led away from is not looked at any more.
-        const images = imageTokens.map((x) => (x.shape[0] === input.shape[0] ? x : lastRows(x, input.shape[0])));
+        const images = imageTokens.map((x) =>
+          x.shape[0] === input.shape[0] ? x : keptRows(branches, x, input.shape[0]),
+        );
         const prediction = steps.predict(input, t, embeds.positive, conditions, { controls: steering, images });
         // perform guidance
-        const noise = guided
-          ? guide(prediction, { scale: pipeline.guidanceScale, rescale: pipeline.guidanceRescale })
-          : prediction;
+        const noise = guided ? guidance.combine(prediction, pipeline) : prediction;
         check.look(noise, { module: "unet", step: i });
         // compute the previous noisy sample x_t -> x_t-1
         const result = scheduler.step(noise, t, current, { eta, generator });
         return {
-          latents: inpainting?.keep(result.prevSample, timesteps[i + 1]) ?? result.prevSample,
+          latents: channels?.keep?.(result.prevSample, timesteps[i + 1]) ?? result.prevSample,
           denoised: pipeline.drawsDenoised ? result.denoised : undefined,
         };
       });
@@ -112,12 +114,12 @@ export async function denoise(
           negative_prompt_embeds: embeds.negative,
           add_text_embeds: embeds.added?.textEmbeds,
           add_time_ids: embeds.added?.timeIds,
-          ...inpainting?.callbackTensors,
+          ...channels?.callbackTensors,
           ...controls?.callbackTensors,
         };
         const wanted = pick(given, callbackTensorInputs(options));
         const replaced = takeReturned(await callbackOnStepEnd(pipeline as PromptPipeline, i, t, wanted), latents);
-        for (const name of ["guidanceScale", "guidanceRescale"] as const) checkFinite(name, pipeline[name]);
+        pipeline.expectFiniteScales();
         latents = replace(latents, replaced.latents);
         if (denoised) {
           denoised = replace(denoised, replaced.denoised);
@@ -129,7 +131,7 @@ export async function denoise(
           embeds.added.textEmbeds = replace(embeds.added.textEmbeds, replaced.add_text_embeds);
           embeds.added.timeIds = replace(embeds.added.timeIds, replaced.add_time_ids);
         }
-        inpainting?.replace(replaced);
+        channels?.replace(replaced);
         controls?.replace(replaced);
       }
       if ((i + 1) % scheduler.order === 0 || i === timesteps.length - 1) bar.update();
@@ -150,5 +152,5 @@ export async function denoise(
 }
 
 /** Kept with x, as the keys and values that are made of them are kept with these. */
-const lastRows = (x: Tensor, count: number): Tensor =>
-  x.memo(lastRows, () => [slice(x, 0, x.shape[0] - count, count)])[0];
+const keptRows = (branches: Branches, x: Tensor, rows: number): Tensor =>
+  x.memo(keptRows, () => [promptRows(branches, x, rows)])[0];

@@ -38,16 +38,34 @@ export function encodeImage(
 ): Tensor {
   needComponent(className, "vae", vae, VAE);
   const model = vae as AutoencoderKL | AutoencoderTiny;
-  // In a VAE that is wider than the rest the draw is, too.
+  const wide = latentsOf(model, pixels, (posterior) =>
+    posterior.sample((generator ?? undefined) as Generator | undefined),
+  );
+  return scaled?.(wide) ?? linearCombination([[model.config.scaling_factor, wide]]);
+}
+
+/**
+ * The mode of the VAE's posterior as it is, unscaled: what UNets were trained for that see a picture beside the latents.
+ * @param pixels as of encodeImage()
+ * @returns as encodeImage()
+ */
+export function encodeMode({ className, vae }: Encoder, pixels: Tensor): Tensor {
+  needComponent(className, "vae", vae, VAE);
+  return latentsOf(vae as AutoencoderKL | AutoencoderTiny, pixels, (posterior) => posterior.mode());
+}
+
+/** In a VAE that is wider than the rest the draw is, too. */
+function latentsOf(
+  model: AutoencoderKL | AutoencoderTiny,
+  pixels: Tensor,
+  draw: (posterior: DiagonalGaussian) => Tensor,
+): Tensor {
   const own = pixels.dtype === model.dtype ? pixels : cast(pixels, model.dtype);
   const latents =
     model instanceof AutoencoderTiny
       ? planned(own, (x) => model.encode(x).latents)
-      : new DiagonalGaussian(planned(own, (x) => model.encodeMoments(x))).sample(
-          (generator ?? undefined) as Generator | undefined,
-        );
-  const wide = latents.dtype === "float32" ? latents : cast(latents, "float32");
-  return scaled?.(wide) ?? linearCombination([[model.config.scaling_factor, wide]]);
+      : draw(new DiagonalGaussian(planned(own, (x) => model.encodeMoments(x))));
+  return latents.dtype === "float32" ? latents : cast(latents, "float32");
 }
 
 /**

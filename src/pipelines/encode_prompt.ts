@@ -20,7 +20,7 @@ export interface PromptEmbeds {
   positive: Tensor;
   /** The same shape; null without guidance. */
   negative: Tensor | null;
-  /** What Stable Diffusion XL knows besides, [rows, width] and [rows, 6]: with guidance the negative prompts' rows come first. */
+  /** What Stable Diffusion XL knows besides, [rows, width] and [rows, 6]: with guidance rows of all branches. */
   added?: { textEmbeds: Tensor; timeIds: Tensor };
 }
 

@@ -29,12 +29,14 @@ import { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusion_con
 import { StableDiffusionControlNetInpaintPipeline } from "./stable_diffusion_controlnet_inpaint.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
+import { StableDiffusionInstructPix2PixPipeline } from "./stable_diffusion_instruct_pix2pix.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
 import { StableDiffusionXLBase } from "./stable_diffusion_xl_base.js";
 import { StableDiffusionXLControlNetImg2ImgPipeline } from "./stable_diffusion_xl_controlnet_img2img.js";
 import { StableDiffusionXLControlNetInpaintPipeline } from "./stable_diffusion_xl_controlnet_inpaint.js";
 import { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
 import { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
+import { StableDiffusionXLInstructPix2PixPipeline } from "./stable_diffusion_xl_instruct_pix2pix.js";
 import type { XLOptions } from "./stable_diffusion_xl_options.js";
 import type { UnconditionalOptions } from "./unconditional.js";
 
@@ -190,5 +192,7 @@ function begun(pipeline: LatentDiffusion, options: DrawingSize): object {
   if (isOne(FROM_MASKED)) return { ...options, ...steering, image, maskImage: image, strength: 1 };
   const { height: _height, width: _width, ...others } = options;
   if (isOne(FROM_PICTURES)) return { ...others, ...steering, image, strength: 1 };
+  if (pipeline instanceof StableDiffusionInstructPix2PixPipeline) return { ...others, image };
+  if (pipeline instanceof StableDiffusionXLInstructPix2PixPipeline) return { ...options, image };
   return controlnet ? { ...options, image: read } : options;
 }

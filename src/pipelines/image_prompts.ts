@@ -10,6 +10,7 @@ import { concat } from "../tensor/ops/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import type { CallOptions } from "./check_inputs.js";
 import { CLIPImageProcessor } from "./clip_image_processor.js";
+import { inBatch, type Branches } from "./guidance.js";
 import { needComponent } from "./needed_components.js";
 import type { PixelSource } from "./pixels.js";
 
@@ -72,12 +73,13 @@ export function checkImagePrompts(
 
 /**
  * @param image checked
- * @returns for each adapter [1, pictures, …], with guidance those of no picture before them: [2, pictures, …]
+ * @param branches of guidance; without it none
+ * @returns for each adapter [1, pictures, …], with guidance a row for each branch, the negative ones of no picture
  */
 export function encodePictures(
   { device, image_encoder: encoder, feature_extractor: processor }: PictureReader,
   image: ImagePrompts,
-  { ipAdapters, guided }: { ipAdapters: readonly IPAdapter[]; guided: boolean },
+  { ipAdapters, branches }: { ipAdapters: readonly IPAdapter[]; branches: Branches | null },
 ): Tensor[] {
   const model = encoder as CLIPVisionModelWithProjection;
   const of = (Array.isArray(image) ? image : [image]) as readonly (PixelSource | readonly PixelSource[])[];
@@ -90,30 +92,30 @@ export function encodePictures(
       };
       const rows = embed(pixelValues);
       const embeds = rows.reshape([1, ...rows.shape]);
-      if (!guided) return embeds;
+      if (!branches) return embeds;
       const nothing = (x: Tensor): Tensor => linearCombination([[0, x]]);
       const none = readsHiddenStates ? embed(nothing(pixelValues)) : nothing(rows);
-      return concat(none.reshape(embeds.shape), embeds, 0);
+      return inBatch(branches, { positive: embeds, negative: none.reshape(embeds.shape) });
     });
   return device.scope(() => ipAdapters.map(read));
 }
 
 /**
- * @param embeds [rows, pictures, …] for each adapter, with guidance those of no picture in the first half of the rows
- * @returns [batch, pictures, …] for each, with guidance twice as many rows; the caller (or its scope) disposes them
+ * @param embeds [rows, pictures, …] for each adapter, with guidance as many rows for each branch
+ * @param branches how many of guidance; 1 without it
+ * @returns [batch, pictures, …] for each, with guidance as many rows for each branch; the caller (or its scope) disposes them
  * @throws RangeError where the rows do not go into the batch
  */
-export function embedsOfCall(embeds: readonly Tensor[], batch: number, guided: boolean): Tensor[] {
-  const halves = guided ? 2 : 1;
+export function embedsOfCall(embeds: readonly Tensor[], batch: number, branches: number): Tensor[] {
   return embeds.map((each) => {
-    const rows = each.shape[0] / halves;
+    const rows = each.shape[0] / branches;
     if (!Number.isInteger(rows) || !Number.isInteger(batch / rows))
       throw new RangeError(
-        `\`ipAdapterImageEmbeds\` must have ${halves} rows for a call of ${batch} pictures, or ${halves * batch}, got ${each.shape[0]}`,
+        `\`ipAdapterImageEmbeds\` must have ${branches} rows for a call of ${batch} pictures, or ${branches * batch}, got ${each.shape[0]}`,
       );
     return each.device.scope(() => {
-      const parts = Array.from({ length: halves }, (_, i) => again(slice(each, 0, i * rows, rows), batch / rows));
-      return parts.length === 1 ? parts[0] : concat(parts[0], parts[1], 0);
+      const parts = Array.from({ length: branches }, (_, i) => again(slice(each, 0, i * rows, rows), batch / rows));
+      return parts.reduce((all, part) => concat(all, part, 0));
     });
   });
 }

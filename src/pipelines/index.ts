@@ -11,12 +11,14 @@ import { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusion_con
 import { StableDiffusionControlNetInpaintPipeline } from "./stable_diffusion_controlnet_inpaint.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
+import { StableDiffusionInstructPix2PixPipeline } from "./stable_diffusion_instruct_pix2pix.js";
 import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
 import { StableDiffusionXLControlNetPipeline } from "./stable_diffusion_xl_controlnet.js";
 import { StableDiffusionXLControlNetImg2ImgPipeline } from "./stable_diffusion_xl_controlnet_img2img.js";
 import { StableDiffusionXLControlNetInpaintPipeline } from "./stable_diffusion_xl_controlnet_inpaint.js";
 import { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
 import { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
+import { StableDiffusionXLInstructPix2PixPipeline } from "./stable_diffusion_xl_instruct_pix2pix.js";
 
 export type DiffusionPipeline = Base;
 
@@ -32,12 +34,14 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
+  StableDiffusionInstructPix2PixPipeline,
   StableDiffusionControlNetPipeline,
   StableDiffusionControlNetImg2ImgPipeline,
   StableDiffusionControlNetInpaintPipeline,
   StableDiffusionXLPipeline,
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,
+  StableDiffusionXLInstructPix2PixPipeline,
   StableDiffusionXLControlNetPipeline,
   StableDiffusionXLControlNetImg2ImgPipeline,
   StableDiffusionXLControlNetInpaintPipeline,

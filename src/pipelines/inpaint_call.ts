@@ -75,7 +75,7 @@ export function inpaintCall(
   const channels = unet.config.in_channels;
   if (channels !== WITHOUT_MASK && channels !== WITH_MASK)
     throw new RangeError(
-      `${className}: the UNet must have ${WITHOUT_MASK} or ${WITH_MASK} input channels, got in_channels = ${channels}`,
+      `${className}: the UNet must have ${WITHOUT_MASK} or ${WITH_MASK} input channels, got in_channels = ${channels}; ${pipeline.otherClass}`,
     );
   checkStrength(strength);
   checkImages(image, device);

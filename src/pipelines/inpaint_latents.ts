@@ -47,7 +47,7 @@ export async function inpaintLatents(
   encoder: Encoder,
   source: InpaintSource,
   { seesMask, batch, dtype, generator, latents: given, scheduler, timestep, guided }: Wanted & { seesMask: boolean },
-): Promise<{ latents: Tensor; inpainting: Inpainting }> {
+): Promise<{ latents: Tensor; channels: Inpainting }> {
   const { className, device, latentChannels, vaeScaleFactor: scaleFactor } = encoder;
   const { size, fit, strength, maskedImageLatents: givenMasked } = source;
   checkGenerators(generator, batch);
@@ -105,9 +105,9 @@ export async function inpaintLatents(
     };
     return { latents, tensors };
   });
-  const inpainting = new Inpainting(begun.tensors, addNoise);
-  await afterEncoding(device, [begun.latents, inpainting]);
-  return { latents: begun.latents, inpainting };
+  const channels = new Inpainting(begun.tensors, addNoise);
+  await afterEncoding(device, [begun.latents, channels]);
+  return { latents: begun.latents, channels };
 }
 
 /** @throws RangeError unless latents have the size that is drawn, and go into the batch */

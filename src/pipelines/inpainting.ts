@@ -1,10 +1,11 @@
 /** What inpainting does in each step of the loop, diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion_inpaint.py. */
-import { slice } from "../tensor/ops/copy.js";
 import { maskedMix } from "../tensor/ops/masked_mix.js";
 import { concat } from "../tensor/ops/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { replace } from "./callback_tensors.js";
+import { replace, type Returned } from "./callback_tensors.js";
+import { PROMPT_GUIDANCE, promptRows } from "./guidance.js";
 import type { AddNoise } from "./image_latents.js";
+import type { InputChannels } from "./input_channels.js";
 import type { CallbackTensors } from "./stable_diffusion_options.js";
 
 /** All [rows, channels, height, width] of latents, float32; disposed by dispose(). */
@@ -17,7 +18,7 @@ export interface InpaintTensors {
   original: { latents: Tensor; noise: Tensor } | null;
 }
 
-export class Inpainting {
+export class Inpainting implements InputChannels {
   readonly #tensors: InpaintTensors;
   readonly #addNoise: AddNoise | null;
 
@@ -32,7 +33,7 @@ export class Inpainting {
     const { mask, maskedImageLatents } = this.#tensors;
     if (!maskedImageLatents) return x;
     const rows = x.shape[0];
-    return concat(concat(x, lastRows(mask, rows), 1), lastRows(maskedImageLatents, rows), 1);
+    return concat(concat(x, rowsOf(mask, rows), 1), rowsOf(maskedImageLatents, rows), 1);
   }
 
   /**
@@ -44,7 +45,7 @@ export class Inpainting {
     if (!original) return latents;
     const { latents: clean, noise } = original;
     const kept = next === undefined ? clean : this.#addNoise!(clean, noise, next);
-    return maskedMix(kept, latents, lastRows(mask, latents.shape[0]));
+    return maskedMix(kept, latents, rowsOf(mask, latents.shape[0]));
   }
 
   /** For a callback. */
@@ -54,7 +55,7 @@ export class Inpainting {
   }
 
   /** Takes what a callback returned. */
-  replace({ mask, masked_image_latents: next }: { mask?: Tensor; masked_image_latents?: Tensor }): void {
+  replace({ mask, masked_image_latents: next }: Returned): void {
     const tensors = this.#tensors;
     tensors.mask = replace(tensors.mask, mask);
     if (tensors.maskedImageLatents) tensors.maskedImageLatents = replace(tensors.maskedImageLatents, next);
@@ -66,6 +67,4 @@ export class Inpainting {
   }
 }
 
-/** Both halves are the same with guidance, and one is enough without, or where a callback has ended it. */
-export const lastRows = (x: Tensor, rows: number): Tensor =>
-  x.shape[0] > rows ? slice(x, 0, x.shape[0] - rows, rows) : x;
+const rowsOf = (x: Tensor, rows: number): Tensor => promptRows(PROMPT_GUIDANCE.branches, x, rows);

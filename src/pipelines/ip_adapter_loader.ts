@@ -12,6 +12,7 @@ import { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkCount, type CallOptions } from "./check_inputs.js";
 import { CLIPImageProcessor } from "./clip_image_processor.js";
+import type { Guidance } from "./guidance.js";
 import { checkImagePrompts, embedsOfCall, encodePictures, type ImagePrompts } from "./image_prompts.js";
 import { inTurn } from "./in_turn.js";
 import { needComponent } from "./needed_components.js";
@@ -45,6 +46,7 @@ const NEED = { classes: [UNet2DConditionModel], purpose: "to draw by pictures" }
 /** Pipelines that share a UNet share its IP-Adapters, too; none of them may draw while they change. */
 export abstract class IPAdapterLoader extends TextualInversionLoader {
   abstract override unet: UNet2DConditionModel;
+  abstract readonly guidance: Guidance;
   abstract image_encoder: CLIPVisionModelWithProjection | null;
   abstract feature_extractor: CLIPImageProcessor | null;
 
@@ -149,7 +151,7 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
   /**
    * What the image encoder says of pictures, to be kept for several calls, which take it as `ipAdapterImageEmbeds`.
    * @param image a picture, or a list of one, or several, for each IP-Adapter
-   * @returns for each IP-Adapter [rows, pictures, …], with guidance those of no picture first; the caller disposes them
+   * @returns for each IP-Adapter [rows, pictures, …], with guidance those of no picture first (of InstructPix2Pix last, and twice); the caller disposes them
    * @throws TypeError, RangeError for wrong arguments, and where there is no image encoder
    */
   async prepareIpAdapterImageEmbeds(image: ImagePrompts, given?: ImageEmbedsOptions | null): Promise<Tensor[]> {
@@ -161,10 +163,14 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
     this.expectModels();
     checkImagePrompts(this, { ipAdapterImage: image });
     const repeated = await this.#withEmbeds(image, guided, (embeds) =>
-      embedsOfCall(embeds, numImagesPerPrompt, guided),
+      embedsOfCall(embeds, numImagesPerPrompt, this.#branchesOf(guided)),
     );
     await this.device.flush();
     return repeated;
+  }
+
+  #branchesOf(guided: boolean): number {
+    return guided ? this.guidance.branches.length : 1;
   }
 
   /** Makes something of what the image encoder says of pictures, which is freed then. */
@@ -174,7 +180,8 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
     work: (embeds: readonly Tensor[]) => Tensor[],
   ): Promise<Tensor[]> {
     const { ipAdapters } = this.unet;
-    const encode = (): Tensor[] => encodePictures(this, image, { ipAdapters, guided });
+    const encode = (): Tensor[] =>
+      encodePictures(this, image, { ipAdapters, branches: guided ? this.guidance.branches : null });
     const embeds = await this.withModels(["image_encoder"], async () => encode());
     try {
       return this.device.scope(() => work(embeds));
@@ -184,14 +191,15 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
   }
 
   /**
-   * Tokens of a call's pictures for each IP-Adapter, [rows, tokens, width]; with guidance the rows of no picture come first.
+   * Tokens of a call's pictures for each IP-Adapter, [rows, tokens, width]; with guidance rows of all branches.
    * @param batch pictures that are drawn
    */
   protected async imageTokens(options: CallOptions, batch: number, guided: boolean): Promise<Tensor[]> {
     const { ipAdapterImage: image, ipAdapterImageEmbeds: given } = options;
     if (image === undefined && given === undefined) return [];
+    const branches = this.#branchesOf(guided);
     const tokens = (embeds: readonly Tensor[]): Tensor[] =>
-      this.unet.embedImages(embedsOfCall(embeds, batch, guided), guided ? 2 * batch : batch);
+      this.unet.embedImages(embedsOfCall(embeds, batch, branches), branches * batch);
     return given ? this.device.scope(() => tokens(given)) : this.#withEmbeds(image!, guided, tokens);
   }
 }

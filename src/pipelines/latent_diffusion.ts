@@ -8,16 +8,17 @@ import { Scheduler } from "../schedulers/index.js";
 import type { DType } from "../tensor/dtype.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkLatents, promptCount, type CallOptions } from "./check_inputs.js";
+import { checkFinite, checkLatents, promptCount, type CallOptions } from "./check_inputs.js";
 import type { Controls } from "./controls.js";
 import { decode } from "./decode_latents.js";
 import { denoise, type Run } from "./denoise.js";
 import type { Components } from "./diffusion_pipeline.js";
 import type { PromptEmbeds } from "./encode_prompt.js";
 import { FiniteCheck } from "./finite_check.js";
+import { PROMPT_GUIDANCE, type Guidance, type Scales } from "./guidance.js";
 import { checkImagePrompts } from "./image_prompts.js";
 import { inTurn } from "./in_turn.js";
-import type { Inpainting } from "./inpainting.js";
+import type { InputChannels } from "./input_channels.js";
 import { IPAdapterLoader } from "./ip_adapter_loader.js";
 import { needComponent, type Need } from "./needed_components.js";
 import type { ImageOutputType } from "./output_images.js";
@@ -38,6 +39,9 @@ const NEEDS = {
 /** The models of a step. */
 const STEPPED = ["unet", "controlnet"];
 
+/** Of Stable Diffusion's latents. */
+const LATENT_CHANNELS = 4;
+
 type Rest<T> = T extends [unknown, ...infer R] ? R : never;
 
 /** How one kind of pipeline begins. */
@@ -56,7 +60,7 @@ export interface Start {
 export interface Beginning {
   /** [batch, channels, height, width] as the first timestep wants them. */
   latents: Tensor;
-  inpainting?: Inpainting;
+  channels?: InputChannels;
   controls?: Controls;
 }
 
@@ -80,8 +84,13 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
   guidanceRescale = 0;
   /** Of the call that runs or ran last: for callbacks. */
   numTimesteps = 0;
-  /** Of these components, for messages. */
-  protected readonly inpaintingClass: string = "StableDiffusionInpaintPipeline";
+  readonly guidance: Guidance = PROMPT_GUIDANCE;
+  /** Which class draws with these components where the UNet takes so many channels; for messages. */
+  protected readonly classOfChannels: Readonly<Record<number, string>> = {
+    4: "StableDiffusionPipeline",
+    8: "StableDiffusionInstructPix2PixPipeline",
+    9: "StableDiffusionInpaintPipeline",
+  };
   clipSkip: number | null = null;
   /** Whether pictures are what the scheduler's last step guesses the end to be, `denoised`, and not its sample. */
   readonly drawsDenoised: boolean = false;
@@ -109,13 +118,16 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
   protected expectLatentsAlone(): void {
     const { in_channels: takes, out_channels: gives } = this.unet.config;
     if (takes <= gives) return;
-    const cure =
-      takes === 9
-        ? `${this.inpaintingClass}.fromPipe(pipeline) draws with it`
-        : "no pipeline of this version draws with it";
     throw new RangeError(
-      `${this.className}: the UNet was trained for more than latents, it takes ${takes} channels (in_channels) and gives ${gives}; ${cure}`,
+      `${this.className}: the UNet was trained for more than latents, it takes ${takes} channels (in_channels) and gives ${gives}; ${this.otherClass}`,
     );
+  }
+
+  /** What to do with this UNet, for messages. */
+  get otherClass(): string {
+    const { in_channels: takes, out_channels: gives } = this.unet.config;
+    const name = gives === LATENT_CHANNELS ? this.classOfChannels[takes] : undefined;
+    return name ? `${name}.fromPipe(pipeline) draws with it` : "no pipeline of this version draws with it";
   }
 
   /** A checked call, when those before it on the same pipeline or the same scheduler are done. */
@@ -137,14 +149,17 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
     const { device } = this;
     const { scheduler } = run;
-    const { guidanceScale = 7.5, guidanceRescale = 0, numImagesPerPrompt = 1, outputType = "image" } = options;
+    const { numImagesPerPrompt = 1, outputType = "image" } = options;
     this.interrupt = false;
-    Object.assign(this, { guidanceScale, guidanceRescale, clipSkip: options.clipSkip ?? null });
+    this.clipSkip = options.clipSkip ?? null;
+    const given: Partial<Scales> = options;
+    for (const [name, value] of Object.entries(this.guidance.scales))
+      Object.assign(this, { [name]: given[name as keyof Scales] ?? (value as number) });
     const prompts = promptCount(prompt, options);
 
     let embeds: PromptEmbeds | undefined;
     let latents: Tensor | undefined;
-    let inpainting: Inpainting | undefined;
+    let channels: InputChannels | undefined;
     let controls: Controls | undefined;
     let imageTokens: Tensor[] = [];
     let check: FiniteCheck | undefined;
@@ -155,7 +170,7 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
       const batch = prompts * numImagesPerPrompt;
       imageTokens = await this.imageTokens(options, batch, this.doClassifierFreeGuidance);
       const { noiseDType: dtype } = this;
-      ({ latents, inpainting, controls } = await this.withModels(start.uses ?? [], async () =>
+      ({ latents, channels, controls } = await this.withModels(start.uses ?? [], async () =>
         start.latents(batch, dtype, timesteps),
       ));
 
@@ -163,7 +178,7 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
       check.look(embeds.positive, { module: "text_encoder" });
       check.look(latents, { module: "latents" });
       const expectModels = (): void => this.expectModels();
-      const begun = { initial: latents, inpainting, controls, imageTokens, embeds, timesteps, check, expectModels };
+      const begun = { initial: latents, channels, controls, imageTokens, embeds, timesteps, check, expectModels };
       latents = await this.withModels(STEPPED, () => denoise(this, run, begun, options));
       check.look(latents, { module: "scheduler" });
       options.signal?.throwIfAborted();
@@ -180,7 +195,7 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
       return { images, nsfwContentDetected: flagged };
     } finally {
       check?.dispose();
-      inpainting?.dispose();
+      channels?.dispose();
       controls?.dispose();
       const { added } = embeds ?? {};
       const given = [embeds?.positive, embeds?.negative, added?.textEmbeds, added?.timeIds, ...imageTokens];
@@ -221,9 +236,14 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
     return (this.vae as AutoencoderKL | null)?.scaleFactor ?? 8;
   }
 
+  /** @throws RangeError where a callback has set a scale that is infinite or no number */
+  expectFiniteScales(): void {
+    for (const name of Object.keys(this.guidance.scales)) checkFinite(name, (this as Scales)[name as keyof Scales]);
+  }
+
   /** Classifier-free guidance: not for distilled models, which take the scale as an input. */
   get doClassifierFreeGuidance(): boolean {
-    return this.guidanceScale > 1 && this.unet.config.time_cond_proj_dim === null;
+    return this.guidance.isOn(this) && this.unet.config.time_cond_proj_dim === null;
   }
 
   /**

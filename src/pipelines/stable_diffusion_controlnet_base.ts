@@ -9,7 +9,11 @@ export type ControlNetComponents = StableDiffusionComponents & ControlNetCompone
 export abstract class StableDiffusionControlNetBase extends StableDiffusionBase {
   static override readonly componentNames = [...StableDiffusionBase.componentNames, "controlnet"];
   static override readonly componentClasses = { ...StableDiffusionBase.componentClasses, controlnet: ANY_CONTROLNET };
-  protected override readonly inpaintingClass = "StableDiffusionControlNetInpaintPipeline";
+  protected override readonly classOfChannels = {
+    4: "StableDiffusionControlNetPipeline",
+    8: "StableDiffusionInstructPix2PixPipeline",
+    9: "StableDiffusionControlNetInpaintPipeline",
+  };
   /** Another one may be assigned; a list of them as `new MultiControlNetModel(list)`. */
   controlnet: ControlNets;
 

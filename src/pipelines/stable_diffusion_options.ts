@@ -18,12 +18,14 @@ import type { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusio
 import type { StableDiffusionControlNetInpaintPipeline } from "./stable_diffusion_controlnet_inpaint.js";
 import type { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import type { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
+import type { StableDiffusionInstructPix2PixPipeline } from "./stable_diffusion_instruct_pix2pix.js";
 import type { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
 import type { StableDiffusionXLControlNetPipeline } from "./stable_diffusion_xl_controlnet.js";
 import type { StableDiffusionXLControlNetImg2ImgPipeline } from "./stable_diffusion_xl_controlnet_img2img.js";
 import type { StableDiffusionXLControlNetInpaintPipeline } from "./stable_diffusion_xl_controlnet_inpaint.js";
 import type { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
 import type { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
+import type { StableDiffusionXLInstructPix2PixPipeline } from "./stable_diffusion_xl_instruct_pix2pix.js";
 
 /** One text or a list; null where promptEmbeds are given. */
 export type Prompt = string | readonly string[] | null;
@@ -52,11 +54,23 @@ export type StableDiffusionComponents = {
  * callback that ends the guidance (`pipeline.guidanceScale = 0`) returns the prompts' rows alone. Without guidance
  * negative_prompt_embeds is null. Inpainting has a mask [rows, 1, height, width] and masked_image_latents [rows, 4, height, width], too,
  * with guidance twice as many rows as pictures; the latter is null where the UNet does not take it. Stable Diffusion XL has
- * add_text_embeds [rows, width] and add_time_ids [rows, 6] instead of negative_prompt_embeds. Latent consistency models have none of
+ * add_text_embeds [rows, width] and add_time_ids [rows, 6] instead of negative_prompt_embeds. InstructPix2Pix has no
+ * negative_prompt_embeds, and image_latents [rows, 4, height, width]; with guidance the rows of its tensors are three times as many: first
+ * those of prompt and picture, which are all that a callback that ends the guidance has to return. Latent consistency models have none of
  * these, but denoised, which is drawn after the last step, and w_embedding [rows, time_cond_proj_dim], the guidance scale as the UNet takes it.
  */
 export type CallbackTensors = Partial<
-  Record<"latents" | "prompt_embeds" | "mask" | "add_text_embeds" | "add_time_ids" | "denoised" | "w_embedding", Tensor>
+  Record<
+    | "latents"
+    | "prompt_embeds"
+    | "mask"
+    | "image_latents"
+    | "add_text_embeds"
+    | "add_time_ids"
+    | "denoised"
+    | "w_embedding",
+    Tensor
+  >
 > & {
   negative_prompt_embeds?: Tensor | null;
   masked_image_latents?: Tensor | null;
@@ -75,6 +89,7 @@ export type PromptPipeline =
   | StableDiffusionPipeline
   | StableDiffusionImg2ImgPipeline
   | StableDiffusionInpaintPipeline
+  | StableDiffusionInstructPix2PixPipeline
   | LatentConsistencyModelPipeline
   | LatentConsistencyModelImg2ImgPipeline
   | StableDiffusionControlNetPipeline
@@ -83,6 +98,7 @@ export type PromptPipeline =
   | StableDiffusionXLPipeline
   | StableDiffusionXLImg2ImgPipeline
   | StableDiffusionXLInpaintPipeline
+  | StableDiffusionXLInstructPix2PixPipeline
   | StableDiffusionXLControlNetPipeline
   | StableDiffusionXLControlNetImg2ImgPipeline
   | StableDiffusionXLControlNetInpaintPipeline;
@@ -154,7 +170,7 @@ export interface StableDiffusionOptions {
   ipAdapterImage?: ImagePrompts | null;
   /**
    * What the image encoder says of the pictures of each IP-Adapter, [1 or batch, pictures, width], or [1 or batch, pictures, tokens, width]; with
-   * guidance those of no picture come first, as many. Not disposed.
+   * guidance those of no picture come first, as many (of InstructPix2Pix last, twice as many). Not disposed.
    */
   ipAdapterImageEmbeds?: readonly Tensor[] | null;
   /** Stops within one step and frees everything; the call rejects with the signal's reason. */

@@ -10,7 +10,6 @@ import type { Scheduler } from "../schedulers/index.js";
 import type { DType } from "../tensor/dtype.js";
 import { linearCombination } from "../tensor/ops/elementwise.js";
 import { mixSamples } from "../tensor/ops/per_sample.js";
-import { concat } from "../tensor/ops/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
 import { CALL_OPTIONS, checkPrompts, ENCODE_PROMPT_OPTIONS } from "./check_inputs.js";
@@ -19,6 +18,7 @@ import type { CLIPImageProcessor } from "./clip_image_processor.js";
 import type { Components } from "./diffusion_pipeline.js";
 import type { PromptEmbeds } from "./encode_prompt.js";
 import { encodePromptXL } from "./encode_prompt_xl.js";
+import { inBatch } from "./guidance.js";
 import { LatentDiffusion } from "./latent_diffusion.js";
 import type { PipelineDType } from "./load_components.js";
 import type { Prompt } from "./stable_diffusion_options.js";
@@ -92,7 +92,11 @@ export abstract class StableDiffusionXLBase extends LatentDiffusion {
   feature_extractor: CLIPImageProcessor | null;
   image_encoder: CLIPVisionModelWithProjection | null;
   override guidanceScale = 5;
-  protected override readonly inpaintingClass: string = "StableDiffusionXLInpaintPipeline";
+  protected override readonly classOfChannels: Readonly<Record<number, string>> = {
+    4: "StableDiffusionXLPipeline",
+    8: "StableDiffusionXLInstructPix2PixPipeline",
+    9: "StableDiffusionXLInpaintPipeline",
+  };
   /** Of pictures: whether the UNet is told how good they look, and not how large they are to be. */
   protected readonly isScored: boolean;
   readonly #zerosForNone: boolean;
@@ -152,7 +156,9 @@ export abstract class StableDiffusionXLBase extends LatentDiffusion {
       const ids = timeIds(positive.shape[0], guided);
       checkScored(this, pooled.shape[1], ids[0].length);
       const added = device.scope(() => ({
-        textEmbeds: negativePooled ? concat(negativePooled, pooled, 0) : pooled,
+        textEmbeds: negativePooled
+          ? inBatch(this.guidance.branches, { positive: pooled, negative: negativePooled })
+          : pooled,
         timeIds: Tensor.from(Float32Array.from(ids.flat()), [ids.length, ids[0].length], { device }),
       }));
       if (negativePooled) for (const tensor of [pooled, negativePooled]) tensor.dispose();

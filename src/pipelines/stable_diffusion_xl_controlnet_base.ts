@@ -9,7 +9,11 @@ export type XLControlNetComponents = StableDiffusionXLComponents & ControlNetCom
 export abstract class StableDiffusionXLControlNetBase extends StableDiffusionXLBase {
   static override readonly componentNames = [...StableDiffusionXLBase.componentNames, "controlnet"];
   static override readonly componentClasses = { ...StableDiffusionXLBase.componentClasses, controlnet: ANY_CONTROLNET };
-  protected override readonly inpaintingClass = "StableDiffusionXLControlNetInpaintPipeline";
+  protected override readonly classOfChannels = {
+    4: "StableDiffusionXLControlNetPipeline",
+    8: "StableDiffusionXLInstructPix2PixPipeline",
+    9: "StableDiffusionXLControlNetInpaintPipeline",
+  };
   /** Another one may be assigned; a list of them as `new MultiControlNetModel(list)`. */
   controlnet: ControlNets;
 

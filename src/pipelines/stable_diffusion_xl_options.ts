@@ -8,6 +8,7 @@ import type { Scheduler } from "../schedulers/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { CLIPImageProcessor } from "./clip_image_processor.js";
 import type { RawImage } from "./raw_image.js";
+import type { EditSources } from "./edit_call.js";
 import type { InpaintSources } from "./inpaint_call.js";
 import type { Img2ImgOptions } from "./stable_diffusion_img2img.js";
 import type { EncodePromptOptions, StableDiffusionOptions } from "./stable_diffusion_options.js";
@@ -31,6 +32,8 @@ export type StableDiffusionXLComponents = {
   force_zeros_for_empty_prompt?: boolean;
   /** Of the pipelines from pictures: whether the UNet takes an aesthetic score, as the refiner's does. Default false. */
   requires_aesthetics_score?: boolean;
+  /** Of StableDiffusionXLInstructPix2PixPipeline: whether the UNet was trained with scaled latents of the picture, as CosXL's. Default false. */
+  is_cosxl_edit?: boolean;
   /** There is no watermark in this version. */
   add_watermarker?: false | null;
 };
@@ -88,6 +91,23 @@ export interface XLImg2ImgOptions
 
 /** Arguments of a call; names and defaults as diffusers' StableDiffusionXLInpaintPipeline.__call__: guidanceScale 7.5, strength 0.9999. */
 export interface XLInpaintOptions extends XLOptions, XLPictureOptions, InpaintSources {}
+
+/** What a call that edits pictures does not take. */
+type NotOfEdits =
+  | "negativeOriginalSize"
+  | "negativeCropsCoordsTopLeft"
+  | "negativeTargetSize"
+  | "clipSkip"
+  | "timesteps"
+  | "sigmas"
+  | "ipAdapterImage"
+  | "ipAdapterImageEmbeds";
+
+/**
+ * Arguments of a call; names and defaults as diffusers' StableDiffusionXLInstructPix2PixPipeline.__call__: numInferenceSteps 100,
+ * guidanceScale 5. The picture gets the size that is drawn, by default the model's; sides are cut down to multiples of vaeScaleFactor.
+ */
+export interface XLInstructPix2PixOptions extends Omit<XLOptions, NotOfEdits>, EditSources {}
 
 /** Arguments of encodePrompt besides the prompt. */
 export interface XLEncodePromptOptions extends EncodePromptOptions, XLPrompts {}

@@ -1,5 +1,6 @@
 /** The sizes and scores that Stable Diffusion XL's UNet is told, _get_add_time_ids of diffusers' pipelines. */
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
+import { EDIT_GUIDANCE } from "./guidance.js";
 import type { XLCallOptions, XLPictureCallOptions } from "./check_inputs_xl.js";
 
 type Size = readonly [height: number, width: number];
@@ -18,6 +19,13 @@ export function textTimeIds(options: XLCallOptions, drawn: Size): TimeIds {
       : positive;
   // diffusers repeats both rows for each picture, not each row for all pictures: rows that differ alternate.
   return (pictures, guided) => new Array<number[][]>(pictures).fill(guided ? [negative, positive] : [positive]).flat();
+}
+
+/** Of pictures that are edited: one row for all, whatever the prompt. */
+export function editTimeIds(options: XLCallOptions, drawn: Size): TimeIds {
+  const { originalSize = drawn, cropsCoordsTopLeft = [0, 0], targetSize = drawn } = options;
+  const row = [...originalSize, ...cropsCoordsTopLeft, ...targetSize];
+  return (pictures, guided) => new Array<number[]>((guided ? EDIT_GUIDANCE.branches.length : 1) * pictures).fill(row);
 }
 
 /** Of pictures: as for texts, or with an aesthetic score instead of the target size, as the refiner takes them. */

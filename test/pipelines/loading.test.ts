@@ -153,7 +153,7 @@ describe("DiffusionPipeline.fromPretrained", () => {
     [
       "an unknown pipeline",
       { _class_name: "FluxPipeline" },
-      '_class_name is "FluxPipeline", which is not a pipeline of this version. Known: DDIMPipeline, DDPMPipeline, LatentConsistencyModelImg2ImgPipeline, LatentConsistencyModelPipeline, PNDMPipeline, StableDiffusionControlNetImg2ImgPipeline, StableDiffusionControlNetInpaintPipeline, StableDiffusionControlNetPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline, StableDiffusionXLControlNetImg2ImgPipeline, StableDiffusionXLControlNetInpaintPipeline, StableDiffusionXLControlNetPipeline, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline, StableDiffusionXLPipeline',
+      '_class_name is "FluxPipeline", which is not a pipeline of this version. Known: DDIMPipeline, DDPMPipeline, LatentConsistencyModelImg2ImgPipeline, LatentConsistencyModelPipeline, PNDMPipeline, StableDiffusionControlNetImg2ImgPipeline, StableDiffusionControlNetInpaintPipeline, StableDiffusionControlNetPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionInstructPix2PixPipeline, StableDiffusionPipeline, StableDiffusionXLControlNetImg2ImgPipeline, StableDiffusionXLControlNetInpaintPipeline, StableDiffusionXLControlNetPipeline, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline, StableDiffusionXLInstructPix2PixPipeline, StableDiffusionXLPipeline',
     ],
     ["a list as class", { _class_name: ["a", "b"] }, "_class_name is"],
     ["constructor as class", { _class_name: "constructor" }, "_class_name is"],

@@ -1,18 +1,9 @@
 /** What scripts/make_sdxl_pictures.py wrote, and the models that it was written with. */
 import { expect } from "vitest";
-import {
-  Generator,
-  openRepository,
-  Tensor,
-  UNet2DConditionModel,
-  type AnyPipeline,
-  type Repository,
-} from "../../src/index.js";
-import { readJSON } from "../../src/loader/config.js";
+import { Generator, Tensor, type AnyPipeline, type Repository } from "../../src/index.js";
 import { fixturePath, readFixtureJSON } from "./files.js";
-import { madeWeights } from "./made_weights.js";
+import { withUNet as withOtherUNet } from "./other_unet.js";
 import { differences } from "./pipelines.js";
-import { changed } from "./repositories.js";
 
 export interface XLPictureRun {
   model: "base" | "refiner" | "masked";
@@ -41,19 +32,11 @@ export const XL_REPO = fixturePath("models/repos/sdxl");
 
 /** The tiny model with another UNet: the refiner, without the first text encoder, or one that takes masks. */
 export async function withUNet(name: "refiner" | "masked", className: string): Promise<Repository> {
-  const base = await openRepository(XL_REPO);
-  const config = { ...(await readJSON(base, "unet/config.json")), ...XL_PICTURES.unets[name] };
-  const shapes = [...new UNet2DConditionModel(config).parameters()].map(([key, { shape }]) => [key, shape] as const);
-  const index = await readJSON(base, "model_index.json");
   const none = [null, null];
-  return changed(XL_REPO, {
-    "model_index.json": {
-      ...index,
-      _class_name: className,
-      ...(name === "refiner" && { requires_aesthetics_score: true, text_encoder: none, tokenizer: none }),
-    },
-    "unet/config.json": config,
-    "unet/diffusion_pytorch_model.safetensors": madeWeights(new Map(shapes)),
+  const refiner = { requires_aesthetics_score: true, text_encoder: none, tokenizer: none };
+  return withOtherUNet("sdxl", {
+    index: { _class_name: className, ...(name === "refiner" && refiner) },
+    unet: XL_PICTURES.unets[name],
   });
 }
 

@@ -35,6 +35,7 @@ export function configRepository(path: string, entries: Entries): string {
   refuseOthers(path, entries);
   if (isXL) return "stabilityai/stable-diffusion-xl-base-1.0";
   if (entries.has(REFINER)) return "stabilityai/stable-diffusion-xl-refiner-1.0";
+  if (entries.get(IN)?.shape[1] === 8) return "timbrooks/instruct-pix2pix";
   return "stable-diffusion-v1-5/stable-diffusion-v1-5";
 }
 

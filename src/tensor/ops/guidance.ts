@@ -30,6 +30,29 @@ export function guide(prediction: Tensor, { scale, rescale = 0 }: GuidanceOption
   });
 }
 
+export interface EditGuidanceOptions extends GuidanceOptions {
+  /** How strongly the picture counts. */
+  imageScale: number;
+}
+
+/**
+ * u + imageScale * (p - u) + scale * (c - p) (Brooks et al. 2023, InstructPix2Pix, equation 3), optionally rescaled.
+ * @param prediction [3 * batch, ...]: the predictions c with prompt and picture, p with the picture alone, u with neither
+ * @returns [batch, ...]
+ */
+export function guideEdit(prediction: Tensor, { scale, imageScale, rescale = 0 }: EditGuidanceOptions): Tensor {
+  return prediction.device.scope(() => {
+    const batch = prediction.shape[0] / 3;
+    const [both, picture, neither] = [0, 1, 2].map((branch) => slice(prediction, 0, branch * batch, batch));
+    const guided = linearCombination([
+      [scale, both],
+      [imageScale - scale, picture],
+      [1 - imageScale, neither],
+    ]);
+    return rescale > 0 ? rescaleGuidance(guided, both, rescale) : guided;
+  });
+}
+
 /** Both float32 of one shape [batch, ...], each image a multiple of 4 numbers. */
 function rescaleGuidance(guided: Tensor, conditional: Tensor, rescale: number): Tensor {
   sameShape("rescaleGuidance", guided, conditional);
