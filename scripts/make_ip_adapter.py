@@ -15,8 +15,10 @@ from diffusers import (
     StableDiffusionControlNetPipeline,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
+    StableDiffusionInstructPix2PixPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
+    UNet2DConditionModel,
 )
 from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -35,6 +37,7 @@ CLASSES = {
     "StableDiffusionPipeline": (StableDiffusionPipeline, "sd15"),
     "StableDiffusionImg2ImgPipeline": (StableDiffusionImg2ImgPipeline, "sd15"),
     "StableDiffusionInpaintPipeline": (StableDiffusionInpaintPipeline, "sd15"),
+    "StableDiffusionInstructPix2PixPipeline": (StableDiffusionInstructPix2PixPipeline, "sd15"),
     "StableDiffusionControlNetPipeline": (StableDiffusionControlNetPipeline, "sd15"),
     "StableDiffusionXLPipeline": (StableDiffusionXLPipeline, "sdxl"),
 }
@@ -95,6 +98,7 @@ RUNS = [
     ("StableDiffusionImg2ImgPipeline", ["plain"], 0.7, [["37x30"]], {}),
     ("StableDiffusionInpaintPipeline", ["plus"], 0.7, [["37x30"]], {}),
     ("StableDiffusionControlNetPipeline", ["plain"], 0.7, [["37x30"]], {}),
+    ("StableDiffusionInstructPix2PixPipeline", ["plus", "plain"], [0.7, 0.5], [["37x30"], ["24x40"]], dict(prompts=2)),
     (XL, ["plain"], 0.7, [["37x30"]], {}),
     (XL, ["plus"], [XL_STYLE], [["37x30"]], {}),
 ]
@@ -107,6 +111,10 @@ def load(name):
     if "ControlNet" in name:
         options["controlnet"] = ControlNetModel.from_pretrained(MODELS / "controlnet")
     pipeline = Class.from_pretrained(MODELS / repo, **options)
+    if "Pix2Pix" in name:
+        unet = UNet2DConditionModel.from_config(pipeline.unet.config, in_channels=8).eval()
+        unet.load_state_dict({key: made(key, tuple(value.shape)) for key, value in unet.state_dict().items()})
+        pipeline.register_modules(unet=unet)
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -132,7 +140,7 @@ def draw(name, adapters, scale, images, options, folder):
     prompts = given.pop("prompts", 1)
     call = dict(prompt=["a photo of a cat", "a dog"][:prompts], num_inference_steps=3, output_type="latent", generator=torch.Generator().manual_seed(8))
     size = dict(height=32, width=48)
-    if "Img2Img" in name:
+    if "Img2Img" in name or "Pix2Pix" in name:
         call |= dict(image=picture(48, 32))
     elif "Inpaint" in name:
         call |= dict(image=picture(48, 32), mask_image=mask_picture(48, 32, (10, 5, 40, 30)), **size)

@@ -100,6 +100,10 @@ export function strengthOf(text: string | undefined, image: string | undefined):
   return value;
 }
 
+/** How near to the picture given by --image a model stays that edits it. */
+export const imageGuidanceOf = (text: string | undefined): number | undefined =>
+  text === undefined ? undefined : numberOf("image-guidance", text);
+
 /** How much the LoRA given by --lora counts. */
 export function loraScaleOf(text: string | undefined, lora: string | undefined): number | undefined {
   if (text === undefined) return undefined;
@@ -131,6 +135,21 @@ export function checkPictures({
         );
   } else if (image !== undefined && mask === undefined && size !== undefined)
     throw new UsageError("--size does not go with --image: the result has the picture's size");
+}
+
+/** Whether models of this class edit pictures, and nothing else. @throws UsageError where the options do not go with that */
+export function checkEdits(
+  className: string,
+  values: Partial<Record<"image" | "mask" | "strength" | "controlnet" | "image-guidance", string>>,
+): boolean {
+  const edits = className.endsWith("InstructPix2PixPipeline");
+  if (!edits && values["image-guidance"] !== undefined)
+    throw new UsageError("--image-guidance needs a model that edits pictures, of an InstructPix2Pix pipeline");
+  if (!edits) return false;
+  if (values.image === undefined) throw new UsageError("this model edits pictures: --image FILE is the one to edit");
+  for (const name of ["mask", "strength", "controlnet"] as const)
+    if (values[name] !== undefined) throw new UsageError(`--${name} does not go with this model, which edits pictures`);
+  return true;
 }
 
 /** Pixels; nothing where no size was given. */

@@ -8,15 +8,20 @@ import {
   LatentConsistencyModelPipeline,
   openRepository,
   RawImage,
+  StableDiffusionInstructPix2PixPipeline,
   StableDiffusionPipeline,
+  StableDiffusionXLInstructPix2PixPipeline,
+  StableDiffusionXLPipeline,
   type AutoOutput,
 } from "../index.js";
 import {
+  checkEdits,
   checkPictures,
   countOf,
   DRAWING_OPTIONS,
   dtypeOf,
   guidanceOf,
+  imageGuidanceOf,
   loraScaleOf,
   parse,
   positive,
@@ -38,6 +43,7 @@ const OPTIONS = [
   "controlnet",
   "control-image",
   "strength",
+  "image-guidance",
   "lora",
   "lora-scale",
   "textual-inversion",
@@ -57,6 +63,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   const seed = values.seed === undefined ? BigInt(randomInt(2 ** 32)) : seedOf(values.seed);
   const Scheduler = values.scheduler === undefined ? null : findScheduler(values.scheduler);
   const strength = strengthOf(values.strength, values.image);
+  const imageGuidanceScale = imageGuidanceOf(values["image-guidance"]);
   checkPictures(values);
   const loraScale = loraScaleOf(values["lora-scale"], values.lora);
   const { "textual-inversion": embedding, token } = values;
@@ -69,7 +76,12 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   const net = values.controlnet === undefined ? null : await openRepository(values.controlnet, { signal });
   const [image, maskImage, read] = await Promise.all([values.image, values.mask, values["control-image"]].map(open));
 
-  const loading = { model, dtype, offload: flags["cpu-offload"], checksSafety: !flags["no-safety-checker"], signal };
+  let edits = false;
+  const expectClass = (className: string): void => {
+    edits = checkEdits(className, values);
+  };
+  const offload = flags["cpu-offload"];
+  const loading = { model, dtype, offload, checksSafety: !flags["no-safety-checker"], expectClass, signal };
   await withPipeline(loading, async (pipeline) => {
     if (Scheduler) pipeline.scheduler = Scheduler.fromConfig(pipeline.scheduler.config);
     if (values.lora !== undefined) {
@@ -107,6 +119,12 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
         return AutoPipelineForInpainting.fromPipe(source, { controlnet })(prompt, { ...from, maskImage });
       }
       if (!image) return pipeline(prompt, { ...options, ...size });
+      if (edits) {
+        const edit = { ...options, image, imageGuidanceScale };
+        if (!(pipeline instanceof StableDiffusionXLPipeline))
+          return StableDiffusionInstructPix2PixPipeline.fromPipe(pipeline)(prompt, edit);
+        return StableDiffusionXLInstructPix2PixPipeline.fromPipe(pipeline)(prompt, { ...edit, ...cutDown(image) });
+      }
       const from = { ...options, image, strength };
       if (!maskImage) return AutoPipelineForImage2Image.fromPipe(source)(prompt, from);
       const drawn = { ...cutDown(image), ...size };

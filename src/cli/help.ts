@@ -47,6 +47,8 @@ ${DRAWING}
   --control-image FILE what the ControlNet reads instead: --image, and --mask, are then what the drawing begins with
   --strength X         0 to 1: how much may change; so much of the steps is done (default: 0.8, with --mask 1;
                        of XL 0.3, with --controlnet 0.8, with --mask 0.9999)
+  --image-guidance X   of models that edit the picture of --image as PROMPT says (InstructPix2Pix): how near to it the result stays
+                       (default: 1.5)
   --lora FILE|DIR|ID   LoRA weights for the model: a .safetensors file, or a folder or id that has pytorch_lora_weights.safetensors
   --lora-scale X       how much they count (default: 1)
   --textual-inversion FILE|DIR|ID

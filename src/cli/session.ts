@@ -13,12 +13,14 @@ import {
   StableDiffusionControlNetPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
+  StableDiffusionInstructPix2PixPipeline,
   StableDiffusionPipeline,
   StableDiffusionXLControlNetImg2ImgPipeline,
   StableDiffusionXLControlNetInpaintPipeline,
   StableDiffusionXLControlNetPipeline,
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,
+  StableDiffusionXLInstructPix2PixPipeline,
   StableDiffusionXLPipeline,
   type AutoOutput,
   type Device,
@@ -62,6 +64,7 @@ const DRAWN = new Map<
   [StableDiffusionPipeline.className, StableDiffusionPipeline],
   [StableDiffusionImg2ImgPipeline.className, StableDiffusionPipeline],
   [StableDiffusionInpaintPipeline.className, StableDiffusionPipeline],
+  [StableDiffusionInstructPix2PixPipeline.className, StableDiffusionPipeline],
   [StableDiffusionControlNetPipeline.className, StableDiffusionPipeline],
   [StableDiffusionControlNetImg2ImgPipeline.className, StableDiffusionPipeline],
   [StableDiffusionControlNetInpaintPipeline.className, StableDiffusionPipeline],
@@ -74,6 +77,7 @@ const DRAWN = new Map<
 const FROM_PICTURES = [
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,
+  StableDiffusionXLInstructPix2PixPipeline,
   StableDiffusionXLControlNetImg2ImgPipeline,
   StableDiffusionXLControlNetInpaintPipeline,
 ];
@@ -85,12 +89,14 @@ interface ModelOptions {
   offload?: boolean;
   /** false leaves the safety checker out. */
   checksSafety?: boolean;
+  /** Throws where the command does not go with models of this class of model_index.json. */
+  expectClass?: (className: string) => void;
   signal: AbortSignal;
 }
 
 /** Loads a model, by default the package's, and runs `work` with it. */
 export async function withPipeline<T>(
-  { model = EMBEDDED_MODEL, dtype, offload, checksSafety = true, signal }: ModelOptions,
+  { model = EMBEDDED_MODEL, dtype, offload, checksSafety = true, expectClass, signal }: ModelOptions,
   work: (pipeline: TextPipeline) => Promise<T>,
 ): Promise<T> {
   const repository = await openRepository(model, { signal }); // a wrong folder needs no GPU to be told
@@ -102,6 +108,7 @@ export async function withPipeline<T>(
       `${repository.name}: model_index.json says _class_name = ${shown(className)}; the command line draws ` +
         `prompts, with models of a ${StableDiffusionPipeline.className} or a ${StableDiffusionXLPipeline.className}`,
     );
+  expectClass?.(className as string);
   return withDevice(async (device) => {
     const without = checksSafety ? {} : { safety_checker: null };
     const options = { device, dtype, enableModelCpuOffload: offload, signal, ...without };

@@ -54,7 +54,7 @@ export function encodeMode({ className, vae }: Encoder, pixels: Tensor): Tensor 
   return latentsOf(vae as AutoencoderKL | AutoencoderTiny, pixels, (posterior) => posterior.mode());
 }
 
-/** In a VAE that is wider than the rest the draw is, too. */
+/** float32, drawn in the VAE's dtype, which may be wider than that of the rest. */
 function latentsOf(
   model: AutoencoderKL | AutoencoderTiny,
   pixels: Tensor,

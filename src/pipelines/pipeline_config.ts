@@ -20,7 +20,7 @@ export function componentEntry(component: unknown): ComponentEntry {
   return [null, null];
 }
 
-/** @param entries by component @param rest the other keys; the class's name and the version are added */
+/** @param entries by component @param rest the other keys, without those that are undefined; the class's name and the version are added */
 export function pipelineConfig(
   className: string,
   entries: Readonly<Record<string, ComponentEntry>>,
@@ -29,7 +29,7 @@ export function pipelineConfig(
   const frozen = Object.entries(entries).map(([name, entry]) => [name, Object.freeze([...entry])] as const);
   return Object.freeze({
     ...Object.fromEntries(frozen),
-    ...rest,
+    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
     _class_name: className,
     _diffusers_version: DIFFUSERS_VERSION,
   });

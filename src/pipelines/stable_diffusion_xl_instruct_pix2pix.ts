@@ -62,7 +62,8 @@ export class StableDiffusionXLInstructPix2PixPipeline extends StableDiffusionXLB
     "unet",
     "scheduler",
   ];
-  static override readonly initArguments = { ...StableDiffusionXLBase.initArguments, is_cosxl_edit: false };
+  /** Of is_cosxl_edit a file says something only where it is true: diffusers reads it, but does not write it at all. */
+  static override readonly initArguments = { ...StableDiffusionXLBase.initArguments, is_cosxl_edit: undefined };
   override readonly guidance = EDIT_GUIDANCE;
   /** Of the call that runs; a callback may change it, and below 1 it ends the guidance. */
   imageGuidanceScale = 1.5;
@@ -71,7 +72,7 @@ export class StableDiffusionXLInstructPix2PixPipeline extends StableDiffusionXLB
   constructor(components: StableDiffusionXLComponents) {
     super(components);
     this.#isCosXL = components.is_cosxl_edit === true;
-    this.remember({ is_cosxl_edit: this.#isCosXL });
+    if (this.#isCosXL) this.remember({ is_cosxl_edit: true });
   }
 
   /**

@@ -5,6 +5,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   ControlNetModel,
+  DiffusionPipeline,
   EMBEDDED_MODEL,
   Generator,
   RawImage,
@@ -13,12 +14,14 @@ import {
   StableDiffusionControlNetPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
+  type StableDiffusionInstructPix2PixPipeline,
   StableDiffusionPipeline,
 } from "../../src/index.js";
 import { folderFiles, oneCommit, startFakeHub, type Fault, type Seen } from "../support/fake_hub_node.js";
 import { controlNet } from "../support/controlnet_pictures.js";
 import { fixturePath } from "../support/files.js";
 import { readGolden } from "../support/goldens.js";
+import { withUNet } from "../support/other_unet.js";
 import { picture } from "../support/pictures.js";
 import { decodePNG } from "./decode_png.js";
 import { loraFile, type LoraGolden } from "../support/lora.js";
@@ -308,6 +311,48 @@ describe("webgpu-diffusers generate", () => {
     const { code, stdout } = await runCLI(["compare", PROMPT, "--model", model, ...sheet]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^LCMScheduler, 2 steps, .*\nDDIMScheduler, 2 steps, /);
+  });
+
+  test("a model that edits pictures takes --image, and --image-guidance", async () => {
+    await writeFile(inFolder("edit.png"), picture(53, 37).toPNG());
+    for (const [repo, name, drawn] of [
+      ["sd15", "StableDiffusionInstructPix2PixPipeline", "48x32"],
+      ["sdxl", "StableDiffusionXLInstructPix2PixPipeline", "48x32"],
+    ] as const) {
+      const changes = { index: { _class_name: name, ...(repo === "sdxl" && { is_cosxl_edit: true }) } };
+      const pipeline = await DiffusionPipeline.fromPretrained<StableDiffusionInstructPix2PixPipeline>(
+        await withUNet(repo, { ...changes, unet: { in_channels: 8 } }),
+      );
+      const model = inFolder(name);
+      await pipeline.savePretrained(model);
+      const options = { numInferenceSteps: 2, imageGuidanceScale: 2.5, image: picture(53, 37) };
+      const size = repo === "sdxl" ? { height: 32, width: 48 } : {};
+      const generator = new Generator("cpu").manualSeed(8);
+      const { images } = await pipeline(PROMPT, { ...options, ...size, generator });
+      pipeline.dispose();
+      const call = ["generate", PROMPT, "--model", model, "--steps", "2", "--seed", "8", "-o", inFolder("edited.png")];
+      const given = ["--image", inFolder("edit.png"), "--image-guidance", "2.5"];
+      const { code, stdout, stderr } = await runCLI([...call, ...given]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(stdout).toContain(`edited.png: ${drawn}, seed 8, `);
+      expect((await RawImage.open(inFolder("edited.png"))).data).toEqual(images[0].data);
+    }
+    const call = ["generate", PROMPT, "-o", inFolder("x.png"), "--model"];
+    for (const [args, message] of [
+      [
+        [inFolder("StableDiffusionInstructPix2PixPipeline")],
+        "this model edits pictures: --image FILE is the one to edit",
+      ],
+      [
+        [inFolder("StableDiffusionXLInstructPix2PixPipeline"), "--image", inFolder("edit.png"), "--strength", "0.5"],
+        "--strength does not go with this model",
+      ],
+      [[EMBEDDED_MODEL, "--image-guidance", "2"], "--image-guidance needs a model that edits pictures"],
+    ] as const)
+      expect(await runCLI([...call, ...args])).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining(message) as string,
+      });
   });
 
   test("--count numbers the files, a missing seed is chosen and told", async () => {

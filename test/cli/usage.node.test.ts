@@ -58,6 +58,7 @@ describe("wrong usage ends with 2 and a sentence", () => {
     [generate("--size", "65x64"), /multiples of 8, got "65x64"/],
     [generate("--strength", "0.5"), /--strength needs --image FILE/],
     [generate("--image", "a.png", "--strength", "1.5"), /--strength must be a number from 0 to 1, got "1.5"/],
+    [generate("--image-guidance", "near"), /--image-guidance must be a number, got "near"/],
     [generate("--lora-scale", "0.5"), /--lora-scale needs --lora FILE/],
     [generate("--lora", "a.safetensors", "--lora-scale", "much"), /--lora-scale must be a number, got "much"/],
     [generate("--token", "<cat>"), /--token needs --textual-inversion FILE/],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { MAX_TERMS } from "../../kernels/elementwise.wgsl.js";
 import { activation, add, geglu, linearCombination } from "../../src/tensor/ops/elementwise.js";
-import { guide } from "../../src/tensor/ops/guidance.js";
+import { guide, guideEdit } from "../../src/tensor/ops/guidance.js";
 import { activations, Random, rounded, type FloatType } from "../cases/data.js";
 import { elementCases, gegluCases, gegluData, gegluReference, termsData } from "../cases/elementwise.js";
 import * as gpu from "../support/gpu.js";
@@ -78,6 +78,11 @@ describe("linearCombination", () => {
       gpu.expectClose("add", await gpu.take(add(x, y)), sum, sumTolerance("float32"));
       const guided = gpu.want((i) => a[i] + 7.5 * (b[i] - a[i]), 12);
       gpu.expectClose("guidance", await gpu.take(guide(both, { scale: 7.5 })), guided, sumTolerance("float32"));
+      const c = random.normal(12);
+      const all = make(Float32Array.of(...a, ...b, ...c), [9, 4], "float32");
+      const edited = gpu.want((i) => c[i] + 7.5 * (a[i] - b[i]) + 1.5 * (b[i] - c[i]), 12);
+      const got = await gpu.take(guideEdit(all, { scale: 7.5, imageScale: 1.5 }));
+      gpu.expectClose("guidance of edits", got, edited, sumTolerance("float32"));
     });
   });
 

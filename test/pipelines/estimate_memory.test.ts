@@ -63,6 +63,7 @@ describe("estimateMemory", () => {
     ["StableDiffusionImg2ImgPipeline", {}],
     ["StableDiffusionInpaintPipeline", {}],
     ["StableDiffusionInpaintPipeline", { in_channels: 9 }],
+    ["StableDiffusionInstructPix2PixPipeline", { in_channels: 8 }],
     ["StableDiffusionControlNetPipeline", {}],
     ["StableDiffusionControlNetImg2ImgPipeline", {}],
     ["StableDiffusionControlNetInpaintPipeline", { in_channels: 9 }],

@@ -14,6 +14,8 @@ describe("estimateMemory", () => {
     ["sd15", {}, { height: 64, width: 48, outputType: "latent" }, "StableDiffusionImg2ImgPipeline"],
     ["sd15", { dtype: "float16" }, { height: 64, width: 48 }, "StableDiffusionInpaintPipeline"],
     ["sdxl", {}, { height: 64, width: 48, outputType: "latent" }, "StableDiffusionXLInpaintPipeline"],
+    ["sd15", { dtype: "float16" }, { height: 64, width: 48 }, "StableDiffusionInstructPix2PixPipeline"],
+    ["sdxl", {}, { height: 64, width: 48, outputType: "latent" }, "StableDiffusionXLInstructPix2PixPipeline"],
   ] as [string, PipelineOptions, DrawingSize, string?][])
     testEstimate(name, options, drawing, className);
 });

@@ -5,10 +5,12 @@ import {
   ControlNetModel,
   DDPMPipeline,
   DDIMScheduler,
+  DiffusionPipeline,
   Generator,
   StableDiffusionControlNetPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
+  type StableDiffusionInstructPix2PixPipeline,
   StableDiffusionPipeline,
   StableDiffusionXLPipeline,
   Tensor,
@@ -18,6 +20,7 @@ import { UNetSteps } from "../../src/nn/unet_steps.js";
 import { fixturePath } from "../support/files.js";
 import { testDevice } from "../support/gpu.js";
 import { ipAdapterRepository, readIPAdapterGoldens } from "../support/ip_adapter.js";
+import { withUNet } from "../support/other_unet.js";
 import { maskPicture, picture } from "../support/pictures.js";
 import { camelCase } from "../support/pipelines.js";
 
@@ -38,16 +41,19 @@ describe("pictures as prompts, as diffusers draws with them", () => {
   let sd: StableDiffusionPipeline;
   let xl: StableDiffusionXLPipeline;
   let net: ControlNetModel;
+  let edit: StableDiffusionInstructPix2PixPipeline;
   beforeAll(async () => {
     await testDevice();
     const folder = (name: string): string => fixturePath(`models/repos/${name}`);
     sd = await StableDiffusionPipeline.fromPretrained(folder("sd15"));
     xl = await StableDiffusionXLPipeline.fromPretrained(folder("sdxl"));
     net = await ControlNetModel.fromPretrained(folder("controlnet"));
-    for (const pipeline of [sd, xl]) pipeline.scheduler = DDIMScheduler.fromConfig(pipeline.scheduler.config);
+    const index = { _class_name: "StableDiffusionInstructPix2PixPipeline" };
+    edit = await DiffusionPipeline.fromPretrained(await withUNet("sd15", { index, unet: { in_channels: 8 } }));
+    for (const pipeline of [sd, xl, edit]) pipeline.scheduler = DDIMScheduler.fromConfig(pipeline.scheduler.config);
   });
   afterAll(() => {
-    for (const each of [sd, xl, net]) each.dispose();
+    for (const each of [sd, xl, net, edit]) each.dispose();
   });
 
   const PIPELINES: Record<string, () => [pipeline: StableDiffusionPipeline, options: object]> = {
@@ -63,6 +69,10 @@ describe("pictures as prompts, as diffusers draws with them", () => {
     StableDiffusionControlNetPipeline: () => [
       StableDiffusionControlNetPipeline.fromPipe(sd, { controlnet: net }) as unknown as StableDiffusionPipeline,
       { image: picture(48, 32), ...SIZE },
+    ],
+    StableDiffusionInstructPix2PixPipeline: () => [
+      edit as unknown as StableDiffusionPipeline,
+      { image: picture(48, 32) },
     ],
     StableDiffusionXLPipeline: () => [xl as unknown as StableDiffusionPipeline, SIZE],
   };
@@ -148,6 +158,29 @@ describe("pictures as prompts, as diffusers draws with them", () => {
     device.trim();
     await device.flush();
     expect(device.memoryUse.bytes).toBe(before);
+  });
+
+  test("pictures have a row for each branch of InstructPix2Pix: with the prompt, and of none twice", async () => {
+    const image = IMAGES["37x30"];
+    await edit.loadIpAdapter(repository, { subfolder: "sd15", weightName: "plain.safetensors", ...encoderFolder });
+    const embeds = await edit.prepareIpAdapterImageEmbeds(image);
+    expect(embeds.map(({ shape }) => shape)).toEqual([[3, 1, 24]]);
+    const values = await embeds[0].data();
+    expect([0, 24, 48].map((from) => values.slice(from, from + 24).some((x) => x !== 0))).toEqual([true, false, false]);
+    const of = async (more: object): Promise<ArrayLike<number>> => {
+      const generator = new Generator("cpu").manualSeed(8);
+      const { images } = await edit("a cat", {
+        ...{ image: picture(48, 32), numInferenceSteps: 2, generator, outputType: "latent" as const },
+        ...more,
+      });
+      const drawn = await images.data();
+      images.dispose();
+      return drawn;
+    };
+    // diffusers' pipeline passes over embeddings that are given, and its UNet then fails.
+    expect(await of({ ipAdapterImageEmbeds: embeds })).toEqual(await of({ ipAdapterImage: image }));
+    embeds[0].dispose();
+    await edit.unloadIpAdapter();
   });
 
   test("nothing stays allocated where pictures cannot be read, or fit another adapter", async () => {

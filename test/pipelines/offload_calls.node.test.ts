@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import {
   ControlNetModel,
   DDPMPipeline,
+  DiffusionPipeline,
   estimateMemory,
   Generator,
   MultiControlNetModel,
@@ -20,6 +21,7 @@ import {
   type AnyPipeline,
 } from "../../src/index.js";
 import { repo, sd15Size, testEstimate, withNewDevice } from "../support/estimates.js";
+import { withUNet } from "../support/other_unet.js";
 import { testDevice } from "../support/gpu.js";
 import { loraFile, loraRepository, readLoraGoldens } from "../support/lora.js";
 
@@ -68,6 +70,16 @@ const CASES: Record<string, [load: () => Promise<unknown>, options: object]> = {
       return StableDiffusionControlNetInpaintPipeline.fromPretrained(repo("sd15"), { controlnet });
     },
     { image, maskImage, controlImage: image, numInferenceSteps: 3 },
+  ],
+  "that edits pictures": [
+    async () =>
+      DiffusionPipeline.fromPretrained(
+        await withUNet("sd15", {
+          index: { _class_name: "StableDiffusionInstructPix2PixPipeline" },
+          unet: { in_channels: 8 },
+        }),
+      ),
+    { image, numInferenceSteps: 4 },
   ],
   "of XL from pictures": [
     async () => StableDiffusionXLImg2ImgPipeline.fromPipe(await StableDiffusionXLPipeline.fromPretrained(repo("sdxl"))),
@@ -143,6 +155,12 @@ test("a lost device is recovered from", async () => {
 });
 
 testEstimate("sd15", { dtype: "float16", enableModelCpuOffload: true }, { height: 64, width: 48 });
+testEstimate(
+  "sd15",
+  { enableModelCpuOffload: true },
+  { height: 64, width: 48 },
+  "StableDiffusionInstructPix2PixPipeline",
+);
 testEstimate("sdxl", { enableModelCpuOffload: true }, { height: 64, width: 48 }, "StableDiffusionXLInpaintPipeline");
 
 test("of Stable Diffusion 1.5's size it saves all but the UNet's memory", async () => {
