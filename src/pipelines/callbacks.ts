@@ -2,7 +2,7 @@
 import { shown } from "../arguments/shown.js";
 import { inOwnSpelling } from "../arguments/spelling.js";
 import { Callable } from "../loader/callable.js";
-import { slice } from "../tensor/ops/copy.js";
+import { promptRows } from "./guidance.js";
 import type {
   CallbackOnStepEnd,
   CallbackTensors,
@@ -110,11 +110,12 @@ abstract class GuidanceCutoff extends PipelineCallback {
     const cutoff = this.cutoffStepIndex ?? Math.trunc(pipeline.numTimesteps * (this.cutoffStepRatio ?? 1));
     if (step !== cutoff || !tensors.prompt_embeds || !pipeline.doClassifierFreeGuidance) return tensors;
     pipeline.guidanceScale = 0;
+    const { branches } = pipeline.guidance;
     const rest = { ...tensors };
     for (const name of this.tensorInputs) {
-      const both = tensors[name];
-      // The prompts' rows, behind the negative prompts'. diffusers keeps one row, which fails for several pictures.
-      if (both) rest[name] = slice(both, 0, both.shape[0] / 2, both.shape[0] / 2);
+      const all = tensors[name];
+      // diffusers keeps the last row, which fails for several pictures, and is not the prompt's of InstructPix2Pix.
+      if (all) rest[name] = promptRows(branches, all, all.shape[0] / branches.length);
     }
     return rest;
   }

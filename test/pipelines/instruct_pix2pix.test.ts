@@ -3,6 +3,7 @@ import {
   AutoencoderKL,
   DiffusionPipeline,
   schedulerClass,
+  SDCFGCutoffCallback,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
   StableDiffusionInstructPix2PixPipeline,
@@ -151,7 +152,8 @@ describe("InstructPix2Pix", () => {
         callbackOnStepEndTensorInputs: names,
         callbackOnStepEnd: async (of: Edit, step: number, _: number, tensors: Record<string, Tensor>) => {
           if (step !== 0) return {};
-          of.imageGuidanceScale = 0;
+          if (alone) of.imageGuidanceScale = 0;
+          else of.guidanceScale = 1;
           expect(of.doClassifierFreeGuidance).toBe(false);
           const first = async (all: Tensor): Promise<Tensor> => {
             const values = (await all.data()) as Float32Array;
@@ -164,6 +166,7 @@ describe("InstructPix2Pix", () => {
       });
     expect(await end(false)).toEqual(await end(true));
     expect(await end(true)).not.toEqual(as);
+    expect(await draw({ callbackOnStepEnd: new SDCFGCutoffCallback({ cutoffStepIndex: 0 }) })).toEqual(await end(true));
     const scale = draw({ callbackOnStepEnd: (of: Edit) => void (of.imageGuidanceScale = Infinity) });
     await expect(scale).rejects.toThrow("`imageGuidanceScale` must be a finite number, got Infinity");
   });
