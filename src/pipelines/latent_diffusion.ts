@@ -84,6 +84,7 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
   guidanceRescale = 0;
   /** Of the call that runs or ran last: for callbacks. */
   numTimesteps = 0;
+  /** What is compared, and by which scales. */
   readonly guidance: Guidance = PROMPT_GUIDANCE;
   /** Which class draws with these components where the UNet takes so many channels; for messages. */
   protected readonly classOfChannels: Readonly<Record<number, string>> = {

@@ -56,6 +56,8 @@ export function checkScored(
 ): void {
   const { projection_class_embeddings_input_dim: takes, addition_time_embed_dim: each } = unet.config;
   const other = count === SCORED_COUNT ? COUNT : SCORED_COUNT;
+  // No class edits pictures with a score.
+  if (className.includes("InstructPix2Pix")) return;
   if (each === null || takes !== pooledWidth + each * other) return;
   const from = /(Img2Img|Inpaint)Pipeline$/.test(className)
     ? className
