@@ -149,6 +149,14 @@ export {
 export type { ControlNetComponents } from "./pipelines/stable_diffusion_controlnet_base.js";
 export { StableDiffusionImg2ImgPipeline, type Img2ImgOptions } from "./pipelines/stable_diffusion_img2img.js";
 export { StableDiffusionInpaintPipeline, type InpaintOptions } from "./pipelines/stable_diffusion_inpaint.js";
+export { StableDiffusionLatentUpscalePipeline } from "./pipelines/stable_diffusion_latent_upscale.js";
+export { StableDiffusionUpscalePipeline } from "./pipelines/stable_diffusion_upscale.js";
+export type {
+  LatentUpscaleOptions,
+  PooledPromptOptions,
+  UpscaleComponents,
+  UpscaleOptions,
+} from "./pipelines/upscale_options.js";
 export {
   StableDiffusionInstructPix2PixPipeline,
   type InstructPix2PixOptions,

@@ -8,13 +8,11 @@ import { repeatedTo } from "./encode_image.js";
 import type { PromptEmbeds } from "./encode_prompt.js";
 import type { FiniteCheck } from "./finite_check.js";
 import { callLegacyCallback } from "./legacy_callback.js";
-import type { Controls } from "./controls.js";
 import { inBatch, promptRows, type Branches } from "./guidance.js";
-import type { InputChannels } from "./input_channels.js";
 import { Pace } from "./pace.js";
 import { guidanceEmbedding } from "./prepare.js";
 import { ProgressBar, type ProgressBarConfig } from "./progress_bar.js";
-import type { LatentDiffusion } from "./latent_diffusion.js";
+import type { Beside, LatentDiffusion } from "./latent_diffusion.js";
 import type { PromptPipeline } from "./stable_diffusion_options.js";
 
 /** What a call took from the pipeline when it was made: whoever assigns others meanwhile means later calls. */
@@ -34,8 +32,7 @@ export async function denoise(
   { scheduler, bar: barConfig }: Run,
   {
     initial,
-    channels,
-    controls,
+    beside: { channels, controls, classLabels, preconditioning },
     imageTokens,
     embeds,
     timesteps,
@@ -43,8 +40,7 @@ export async function denoise(
     expectModels,
   }: {
     initial: Tensor;
-    channels: InputChannels | undefined;
-    controls: Controls | undefined;
+    beside: Beside;
     /** Tokens for each IP-Adapter, with guidance rows for all branches. */
     imageTokens: readonly Tensor[];
     embeds: PromptEmbeds;
@@ -62,14 +58,15 @@ export async function denoise(
   const { positive, negative } = embeds;
   if (negative) embeds.positive = replace(positive, inBatch(branches, { positive, negative }));
   let denoised: Tensor | undefined;
-  let timestepCond = guidanceEmbedding(unet, latents, pipeline.guidanceScale);
+  let guidanceCond = pipeline.readsGuidance ? guidanceEmbedding(unet, latents, pipeline.guidanceScale) : undefined;
   const bar = new ProgressBar(Math.ceil(timesteps.length / scheduler.order), barConfig);
   const pace = new Pace(device);
-  const steps = new UNetSteps(unet, device, timesteps);
+  const seen = preconditioning?.timesteps ?? timesteps;
+  const steps = new UNetSteps(unet, device, seen);
   try {
     if (controls) {
       const first = controls.ofStep(0, latents.shape[0], pipeline.doClassifierFreeGuidance);
-      await steps.begin(timesteps[0], timestepCond, first);
+      await steps.begin(seen[0], guidanceCond, first);
     }
     for (const [i, t] of timesteps.entries()) {
       signal?.throwIfAborted();
@@ -84,12 +81,13 @@ export async function denoise(
         const scaled = scheduler.scaleModelInput(all, t);
         const input = channels?.input(scaled) ?? scaled;
         // predict the noise residual
-        const conditions = { timestepCond, addedCondKwargs: embeds.added };
+        const told = { timestepCond: guidanceCond ?? embeds.timestepCond, classLabels, addedCondKwargs: embeds.added };
         // Where a callback has ended the guidance, what it led away from is not looked at any more.
         const images = imageTokens.map((x) =>
           x.shape[0] === input.shape[0] ? x : keptRows(branches, x, input.shape[0]),
         );
-        const prediction = steps.predict(input, t, embeds.positive, conditions, { controls: steering, images });
+        const output = steps.predict(input, seen[i], embeds.positive, told, { controls: steering, images });
+        const prediction = preconditioning?.denoised(output, all, i, t) ?? output;
         // perform guidance
         const noise = guided ? guidance.combine(prediction, pipeline) : prediction;
         check.look(noise, { module: "unet", step: i });
@@ -109,7 +107,7 @@ export async function denoise(
         const given = {
           latents,
           denoised,
-          w_embedding: timestepCond,
+          w_embedding: guidanceCond,
           prompt_embeds: embeds.positive,
           negative_prompt_embeds: embeds.negative,
           add_text_embeds: embeds.added?.textEmbeds,
@@ -123,7 +121,7 @@ export async function denoise(
         latents = replace(latents, replaced.latents);
         if (denoised) {
           denoised = replace(denoised, replaced.denoised);
-          timestepCond = timestepCond && replace(timestepCond, replaced.w_embedding);
+          guidanceCond = guidanceCond && replace(guidanceCond, replaced.w_embedding);
         }
         embeds.positive = replace(embeds.positive, replaced.prompt_embeds);
         if (embeds.negative) embeds.negative = replace(embeds.negative, replaced.negative_prompt_embeds);
@@ -147,7 +145,7 @@ export async function denoise(
   } finally {
     bar.close();
     steps.dispose();
-    timestepCond?.dispose();
+    guidanceCond?.dispose();
   }
 }
 

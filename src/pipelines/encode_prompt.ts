@@ -22,6 +22,8 @@ export interface PromptEmbeds {
   negative: Tensor | null;
   /** What Stable Diffusion XL knows besides, [rows, width] and [rows, 6]: with guidance rows of all branches. */
   added?: { textEmbeds: Tensor; timeIds: Tensor };
+  /** What the latent upscaler's UNet is told beside the timestep, [rows, width]: with guidance as many rows. */
+  timestepCond?: Tensor;
 }
 
 const purpose =

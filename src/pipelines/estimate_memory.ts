@@ -11,6 +11,7 @@ import { ensureDevice } from "../tensor/device.js";
 import { Tensor } from "../tensor/tensor.js";
 import { encodeIds } from "./encode_prompt.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
+import { encodeIdsPooled } from "./encode_prompt_pooled.js";
 import { encodeIdsXL } from "./encode_prompt_xl.js";
 import { TIME_IDS, TOKENS } from "./first_pass.js";
 import { LatentConsistencyBase } from "./latent_consistency_base.js";
@@ -29,8 +30,10 @@ import { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusion_con
 import { StableDiffusionControlNetInpaintPipeline } from "./stable_diffusion_controlnet_inpaint.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
+import { StableDiffusionLatentUpscalePipeline } from "./stable_diffusion_latent_upscale.js";
 import { StableDiffusionInstructPix2PixPipeline } from "./stable_diffusion_instruct_pix2pix.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
+import { StableDiffusionUpscalePipeline } from "./stable_diffusion_upscale.js";
 import { StableDiffusionXLBase } from "./stable_diffusion_xl_base.js";
 import { StableDiffusionXLControlNetImg2ImgPipeline } from "./stable_diffusion_xl_controlnet_img2img.js";
 import { StableDiffusionXLControlNetInpaintPipeline } from "./stable_diffusion_xl_controlnet_inpaint.js";
@@ -38,6 +41,7 @@ import { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.
 import { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
 import { StableDiffusionXLInstructPix2PixPipeline } from "./stable_diffusion_xl_instruct_pix2pix.js";
 import type { XLOptions } from "./stable_diffusion_xl_options.js";
+import type { LatentUpscaleOptions } from "./upscale_options.js";
 import type { UnconditionalOptions } from "./unconditional.js";
 
 /** What decides how much memory a call takes; names and defaults as in the call itself. */
@@ -74,7 +78,7 @@ const SIZE_OPTIONS: OptionTable<Required<DrawingSize>> = {
  * The GPU memory of a pipeline, by drawing a picture with it on a device that only counts. Configs are all that is read.
  * @param source as for `fromPretrained`
  * @param options what `fromPretrained` is going to get. `device`: whose limits and kernels count, by default the one made first
- * @param drawing what the call is going to get, a picture to begin with of this size, too; of several prompts their number times
+ * @param drawing what the call is going to get, a picture to begin with of this size, too (of an upscaler that alone); of several prompts their number times
  *   `numImagesPerPrompt`
  * @returns bytes; loading itself takes up to 67 MB above the weights for a while
  * @throws what `fromPretrained` and the call throw, where a tensor exceeds the adapter's limits for one
@@ -113,9 +117,15 @@ async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal
     await (pipeline as AnyPipeline)({ ...options, numInferenceSteps });
     return;
   }
-  const embeds =
-    pipeline instanceof StableDiffusionXLBase ? await blankEmbedsXL(pipeline) : await blankEmbeds(pipeline);
-  await (pipeline as DiffusionPipeline as AnyPipeline)(null, { ...begun(pipeline, options), ...embeds });
+  await (pipeline as DiffusionPipeline as AnyPipeline)(null, {
+    ...begun(pipeline, options),
+    ...(await embedsOf(pipeline)),
+  });
+}
+
+function embedsOf(pipeline: LatentDiffusion): Promise<object> {
+  if (pipeline instanceof StableDiffusionXLBase) return blankEmbedsXL(pipeline);
+  return pipeline instanceof StableDiffusionLatentUpscalePipeline ? blankEmbedsPooled(pipeline) : blankEmbeds(pipeline);
 }
 
 const blankIds = ({ config }: CLIPTextModel | CLIPTextModelWithProjection): number[][] => [
@@ -162,6 +172,29 @@ async function blankEmbedsXL({
   };
 }
 
+async function blankEmbedsPooled({
+  device,
+  unet,
+  text_encoder: encoder,
+}: StableDiffusionLatentUpscalePipeline): Promise<Partial<LatentUpscaleOptions>> {
+  const encode = async (): Promise<{ states: Tensor; pooled: Tensor }> => {
+    if (encoder) return encoder.residence.visit(() => encodeIdsPooled(encoder, blankIds(encoder)));
+    const width = contextWidth(unet.config);
+    const [states, pooled] = [
+      [1, TOKENS, width],
+      [1, width],
+    ].map((shape) => Tensor.empty(device, shape, unet.dtype));
+    return { states, pooled };
+  };
+  const [positive, negative] = [await encode(), await encode()];
+  return {
+    promptEmbeds: positive.states,
+    pooledPromptEmbeds: positive.pooled,
+    negativePromptEmbeds: negative.states,
+    negativePooledPromptEmbeds: negative.pooled,
+  };
+}
+
 type Kind = new (components: never) => LatentDiffusion;
 const FROM_MASKED: readonly Kind[] = [
   StableDiffusionInpaintPipeline,
@@ -176,11 +209,12 @@ const FROM_PICTURES: readonly Kind[] = [
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLControlNetImg2ImgPipeline,
 ];
+const UPSCALERS: readonly Kind[] = [StableDiffusionUpscalePipeline, StableDiffusionLatentUpscalePipeline];
 
 /** The options with what a call begins with besides prompts: blank pictures of the size that is drawn. */
 function begun(pipeline: LatentDiffusion, options: DrawingSize): object {
   const isOne = (classes: readonly Kind[]): boolean => classes.some((Class) => pipeline instanceof Class);
-  const { height, width } = pipeline.drawnSize({
+  const { height, width } = pipeline.imageSize({
     height: options.height ?? undefined,
     width: options.width ?? undefined,
   });
@@ -191,6 +225,7 @@ function begun(pipeline: LatentDiffusion, options: DrawingSize): object {
   // All steps, of which a part may be none.
   if (isOne(FROM_MASKED)) return { ...options, ...steering, image, maskImage: image, strength: 1 };
   const { height: _height, width: _width, ...others } = options;
+  if (isOne(UPSCALERS)) return { ...others, image };
   if (isOne(FROM_PICTURES)) return { ...others, ...steering, image, strength: 1 };
   if (pipeline instanceof StableDiffusionInstructPix2PixPipeline) return { ...others, image };
   if (pipeline instanceof StableDiffusionXLInstructPix2PixPipeline) return { ...options, image };

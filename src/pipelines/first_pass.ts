@@ -41,12 +41,15 @@ export function warmUp(model: PretrainedModel<object>, device: Device): void {
 
 function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) => Tensor): void {
   if (model instanceof UNet2DConditionModel) {
-    const { in_channels, time_cond_proj_dim, sample_size } = model.config;
+    const { in_channels, time_cond_proj_dim, sample_size, class_embed_type, num_class_embeds } = model.config;
+    const isNumbered = class_embed_type === "timestep" || (class_embed_type === null && num_class_embeds !== null);
     const batch = time_cond_proj_dim === null ? 2 : 1; // with guidance, or distilled
     const timestepCond = time_cond_proj_dim === null ? undefined : input(batch, time_cond_proj_dim);
     const context = input(batch, TOKENS, contextWidth(model.config));
     const addedCondKwargs = sizeConditions(model, (width) => input(batch, width));
-    model.forward(input(batch, in_channels, ...sides(sample_size, 64)), 1, context, { timestepCond, addedCondKwargs });
+    const classLabels = isNumbered ? [0] : undefined;
+    const conditions = { timestepCond, addedCondKwargs, classLabels };
+    model.forward(input(batch, in_channels, ...sides(sample_size, 64)), 1, context, conditions);
   } else if (model instanceof ControlNetModel) {
     const { in_channels, cross_attention_dim, conditioning_channels, conditioning_embedding_out_channels } =
       model.config;

@@ -54,6 +54,9 @@ export type Fit = (image: PixelSource, size: readonly [width: number, height: nu
 
 export const stretch: Fit = (image, size) => resample(rgbOf(image), [image.width, image.height], size, 3);
 
+/** As stretch, by the filter of the upscalers. */
+export const bicubic: Fit = (image, size) => resample(rgbOf(image), [image.width, image.height], size, 3, "bicubic");
+
 /**
  * @param image checked by checkImages(); tensors are not disposed, and get their size by the nearest pixel, as in diffusers
  * @param sizing latentChannels: of tensors that are taken as they are

@@ -11,6 +11,8 @@ import { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusion_con
 import { StableDiffusionControlNetInpaintPipeline } from "./stable_diffusion_controlnet_inpaint.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
+import { StableDiffusionLatentUpscalePipeline } from "./stable_diffusion_latent_upscale.js";
+import { StableDiffusionUpscalePipeline } from "./stable_diffusion_upscale.js";
 import { StableDiffusionInstructPix2PixPipeline } from "./stable_diffusion_instruct_pix2pix.js";
 import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
 import { StableDiffusionXLControlNetPipeline } from "./stable_diffusion_xl_controlnet.js";
@@ -38,6 +40,8 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionControlNetPipeline,
   StableDiffusionControlNetImg2ImgPipeline,
   StableDiffusionControlNetInpaintPipeline,
+  StableDiffusionUpscalePipeline,
+  StableDiffusionLatentUpscalePipeline,
   StableDiffusionXLPipeline,
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,

@@ -22,6 +22,7 @@ import type { InputChannels } from "./input_channels.js";
 import { IPAdapterLoader } from "./ip_adapter_loader.js";
 import { needComponent, type Need } from "./needed_components.js";
 import type { ImageOutputType } from "./output_images.js";
+import type { Preconditioning } from "./preconditioning.js";
 import type { RawImage } from "./raw_image.js";
 import type { inspector } from "./safety.js";
 import { unetSampleSize } from "./stable_diffusion_config.js";
@@ -35,6 +36,12 @@ const NEEDS = {
     purpose: 'to decode the latents; outputType: "latent" does without',
   },
 } satisfies Record<string, Need>;
+
+/** What draws with UNets of so many channels, taken and given, which see a picture beside the latents. */
+const UPSCALERS: Readonly<Record<string, string>> = {
+  "7 4": "StableDiffusionUpscalePipeline.fromPipe(pipeline, { low_res_scheduler: new DDPMScheduler(…) }) draws with it",
+  "8 5": "StableDiffusionLatentUpscalePipeline.fromPipe(pipeline) draws with it",
+};
 
 /** The models of a step. */
 const STEPPED = ["unet", "controlnet"];
@@ -57,11 +64,18 @@ export interface Start {
 }
 
 /** Disposed by the run. */
-export interface Beginning {
+export interface Beginning extends Beside {
   /** [batch, channels, height, width] as the first timestep wants them. */
   latents: Tensor;
+}
+
+/** What the loop needs besides latents and prompts. */
+export interface Beside {
   channels?: InputChannels;
   controls?: Controls;
+  /** One for all pictures. */
+  classLabels?: readonly number[];
+  preconditioning?: Preconditioning;
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- an accessor of two types
@@ -127,6 +141,8 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
   /** What to do with this UNet, for messages. */
   get otherClass(): string {
     const { in_channels: takes, out_channels: gives } = this.unet.config;
+    const upscaler = UPSCALERS[`${takes} ${gives}`] as string | undefined;
+    if (upscaler) return upscaler;
     const name = gives === LATENT_CHANNELS ? this.classOfChannels[takes] : undefined;
     return name ? `${name}.fromPipe(pipeline) draws with it` : "no pipeline of this version draws with it";
   }
@@ -160,8 +176,7 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
 
     let embeds: PromptEmbeds | undefined;
     let latents: Tensor | undefined;
-    let channels: InputChannels | undefined;
-    let controls: Controls | undefined;
+    let beside: Beside = {};
     let imageTokens: Tensor[] = [];
     let check: FiniteCheck | undefined;
     try {
@@ -171,7 +186,7 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
       const batch = prompts * numImagesPerPrompt;
       imageTokens = await this.imageTokens(options, batch, this.doClassifierFreeGuidance);
       const { noiseDType: dtype } = this;
-      ({ latents, channels, controls } = await this.withModels(start.uses ?? [], async () =>
+      ({ latents, ...beside } = await this.withModels(start.uses ?? [], async () =>
         start.latents(batch, dtype, timesteps),
       ));
 
@@ -179,7 +194,7 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
       check.look(embeds.positive, { module: "text_encoder" });
       check.look(latents, { module: "latents" });
       const expectModels = (): void => this.expectModels();
-      const begun = { initial: latents, channels, controls, imageTokens, embeds, timesteps, check, expectModels };
+      const begun = { initial: latents, beside, imageTokens, embeds, timesteps, check, expectModels };
       latents = await this.withModels(STEPPED, () => denoise(this, run, begun, options));
       check.look(latents, { module: "scheduler" });
       options.signal?.throwIfAborted();
@@ -196,10 +211,9 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
       return { images, nsfwContentDetected: flagged };
     } finally {
       check?.dispose();
-      channels?.dispose();
-      controls?.dispose();
-      const { added } = embeds ?? {};
-      const given = [embeds?.positive, embeds?.negative, added?.textEmbeds, added?.timeIds, ...imageTokens];
+      for (const each of [beside.channels, beside.controls]) each?.dispose();
+      const { positive, negative, added, timestepCond } = embeds ?? {};
+      const given = [positive, negative, added?.textEmbeds, added?.timeIds, timestepCond, ...imageTokens];
       for (const tensor of [latents, ...given]) tensor?.dispose();
       scheduler.reset();
       device.trim();
@@ -222,6 +236,11 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
     return { height: given.height ?? height, width: given.width ?? width };
   }
 
+  /** Pixels of a picture that a call begins with: what was given, and those that the model was trained for. */
+  imageSize(given: Pick<CallOptions, "height" | "width">): { height: number; width: number } {
+    return this.drawnSize(given);
+  }
+
   /** In what noise is drawn and pictures are encoded: the dtype of the prompts' embeddings, as in diffusers. */
   protected get noiseDType(): DType {
     return (this.text_encoder as CLIPTextModel | null)?.dtype ?? this.unet.dtype;
@@ -237,14 +256,19 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
     return (this.vae as AutoencoderKL | null)?.scaleFactor ?? 8;
   }
 
+  /** Whether the UNet takes the guidance scale as an input, as distilled models (LCM) do. */
+  get readsGuidance(): boolean {
+    return this.unet.config.time_cond_proj_dim !== null;
+  }
+
   /** @throws RangeError where a callback has set a scale that is infinite or no number */
   expectFiniteScales(): void {
     for (const name of Object.keys(this.guidance.scales)) checkFinite(name, (this as Scales)[name as keyof Scales]);
   }
 
-  /** Classifier-free guidance: not for distilled models, which take the scale as an input. */
+  /** Classifier-free guidance. */
   get doClassifierFreeGuidance(): boolean {
-    return this.guidance.isOn(this) && this.unet.config.time_cond_proj_dim === null;
+    return this.guidance.isOn(this) && !this.readsGuidance;
   }
 
   /**

@@ -42,14 +42,13 @@ export function prepareLatents(
   );
 }
 
-/** The guidance scale as distilled models (LCM) take it, [batch, time_cond_proj_dim]; undefined for others. */
+/** The guidance scale as distilled models (LCM) take it, [batch, time_cond_proj_dim]. */
 export function guidanceEmbedding(
   { config }: UNet2DConditionModel,
   { shape: [batch], device }: Tensor,
   guidanceScale: number,
-): Tensor | undefined {
-  const dim = config.time_cond_proj_dim;
-  if (dim === null) return undefined;
+): Tensor {
+  const dim = config.time_cond_proj_dim!;
   const values = guidanceScaleEmbedding(new Array<number>(batch).fill(guidanceScale - 1), dim);
   return Tensor.from(values, [batch, dim], { device });
 }

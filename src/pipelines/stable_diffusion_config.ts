@@ -1,5 +1,7 @@
 /** What constructors patch in configs of 2022, and the picture size that a config asks for. */
 import { keepNumberTypes } from "../loader/number_types.js";
+import type { AutoencoderKL } from "../nn/autoencoder_kl.js";
+import type { AutoencoderTiny } from "../nn/autoencoder_tiny.js";
 import type { UNet2DConditionModel } from "../nn/unet_2d_condition.js";
 import type { Scheduler } from "../schedulers/index.js";
 
@@ -45,6 +47,21 @@ export function patchSampleSize(unet: UNet2DConditionModel): void {
     );
     patch(unet, { sample_size: 64 });
   }
+}
+
+/** What the latents of the x4 upscaler's VAE are multiplied by, which its first configs left out. */
+const UPSCALER_FACTOR = 0.08333;
+
+/** What StableDiffusionUpscalePipeline's constructor patches, with its warning. */
+export function patchScalingFactor(vae: AutoencoderKL | AutoencoderTiny): void {
+  const { scaling_factor: factor } = vae.config;
+  if (factor === UPSCALER_FACTOR) return;
+  console.warn(
+    "The configuration file of the vae does not contain `scaling_factor` or it is set to " +
+      `${factor}, which seems highly unlikely. If your checkpoint is a fine-tuned version of ` +
+      `\`stabilityai/stable-diffusion-x4-upscaler\` you should change 'scaling_factor' to ${UPSCALER_FACTOR}, which is used.`,
+  );
+  patch(vae, { scaling_factor: UPSCALER_FACTOR });
 }
 
 function patch(owner: { config: object }, values: object): void {

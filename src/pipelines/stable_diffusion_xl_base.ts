@@ -1,7 +1,5 @@
 /** The components and prompts of Stable Diffusion XL, whatever a call begins with. */
-import { readJSON } from "../loader/config.js";
 import type { CLIPTokenizer } from "../loader/clip_tokenizer.js";
-import type { Repository } from "../loader/repository.js";
 import { AutoencoderKL } from "../nn/autoencoder_kl.js";
 import { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
 import type { CLIPVisionModelWithProjection } from "../nn/clip_vision_model.js";
@@ -20,7 +18,6 @@ import type { PromptEmbeds } from "./encode_prompt.js";
 import { encodePromptXL } from "./encode_prompt_xl.js";
 import { inBatch } from "./guidance.js";
 import { LatentDiffusion } from "./latent_diffusion.js";
-import type { PipelineDType } from "./load_components.js";
 import type { Prompt } from "./stable_diffusion_options.js";
 import type {
   StableDiffusionXLComponents,
@@ -29,6 +26,7 @@ import type {
   XLPictureOptions,
 } from "./stable_diffusion_xl_options.js";
 import { checkScored, type TimeIds } from "./time_ids_xl.js";
+import { wideVAE } from "./wide_vae.js";
 
 const PROMPT_OPTIONS = {
   prompt2: true,
@@ -82,6 +80,7 @@ export abstract class StableDiffusionXLBase extends LatentDiffusion {
     unet: UNet2DConditionModel,
   };
   static override readonly initArguments: Components = { force_zeros_for_empty_prompt: true };
+  static readonly modelDTypes = wideVAE;
   text_encoder: CLIPTextModel;
   text_encoder_2: CLIPTextModelWithProjection;
   tokenizer: CLIPTokenizer;
@@ -121,17 +120,6 @@ export abstract class StableDiffusionXLBase extends LatentDiffusion {
     const takesScores = "requires_aesthetics_score" in (this.constructor as typeof StableDiffusionXLBase).initArguments;
     this.isScored = takesScores && components.requires_aesthetics_score === true;
     if (takesScores) this.remember({ requires_aesthetics_score: this.isScored });
-  }
-
-  /** This VAE's activations are beyond float16 (force_upcast): diffusers makes it float32 for each pass, this once. */
-  static async modelDTypes(
-    repository: Repository,
-    dtype: PipelineDType | undefined,
-    models: readonly string[],
-  ): Promise<PipelineDType | undefined> {
-    if (dtype !== "float16" || !models.includes("vae")) return dtype;
-    const { force_upcast: upcast = true } = await readJSON(repository, "vae/config.json");
-    return upcast === true ? { vae: "float32", default: dtype } : dtype;
   }
 
   override get components(): StableDiffusionXLComponents {

@@ -1,7 +1,9 @@
 /** A stand-in for a device on which a model runs without memory and without work, to learn which kernels it needs. */
 import type { Device, Run } from "./device.js";
+import type { DType } from "./dtype.js";
 import type { Block } from "./memory.js";
 import { Reordered } from "./reordered.js";
+import { Tensor } from "./tensor.js";
 
 /**
  * Whatever is run on it only starts the compilation of its kernel on `device`, which goes on in the background. Tensors
@@ -26,6 +28,8 @@ export function dryDevice(device: Device): Device {
       for (const buffer of buffers) if (buffer instanceof Reordered) buffer.compute(dry).dispose();
     },
     release: ignore,
+    // The device's own would be memory that nobody has asked for yet.
+    dummy: (dtype: DType) => Tensor.empty(dry, [4], dtype),
     trim: ignore,
     flopsBudget: Infinity, // one run per op, however long it would take
   };

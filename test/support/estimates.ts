@@ -16,6 +16,7 @@ import { fixturePath } from "./files.js";
 import { lcmRepository } from "./lcm.js";
 import { withUNet } from "./other_unet.js";
 import { changed } from "./repositories.js";
+import { upscaleRepository } from "./upscale.js";
 
 export const repo = (name: string): string => fixturePath(`models/repos/${name}`);
 
@@ -47,6 +48,7 @@ const blank = (width: number, height: number): RawImage =>
 
 async function sourceOf(name: string, className: string | undefined): Promise<RepositorySource> {
   if (className === undefined) return repo(name);
+  if (name === "x4" || name === "x2") return upscaleRepository(name);
   if (name === "lcm") return lcmRepository(className);
   const unet = className.includes("Pix2Pix") ? { in_channels: 8 } : {};
   return withUNet(name, { index: { _class_name: className }, unet });
@@ -77,6 +79,7 @@ export function testEstimate(name: string, options: PipelineOptions, drawing: Dr
       const { height, width, ...others } = size;
       const image = blank(width ?? 1, height ?? 1);
       if (className?.includes("Img2Img")) await pipeline("a red circle", { ...others, image, strength: 0.8 });
+      else if (className?.includes("Upscale")) await pipeline("a red circle", { ...others, image });
       else if (className?.includes("Inpaint")) await pipeline("a red circle", { ...size, image, maskImage: image });
       else if (edits) await pipeline("a red circle", { ...(className?.includes("XL") ? size : others), image });
       else await ("text_encoder" in pipeline ? pipeline("a red circle", size) : pipeline(size));
