@@ -1,5 +1,6 @@
 /** Reading the command line. Everything wrong becomes a UsageError that names the option and the value. */
 import { parseArgs } from "node:util";
+import { StableDiffusionLatentUpscalePipeline, StableDiffusionUpscalePipeline } from "../index.js";
 import { UsageError } from "./errors.js";
 
 /** Options that all drawing commands take. */
@@ -109,6 +110,30 @@ export function loraScaleOf(text: string | undefined, lora: string | undefined):
   if (text === undefined) return undefined;
   if (lora === undefined) throw new UsageError("--lora-scale needs --lora FILE, the weights that it is of");
   return numberOf("lora-scale", text);
+}
+
+/** How much noise the picture given by --image gets, from an upscaler. */
+export function noiseLevelOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d+$/.test(text)) throw new UsageError(`--noise-level must be a whole number, got "${text}"`);
+  return Number(text);
+}
+
+/** What goes with pictures that are made larger. @param className of the model's file */
+export function checkUpscaling(
+  className: string,
+  values: Partial<Record<"image" | "mask" | "size" | "strength" | "controlnet" | "count" | "noise-level", string>>,
+): void {
+  const isFourfold = className === StableDiffusionUpscalePipeline.className;
+  if (!isFourfold && className !== StableDiffusionLatentUpscalePipeline.className) {
+    if (values["noise-level"] === undefined) return;
+    throw new UsageError("--noise-level is for models that make pictures larger");
+  }
+  if (values.image === undefined)
+    throw new UsageError(`a ${className} makes pictures larger: --image FILE says which one`);
+  const own = isFourfold ? [] : (["count", "noise-level"] as const);
+  for (const name of ["mask", "size", "strength", "controlnet", ...own] as const)
+    if (values[name] !== undefined) throw new UsageError(`--${name} does not go with a ${className}`);
 }
 
 /** What goes with pictures. */

@@ -9,7 +9,9 @@ import {
   openRepository,
   RawImage,
   StableDiffusionInstructPix2PixPipeline,
+  StableDiffusionLatentUpscalePipeline,
   StableDiffusionPipeline,
+  StableDiffusionUpscalePipeline,
   StableDiffusionXLInstructPix2PixPipeline,
   StableDiffusionXLPipeline,
   type AutoOutput,
@@ -17,10 +19,12 @@ import {
 import {
   checkEdits,
   checkPictures,
+  checkUpscaling,
   countOf,
   DRAWING_OPTIONS,
   dtypeOf,
   guidanceOf,
+  noiseLevelOf,
   imageGuidanceOf,
   loraScaleOf,
   parse,
@@ -32,7 +36,14 @@ import {
 } from "./arguments.js";
 import { UsageError } from "./errors.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
-import { defaultGuidance, defaultSteps, findScheduler, withPipeline } from "./session.js";
+import {
+  defaultGuidance,
+  defaultSteps,
+  findScheduler,
+  withPipeline,
+  type TextPipeline,
+  type Upscaler,
+} from "./session.js";
 
 const OPTIONS = [
   ...DRAWING_OPTIONS,
@@ -43,6 +54,7 @@ const OPTIONS = [
   "controlnet",
   "control-image",
   "strength",
+  "noise-level",
   "image-guidance",
   "lora",
   "lora-scale",
@@ -65,6 +77,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   const strength = strengthOf(values.strength, values.image);
   const imageGuidanceScale = imageGuidanceOf(values["image-guidance"]);
   checkPictures(values);
+  const noiseLevel = noiseLevelOf(values["noise-level"]);
   const loraScale = loraScaleOf(values["lora-scale"], values.lora);
   const { "textual-inversion": embedding, token } = values;
   if (token !== undefined && embedding === undefined)
@@ -78,11 +91,12 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
 
   let edits = false;
   const expectClass = (className: string): void => {
+    checkUpscaling(className, values);
     edits = checkEdits(className, values);
   };
   const offload = flags["cpu-offload"];
   const loading = { model, dtype, offload, checksSafety: !flags["no-safety-checker"], expectClass, signal };
-  await withPipeline(loading, async (pipeline) => {
+  const work = async (pipeline: TextPipeline | Upscaler): Promise<void> => {
     if (Scheduler) pipeline.scheduler = Scheduler.fromConfig(pipeline.scheduler.config);
     if (values.lora !== undefined) {
       await pipeline.loadLoraWeights(values.lora, { signal, adapterName: "lora" });
@@ -91,15 +105,19 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
     if (embedding !== undefined) await pipeline.loadTextualInversion(embedding, { token, signal });
     const numInferenceSteps = steps ?? defaultSteps(pipeline);
     const started = performance.now();
-    const options = {
+    const shared = {
       negativePrompt: values.negative,
       numInferenceSteps,
-      numImagesPerPrompt,
       guidanceScale,
       generator: new Generator("cpu").manualSeed(seed),
       signal,
     };
     const draw = async (): Promise<AutoOutput> => {
+      if (pipeline instanceof StableDiffusionLatentUpscalePipeline)
+        return pipeline(prompt, { ...shared, image: image! });
+      const options = { ...shared, numImagesPerPrompt };
+      if (pipeline instanceof StableDiffusionUpscalePipeline)
+        return pipeline(prompt, { ...options, image: image!, noiseLevel });
       // diffusers has no others for latent consistency models, but theirs draw with such UNets, too.
       const isOther = net !== null || maskImage !== null;
       const source =
@@ -137,7 +155,8 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       const all = files.length === 1 ? description : `${description} for ${files.length}`;
       await write(file, images[i], flagged?.[i] ? `${all}; black, as the safety checker has it` : all);
     }
-  });
+  };
+  await withPipeline(loading, work, work);
 }
 
 /** A picture's size in the multiples of 8 that are drawn. */

@@ -23,8 +23,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`;
 const DRAWING = `  --model DIR|ID       a Stable Diffusion model in the layout of diffusers: its folder, or its id on the hub, "owner/name"; by
                        default the one of the package
   --negative TEXT      what the picture should not show
-  --guidance X         how strictly the prompt is followed; 1 means no guidance (default: 7.5, of XL 5 but with --mask alone, the
-                       package's model 3)
+  --guidance X         how strictly the prompt is followed; 1 means no guidance (default: 7.5, of XL 5 but with --mask alone, of
+                       upscalers 9, the package's model 3)
   --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
   --dtype TYPE         float32 (default) or float16: storage of the weights and activations
   --no-safety-checker  leaves out the model's filter, where it has one, which paints some pictures black: it is not even loaded`;
@@ -36,11 +36,13 @@ Draws a prompt and writes a PNG file.
 
   -o, --output FILE    the PNG file to write; with --count N: FILE-1.png to FILE-N.png
 ${DRAWING}
-  --steps N            denoising steps (default: 50, of latent consistency models 4)
+  --steps N            denoising steps (default: 50, of latent consistency models 4, of upscalers 75)
   --seed N             seed of the noise, as torch.Generator("cpu").manual_seed(N) (default: a random one, printed)
   --scheduler NAME     a scheduler of diffusers, e.g. DDIMScheduler or DDIM (default: the model's)
   --count N            number of pictures, drawn together, up to 1000 (default: 1)
-  --image FILE         a PNG file to begin with instead of noise; the result has its size
+  --image FILE         a PNG file to begin with instead of noise; the result has its size; with a model of a
+                       StableDiffusionUpscalePipeline or a StableDiffusionLatentUpscalePipeline it is 4 or 2 times as large
+  --noise-level N      how much noise the picture gets from the former, the more the less the result keeps to it (default: 20)
   --mask FILE          a PNG file, white where the picture of --image is drawn anew; --size is then the result's
   --controlnet DIR|ID  a ControlNet that goes with the model: it reads the picture of --image (edges, depth, a pose), and noise is
                        what the drawing begins with; --size is then the result's (default: the picture's)
@@ -97,7 +99,8 @@ of a picture also the GPU memory that a model takes and drawing with it; of the 
 
   --model DIR|ID       a model in the layout of diffusers: its folder, or its id on the hub, "owner/name"; by default the one of the
                        package
-  --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
+  --size WxH           width and height in pixels, multiples of 8, of upscalers those of the picture that they are given (default:
+                       what the model was trained for)
   --dtype TYPE         float32 (default) or float16
   --count N            number of pictures that are drawn together, up to 1000 (default: 1)
   --guidance X         1: without guidance, which halves the batch (default: with it)

@@ -13,8 +13,10 @@ import {
   StableDiffusionControlNetPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
+  StableDiffusionLatentUpscalePipeline,
   StableDiffusionInstructPix2PixPipeline,
   StableDiffusionPipeline,
+  StableDiffusionUpscalePipeline,
   StableDiffusionXLControlNetImg2ImgPipeline,
   StableDiffusionXLControlNetInpaintPipeline,
   StableDiffusionXLControlNetPipeline,
@@ -29,6 +31,7 @@ import {
 } from "../index.js";
 import { readJSON } from "../loader/config.js";
 import { LCM_DEFAULTS } from "../pipelines/latent_consistency_base.js";
+import { UPSCALE_DEFAULTS } from "../pipelines/upscale_options.js";
 import { releaseNodeGPU } from "../tensor/gpu_node.js";
 import { UsageError } from "./errors.js";
 
@@ -53,8 +56,10 @@ export type TextPipeline = (StableDiffusionPipeline | StableDiffusionXLPipeline 
   ((prompt: string, options: StableDiffusionOptions) => Promise<AutoOutput>);
 
 /** Steps where none are asked for. */
-export const defaultSteps = (pipeline: TextPipeline): number =>
-  pipeline instanceof LatentConsistencyModelPipeline ? LCM_DEFAULTS.numInferenceSteps : 50;
+export function defaultSteps(pipeline: TextPipeline | Upscaler): number {
+  if (pipeline instanceof LatentConsistencyModelPipeline) return LCM_DEFAULTS.numInferenceSteps;
+  return isUpscaler(pipeline) ? UPSCALE_DEFAULTS.numInferenceSteps : 50;
+}
 
 /** The class that draws prompts with the models of each class of model_index.json. */
 const DRAWN = new Map<
@@ -82,6 +87,17 @@ const FROM_PICTURES = [
   StableDiffusionXLControlNetInpaintPipeline,
 ];
 
+/** What makes pictures larger. */
+export type Upscaler = StableDiffusionUpscalePipeline | StableDiffusionLatentUpscalePipeline;
+type UpscalerClass = typeof StableDiffusionUpscalePipeline | typeof StableDiffusionLatentUpscalePipeline;
+const UPSCALERS = new Map<unknown, UpscalerClass>([
+  [StableDiffusionUpscalePipeline.className, StableDiffusionUpscalePipeline],
+  [StableDiffusionLatentUpscalePipeline.className, StableDiffusionLatentUpscalePipeline],
+]);
+
+const isUpscaler = (pipeline: TextPipeline | Upscaler): pipeline is Upscaler =>
+  [...UPSCALERS.values()].some((Class) => pipeline instanceof Class);
+
 interface ModelOptions {
   model: string | undefined;
   dtype: "float32" | "float16";
@@ -94,16 +110,20 @@ interface ModelOptions {
   signal: AbortSignal;
 }
 
-/** Loads a model, by default the package's, and runs `work` with it. */
+/** Loads a model, by default the package's, and runs `work` with it, or `upscale` with an upscaler. */
 export async function withPipeline<T>(
   { model = EMBEDDED_MODEL, dtype, offload, checksSafety = true, expectClass, signal }: ModelOptions,
   work: (pipeline: TextPipeline) => Promise<T>,
+  upscale?: (upscaler: Upscaler) => Promise<T>,
 ): Promise<T> {
   const repository = await openRepository(model, { signal }); // a wrong folder needs no GPU to be told
   const { _class_name: className } = await readJSON(repository, "model_index.json");
   const Class = DRAWN.get(className);
   const FromPictures = FROM_PICTURES.find((each) => each.className === className);
-  if (!Class && !FromPictures)
+  const Upscaler = UPSCALERS.get(className);
+  if (Upscaler && !upscale)
+    throw new Error(`${repository.name}: a ${Upscaler.className} makes pictures larger: generate --image FILE does`);
+  if (!Class && !FromPictures && !Upscaler)
     throw new Error(
       `${repository.name}: model_index.json says _class_name = ${shown(className)}; the command line draws ` +
         `prompts, with models of a ${StableDiffusionPipeline.className} or a ${StableDiffusionXLPipeline.className}`,
@@ -112,6 +132,7 @@ export async function withPipeline<T>(
   return withDevice(async (device) => {
     const without = checksSafety ? {} : { safety_checker: null };
     const options = { device, dtype, enableModelCpuOffload: offload, signal, ...without };
+    if (Upscaler) return upscale!(await Upscaler.fromPretrained(repository, options));
     if (Class) return work(await Class.fromPretrained(repository, options));
     // A ControlNet in the files would take memory and draw nothing.
     const parts = FromPictures!.componentNames.includes("controlnet") ? { controlnet: null } : {};

@@ -26,6 +26,7 @@ import { picture } from "../support/pictures.js";
 import { decodePNG } from "./decode_png.js";
 import { loraFile, type LoraGolden } from "../support/lora.js";
 import { embeddingFile } from "../support/textual_inversion.js";
+import { upscaleRepository } from "../support/upscale.js";
 import { runCLI } from "./run_cli.js";
 
 const PROMPT = "a red circle on a white background";
@@ -117,6 +118,56 @@ describe("webgpu-diffusers generate", () => {
     expect((await RawImage.open(inFolder("masked.png"))).data).toEqual(images[0].data);
     const alone = await runCLI(["generate", PROMPT, "--mask", inFolder("mask.png"), "-o", inFolder("x.png")]);
     expect(alone).toMatchObject({ code: 2, stderr: expect.stringContaining("--mask needs --image FILE") as string });
+  });
+
+  test("--image is made larger by the upscalers' models", async () => {
+    const small = picture(12, 8);
+    const large = picture(64, 32);
+    await writeFile(inFolder("small.png"), small.toPNG());
+    await writeFile(inFolder("large.png"), large.toPNG());
+    const steps = ["--steps", "2", "--seed", "8", "-o", inFolder("upscaled.png")];
+    for (const [kind, file, image, size] of [
+      ["x4", "small.png", small, "48x32"],
+      ["x2", "large.png", large, "128x64"],
+    ] as const) {
+      const pipeline = await DiffusionPipeline.fromPretrained(await upscaleRepository(kind));
+      pipeline.setProgressBarConfig({ disable: true });
+      await pipeline.savePretrained(inFolder(kind));
+      const level = kind === "x4" ? { noiseLevel: 100 } : {};
+      const options = { ...level, numInferenceSteps: 2, image, generator: new Generator("cpu").manualSeed(8) };
+      const { images } = (await pipeline(PROMPT, options)) as { images: RawImage[] };
+      pipeline.dispose();
+      const noise = kind === "x4" ? ["--noise-level", "100"] : [];
+      const args = ["generate", PROMPT, "--model", inFolder(kind), "--image", inFolder(file), ...noise, ...steps];
+      const { code, stdout, stderr } = await runCLI(args);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(stdout).toContain(`upscaled.png: ${size}, seed 8, `);
+      expect((await RawImage.open(inFolder("upscaled.png"))).data).toEqual(images[0].data);
+    }
+    for (const [given, message] of [
+      [
+        ["--model", inFolder("x4")],
+        "a StableDiffusionUpscalePipeline makes pictures larger: --image FILE says which one",
+      ],
+      [
+        ["--model", inFolder("x4"), "--strength", "0.5"],
+        "--strength does not go with a StableDiffusionUpscalePipeline",
+      ],
+      [
+        ["--model", inFolder("x2"), "--noise-level", "3"],
+        "--noise-level does not go with a StableDiffusionLatentUpscalePipeline",
+      ],
+      [["--noise-level", "3"], "--noise-level is for models that make pictures larger"],
+    ] as const) {
+      const image = given.length === 2 && given[0] === "--model" ? [] : ["--image", inFolder("small.png")];
+      const refused = await runCLI(["generate", PROMPT, ...given, ...image, ...steps]);
+      expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining(message) as string });
+    }
+    const compared = await runCLI(["compare", PROMPT, "--model", inFolder("x4"), ...steps]);
+    expect(compared).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("generate --image FILE does") as string,
+    });
   });
 
   test("--cpu-offload draws the same in less memory, of which info tells", async () => {
