@@ -4,17 +4,21 @@ import {
   DiffusionPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionPipeline,
+  StableDiffusionUpscalePipeline,
   StableDiffusionXLPipeline,
   UNet2DConditionModel,
   type Repository,
 } from "../../src/index.js";
 import { mapKey } from "../../src/loader/legacy_keys.js";
+import { configRepository } from "../../src/loader/single_file/kinds.js";
 import type { Module } from "../../src/nn/module.js";
 import { product } from "../../src/tensor/dtype.js";
 import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
 import { testDevice } from "../support/gpu.js";
 import { loraRepository as repositoryOf } from "../support/lora.js";
 import { parseSafetensors, writeSafetensors, type RawTensor } from "../support/repositories.js";
+import { upscaleRepository } from "../support/upscale.js";
+import { warnings } from "../support/warnings.js";
 
 /** What scripts/make_single_file.py wrote, after diffusers had loaded such files: a key there, and what it is here. */
 type Pair = [key: string, component: string, keys: string[]];
@@ -103,6 +107,27 @@ describe("a checkpoint in one file", () => {
       loaded.dispose();
       own.dispose();
     });
+
+  test("the x4 upscaler's, with its table of noise levels and both schedulers", async () => {
+    const config = await upscaleRepository("x4");
+    const file = (await config.open("unet/diffusion_pytorch_model.safetensors"))!;
+    const unet = parseSafetensors(await file.read());
+    const tensors = await checkpoint("sd21");
+    for (const [name, component, [key]] of pairs.sd21) if (component === "unet") tensors.set(name, unet.get(key)!);
+    tensors.set("model.diffusion_model.label_emb.weight", unet.get("class_embedding.weight")!);
+    await warnings(async () => {
+      const loaded = await StableDiffusionUpscalePipeline.fromSingleFile(only(tensors), { config, weightName });
+      const own = await StableDiffusionUpscalePipeline.fromPretrained(config);
+      for (const name of ["scheduler", "low_res_scheduler"] as const)
+        expect(String(loaded[name])).toBe(String(own[name]));
+      for (const name of ["unet", "vae"] as const)
+        expect(await numbers(loaded[name])).toEqual(await numbers(own[name]));
+      for (const each of [loaded, own]) each.dispose();
+    });
+    const shape = [1];
+    const key = "model.diffusion_model.input_blocks.10.0.skip_connection.bias";
+    expect(configRepository("x", new Map([[key, { shape }]]))).toBe("stabilityai/stable-diffusion-x4-upscaler");
+  });
 
   test("models alone, and a VAE that is all that its file has", async () => {
     const config = fixturePath("models/repos/sd15");
