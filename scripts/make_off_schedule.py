@@ -21,11 +21,13 @@ CLASSES = (
     "DDIM DDIMInverse DDIMParallel DDPM DDPMParallel PNDM LMSDiscrete EulerDiscrete EulerAncestralDiscrete HeunDiscrete KDPM2Discrete "
     "KDPM2AncestralDiscrete DPMSolverMultistep DPMSolverMultistepInverse DPMSolverSinglestep DPMSolverSDE DEISMultistep "
     "UniPCMultistep SASolver LCM TCD IPNDM EDMEuler EDMDPMSolverMultistep FlowMatchEulerDiscrete FlowMatchHeunDiscrete "
-    "FlowMatchLCM CMStochasticIterative UnCLIP ScoreSdeVe"
+    "FlowMatchLCM CMStochasticIterative UnCLIP ScoreSdeVe RePaint ScoreSdeVp DDPMWuerstchen CogVideoXDDIM CogVideoXDPM "
+    "CosineDPMSolverMultistep SCM LTXEulerAncestralRF"
 ).split()
 FLAX_CLASSES = "DDIM DDPM PNDM DPMSolverMultistep".split()
 # jax takes another timestep for these; a time before 0 has no meaning; the halves of DPMSolverSDE are next to timesteps.
-LEFT_OUT = {"ScoreSdeVe": [-1], "DPMSolverSDE": [555.5], **{name: [555.5, 1000, -1] for name in FLAX_CLASSES}}
+# SDE-Vp has no finite numbers at times up to 0.
+LEFT_OUT = {"ScoreSdeVe": [-1], "ScoreSdeVp": [0, -1], "DPMSolverSDE": [555.5], **{name: [555.5, 1000, -1] for name in FLAX_CLASSES}}
 CONFIGS = {"DPMSolverSDE": {"noise_sampler_seed": 0}}
 PLACES = {"first": 0, "second": 1, "last": -1}
 
@@ -52,24 +54,34 @@ def torch_case(name, steps, time):
     import inspect
 
     import diffusers
+    import diffusers.schedulers.deprecated
     import torch
 
     tensor = lambda v: torch.tensor(v).reshape(1, 4, 1, 1)
-    scheduler = getattr(diffusers, f"{name}Scheduler")(**CONFIGS.get(name, {}))
+    make = getattr(diffusers if hasattr(diffusers, f"{name}Scheduler") else diffusers.schedulers.deprecated, f"{name}Scheduler")
+    scheduler = make(**CONFIGS.get(name, {}))
     if steps:
-        scheduler.set_timesteps(steps)
+        scheduler.set_timesteps(steps, **({"intermediate_timesteps": None} if name == "SCM" else {}))
         if name == "ScoreSdeVe":
             scheduler.set_sigmas(steps)
-    if time in PLACES and scheduler.timesteps is None:
+    if time in PLACES and getattr(scheduler, "timesteps", None) is None:
         return [None, None]
     t = scheduler.timesteps[PLACES[time]] if time in PLACES else torch.tensor(time)
-    step = scheduler.step_pred if name == "ScoreSdeVe" else scheduler.step
+    step = scheduler.step_pred if name.startswith("ScoreSde") else scheduler.step
     takes = inspect.signature(step).parameters
     options = {"generator": torch.Generator().manual_seed(0)} if "generator" in takes else {}
     # Some classes refuse integers, which may be indices by mistake; TypeScript has no such type.
-    whole = name.startswith("Euler") or name.startswith("FlowMatch") or name.startswith("EDMEuler") or name[:2] == "CM"
+    whole = name.startswith("Euler") or name.startswith(("FlowMatch", "LTX")) or name.startswith("EDMEuler") or name[:2] == "CM"
     if whole and not t.is_floating_point():
         t = t.float()
+    if name == "RePaint":
+        options.update(original_image=tensor([-0.5, -0.25, 0.0, 0.25]), mask=torch.full((1, 1, 1, 1), 0.25))
+    if name == "ScoreSdeVp":
+        return twice(lambda x: scheduler.step_pred(tensor(OUTPUT), x, t, **options)[0], tensor(SAMPLE))
+    if name == "CogVideoXDPM":
+        return twice(lambda x: step(tensor(OUTPUT), None, t, None, x, **options)[0], tensor(SAMPLE))
+    if name == "DDPMWuerstchen":
+        t = t.float()[None]
     return twice(lambda x: step(tensor(OUTPUT), t, x, **options).prev_sample, tensor(SAMPLE))
 
 

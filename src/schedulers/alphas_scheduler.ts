@@ -1,20 +1,34 @@
 /** Base of the schedulers that live on the training timesteps and their ᾱ (DDPM, DDIM, PNDM, …). */
 import type { Tensor } from "../tensor/tensor.js";
-import { makeSchedule, type ScheduleConfig, type BetaSchedule } from "./betas.js";
+import { makeSchedule, type BetaSchedule, type Schedule, type ScheduleConfig } from "./betas.js";
 import { at, checkSet } from "./checks.js";
 import { noisyAt, velocityAt } from "./noising.js";
 import { Scheduler } from "./scheduler.js";
 
-export abstract class AlphasScheduler<C extends ScheduleConfig = ScheduleConfig> extends Scheduler<C> {
-  /** Variances added per training step, float32. */
-  readonly betas: Float32Array;
-  /** ᾱ: the part of the signal's variance left at each training step, float32. */
-  readonly alphasCumprod: Float32Array;
+type Make<C, Numbers> = (className: string, config: C, known?: readonly BetaSchedule[]) => Schedule<Numbers>;
+
+/** @typeParam Numbers of the schedule, float32 but where a class makes its own */
+export abstract class AlphasScheduler<
+  C extends ScheduleConfig = ScheduleConfig,
+  Numbers extends Float32Array | Float64Array = Float32Array,
+> extends Scheduler<C> {
+  /** Variances added per training step. */
+  readonly betas: Numbers;
+  /** ᾱ: the part of the signal's variance left at each training step. */
+  readonly alphasCumprod: Numbers;
   readonly initNoiseSigma: number = 1;
 
-  constructor(options: object, knownBetas?: readonly BetaSchedule[]) {
+  /**
+   * @param knownBetas the values of `beta_schedule` that the class has
+   * @param make how the class makes its schedule, where not as most do
+   */
+  constructor(
+    options: object,
+    knownBetas?: readonly BetaSchedule[],
+    make: Make<C, Numbers> = makeSchedule as unknown as Make<C, Numbers>, // left out only where Numbers are
+  ) {
     super(options);
-    const { betas, alphasCumprod } = makeSchedule(this.className, this.config, knownBetas);
+    const { betas, alphasCumprod } = make(this.className, this.config, knownBetas);
     this.betas = betas;
     this.alphasCumprod = alphasCumprod;
     this.timesteps = Array.from(betas, (_, i) => betas.length - 1 - i);

@@ -28,10 +28,10 @@ export type BetaSchedule = "linear" | "scaled_linear" | "squaredcos_cap_v2" | "l
 const USUAL = ["linear", "scaled_linear", "squaredcos_cap_v2"] as const;
 export type UsualBetaSchedule = (typeof USUAL)[number];
 
-/** βₜ and ᾱₜ = Π (1 - βₛ), both float32. */
-export interface Schedule {
-  betas: Float32Array;
-  alphasCumprod: Float32Array;
+/** βₜ and ᾱₜ = Π (1 - βₛ), float32 but for classes whose own are of double precision. */
+export interface Schedule<Numbers = Float32Array> {
+  betas: Numbers;
+  alphasCumprod: Numbers;
 }
 
 /**

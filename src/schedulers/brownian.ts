@@ -81,9 +81,9 @@ export type NoiseSampler = (sigma: number, sigmaNext: number) => Float32Array;
 export function brownianNoise(
   shape: readonly number[],
   ends: readonly [number, number],
-  seed: number | bigint | readonly number[],
+  seed: number | bigint | readonly (number | bigint)[],
 ): NoiseSampler {
-  const list = Array.isArray(seed) ? (seed as readonly number[]) : null;
+  const list = Array.isArray(seed) ? (seed as readonly (number | bigint)[]) : null;
   const trees = list
     ? list.map((each) => new BrownianTree(shape.slice(1), ...ends, each))
     : [new BrownianTree(shape, ...ends, seed as number | bigint)];

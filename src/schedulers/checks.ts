@@ -77,7 +77,10 @@ export function checkEnds(className: string, { sigma_min: min, sigma_max: max }:
 }
 
 /** What setTimesteps of any class takes. */
-const SCHEDULE_OPTIONS = ["timesteps", "sigmas", "mu", "originalInferenceSteps", "strength", "samplingEps"];
+const SCHEDULE_OPTIONS = [
+  ...["timesteps", "sigmas", "mu", "originalInferenceSteps", "strength", "samplingEps"],
+  ...["jumpLength", "jumpNSample", "maxTimesteps", "intermediateTimesteps"],
+];
 
 /**
  * The options of a `setTimesteps` under their own names: Python's spelling is taken, too, and null is as nothing.

@@ -33,6 +33,10 @@ const FLOAT_KEYS: readonly string[] = [
   "max_shift",
   "shift_terminal",
   "timestep_scaling",
+  "eta",
+  "scaler",
+  "s",
+  "snr_shift_scale",
 ];
 
 /** Values that win over those of a config: keys of the class, without the index signature that hides wrong ones. */
@@ -207,8 +211,9 @@ export abstract class ConfiguredScheduler<C extends object = object> {
  * Flow matching has another forward process: a class without flow sigmas would run on its config and draw noise. diffusers
  * only warns of keys; here the config is refused.
  */
-function refuseFlow({ className, defaults }: ConfiguredClass, config: Config): void {
-  if (className.startsWith("FlowMatch") || "use_flow_sigmas" in defaults) return;
+function refuseFlow({ className, compatibleNames, defaults }: ConfiguredClass, config: Config): void {
+  if ([className, ...compatibleNames].some((name) => name.startsWith("FlowMatch")) || "use_flow_sigmas" in defaults)
+    return;
   const { _class_name: from, prediction_type: prediction, use_flow_sigmas: flow } = config;
   const [key, value] =
     prediction === "flow_prediction"

@@ -29,6 +29,15 @@ import { FlowMatchHeunDiscreteScheduler } from "./flow_match_heun_discrete.js";
 import { FlowMatchLCMScheduler } from "./flow_match_lcm.js";
 import { UnCLIPScheduler } from "./unclip.js";
 import { ScoreSdeVeScheduler } from "./sde_ve.js";
+import { KarrasVeScheduler } from "./karras_ve.js";
+import { RePaintScheduler } from "./repaint.js";
+import { ScoreSdeVpScheduler } from "./sde_vp.js";
+import { DDPMWuerstchenScheduler } from "./ddpm_wuerstchen.js";
+import { CogVideoXDDIMScheduler } from "./cogvideox_ddim.js";
+import { CogVideoXDPMScheduler } from "./cogvideox_dpm.js";
+import { CosineDPMSolverMultistepScheduler } from "./cosine_dpmsolver_multistep.js";
+import { SCMScheduler } from "./scm.js";
+import { LTXEulerAncestralRFScheduler } from "./ltx_euler_ancestral_rf.js";
 import { registerSchedulers } from "./registry.js";
 
 registerSchedulers(
@@ -62,6 +71,15 @@ registerSchedulers(
   FlowMatchLCMScheduler,
   UnCLIPScheduler,
   ScoreSdeVeScheduler,
+  KarrasVeScheduler,
+  RePaintScheduler,
+  ScoreSdeVpScheduler,
+  DDPMWuerstchenScheduler,
+  CogVideoXDDIMScheduler,
+  CogVideoXDPMScheduler,
+  CosineDPMSolverMultistepScheduler,
+  SCMScheduler,
+  LTXEulerAncestralRFScheduler,
 );
 
 export { schedulerClass, schedulerNames } from "./registry.js";
@@ -105,4 +123,17 @@ export { FlowMatchHeunDiscreteScheduler, type FlowMatchHeunDiscreteConfig } from
 export { FlowMatchLCMScheduler, type FlowMatchLCMConfig } from "./flow_match_lcm.js";
 export { UnCLIPScheduler, type UnCLIPConfig } from "./unclip.js";
 export { ScoreSdeVeScheduler, type ScoreSdeVeConfig } from "./sde_ve.js";
+export { KarrasVeScheduler, type KarrasVeConfig } from "./karras_ve.js";
+export { RePaintScheduler, type RePaintConfig } from "./repaint.js";
+export { ScoreSdeVpScheduler, type ScoreSdeVpConfig } from "./sde_vp.js";
+export { DDPMWuerstchenScheduler, type DDPMWuerstchenConfig } from "./ddpm_wuerstchen.js";
+export { CogVideoXDDIMScheduler } from "./cogvideox_ddim.js";
+export type { CogVideoXConfig } from "./cogvideox_formulas.js";
+export { CogVideoXDPMScheduler } from "./cogvideox_dpm.js";
+export {
+  CosineDPMSolverMultistepScheduler,
+  type CosineDPMSolverMultistepConfig,
+} from "./cosine_dpmsolver_multistep.js";
+export { SCMScheduler, type SCMConfig, type SCMSchedule } from "./scm.js";
+export { LTXEulerAncestralRFScheduler, type LTXEulerAncestralRFConfig } from "./ltx_euler_ancestral_rf.js";
 export * from "./flax/index.js";

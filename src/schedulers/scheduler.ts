@@ -21,6 +21,9 @@ export interface ScheduleOptions {
   originalInferenceSteps?: number;
   /** Part of the schedule to run, 0 to 1 (LCM, TCD). */
   strength?: number;
+  /** Steps that a jump back goes, and how often each is gone (RePaint). */
+  jumpLength?: number;
+  jumpNSample?: number;
 }
 /** The name of one of them. */
 export type CustomSchedule = keyof ScheduleOptions;
@@ -35,6 +38,8 @@ export interface StepResult {
   denoised?: Tensor;
   /** ScoreSdeVe: the sample without the step's noise. Belongs to the caller. */
   prevSampleMean?: Tensor;
+  /** KarrasVe: dx/dσ at the step's beginning. Belongs to the caller. */
+  derivative?: Tensor;
   /** TCD: the sample at the intermediate time, before noise is added. Belongs to the caller. */
   predNoisedSample?: Tensor;
 }

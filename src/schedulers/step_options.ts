@@ -30,6 +30,12 @@ export interface StepOptions {
   prevTimestep?: number | null;
   /** The timestep of each token of samples [batch, tokens, channels], as [batch][tokens] (FlowMatchEuler). */
   perTokenTimesteps?: readonly (readonly number[])[] | null;
+  /** The picture to keep, in [-1, 1], and where: 1 in a mask [1 or batch, 1, height, width], 0 where it is drawn anew (RePaint). */
+  originalImage?: Tensor | null;
+  mask?: Tensor | null;
+  /** x0 of the step before, and its timestep (CogVideoXDPM). */
+  oldPredOriginalSample?: Tensor | null;
+  timestepBack?: number | null;
 }
 
 /** Step options that were given: without those that are null. */
@@ -53,6 +59,10 @@ const KINDS: Record<Exclude<keyof StepOptions, "generator">, Kind> = {
   order: NUMBER,
   predOriginalSample: TENSOR,
   prevTimestep: NUMBER,
+  originalImage: TENSOR,
+  mask: TENSOR,
+  oldPredOriginalSample: TENSOR,
+  timestepBack: NUMBER,
   perTokenTimesteps: ["lists of numbers, one per sample", isListOfLists],
 };
 const NAMES: readonly string[] = [...Object.keys(KINDS), "generator"];

@@ -23,7 +23,7 @@ test("betas and their products are torch's, float for float", async () => {
       [made.betas, floats(goldens, betas)],
       [made.alphasCumprod, floats(goldens, alphasCumprod)],
     ] as const) {
-      const worst = got.reduce((most, value, i) => Math.max(most, Math.abs(value - wanted[i])), 0);
+      const worst = Array.from<number>(got).reduce((most, value, i) => Math.max(most, Math.abs(value - wanted[i])), 0);
       expect(got.length).toBe(wanted.length);
       expect(worst).toBeLessThanOrEqual(INEXACT.test(id) ? 2 ** -22 : 0);
     }

@@ -20,6 +20,7 @@ import {
 } from "../../src/schedulers/index.js";
 import { readFixtureJSON } from "../support/files.js";
 import { testDevice } from "../support/gpu.js";
+import { timestepSchedulers } from "../support/schedulers.js";
 import { prepare, type Trajectory } from "../support/trajectories.js";
 
 const zeros = async (shape: number[]): Promise<Tensor> =>
@@ -41,7 +42,7 @@ describe("errors", () => {
   test("step with other shapes", async () => {
     const x = await zeros([1, 4, 2, 2]);
     const y = await zeros([1, 4, 2, 4]);
-    for (const name of schedulerNames()) {
+    for (const name of timestepSchedulers()) {
       const Class = schedulerClass(name);
       const scheduler = new Class();
       scheduler.setTimesteps(4);
@@ -57,7 +58,7 @@ describe("errors", () => {
   test("step without tensors", async () => {
     const x = await zeros([1, 4, 2, 2]);
     const numbers = [1, 2] as never;
-    for (const name of schedulerNames()) {
+    for (const name of timestepSchedulers()) {
       const scheduler = schedulerClass(name).fromConfig({});
       scheduler.setTimesteps(4);
       const step = (output: Tensor, sample: Tensor) => () => scheduler.step(output, scheduler.timesteps[0], sample);
@@ -118,12 +119,15 @@ describe("errors", () => {
   /** The classes that diffusers bounds by num_train_timesteps; the others go on beyond it. */
   const BOUNDED = [
     "CMStochasticIterative",
+    "CogVideoXDDIM",
+    "CogVideoXDPM",
     "DDIMInverse",
     "DDIM",
     "DDIMParallel",
     "DDPM",
     "DDPMParallel",
     "LCM",
+    "SCM",
     "TCD",
   ].map((name) => `${name}Scheduler`);
 

@@ -18,6 +18,7 @@ import { PRNGKey } from "../../src/tensor/random_jax.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { readFixtureJSON } from "../support/files.js";
 import { checkLeaks, testDevice } from "../support/gpu.js";
+import { neededOptions, timestepSchedulers } from "../support/schedulers.js";
 
 type Place = "first" | "second" | "last";
 type Values = number[] | null;
@@ -63,10 +64,10 @@ describe("timesteps off the schedule", () => {
   checkLeaks();
 
   test("all classes are compared", () => {
-    expect([...new Set(cases.map(([name]) => name))].sort()).toEqual(schedulerNames());
+    expect([...new Set(cases.map(([name]) => name))].sort()).toEqual(timestepSchedulers());
   });
 
-  for (const name of schedulerNames())
+  for (const name of timestepSchedulers())
     test(name, async () => {
       for (const entry of cases.filter((other) => other[0] === name)) {
         const [, steps, time] = entry;
@@ -77,9 +78,14 @@ describe("timesteps off the schedule", () => {
         const t = typeof time === "number" ? time : (scheduler.timesteps.at(PLACES[time]) ?? 0);
         const generator = new Generator("cpu").manualSeed(0);
         await check(entry, (modelOutput, x) => {
-          const { prevSample, ...others } = scheduler.step(modelOutput, t, x, { generator });
-          for (const other of Object.values(others) as Tensor[]) other.dispose();
-          return prevSample;
+          const { options, dispose } = neededOptions(name, x);
+          try {
+            const { prevSample, ...others } = scheduler.step(modelOutput, t, x, { ...options, generator });
+            for (const other of Object.values(others) as Tensor[]) other.dispose();
+            return prevSample;
+          } finally {
+            dispose();
+          }
         });
         scheduler.reset();
       }
@@ -117,7 +123,7 @@ describe("timesteps off the schedule", () => {
 
   test("what is no timestep is refused, before it counts as one beside the schedule", async () => {
     const [x, modelOutput] = [await sample(), await output()];
-    for (const name of schedulerNames())
+    for (const name of timestepSchedulers())
       for (const t of [NaN, Infinity, undefined] as number[]) {
         const scheduler = schedulerClass(name).fromConfig({});
         scheduler.setTimesteps(4);

@@ -1,14 +1,19 @@
 import { normal, split, type JAXKey } from "../../tensor/random_jax.js";
 import { Tensor } from "../../tensor/tensor.js";
 import { checkShapes, checkSteps } from "../checks.js";
-import { Linear } from "../linear.js";
-import { derivative, eulerUpdate } from "../sigma_formulas.js";
+import {
+  KARRAS_VE_DEFAULTS,
+  veChurn,
+  veEuler,
+  veHeun,
+  veSchedule,
+  type KarrasVeValues,
+} from "../karras_ve_formulas.js";
 import { FlaxScheduler, type FlaxState } from "./flax_scheduler.js";
 import { frozen } from "./flax_state.js";
 
-const defaults = { sigma_min: 0.02, sigma_max: 100, s_noise: 1.007, s_churn: 80, s_min: 0.05, s_max: 50 };
 /** Keys of a FlaxKarrasVeScheduler's config, with diffusers' meaning and defaults. */
-export type FlaxKarrasVeConfig = typeof defaults;
+export type FlaxKarrasVeConfig = KarrasVeValues;
 
 /** What FlaxKarrasVeScheduler knows of a run. Frozen plain data. */
 export interface KarrasVeSchedulerState extends FlaxState {
@@ -32,7 +37,7 @@ export interface FlaxKarrasVeOutput {
  */
 export class FlaxKarrasVeScheduler extends FlaxScheduler<FlaxKarrasVeConfig, KarrasVeSchedulerState> {
   static override readonly className: string = "FlaxKarrasVeScheduler";
-  static override readonly defaults = defaults;
+  static override readonly defaults = KARRAS_VE_DEFAULTS;
   static override readonly intKeys = ["sigma_max"];
 
   constructor(options: Partial<FlaxKarrasVeConfig> = {}) {
@@ -49,10 +54,7 @@ export class FlaxKarrasVeScheduler extends FlaxScheduler<FlaxKarrasVeConfig, Kar
     _shape?: readonly number[],
   ): KarrasVeSchedulerState {
     const n = checkSteps(this, numInferenceSteps);
-    if (n < 2) throw new RangeError(`${this.className}.setTimesteps: needs at least 2 steps, got ${n}`);
-    const { sigma_max: max, sigma_min: min } = this.config;
-    const timesteps = Array.from({ length: n }, (_, i) => n - 1 - i);
-    const schedule = timesteps.map((i) => Math.fround(max ** 2 * (min ** 2 / max ** 2) ** (i / (n - 1))));
+    const { timesteps, schedule } = veSchedule(this.className, this.config, n);
     return frozen({ ...state, numInferenceSteps: n, timesteps, schedule });
   }
 
@@ -67,15 +69,11 @@ export class FlaxKarrasVeScheduler extends FlaxScheduler<FlaxKarrasVeConfig, Kar
     sigma: number,
     key: JAXKey,
   ): [sampleHat: Tensor, sigmaHat: number] {
-    const { s_min, s_max, s_churn, s_noise } = this.config;
     const n = this.#steps(state, "addNoiseToInput");
-    const gamma = s_min <= sigma && sigma <= s_max ? Math.min(s_churn / n, Math.SQRT2 - 1) : 0;
-    const sigmaHat = sigma + gamma * sigma;
     const { device, shape } = sample;
     return device.scope(() => {
       const noise = Tensor.from(normal(split(key, 1)[0], shape), shape, { device });
-      const hat = Linear.of(sample).plus(noise, s_noise * Math.sqrt(sigmaHat ** 2 - sigma ** 2));
-      return [hat.toTensor(), sigmaHat] as [Tensor, number];
+      return veChurn(this.config, n, sample, sigma, noise);
     });
   }
 
@@ -89,10 +87,8 @@ export class FlaxKarrasVeScheduler extends FlaxScheduler<FlaxKarrasVeConfig, Kar
   ): FlaxKarrasVeOutput {
     this.#steps(state, "step");
     checkShapes(this.className, modelOutput, sampleHat);
-    const x = Linear.of(sampleHat);
-    const x0 = x.plus(modelOutput, sigmaHat);
-    const prevSample = eulerUpdate(x, x0, { from: sigmaHat, to: sigmaPrev }).toTensor();
-    return { prevSample, derivative: derivative(x, x0, sigmaHat).toTensor(), state };
+    const { x0: _, ...tensors } = veEuler(modelOutput, { sigmaHat, sigmaPrev, sampleHat });
+    return { ...tensors, state };
   }
 
   /** Heun's correction of a step. @param modelOutput the model's score of `samplePrev` */
@@ -107,13 +103,9 @@ export class FlaxKarrasVeScheduler extends FlaxScheduler<FlaxKarrasVeConfig, Kar
   ): FlaxKarrasVeOutput {
     this.#steps(state, "stepCorrect");
     checkShapes(this.className, modelOutput, samplePrev);
-    const x = Linear.of(samplePrev);
-    const corrected = derivative(x, x.plus(modelOutput, sigmaPrev), sigmaPrev);
-    const mean = corrected.times(0.5).plus(derivativeHat, 0.5);
-    const prevSample = Linear.of(sampleHat)
-      .plus(mean, sigmaPrev - sigmaHat)
-      .toTensor();
-    return { prevSample, derivative: Linear.of(derivativeHat).toTensor(), state };
+    const step = { sigmaHat, sigmaPrev, sampleHat };
+    const { x0: _, ...tensors } = veHeun(modelOutput, step, { samplePrev, derivative: derivativeHat });
+    return { ...tensors, state };
   }
 
   /** @throws Error always: this sampler has `addNoiseToInput` instead, as in diffusers */
