@@ -91,6 +91,7 @@ export {
   type CompareOptions,
   type CompareResult,
 } from "./pipelines/compare.js";
+export { ConsistencyModelPipeline, type ConsistencyModelOptions } from "./pipelines/consistency_models.js";
 export { DDIMPipeline, type DDIMOptions } from "./pipelines/ddim.js";
 export { DDPMPipeline } from "./pipelines/ddpm.js";
 export { DiffusionPipeline } from "./pipelines/index.js";
@@ -117,8 +118,11 @@ export {
   type FlaxCallOptions,
   type FlaxStableDiffusionOutput,
 } from "./pipelines/flax_stable_diffusion.js";
+export { KarrasVePipeline } from "./pipelines/karras_ve.js";
 export type { ImageOutputType } from "./pipelines/output_images.js";
 export { PNDMPipeline } from "./pipelines/pndm.js";
+export { RePaintPipeline, type RePaintOptions } from "./pipelines/repaint.js";
+export { ScoreSdeVePipeline } from "./pipelines/score_sde_ve.js";
 export { RawImage } from "./pipelines/raw_image.js";
 export { StableDiffusionPipeline } from "./pipelines/stable_diffusion.js";
 export {

@@ -26,6 +26,7 @@ import {
   type PipelineOptions,
 } from "./load_pipeline.js";
 import { RawImage } from "./raw_image.js";
+import { RePaintPipeline } from "./repaint.js";
 import { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusion_controlnet_img2img.js";
 import { StableDiffusionControlNetInpaintPipeline } from "./stable_diffusion_controlnet_inpaint.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
@@ -42,7 +43,7 @@ import { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.
 import { StableDiffusionXLInstructPix2PixPipeline } from "./stable_diffusion_xl_instruct_pix2pix.js";
 import type { XLOptions } from "./stable_diffusion_xl_options.js";
 import type { LatentUpscaleOptions } from "./upscale_options.js";
-import type { UnconditionalOptions } from "./unconditional.js";
+import { sampleSize, type UnconditionalOptions } from "./unconditional.js";
 
 /** What decides how much memory a call takes; names and defaults as in the call itself. */
 export interface DrawingSize
@@ -114,7 +115,7 @@ async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal
   pipeline.setProgressBarConfig({ disable: true });
   if (!(pipeline instanceof LatentDiffusion)) {
     const numInferenceSteps = Math.min(options.numInferenceSteps ?? FEW, FEW);
-    await (pipeline as AnyPipeline)({ ...options, numInferenceSteps });
+    await (pipeline as AnyPipeline)({ ...unprompted(pipeline, options), numInferenceSteps });
     return;
   }
   await (pipeline as DiffusionPipeline as AnyPipeline)(null, {
@@ -126,6 +127,16 @@ async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal
 function embedsOf(pipeline: LatentDiffusion): Promise<object> {
   if (pipeline instanceof StableDiffusionXLBase) return blankEmbedsXL(pipeline);
   return pipeline instanceof StableDiffusionLatentUpscalePipeline ? blankEmbedsPooled(pipeline) : blankEmbeds(pipeline);
+}
+
+/** The options of a pipeline that takes no prompt; one that repaints gets as many blank pictures as are drawn. */
+function unprompted(pipeline: DiffusionPipeline, options: DrawingSize): object {
+  if (!(pipeline instanceof RePaintPipeline)) return options;
+  const { batchSize = 1, ...others } = options;
+  const { in_channels: channels } = pipeline.unet.config;
+  const blank = (...shape: number[]): Tensor =>
+    Tensor.empty(pipeline.device, [...shape, ...sampleSize(pipeline.unet)], "float32");
+  return { ...others, image: blank(batchSize, channels), maskImage: blank(1, 1) };
 }
 
 const blankIds = ({ config }: CLIPTextModel | CLIPTextModelWithProjection): number[][] => [

@@ -1,10 +1,14 @@
+import { ConsistencyModelPipeline } from "./consistency_models.js";
 import { DDIMPipeline } from "./ddim.js";
 import { DDPMPipeline } from "./ddpm.js";
 import { DiffusionPipeline as Base } from "./diffusion_pipeline.js";
+import { KarrasVePipeline } from "./karras_ve.js";
 import { LatentConsistencyModelPipeline } from "./latent_consistency.js";
 import { LatentConsistencyModelImg2ImgPipeline } from "./latent_consistency_img2img.js";
 import { registerPipeline } from "./load_pipeline.js";
 import { PNDMPipeline } from "./pndm.js";
+import { RePaintPipeline } from "./repaint.js";
+import { ScoreSdeVePipeline } from "./score_sde_ve.js";
 import { StableDiffusionPipeline } from "./stable_diffusion.js";
 import { StableDiffusionControlNetPipeline } from "./stable_diffusion_controlnet.js";
 import { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusion_controlnet_img2img.js";
@@ -31,6 +35,10 @@ export const DiffusionPipeline: typeof Base = known(
   DDIMPipeline,
   DDPMPipeline,
   PNDMPipeline,
+  ConsistencyModelPipeline,
+  ScoreSdeVePipeline,
+  KarrasVePipeline,
+  RePaintPipeline,
   LatentConsistencyModelPipeline,
   LatentConsistencyModelImg2ImgPipeline,
   StableDiffusionPipeline,

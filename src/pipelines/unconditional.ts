@@ -1,20 +1,18 @@
-/** What the pipelines without a prompt have in common: a UNet, a scheduler, and a loop from noise to pictures. */
+/** What the pipelines without a prompt have in common: a UNet, a scheduler, and what a call takes. */
 import { shown } from "../arguments/shown.js";
-import { checkGeneratorTypes } from "../schedulers/noise.js";
 import { throwIfAborted } from "../arguments/signal.js";
 import { UNet2DModel } from "../nn/unet_2d.js";
 import { Scheduler, type StepOptions } from "../schedulers/index.js";
+import { checkGeneratorTypes } from "../schedulers/noise.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { DiffusionPipeline } from "./diffusion_pipeline.js";
 import type { OptionTable } from "./call_options.js";
-import { FiniteCheck } from "./finite_check.js";
-import { initialNoise } from "./initial_noise.js";
-import { needComponent } from "./needed_components.js";
-import { outputImages, type ImageOutputType } from "./output_images.js";
-import { Pace } from "./pace.js";
+import { DiffusionPipeline } from "./diffusion_pipeline.js";
+import { inTurn } from "./in_turn.js";
+import { needComponent, type Need } from "./needed_components.js";
+import type { ImageOutputType } from "./output_images.js";
 import { ProgressBar } from "./progress_bar.js";
 import type { RawImage } from "./raw_image.js";
-import { inTurn } from "./in_turn.js";
+import { drawImages, type Run, type Way } from "./unconditional_loop.js";
 
 /** Arguments of a call; names and defaults as in diffusers. */
 export interface UnconditionalOptions {
@@ -22,7 +20,7 @@ export interface UnconditionalOptions {
   batchSize?: number;
   /** The seed's random numbers; a list has one generator per picture. By default unrepeatable noise. */
   generator?: StepOptions["generator"];
-  /** Default 1000 of DDPMPipeline, 50 of the others. */
+  /** Default 1000 of DDPMPipeline, 2000 of ScoreSdeVePipeline, 50 of DDIM, PNDM and KarrasVe. */
   numInferenceSteps?: number;
   /** "image" (RawImage, the default), "np" (Tensor NHWC in [0, 1]) or "pt" (Tensor NCHW in [0, 1]). */
   outputType?: ImageOutputType;
@@ -36,10 +34,7 @@ export interface ImagePipelineOutput<Images = RawImage[]> {
   images: Images;
 }
 
-const NEEDS = {
-  unet: { classes: [UNet2DModel], purpose: "to draw" },
-  scheduler: { classes: [Scheduler], purpose: "to draw" },
-};
+const NEEDS_UNET = { classes: [UNet2DModel], purpose: "to draw" };
 
 const OUTPUT_TYPES: readonly string[] = ["image", "pil", "np", "pt"];
 
@@ -83,110 +78,68 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
     return super.components as UnconditionalComponents;
   }
 
-  /**
-   * From noise to pictures, when the calls before on the same pipeline or scheduler are done. `stepOptions` go to every step of the
-   * scheduler.
-   */
-  protected async draw(
-    options: UnconditionalOptions,
+  /** What kind of scheduler a call needs. */
+  protected get schedulerNeed(): Need {
+    return { classes: [Scheduler], purpose: "to draw" };
+  }
+
+  /** `drawBy` with the plain loop: the UNet's output goes into the scheduler's step, with `stepOptions`. */
+  protected draw(
+    options: UnconditionalOptions & { numInferenceSteps: number },
     stepOptions: StepOptions,
   ): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
-    const { className } = this;
-    for (const name of ["unet", "scheduler"] as const) needComponent(className, name, this[name], NEEDS[name]);
+    return this.drawBy<Scheduler>(options, (scheduler) => ({
+      step: ({ t, sample, predict }) => ({
+        sample: scheduler.step(predict(sample, t), t, sample, stepOptions).prevSample,
+      }),
+    }));
+  }
+
+  /**
+   * From noise to pictures, when the calls before on the same pipeline or scheduler are done.
+   * @param options numInferenceSteps: null where the way sets a schedule of its own
+   * @param way what the class does in the loop, with the scheduler that the call begins with
+   */
+  protected async drawBy<S extends Scheduler>(
+    options: Omit<UnconditionalOptions, "numInferenceSteps"> & { numInferenceSteps: number | null },
+    way: (scheduler: S) => Way,
+  ): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
+    const { className, unet, scheduler } = this;
+    needComponent(className, "unet", unet, NEEDS_UNET);
+    needComponent(className, "scheduler", scheduler, this.schedulerNeed);
     this.expectModels();
-    const { scheduler } = this;
-    const { batchSize = 1, numInferenceSteps, outputType = "image", signal } = options;
-    checkGeneratorTypes(options.generator);
+    const { batchSize = 1, numInferenceSteps, outputType = "image", signal, generator } = options;
+    checkGeneratorTypes(generator);
     checkCount("batchSize", batchSize);
-    checkCount("numInferenceSteps", numInferenceSteps);
+    if (numInferenceSteps !== null) checkCount("numInferenceSteps", numInferenceSteps);
     if (!OUTPUT_TYPES.includes(outputType))
       throw new RangeError(`\`outputType\` must be one of ${OUTPUT_TYPES.join(", ")}, got ${shown(outputType)}`);
-    const shape = [batchSize, this.unet.config.in_channels, ...sampleSize(this.unet)];
+    const made = way(scheduler as S);
+    const shape = made.shape ?? [batchSize, unet.config.in_channels, ...sampleSize(unet)];
     throwIfAborted(signal);
+    const run = { unet, scheduler, shape, numInferenceSteps, generator, outputType, signal };
     const images = await inTurn([this, scheduler], signal, () =>
-      this.thenFree(() =>
-        this.withModels(["unet"], () => this.#images(shape, scheduler, { ...options, outputType }, stepOptions)),
-      ),
+      this.thenFree(() => this.withModels(["unet"], () => this.#images(run, made))),
     );
     return { images };
   }
 
-  async #images(
-    shape: readonly number[],
-    scheduler: Scheduler,
-    { generator, numInferenceSteps, outputType, signal }: UnconditionalOptions & { outputType: ImageOutputType },
-    stepOptions: StepOptions,
-  ): Promise<RawImage[] | Tensor> {
-    const { device, unet } = this;
+  async #images(run: Run, way: Way): Promise<RawImage[] | Tensor> {
     this.interrupt = false;
-    let image: Tensor | undefined;
-    let check: FiniteCheck | undefined;
-    try {
-      scheduler.setTimesteps(numInferenceSteps as number);
-      // Sample gaussian noise to begin loop
-      image = initialNoise(device, shape, { generator, dtype: unet.dtype });
-      check = new FiniteCheck(device, scheduler.timesteps.length + 1);
-      image = await this.#denoise(image, scheduler, check, stepOptions, signal);
-      const drawn = image;
-      const { images } = await outputImages(device, () => drawn, outputType, {
-        check,
-        module: "scheduler",
-        signals: [signal],
-      });
-      return images;
-    } finally {
-      check?.dispose();
-      image?.dispose();
-      scheduler.reset();
-      device.trim();
-      await device.flush();
-    }
-  }
-
-  /** Disposes `noise`. */
-  async #denoise(
-    noise: Tensor,
-    scheduler: Scheduler,
-    check: FiniteCheck,
-    stepOptions: StepOptions,
-    signal?: AbortSignal,
-  ): Promise<Tensor> {
-    const { device, unet } = this;
-    const bar = new ProgressBar(scheduler.timesteps.length, this.progressBarConfig);
-    const pace = new Pace(device);
-    let image = noise;
-    try {
-      for (const [step, t] of scheduler.timesteps.entries()) {
-        signal?.throwIfAborted();
-        this.expectModels();
-        if (this.interrupt) break;
-        const current = image;
-        // 1. predict noise model_output  2. compute previous image: x_t -> x_t-1
-        image = device.scope(() => {
-          const noise = unet.forward(current, t).sample;
-          check.look(noise, { module: "unet", step });
-          return scheduler.step(noise, t, current, stepOptions).prevSample;
-        });
-        current.dispose();
-        await pace.step();
-        bar.update();
-      }
-      return image;
-    } catch (error) {
-      image.dispose();
-      throw error;
-    } finally {
-      bar.close();
-    }
+    const bar = (steps: number): ProgressBar => new ProgressBar(steps, this.progressBarConfig);
+    const goesOn = (): boolean => (this.expectModels(), !this.interrupt);
+    return drawImages(this.device, run, way, { bar, goesOn });
   }
 }
 
-function checkCount(name: string, value: unknown): void {
+/** @throws RangeError unless it is one */
+export function checkCount(name: string, value: unknown): void {
   if (!Number.isSafeInteger(value) || (value as number) < 1)
     throw new RangeError(`\`${name}\` must be a positive integer, got ${shown(value)}`);
 }
 
-function sampleSize({ config }: UNet2DModel): number[] {
+/** Sides of the pictures. @throws TypeError for a config that does not tell */
+export function sampleSize({ config }: UNet2DModel): readonly number[] {
   const { sample_size: size } = config;
   if (typeof size === "number") return [size, size];
   if (size?.length === 2) return size;

@@ -1,14 +1,13 @@
 /** Small UNets of many configs, beyond those of the fixtures: scripts/make_unet_zoo.py made what diffusers computes. */
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Repository } from "../../src/loader/repository.js";
 import type { FreeUFactors } from "../../src/nn/freeu.js";
 import { UNet2DModel } from "../../src/nn/unet_2d.js";
 import { UNet2DConditionModel } from "../../src/nn/unet_2d_condition.js";
 import { ensureDevice } from "../../src/tensor/device.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { readFixtureJSON } from "../support/files.js";
-import { memoryFile, readGolden, type Golden } from "../support/goldens.js";
-import { hashOfShapes, madeWeights } from "../support/made_weights.js";
+import { readGolden, type Golden } from "../support/goldens.js";
+import { hashOfShapes, madeRepository, shapesOf } from "../support/made_weights.js";
 import { asTensor, expectMatches, TOLERANCE } from "../support/models.js";
 
 interface Entry {
@@ -31,25 +30,14 @@ describe("the zoo", () => {
     await ensureDevice();
   });
 
-  const shapesOf = (model: UNet2DModel | UNet2DConditionModel): Map<string, readonly number[]> =>
-    new Map([...model.parameters()].map(([key, { shape }]) => [key, shape]));
-
-  function repository({ name, config }: Entry, shapes: ReadonlyMap<string, readonly number[]>): Repository {
-    const files: Record<string, Uint8Array> = {
-      "config.json": new TextEncoder().encode(JSON.stringify(config)),
-      "diffusion_pytorch_model.safetensors": madeWeights(shapes),
-    };
-    return { name, open: (path) => Promise.resolve(path in files ? memoryFile(files[path], path) : null) };
-  }
-
   for (const entry of ENTRIES)
     for (const dtype of HALF.test(entry.name) ? (["float32", "float16"] as const) : (["float32"] as const))
       test(`${entry.name} in ${dtype}`, async () => {
         const { name, timestep, config, freeu, keys } = entry;
         const plain = config._class_name === "UNet2DModel";
-        const shapes = shapesOf(plain ? new UNet2DModel(config) : new UNet2DConditionModel(config));
-        expect(hashOfShapes(shapes)).toBe(keys);
-        const source = repository(entry, shapes);
+        const empty = plain ? new UNet2DModel(config) : new UNet2DConditionModel(config);
+        expect(hashOfShapes(shapesOf(empty))).toBe(keys);
+        const source = madeRepository(name, config, empty);
         const input = (key: string): Tensor => asTensor(goldens, `${name}.in.${key}`);
         const given = (key: string): Tensor | undefined => (goldens.has(`${name}.in.${key}`) ? input(key) : undefined);
         const device = await ensureDevice();

@@ -1,4 +1,6 @@
 /** Weights that are made and not stored: scripts/make_unet_zoo.py makes the same, bit for bit. */
+import type { Repository } from "../../src/loader/repository.js";
+import { memoryFile } from "./goldens.js";
 import { writeSafetensors, type RawTensor } from "./repositories.js";
 
 /** FNV-1a of an ASCII text, 32 bits. */
@@ -40,6 +42,23 @@ export function madeWeights(shapes: ReadonlyMap<string, readonly number[]>): Uin
     tensors.set(key, { dtype: "F32", shape: [...shape], bytes: new Uint8Array(made(key, shape).buffer) });
   return writeSafetensors(tensors);
 }
+
+/** A model's folder with a config.json and made weights. */
+export function madeRepository(
+  name: string,
+  config: object,
+  model: { parameters(): Iterable<[string, { shape: readonly number[] }]> },
+): Repository {
+  const files: Record<string, Uint8Array> = {
+    "config.json": new TextEncoder().encode(JSON.stringify(config)),
+    "diffusion_pytorch_model.safetensors": madeWeights(shapesOf(model)),
+  };
+  return { name, open: (path) => Promise.resolve(path in files ? memoryFile(files[path], path) : null) };
+}
+
+export const shapesOf = (model: {
+  parameters(): Iterable<[string, { shape: readonly number[] }]>;
+}): Map<string, readonly number[]> => new Map([...model.parameters()].map(([key, { shape }]) => [key, shape]));
 
 /** What zoo.json knows of a model's keys and shapes. */
 export const hashOfShapes = (shapes: ReadonlyMap<string, readonly number[]>): number =>
