@@ -15,8 +15,7 @@ import { encodeIdsPooled } from "./encode_prompt_pooled.js";
 import { encodeIdsXL } from "./encode_prompt_xl.js";
 import { TIME_IDS, TOKENS } from "./first_pass.js";
 import { LatentConsistencyBase } from "./latent_consistency_base.js";
-import { LatentConsistencyModelImg2ImgPipeline } from "./latent_consistency_img2img.js";
-import { LatentDiffusion } from "./latent_diffusion.js";
+import { LatentDiffusion, type CallInput } from "./latent_diffusion.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
 import {
   loadPipeline,
@@ -27,20 +26,9 @@ import {
 } from "./load_pipeline.js";
 import { RawImage } from "./raw_image.js";
 import { RePaintPipeline } from "./repaint.js";
-import { StableDiffusionControlNetImg2ImgPipeline } from "./stable_diffusion_controlnet_img2img.js";
-import { StableDiffusionControlNetInpaintPipeline } from "./stable_diffusion_controlnet_inpaint.js";
-import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
-import { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
 import { StableDiffusionLatentUpscalePipeline } from "./stable_diffusion_latent_upscale.js";
-import { StableDiffusionInstructPix2PixPipeline } from "./stable_diffusion_instruct_pix2pix.js";
 import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
-import { StableDiffusionUpscalePipeline } from "./stable_diffusion_upscale.js";
 import { StableDiffusionXLBase } from "./stable_diffusion_xl_base.js";
-import { StableDiffusionXLControlNetImg2ImgPipeline } from "./stable_diffusion_xl_controlnet_img2img.js";
-import { StableDiffusionXLControlNetInpaintPipeline } from "./stable_diffusion_xl_controlnet_inpaint.js";
-import { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl_img2img.js";
-import { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl_inpaint.js";
-import { StableDiffusionXLInstructPix2PixPipeline } from "./stable_diffusion_xl_instruct_pix2pix.js";
 import type { XLOptions } from "./stable_diffusion_xl_options.js";
 import type { LatentUpscaleOptions } from "./upscale_options.js";
 import { sampleSize, type UnconditionalOptions } from "./unconditional.js";
@@ -206,39 +194,20 @@ async function blankEmbedsPooled({
   };
 }
 
-type Kind = new (components: never) => LatentDiffusion;
-const FROM_MASKED: readonly Kind[] = [
-  StableDiffusionInpaintPipeline,
-  StableDiffusionControlNetInpaintPipeline,
-  StableDiffusionXLInpaintPipeline,
-  StableDiffusionXLControlNetInpaintPipeline,
-];
-const FROM_PICTURES: readonly Kind[] = [
-  LatentConsistencyModelImg2ImgPipeline,
-  StableDiffusionImg2ImgPipeline,
-  StableDiffusionControlNetImg2ImgPipeline,
-  StableDiffusionXLImg2ImgPipeline,
-  StableDiffusionXLControlNetImg2ImgPipeline,
-];
-const UPSCALERS: readonly Kind[] = [StableDiffusionUpscalePipeline, StableDiffusionLatentUpscalePipeline];
-
-/** The options with what a call begins with besides prompts: blank pictures of the size that is drawn. */
+/** The options with what a call begins with besides prompts: blank pictures of the size that is drawn, and all steps. */
 function begun(pipeline: LatentDiffusion, options: DrawingSize): object {
-  const isOne = (classes: readonly Kind[]): boolean => classes.some((Class) => pipeline instanceof Class);
-  const { height, width } = pipeline.imageSize({
-    height: options.height ?? undefined,
-    width: options.width ?? undefined,
-  });
-  const image = new RawImage(width, height, new Uint8ClampedArray(width * height), 1);
+  const { callInputs } = pipeline.constructor as typeof LatentDiffusion;
+  const { height, width, ...others } = options;
+  const size = pipeline.imageSize({ height: height ?? undefined, width: width ?? undefined });
+  const picture = new RawImage(size.width, size.height, new Uint8ClampedArray(size.width * size.height), 1);
   const { controlnet } = pipeline as { controlnet?: unknown };
-  const read = controlnet instanceof MultiControlNetModel ? controlnet.nets.map(() => image) : image;
-  const steering = controlnet ? { controlImage: read } : {};
-  // All steps, of which a part may be none.
-  if (isOne(FROM_MASKED)) return { ...options, ...steering, image, maskImage: image, strength: 1 };
-  const { height: _height, width: _width, ...others } = options;
-  if (isOne(UPSCALERS)) return { ...others, image };
-  if (isOne(FROM_PICTURES)) return { ...others, ...steering, image, strength: 1 };
-  if (pipeline instanceof StableDiffusionInstructPix2PixPipeline) return { ...others, image };
-  if (pipeline instanceof StableDiffusionXLInstructPix2PixPipeline) return { ...options, image };
-  return controlnet ? { ...options, image: read } : options;
+  const read = controlnet instanceof MultiControlNetModel ? controlnet.nets.map(() => picture) : picture;
+  const inputs: Record<Exclude<CallInput, "size">, unknown> = {
+    image: callInputs.includes("controlImage") ? picture : read,
+    maskImage: picture,
+    controlImage: read,
+    strength: 1,
+  };
+  const given = Object.entries(inputs).filter(([name]) => callInputs.includes(name as CallInput));
+  return { ...(callInputs.includes("size") ? options : others), ...Object.fromEntries(given) };
 }

@@ -12,6 +12,7 @@ import {
   LCM_OPTIONS,
   type LatentConsistencyOptions,
 } from "./latent_consistency_base.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
 import type { Img2ImgOptions } from "./stable_diffusion_img2img.js";
@@ -48,6 +49,7 @@ export interface LatentConsistencyModelImg2ImgPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class LatentConsistencyModelImg2ImgPipeline extends LatentConsistencyBase {
   static override readonly className = "LatentConsistencyModelImg2ImgPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["image", "strength"];
 
   /**
    * Draws pictures from pictures. It takes turns as a StableDiffusionPipeline does.

@@ -63,6 +63,9 @@ export interface Start {
   latents: (batch: number, dtype: DType, timesteps: readonly number[]) => Beginning | Promise<Beginning>;
 }
 
+/** What a call takes besides prompts: pictures, how far back to noise one goes, and the size that is drawn where no picture says it. */
+export type CallInput = "size" | "image" | "maskImage" | "controlImage" | "strength";
+
 /** Disposed by the run. */
 export interface Beginning extends Beside {
   /** [batch, channels, height, width] as the first timestep wants them. */
@@ -87,6 +90,8 @@ export interface LatentDiffusion {
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export abstract class LatentDiffusion extends IPAdapterLoader {
+  /** For `estimateMemory`, which makes a call. */
+  static readonly callInputs: readonly CallInput[] = ["size"];
   // A component that was given as null is null, whatever its type says; calls that need it say so.
   abstract override text_encoder: CLIPTextModel;
   abstract override tokenizer: CLIPTokenizer;

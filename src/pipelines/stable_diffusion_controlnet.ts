@@ -8,6 +8,7 @@ import { checkSides } from "./check_controlnet.js";
 import { CALL_OPTIONS, checkPrompts, checkTensor } from "./check_inputs.js";
 import { controlCall, STEERING_OPTIONS, type SteeringOptions } from "./control_call.js";
 import type { ControlImage } from "./control_images.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import { prepareLatents, prepareTimesteps } from "./prepare.js";
 import type { RawImage } from "./raw_image.js";
@@ -60,6 +61,7 @@ export interface StableDiffusionControlNetPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionControlNetPipeline extends StableDiffusionControlNetBase {
   static override readonly className = "StableDiffusionControlNetPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["size", "image"];
 
   /**
    * Draws pictures as large as the guiding one, or of the size given. It takes turns as a StableDiffusionPipeline does.

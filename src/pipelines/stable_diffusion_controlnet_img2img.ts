@@ -7,6 +7,7 @@ import { CALL_OPTIONS } from "./check_inputs.js";
 import { CONTROL_IMAGE_OPTIONS, type ControlImageOptions } from "./control_call.js";
 import { controlImg2ImgCall } from "./control_img2img.js";
 import type { ImageInput } from "./image_processor.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
 import { StableDiffusionControlNetBase } from "./stable_diffusion_controlnet_base.js";
@@ -53,6 +54,7 @@ export interface StableDiffusionControlNetImg2ImgPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionControlNetImg2ImgPipeline extends StableDiffusionControlNetBase {
   static override readonly className = "StableDiffusionControlNetImg2ImgPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["image", "controlImage", "strength"];
 
   /**
    * Draws pictures from pictures. It takes turns as a StableDiffusionPipeline does.

@@ -7,6 +7,7 @@ import { CALL_OPTIONS } from "./check_inputs.js";
 import { CONTROL_IMAGE_OPTIONS, controlCall, type ControlImageOptions } from "./control_call.js";
 import { imageTimesteps } from "./image_latents.js";
 import { INPAINT_SOURCES, inpaintCall, type InpaintSources } from "./inpaint_call.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
 import { StableDiffusionControlNetBase } from "./stable_diffusion_controlnet_base.js";
@@ -47,6 +48,13 @@ export interface StableDiffusionControlNetInpaintPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionControlNetInpaintPipeline extends StableDiffusionControlNetBase {
   static override readonly className = "StableDiffusionControlNetInpaintPipeline";
+  static override readonly callInputs: readonly CallInput[] = [
+    "size",
+    "image",
+    "maskImage",
+    "controlImage",
+    "strength",
+  ];
 
   /**
    * Draws into pictures, where a mask is white. It takes turns as a StableDiffusionPipeline does.

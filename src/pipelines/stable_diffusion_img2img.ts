@@ -5,6 +5,7 @@ import { takeOptions, type OptionTable } from "./call_options.js";
 import { CALL_OPTIONS, checkPrompts } from "./check_inputs.js";
 import { checkStrength, imageLatents, imageTimesteps } from "./image_latents.js";
 import { checkImages, type ImageInput } from "./image_processor.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
 import { StableDiffusionBase } from "./stable_diffusion_base.js";
@@ -43,6 +44,7 @@ export interface StableDiffusionImg2ImgPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionImg2ImgPipeline extends StableDiffusionBase {
   static override readonly className = "StableDiffusionImg2ImgPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["image", "strength"];
   protected static override readonly patchedKey = "clip_sample";
 
   /**

@@ -6,6 +6,7 @@ import { takeOptions, type OptionTable } from "./call_options.js";
 import { CALL_OPTIONS } from "./check_inputs.js";
 import { imageTimesteps } from "./image_latents.js";
 import { INPAINT_SOURCES, inpaintCall, type InpaintSources } from "./inpaint_call.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
 import { StableDiffusionBase } from "./stable_diffusion_base.js";
@@ -33,6 +34,7 @@ export interface StableDiffusionInpaintPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionInpaintPipeline extends StableDiffusionBase {
   static override readonly className = "StableDiffusionInpaintPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["size", "image", "maskImage", "strength"];
   protected static override readonly patchedKey = "skip_prk_steps";
 
   /**

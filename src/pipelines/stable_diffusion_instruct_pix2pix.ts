@@ -6,6 +6,7 @@ import { takeOptions, type OptionTable } from "./call_options.js";
 import { CALL_OPTIONS, checkPrompts } from "./check_inputs.js";
 import { beginEdit, checkEdit, EDIT_SOURCES, type EditCallOptions, type EditSources } from "./edit_call.js";
 import { EDIT_GUIDANCE } from "./guidance.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import { prepareTimesteps } from "./prepare.js";
 import type { RawImage } from "./raw_image.js";
@@ -48,6 +49,7 @@ export interface StableDiffusionInstructPix2PixPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionInstructPix2PixPipeline extends StableDiffusionBase {
   static override readonly className = "StableDiffusionInstructPix2PixPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["image"];
   override readonly guidance = EDIT_GUIDANCE;
   /** Of the call that runs; a callback may change it, and below 1 it ends the guidance. */
   imageGuidanceScale = 1.5;

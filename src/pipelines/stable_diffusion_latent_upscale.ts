@@ -9,6 +9,7 @@ import { checkPromptsXL, type XLCallOptions } from "./check_inputs_xl.js";
 import type { PromptEmbeds } from "./encode_prompt.js";
 import { encodePromptPooled, timestepCondition, type PooledEmbeds } from "./encode_prompt_pooled.js";
 import { checkImages } from "./image_processor.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { latentUpscaleLatents } from "./latent_upscale_latents.js";
 import { OneEncoderDiffusion } from "./one_encoder_diffusion.js";
 import { Preconditioning } from "./preconditioning.js";
@@ -44,6 +45,7 @@ export interface StableDiffusionLatentUpscalePipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionLatentUpscalePipeline extends OneEncoderDiffusion {
   static override readonly className = "StableDiffusionLatentUpscalePipeline";
+  static override readonly callInputs: readonly CallInput[] = ["image"];
   feature_extractor: null = null;
   image_encoder: null = null;
   override guidanceScale = UPSCALE_DEFAULTS.guidanceScale;

@@ -11,6 +11,7 @@ import { takeOptions } from "./call_options.js";
 import { checkPrompts, checkTensor } from "./check_inputs.js";
 import type { CLIPImageProcessor } from "./clip_image_processor.js";
 import { checkImages } from "./image_processor.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { needComponent } from "./needed_components.js";
 import { prepareTimesteps } from "./prepare.js";
 import { PromptedDiffusion } from "./prompted_diffusion.js";
@@ -42,6 +43,7 @@ export interface StableDiffusionUpscalePipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionUpscalePipeline extends PromptedDiffusion {
   static override readonly className = "StableDiffusionUpscalePipeline";
+  static override readonly callInputs: readonly CallInput[] = ["image"];
   static override readonly optionalNames = ["safety_checker", "feature_extractor", "watermarker"];
   static override readonly componentNames = [
     "vae",

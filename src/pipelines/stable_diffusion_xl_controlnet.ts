@@ -8,6 +8,7 @@ import { checkSides } from "./check_controlnet.js";
 import { checkPrompts, checkTensor } from "./check_inputs.js";
 import { checkPromptsXL, checkSizesXL } from "./check_inputs_xl.js";
 import { controlCall, STEERING_OPTIONS, type SteeringOptions } from "./control_call.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { Planes } from "./planes.js";
 import { prepareLatents, prepareTimesteps } from "./prepare.js";
@@ -53,6 +54,7 @@ export interface StableDiffusionXLControlNetPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionXLControlNetPipeline extends StableDiffusionXLControlNetBase {
   static override readonly className = "StableDiffusionXLControlNetPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["size", "image"];
 
   /**
    * Draws pictures as large as the guiding one, or of the size given. It takes turns as a StableDiffusionPipeline does.

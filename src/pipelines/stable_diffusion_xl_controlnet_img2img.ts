@@ -7,6 +7,7 @@ import { checkPromptsXL, checkSizesXL } from "./check_inputs_xl.js";
 import { CONTROL_IMAGE_OPTIONS, type ControlImageOptions } from "./control_call.js";
 import { controlImg2ImgCall } from "./control_img2img.js";
 import type { PromptEmbeds } from "./encode_prompt.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
 import type { ControlNetImg2ImgOptions } from "./stable_diffusion_controlnet_img2img.js";
@@ -54,6 +55,7 @@ export interface StableDiffusionXLControlNetImg2ImgPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionXLControlNetImg2ImgPipeline extends StableDiffusionXLControlNetBase {
   static override readonly className = "StableDiffusionXLControlNetImg2ImgPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["image", "controlImage", "strength"];
   static override readonly initArguments = SCORED_ARGUMENTS;
 
   /**

@@ -6,7 +6,7 @@ import { takeOptions, type OptionTable } from "./call_options.js";
 import { checkPromptsXL, checkSizesXL } from "./check_inputs_xl.js";
 import { CONTROL_IMAGE_OPTIONS, controlCall, type ControlImageOptions } from "./control_call.js";
 import { INPAINT_SOURCES, inpaintCall, type InpaintSources } from "./inpaint_call.js";
-import { LatentDiffusion } from "./latent_diffusion.js";
+import { type CallInput, LatentDiffusion } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
 import type { ControlNetCallbackOptions, Prompt } from "./stable_diffusion_options.js";
@@ -51,6 +51,13 @@ export interface StableDiffusionXLControlNetInpaintPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionXLControlNetInpaintPipeline extends StableDiffusionXLControlNetBase {
   static override readonly className = "StableDiffusionXLControlNetInpaintPipeline";
+  static override readonly callInputs: readonly CallInput[] = [
+    "size",
+    "image",
+    "maskImage",
+    "controlImage",
+    "strength",
+  ];
   static override readonly initArguments = SCORED_ARGUMENTS;
 
   /**

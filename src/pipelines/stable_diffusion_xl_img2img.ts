@@ -8,6 +8,7 @@ import { checkPrompts, checkTensor } from "./check_inputs.js";
 import { checkPromptsXL, checkSizesXL, type XLPictureCallOptions } from "./check_inputs_xl.js";
 import { checkStrength, givenLatents, imageLatents } from "./image_latents.js";
 import { checkImages, processedSize } from "./image_processor.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
 import type { Prompt } from "./stable_diffusion_options.js";
@@ -35,6 +36,7 @@ export interface StableDiffusionXLImg2ImgPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionXLImg2ImgPipeline extends StableDiffusionXLBase {
   static override readonly className = "StableDiffusionXLImg2ImgPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["image", "strength"];
   static override readonly initArguments = SCORED_ARGUMENTS;
 
   /**

@@ -5,6 +5,7 @@ import { XL_INPAINT_TENSORS } from "./callback_tensors.js";
 import { takeOptions, type OptionTable } from "./call_options.js";
 import { checkPromptsXL, checkSizesXL } from "./check_inputs_xl.js";
 import { INPAINT_SOURCES, inpaintCall } from "./inpaint_call.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import type { RawImage } from "./raw_image.js";
 import type { Prompt } from "./stable_diffusion_options.js";
@@ -32,6 +33,7 @@ export interface StableDiffusionXLInpaintPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionXLInpaintPipeline extends StableDiffusionXLBase {
   static override readonly className = "StableDiffusionXLInpaintPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["size", "image", "maskImage", "strength"];
   static override readonly initArguments = SCORED_ARGUMENTS;
   override guidanceScale = 7.5;
 

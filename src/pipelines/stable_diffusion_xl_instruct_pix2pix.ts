@@ -10,6 +10,7 @@ import { checkPromptsXL, checkSizesXL, type XLCallOptions } from "./check_inputs
 import { beginEdit, checkEdit, EDIT_SOURCES, type EditCallOptions } from "./edit_call.js";
 import { EDIT_GUIDANCE } from "./guidance.js";
 import { cutSide } from "./image_processor.js";
+import type { CallInput } from "./latent_diffusion.js";
 import { warnOfLegacyCallback } from "./legacy_callback.js";
 import { needComponent } from "./needed_components.js";
 import { prepareTimesteps } from "./prepare.js";
@@ -55,6 +56,7 @@ export interface StableDiffusionXLInstructPix2PixPipeline {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class StableDiffusionXLInstructPix2PixPipeline extends StableDiffusionXLBase {
   static override readonly className = "StableDiffusionXLInstructPix2PixPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["size", "image"];
   static override readonly optionalNames = ["text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"];
   static override readonly componentNames = [
     "vae",
