@@ -1,6 +1,6 @@
 /** Pictures per second on one device and on two, by the embedded model: what data parallelism brings on this machine. */
-import { FlaxStableDiffusionPipeline } from "../src/pipelines/flax_stable_diffusion.js";
-import { replicate } from "../src/pipelines/flax_params.js";
+import { FlaxStableDiffusionPipeline } from "../src/pipelines/flax/flax_stable_diffusion.js";
+import { replicate } from "../src/pipelines/flax/flax_params.js";
 import "../src/schedulers/flax/index.js";
 import type { Device } from "../src/tensor/device.js";
 import { devices } from "../src/tensor/devices.js";

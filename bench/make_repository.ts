@@ -4,11 +4,11 @@
  */
 import { cp, mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { AutoencoderKL } from "../src/nn/autoencoder_kl.js";
-import { CLIPTextModel } from "../src/nn/clip_text_model.js";
+import { AutoencoderKL } from "../src/nn/vae/autoencoder_kl.js";
+import { CLIPTextModel } from "../src/nn/clip/clip_text_model.js";
 import type { Module } from "../src/nn/module.js";
-import { layoutWeights } from "../src/nn/save_layout.js";
-import { UNet2DConditionModel } from "../src/nn/unet_2d_condition.js";
+import { layoutWeights } from "../src/nn/weights/save_layout.js";
+import { UNet2DConditionModel } from "../src/nn/unet/unet_2d_condition.js";
 import { float32ToFloat16, product } from "../src/tensor/dtype.js";
 import { Generator } from "../src/tensor/random.js";
 import { INDEX, TEXT, UNET, VAE } from "./sd15_configs.js";

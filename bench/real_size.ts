@@ -1,6 +1,6 @@
 /** A model of Stable Diffusion 1.5's size at 512x512: loading, one guided step, the VAE's decode; memory against the weights'. */
-import { UNetSteps } from "../src/nn/unet_steps.js";
-import { StableDiffusionPipeline } from "../src/pipelines/stable_diffusion.js";
+import { UNetSteps } from "../src/nn/unet/unet_steps.js";
+import { StableDiffusionPipeline } from "../src/pipelines/stable_diffusion/stable_diffusion.js";
 import { Generator } from "../src/tensor/random.js";
 import { Tensor } from "../src/tensor/tensor.js";
 import type { FloatType } from "../test/cases/data.js";

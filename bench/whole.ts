@@ -1,6 +1,6 @@
 /** The package's model from loading to pictures, on a device that has compiled nothing yet. */
-import { UNetSteps } from "../src/nn/unet_steps.js";
-import { StableDiffusionPipeline } from "../src/pipelines/stable_diffusion.js";
+import { UNetSteps } from "../src/nn/unet/unet_steps.js";
+import { StableDiffusionPipeline } from "../src/pipelines/stable_diffusion/stable_diffusion.js";
 import { Generator } from "../src/tensor/random.js";
 import { Tensor } from "../src/tensor/tensor.js";
 import type { FloatType } from "../test/cases/data.js";

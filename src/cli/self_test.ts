@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { DDIMScheduler, EMBEDDED_MODEL, Generator, StableDiffusionPipeline, Tensor, type Device } from "../index.js";
-import { UNetSteps } from "../nn/unet_steps.js";
+import { UNetSteps } from "../nn/unet/unet_steps.js";
 
 /** How diffusers drew models/self_test.rgb, in float32 (scripts/make_self_test.mjs). */
 const PROMPT = "a red circle on a white background";

@@ -30,8 +30,8 @@ import {
   type StableDiffusionOptions,
 } from "../index.js";
 import { readJSON } from "../loader/config.js";
-import { LCM_DEFAULTS } from "../pipelines/latent_consistency_base.js";
-import { UPSCALE_DEFAULTS } from "../pipelines/upscale_options.js";
+import { LCM_DEFAULTS } from "../pipelines/latent_consistency/latent_consistency_base.js";
+import { UPSCALE_DEFAULTS } from "../pipelines/upscale/upscale_options.js";
 import { releaseNodeGPU } from "../tensor/gpu_node.js";
 import { UsageError } from "./errors.js";
 

@@ -1,8 +1,8 @@
 /** Single exchanges with a hub, or another server of files: silence ends them, redirects are followed by hand, the token stays at home. */
 import { onAbort } from "../arguments/signal.js";
 import { quote } from "./errors.js";
-import { HubError, type Asked } from "./hub_errors.js";
-import type { Clock } from "./hub_retry.js";
+import { HubError, type Asked } from "./hub/hub_errors.js";
+import type { Clock } from "./hub/hub_retry.js";
 
 /** How a hub is reached. */
 export interface Transport {

@@ -5,13 +5,13 @@ import { throwIfAborted } from "../arguments/signal.js";
 import { addressesIn } from "./addressed_folder.js";
 import { quote, RepositoryError } from "./errors.js";
 import { HandleRepository, isDirectoryHandle } from "./handle_repository.js";
-import { hubOptions, isHubId, type GivenHubOptions, type HubOptions } from "./hub_options.js";
+import { hubOptions, isHubId, type GivenHubOptions, type HubOptions } from "./hub/hub_options.js";
 import { eitherSignal, withSignal } from "./signals.js";
 import { URLRepository } from "./url_repository.js";
 
 export { readJSON } from "./config.js";
 export { ConfigError, RepositoryError, SafetensorsError } from "./errors.js";
-export { HUB_OPTION_NAMES, type HubOptions, type LoadProgress } from "./hub_options.js";
+export { HUB_OPTION_NAMES, type HubOptions, type LoadProgress } from "./hub/hub_options.js";
 
 /** One file of a repository, read in pieces. */
 export interface RepositoryFile {
@@ -113,8 +113,8 @@ async function openSource(source: RepositorySource, options: GivenHubOptions): P
     if (directory) return directory;
   }
   if (isHubId(source)) {
-    if (!inNode()) return (await import("./hub_browser.js")).openHubInBrowser(source, options);
-    return (await import("./hub_repository_node.js")).openHubRepository(source, options);
+    if (!inNode()) return (await import("./hub/hub_browser.js")).openHubInBrowser(source, options);
+    return (await import("./hub/hub_repository_node.js")).openHubRepository(source, options);
   }
   throw new RepositoryError(
     inNode()

@@ -1,8 +1,8 @@
 import { bytesOfDataURL, type Addresses } from "./addressed_folder.js";
 import { quote, RepositoryError } from "./errors.js";
 import { exchange, readSmall, reasonOf, type Exchange } from "./fetch.js";
-import { HubError, retryOf } from "./hub_errors.js";
-import { systemClock, withRetries, type Clock } from "./hub_retry.js";
+import { HubError, retryOf } from "./hub/hub_errors.js";
+import { systemClock, withRetries, type Clock } from "./hub/hub_retry.js";
 import { checkPath, checkRange } from "./paths.js";
 import type { OpenOptions, Repository, RepositoryFile } from "./repository.js";
 import { eitherSignal } from "./signals.js";

@@ -7,7 +7,7 @@ import { Columns, type Operand } from "../tensor/columns.js";
 import type { Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { HostCopy } from "./host_copy.js";
+import { HostCopy } from "./weights/host_copy.js";
 
 /** How a weight is laid out for the kernels: a linear layer's [out, in] becomes [in, out], a convolution's
  *  [out, in, kh, kw] becomes [kh, kw, in, out]. "gated" is GEGLU's projection: a linear layer (or its bias) whose outputs are

@@ -3,14 +3,14 @@ import { checkFunction } from "../arguments/options.js";
 import { shown } from "../arguments/shown.js";
 import { schedulerClass, type Scheduler, type SchedulerClass } from "../schedulers/index.js";
 import { Generator } from "../tensor/random.js";
-import { takeOptions, type OptionTable } from "./call_options.js";
-import { CALL_OPTIONS } from "./check_inputs.js";
-import { contactSheet } from "./contact_sheet.js";
-import type { ProgressBarConfig } from "./progress_bar.js";
-import type { RawImage } from "./raw_image.js";
-import { StableDiffusionPipeline } from "./stable_diffusion.js";
-import { StableDiffusionXLPipeline } from "./stable_diffusion_xl.js";
-import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
+import { takeOptions, type OptionTable } from "./call/call_options.js";
+import { CALL_OPTIONS } from "./call/check_inputs.js";
+import type { ProgressBarConfig } from "./call/progress_bar.js";
+import { contactSheet } from "./images/contact_sheet.js";
+import type { RawImage } from "./images/raw_image.js";
+import { StableDiffusionPipeline } from "./stable_diffusion/stable_diffusion.js";
+import type { StableDiffusionOptions } from "./stable_diffusion/stable_diffusion_options.js";
+import { StableDiffusionXLPipeline } from "./stable_diffusion_xl/stable_diffusion_xl.js";
 
 /** The schedulers that diffusers' guide compares. */
 export const GUIDE_SCHEDULERS: readonly string[] = [

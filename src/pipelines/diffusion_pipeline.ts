@@ -11,11 +11,14 @@ import {
   splitOptions,
   type SingleFilePlace,
 } from "../loader/single_file/repository.js";
-import { SAVE_OPTION_NAMES, type SaveOptions } from "../nn/save_model.js";
+import { SAVE_OPTION_NAMES, type SaveOptions } from "../nn/weights/save_model.js";
 import type { Scheduler } from "../schedulers/scheduler.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { fromPipe } from "./from_pipe.js";
-import type { ComponentClass } from "./given_components.js";
+import type { ProgressBarConfig } from "./call/progress_bar.js";
+import { numpyToPil } from "./images/numpy_to_pil.js";
+import type { RawImage } from "./images/raw_image.js";
+import { fromPipe } from "./loading/from_pipe.js";
+import type { ComponentClass } from "./loading/given_components.js";
 import {
   loadPipeline,
   PIPELINE_OPTION_NAMES,
@@ -23,15 +26,12 @@ import {
   type Components,
   type PipelineClass,
   type PipelineOptions,
-} from "./load_pipeline.js";
-import { numpyToPil } from "./numpy_to_pil.js";
-import type { RawImage } from "./raw_image.js";
-import type { ProgressBarConfig } from "./progress_bar.js";
+} from "./loading/load_pipeline.js";
+import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./loading/pipeline_config.js";
+import { savePipeline } from "./loading/save_pipeline.js";
 import { PlacedModels } from "./placed_models.js";
-import { componentEntry, configText, pipelineConfig, type PipelineConfig } from "./pipeline_config.js";
-import { savePipeline } from "./save_pipeline.js";
 
-export { type Components, type PipelineClass, type PipelineOptions } from "./load_pipeline.js";
+export { type Components, type PipelineClass, type PipelineOptions } from "./loading/load_pipeline.js";
 
 /** Options of fromSingleFile(). */
 export type SingleFileOptions = Omit<PipelineOptions, "variant"> & SingleFilePlace;

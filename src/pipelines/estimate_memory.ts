@@ -2,36 +2,36 @@
 import { whileReporting } from "../arguments/progress.js";
 import { givenOptions } from "../arguments/spelling.js";
 import type { RepositorySource } from "../loader/repository.js";
-import type { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip_text_model.js";
-import { MultiControlNetModel } from "../nn/multi_controlnet.js";
-import { PretrainedModel } from "../nn/pretrained.js";
-import { contextWidth } from "../nn/unet_2d_condition_options.js";
+import type { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip/clip_text_model.js";
+import { MultiControlNetModel } from "../nn/controlnet/multi_controlnet.js";
+import { contextWidth } from "../nn/unet/unet_2d_condition_options.js";
+import { PretrainedModel } from "../nn/weights/pretrained.js";
 import { blankDevice } from "../tensor/blank_device.js";
 import { ensureDevice } from "../tensor/device.js";
 import { Tensor } from "../tensor/tensor.js";
-import { encodeIds } from "./encode_prompt.js";
-import { takeOptions, type OptionTable } from "./call_options.js";
-import { encodeIdsPooled } from "./encode_prompt_pooled.js";
-import { encodeIdsXL } from "./encode_prompt_xl.js";
-import { TIME_IDS, TOKENS } from "./first_pass.js";
-import { LatentConsistencyBase } from "./latent_consistency_base.js";
-import { LatentDiffusion, type CallInput } from "./latent_diffusion.js";
+import { takeOptions, type OptionTable } from "./call/call_options.js";
+import { encodeIds } from "./call/encode_prompt.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
+import { RawImage } from "./images/raw_image.js";
+import { LatentConsistencyBase } from "./latent_consistency/latent_consistency_base.js";
+import { TIME_IDS, TOKENS } from "./loading/first_pass.js";
 import {
   loadPipeline,
   PIPELINE_OPTION_NAMES,
   registeredPipeline,
   type Components,
   type PipelineOptions,
-} from "./load_pipeline.js";
-import { RawImage } from "./raw_image.js";
-import { RePaintPipeline } from "./repaint.js";
-import { StableDiffusionLatentUpscalePipeline } from "./stable_diffusion_latent_upscale.js";
-import type { StableDiffusionOptions } from "./stable_diffusion_options.js";
-import { StableDiffusionXLBase } from "./stable_diffusion_xl_base.js";
-import type { XLOptions } from "./stable_diffusion_xl_options.js";
-import type { LatentUpscaleOptions } from "./upscale_options.js";
-import { sampleSize, type UnconditionalOptions } from "./unconditional.js";
+} from "./loading/load_pipeline.js";
+import { LatentDiffusion, type CallInput } from "./stable_diffusion/latent_diffusion.js";
+import type { StableDiffusionOptions } from "./stable_diffusion/stable_diffusion_options.js";
+import { encodeIdsXL } from "./stable_diffusion_xl/encode_prompt_xl.js";
+import { StableDiffusionXLBase } from "./stable_diffusion_xl/stable_diffusion_xl_base.js";
+import type { XLOptions } from "./stable_diffusion_xl/stable_diffusion_xl_options.js";
+import { RePaintPipeline } from "./unconditional/repaint.js";
+import { sampleSize, type UnconditionalOptions } from "./unconditional/unconditional.js";
+import { encodeIdsPooled } from "./upscale/encode_prompt_pooled.js";
+import { StableDiffusionLatentUpscalePipeline } from "./upscale/stable_diffusion_latent_upscale.js";
+import type { LatentUpscaleOptions } from "./upscale/upscale_options.js";
 
 /** What decides how much memory a call takes; names and defaults as in the call itself. */
 export interface DrawingSize

@@ -1,12 +1,12 @@
 /** The models of a pipeline, and where their weights are: diffusers' enable_model_cpu_offload. */
 import { givenOptions } from "../arguments/spelling.js";
-import { PretrainedModel } from "../nn/pretrained.js";
-import { wantedPlace } from "../nn/wanted_place.js";
+import { PretrainedModel } from "../nn/weights/pretrained.js";
+import { wantedPlace } from "../nn/weights/wanted_place.js";
 import { ensureDevice, type Device } from "../tensor/device.js";
 import type { DType } from "../tensor/dtype.js";
-import { inTurn } from "./in_turn.js";
-import type { Components, PipelineOptions } from "./load_pipeline.js";
-import { NotYet } from "./not_yet.js";
+import { inTurn } from "./call/in_turn.js";
+import type { Components, PipelineOptions } from "./loading/load_pipeline.js";
+import { NotYet } from "./loading/not_yet.js";
 
 export abstract class PlacedModels extends NotYet {
   #offloads = false;

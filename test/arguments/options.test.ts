@@ -1,8 +1,8 @@
 // What calls take for their options: an object, or null as nothing. Anything else would do nothing without a word.
 import { expect, test } from "vitest";
 import { plainOptions } from "../../src/arguments/options.js";
-import { deleteFrom } from "../../src/loader/delete_from_cache.js";
-import { hubOptions } from "../../src/loader/hub_options.js";
+import { deleteFrom } from "../../src/loader/hub/delete_from_cache.js";
+import { hubOptions } from "../../src/loader/hub/hub_options.js";
 import {
   AutoencoderKL,
   bits,

@@ -1,6 +1,6 @@
 import { expect, test, vi } from "vitest";
 import { measureDevices } from "../../bench/devices.js";
-import { FlaxStableDiffusionPipeline } from "../../src/pipelines/flax_stable_diffusion.js";
+import { FlaxStableDiffusionPipeline } from "../../src/pipelines/flax/flax_stable_diffusion.js";
 
 test("many devices run in the dtype that is asked for", async () => {
   const load = vi.spyOn(FlaxStableDiffusionPipeline, "fromPretrained").mockRejectedValue(new Error("asked"));

@@ -6,7 +6,7 @@ import path from "node:path";
 import * as library from "../../src/index.js";
 import type { FromPretrainedOptions, StableDiffusionPipeline } from "../../src/index.js";
 import { ensureDevice } from "../../src/tensor/device.js";
-import type { PretrainedModel } from "../../src/nn/pretrained.js";
+import type { PretrainedModel } from "../../src/nn/weights/pretrained.js";
 import { folderFiles, oneCommit, startFakeHub } from "../support/fake_hub_node.js";
 import { embeddingFile } from "../support/textual_inversion.js";
 

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { AddedTokens } from "../../src/loader/clip_text.js";
-import { CLIPTokenizer, type CLIPTokenizerOptions } from "../../src/loader/clip_tokenizer.js";
+import { AddedTokens } from "../../src/loader/tokenizer/clip_text.js";
+import { CLIPTokenizer, type CLIPTokenizerOptions } from "../../src/loader/tokenizer/clip_tokenizer.js";
 import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import type { Repository } from "../../src/loader/repository.js";
 import { fixtureRepository, readFixture, readFixtureJSON } from "../support/files.js";

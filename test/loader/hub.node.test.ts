@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { DownloadBar } from "../../src/loader/download_bar_node.js";
+import { DownloadBar } from "../../src/loader/hub/download_bar_node.js";
 import {
   openRepository,
   readJSON,

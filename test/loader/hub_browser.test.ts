@@ -1,11 +1,11 @@
 // The hub as browsers read it: pieces in the Cache API, verified, resumed and reused. Runs in Node with a stand-in for it.
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { PIECE_BYTES } from "../../src/loader/cache_pieces.js";
-import { deleteFrom, deleteFromCache } from "../../src/loader/delete_from_cache.js";
-import { openHubInBrowser } from "../../src/loader/hub_browser.js";
-import { HUB_OPTION_NAMES, hubOptions, type GivenHubOptions } from "../../src/loader/hub_options.js";
+import { PIECE_BYTES } from "../../src/loader/hub/cache_pieces.js";
+import { deleteFrom, deleteFromCache } from "../../src/loader/hub/delete_from_cache.js";
+import { openHubInBrowser } from "../../src/loader/hub/hub_browser.js";
+import { HUB_OPTION_NAMES, hubOptions, type GivenHubOptions } from "../../src/loader/hub/hub_options.js";
 import { readJSON, type LoadProgress, type Repository } from "../../src/loader/repository.js";
-import { SHA256 } from "../../src/loader/sha256.js";
+import { SHA256 } from "../../src/loader/hub/sha256.js";
 
 const ID = "org/tiny";
 const COMMIT = "a".repeat(40);

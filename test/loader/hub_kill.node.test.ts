@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, uti
 import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { FLUSH_BYTES } from "../../src/loader/download_node.js";
+import { FLUSH_BYTES } from "../../src/loader/hub/download_node.js";
 import { oneCommit } from "../support/fake_hub_node.js";
 import { bundleChild, runChild, type Child, type ChildResult } from "../support/hub_child_node.js";
 import { COMMIT, CONFIG, filesBelow, ID, sha256, useHub, WEIGHT } from "../support/hub_sandbox_node.js";

@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { UNet2DConditionModel } from "../../src/index.js";
-import { openHubRepository } from "../../src/loader/hub_repository_node.js";
+import { openHubRepository } from "../../src/loader/hub/hub_repository_node.js";
 import { fixturePath } from "../support/files.js";
 import { CONFIG, filesBelow, ID, useHub } from "../support/hub_sandbox_node.js";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { AutoencoderKL } from "../../src/nn/autoencoder_kl.js";
-import { DiagonalGaussian } from "../../src/nn/diagonal_gaussian.js";
+import { AutoencoderKL } from "../../src/nn/vae/autoencoder_kl.js";
+import { DiagonalGaussian } from "../../src/nn/vae/diagonal_gaussian.js";
 import { ensureDevice } from "../../src/tensor/device.js";
 import { slice } from "../../src/tensor/ops/copy.js";
 import { Generator } from "../../src/tensor/random.js";

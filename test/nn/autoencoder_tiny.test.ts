@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { AutoencoderTiny } from "../../src/nn/autoencoder_tiny.js";
+import { AutoencoderTiny } from "../../src/nn/vae/autoencoder_tiny.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { fixturePath } from "../support/files.js";
 import { readGolden } from "../support/goldens.js";

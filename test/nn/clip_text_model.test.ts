@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { CLIPTextModel, CLIPTextModelWithProjection } from "../../src/nn/clip_text_model.js";
+import { CLIPTextModel, CLIPTextModelWithProjection } from "../../src/nn/clip/clip_text_model.js";
 import { slice } from "../../src/tensor/ops/copy.js";
 import { fixturePath } from "../support/files.js";
 import { readGolden, type Golden } from "../support/goldens.js";

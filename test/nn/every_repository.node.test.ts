@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as library from "../../src/index.js";
 import type { FromPretrainedOptions, Scheduler } from "../../src/index.js";
 import { mapKey } from "../../src/loader/legacy_keys.js";
-import type { PretrainedModel } from "../../src/nn/pretrained.js";
+import type { PretrainedModel } from "../../src/nn/weights/pretrained.js";
 import { fixturePath } from "../support/files.js";
 import { parseGoldens, type GoldenData } from "../support/goldens.js";
 

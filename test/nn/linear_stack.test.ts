@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { Linear } from "../../src/nn/layers.js";
 import { LinearStack } from "../../src/nn/linear_stack.js";
 import { Module } from "../../src/nn/module.js";
-import { loadWeights } from "../../src/nn/weights.js";
+import { loadWeights } from "../../src/nn/weights/weights.js";
 import { Columns, placeOf } from "../../src/tensor/columns.js";
 import { cast, slice } from "../../src/tensor/ops/copy.js";
 import { Tensor } from "../../src/tensor/tensor.js";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { AutoencoderKL } from "../../src/nn/autoencoder_kl.js";
-import { UNet2DConditionModel } from "../../src/nn/unet_2d_condition.js";
-import { UNetSteps } from "../../src/nn/unet_steps.js";
+import { AutoencoderKL } from "../../src/nn/vae/autoencoder_kl.js";
+import { UNet2DConditionModel } from "../../src/nn/unet/unet_2d_condition.js";
+import { UNetSteps } from "../../src/nn/unet/unet_steps.js";
 import type { Device } from "../../src/tensor/device.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { fixturePath } from "../support/files.js";

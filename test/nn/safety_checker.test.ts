@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { StableDiffusionSafetyChecker } from "../../src/nn/safety_checker.js";
-import type { SafetyCheckerOutput } from "../../src/nn/safety_checker.js";
+import { StableDiffusionSafetyChecker } from "../../src/nn/clip/safety_checker.js";
+import type { SafetyCheckerOutput } from "../../src/nn/clip/safety_checker.js";
 import { slice } from "../../src/tensor/ops/copy.js";
-import { CLIPVisionModelWithProjection } from "../../src/nn/clip_vision_model.js";
+import { CLIPVisionModelWithProjection } from "../../src/nn/clip/clip_vision_model.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";
 import { readGolden } from "../support/goldens.js";

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { AutoencoderKL } from "../../src/index.js";
 import { Parameter, type Packing } from "../../src/nn/module.js";
-import { isWeightFile, layoutWeights, parseShardSize, shardOrder } from "../../src/nn/save_layout.js";
-import { tensorBytes } from "../../src/nn/save_weights.js";
+import { isWeightFile, layoutWeights, parseShardSize, shardOrder } from "../../src/nn/weights/save_layout.js";
+import { tensorBytes } from "../../src/nn/weights/save_weights.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { testDevice } from "../support/gpu.js";
 

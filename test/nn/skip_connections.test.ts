@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ResnetBlock2D, type ResnetOptions } from "../../src/nn/resnet.js";
-import { UNet2DConditionModel } from "../../src/nn/unet_2d_condition.js";
+import { UNet2DConditionModel } from "../../src/nn/unet/unet_2d_condition.js";
 import type { Device } from "../../src/tensor/device.js";
 import { concat } from "../../src/tensor/ops/shape.js";
 import { Tensor } from "../../src/tensor/tensor.js";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { UNet2DModel } from "../../src/nn/unet_2d.js";
+import { UNet2DModel } from "../../src/nn/unet/unet_2d.js";
 import { ensureDevice } from "../../src/tensor/device.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { fixturePath, readFixture, readFixtureJSON } from "../support/files.js";

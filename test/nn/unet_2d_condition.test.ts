@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { FreeUFactors } from "../../src/nn/freeu.js";
-import type { FromPretrainedOptions } from "../../src/nn/pretrained.js";
-import { UNet2DConditionModel, type UNetForwardOptions } from "../../src/nn/unet_2d_condition.js";
+import type { FreeUFactors } from "../../src/nn/unet/freeu.js";
+import type { FromPretrainedOptions } from "../../src/nn/weights/pretrained.js";
+import { UNet2DConditionModel, type UNetForwardOptions } from "../../src/nn/unet/unet_2d_condition.js";
 import { ensureDevice } from "../../src/tensor/device.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { fixturePath, readFixtureJSON } from "../support/files.js";

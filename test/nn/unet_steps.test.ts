@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { UNet2DConditionModel } from "../../src/nn/unet_2d_condition.js";
-import { UNetSteps } from "../../src/nn/unet_steps.js";
+import { UNet2DConditionModel } from "../../src/nn/unet/unet_2d_condition.js";
+import { UNetSteps } from "../../src/nn/unet/unet_steps.js";
 import type { Device } from "../../src/tensor/device.js";
 import { Tensor } from "../../src/tensor/tensor.js";
 import { Random } from "../cases/data.js";

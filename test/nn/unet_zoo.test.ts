@@ -1,8 +1,8 @@
 /** Small UNets of many configs, beyond those of the fixtures: scripts/make_unet_zoo.py made what diffusers computes. */
 import { beforeAll, describe, expect, test } from "vitest";
-import type { FreeUFactors } from "../../src/nn/freeu.js";
-import { UNet2DModel } from "../../src/nn/unet_2d.js";
-import { UNet2DConditionModel } from "../../src/nn/unet_2d_condition.js";
+import type { FreeUFactors } from "../../src/nn/unet/freeu.js";
+import { UNet2DModel } from "../../src/nn/unet/unet_2d.js";
+import { UNet2DConditionModel } from "../../src/nn/unet/unet_2d_condition.js";
 import { ensureDevice } from "../../src/tensor/device.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { readFixtureJSON } from "../support/files.js";

@@ -16,7 +16,7 @@ import {
   StableDiffusionXLPipeline,
   type Repository,
 } from "../../src/index.js";
-import { autoClass, type AutoTask } from "../../src/pipelines/auto_classes.js";
+import { autoClass, type AutoTask } from "../../src/pipelines/auto/auto_classes.js";
 import { fixturePath, readFixtureJSON } from "../support/files.js";
 import { testDevice } from "../support/gpu.js";
 import { lcmRepository } from "../support/lcm.js";

@@ -10,8 +10,8 @@ import {
   type CompareResult,
   type StableDiffusionPipeline,
 } from "../../src/index.js";
-import { glyph } from "../../src/pipelines/bitmap_font.js";
-import { contactSheet } from "../../src/pipelines/contact_sheet.js";
+import { glyph } from "../../src/pipelines/images/bitmap_font.js";
+import { contactSheet } from "../../src/pipelines/images/contact_sheet.js";
 
 const PROMPT = "a red circle on a white background";
 

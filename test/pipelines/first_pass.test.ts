@@ -11,7 +11,7 @@ import {
   type Device,
   type StableDiffusionPipeline,
 } from "../../src/index.js";
-import { warmUp } from "../../src/pipelines/first_pass.js";
+import { warmUp } from "../../src/pipelines/loading/first_pass.js";
 import { fixturePath, readFixtureJSON } from "../support/files.js";
 
 const repo = (name: string): string => fixturePath(`models/repos/${name}`);

@@ -12,7 +12,7 @@ import {
   type StableDiffusionPipeline,
   type Tensor,
 } from "../../src/index.js";
-import { encodePrompt } from "../../src/pipelines/encode_prompt.js";
+import { encodePrompt } from "../../src/pipelines/call/encode_prompt.js";
 import { fixturePath, readFixtureJSON } from "../support/files.js";
 import { loadRepo } from "../support/pipelines.js";
 import { changed } from "../support/repositories.js";

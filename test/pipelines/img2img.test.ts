@@ -10,7 +10,7 @@ import {
   Tensor,
   type Img2ImgOptions,
 } from "../../src/index.js";
-import { resample } from "../../src/pipelines/resample.js";
+import { resample } from "../../src/pipelines/images/resample.js";
 import { fixturePath, readFixtureJSON } from "../support/files.js";
 import { picture, pixels, tensor } from "../support/pictures.js";
 import { camelCase, differences } from "../support/pipelines.js";

@@ -8,7 +8,7 @@ import {
   type DDPMPipeline,
   type Scheduler,
 } from "../../src/index.js";
-import { inTurn } from "../../src/pipelines/in_turn.js";
+import { inTurn } from "../../src/pipelines/call/in_turn.js";
 import { fixturePath } from "../support/files.js";
 import { loadRepo } from "../support/pipelines.js";
 

@@ -16,7 +16,7 @@ import {
   Tensor,
   type ImagePromptScale,
 } from "../../src/index.js";
-import { UNetSteps } from "../../src/nn/unet_steps.js";
+import { UNetSteps } from "../../src/nn/unet/unet_steps.js";
 import { fixturePath } from "../support/files.js";
 import { testDevice } from "../support/gpu.js";
 import { ipAdapterRepository, readIPAdapterGoldens } from "../support/ip_adapter.js";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { cropRegion, fitRegion, type CropRegion } from "../../src/pipelines/mask_crop.js";
-import { overlay } from "../../src/pipelines/overlay.js";
+import { cropRegion, fitRegion, type CropRegion } from "../../src/pipelines/images/mask_crop.js";
+import { overlay } from "../../src/pipelines/images/overlay.js";
 import { RawImage } from "../../src/index.js";
 import { readFixtureJSON } from "../support/files.js";
 import { maskPicture, picture } from "../support/pictures.js";

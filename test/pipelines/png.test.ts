@@ -1,7 +1,7 @@
 import { zlibSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { RawImage } from "../../src/index.js";
-import { crc32 } from "../../src/pipelines/png.js";
+import { crc32 } from "../../src/pipelines/images/png.js";
 import { Random } from "../cases/data.js";
 
 /** Pictures of 7 x 5 pixels as Pillow 13 writes them (the last by hand), and the CRC of the bytes that it reads from them. */

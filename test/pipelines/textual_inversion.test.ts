@@ -6,7 +6,7 @@ import {
   StableDiffusionPipeline,
   StableDiffusionXLPipeline,
 } from "../../src/index.js";
-import { withAllVectors } from "../../src/pipelines/multi_vector.js";
+import { withAllVectors } from "../../src/pipelines/adapters/multi_vector.js";
 import { fixturePath, fixtureRepository } from "../support/files.js";
 import { testDevice } from "../support/gpu.js";
 import { relativeError } from "../support/models.js";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { CLIPTokenizer } from "../../src/loader/clip_tokenizer.js";
+import { CLIPTokenizer } from "../../src/loader/tokenizer/clip_tokenizer.js";
 import { EMBEDDED_MODEL } from "../../src/loader/embedded.js";
 import {
   DDIMScheduler,

@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const SCRIPT = `
   import fs from "node:fs/promises";
   import { syncBuiltinESMExports } from "node:module";
-  import { openHubRepository } from "./src/loader/hub_repository_node.ts";
+  import { openHubRepository } from "./src/loader/hub/hub_repository_node.ts";
 
   const { endpoint, cacheDir, id, revision, file, killAt, killWhen } = JSON.parse(process.argv[2]);
   let calls = 0;

@@ -5,8 +5,8 @@ import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } fr
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach } from "vitest";
-import { openHubRepository } from "../../src/loader/hub_repository_node.js";
-import type { GivenHubOptions } from "../../src/loader/hub_options.js";
+import { openHubRepository } from "../../src/loader/hub/hub_repository_node.js";
+import type { GivenHubOptions } from "../../src/loader/hub/hub_options.js";
 import type { Repository } from "../../src/loader/repository.js";
 import { oneCommit, startFakeHub, type FakeHub, type Files } from "./fake_hub_node.js";
 

@@ -1,7 +1,7 @@
 /** Comparing models with what diffusers computed. */
 import { expect } from "vitest";
 import type { Module, Parameter } from "../../src/nn/module.js";
-import { tensorBytes } from "../../src/nn/save_weights.js";
+import { tensorBytes } from "../../src/nn/weights/save_weights.js";
 import type { Device } from "../../src/tensor/device.js";
 import { toNCHW } from "../../src/tensor/ops/copy.js";
 import { linearCombination } from "../../src/tensor/ops/elementwise.js";

@@ -12,7 +12,7 @@ import type { Attention } from "../attention.js";
 import { Linear } from "../layers.js";
 import { LinearStack } from "../linear_stack.js";
 import { Module, weightsOf } from "../module.js";
-import { loadWeights } from "../weights.js";
+import { loadWeights } from "../weights/weights.js";
 import { FullProjection, Resampler, TokenProjection, type ImageProjection } from "./projections.js";
 
 /** A cross-attention of a UNet, "down_blocks.1.attentions.0.transformer_blocks.0.attn2". */

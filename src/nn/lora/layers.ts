@@ -1,7 +1,7 @@
 /** Which weights of a model the layers of a LoRA are for. */
 import { originalUNetPath } from "../../loader/original_unet.js";
 import type { Module, Parameter } from "../module.js";
-import { UNet2DConditionModel } from "../unet_2d_condition.js";
+import { UNet2DConditionModel } from "../unet/unet_2d_condition.js";
 
 /** Weights that a LoRA can be added to, by the paths of their layers with underscores for dots, under every name that files have. */
 export function loraTargets(model: Module): Map<string, [key: string, parameter: Parameter]> {

@@ -1,0 +1,28 @@
+/** The components of Stable Diffusion XL with ControlNets. */
+import { StableDiffusionXLBase } from "../stable_diffusion_xl/stable_diffusion_xl_base.js";
+import type { StableDiffusionXLComponents } from "../stable_diffusion_xl/stable_diffusion_xl_options.js";
+import { ANY_CONTROLNET, controlNetsOf, type ControlNetComponent, type ControlNets } from "./controlnet_component.js";
+
+/** Parts by their names in model_index.json; see StableDiffusionXLComponents. */
+export type XLControlNetComponents = StableDiffusionXLComponents & ControlNetComponent;
+
+export abstract class StableDiffusionXLControlNetBase extends StableDiffusionXLBase {
+  static override readonly componentNames = [...StableDiffusionXLBase.componentNames, "controlnet"];
+  static override readonly componentClasses = { ...StableDiffusionXLBase.componentClasses, controlnet: ANY_CONTROLNET };
+  protected override readonly classOfChannels = {
+    4: "StableDiffusionXLControlNetPipeline",
+    8: "StableDiffusionXLInstructPix2PixPipeline",
+    9: "StableDiffusionXLControlNetInpaintPipeline",
+  };
+  /** Another one may be assigned; a list of them as `new MultiControlNetModel(list)`. */
+  controlnet: ControlNets;
+
+  constructor(components: XLControlNetComponents) {
+    super(components);
+    this.controlnet = controlNetsOf(components);
+  }
+
+  override get components(): XLControlNetComponents {
+    return super.components as XLControlNetComponents;
+  }
+}

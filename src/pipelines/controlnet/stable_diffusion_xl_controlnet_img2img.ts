@@ -1,0 +1,90 @@
+/** Picture and a guiding picture to picture with XL, diffusers/pipelines/controlnet/pipeline_controlnet_sd_xl_img2img.py. */
+import { throwIfAborted } from "../../arguments/signal.js";
+import type { Tensor } from "../../tensor/tensor.js";
+import { takeOptions, type OptionTable } from "../call/call_options.js";
+import { XL_CONTROLNET_IMG2IMG_TENSORS } from "../call/callback_tensors.js";
+import type { PromptEmbeds } from "../call/encode_prompt.js";
+import { warnOfLegacyCallback } from "../call/legacy_callback.js";
+import type { RawImage } from "../images/raw_image.js";
+import type { CallInput } from "../stable_diffusion/latent_diffusion.js";
+import type { ControlNetCallbackOptions, Prompt } from "../stable_diffusion/stable_diffusion_options.js";
+import { checkPromptsXL, checkSizesXL } from "../stable_diffusion_xl/check_inputs_xl.js";
+import { PICTURE_OPTIONS, SCORED_ARGUMENTS, XL_OPTIONS } from "../stable_diffusion_xl/stable_diffusion_xl_base.js";
+import type {
+  StableDiffusionXLOutput,
+  XLOptions,
+  XLPictureOptions,
+} from "../stable_diffusion_xl/stable_diffusion_xl_options.js";
+import { pictureTimeIds } from "../stable_diffusion_xl/time_ids_xl.js";
+import { CONTROL_IMAGE_OPTIONS, type ControlImageOptions } from "./control_call.js";
+import { controlImg2ImgCall } from "./control_img2img.js";
+import type { ControlNetImg2ImgOptions } from "./stable_diffusion_controlnet_img2img.js";
+import { StableDiffusionXLControlNetBase } from "./stable_diffusion_xl_controlnet_base.js";
+
+/** What XL's other calls take besides. */
+type Others = "guidanceRescale" | "denoisingEnd" | "timesteps" | "sigmas" | "height" | "width" | "latents";
+
+/** Arguments of a call; names and defaults as diffusers' StableDiffusionXLControlNetImg2ImgPipeline.__call__: guidanceScale 5, strength 0.8. */
+export interface XLControlNetImg2ImgOptions
+  extends
+    Omit<XLOptions, Others | keyof ControlNetCallbackOptions>,
+    Omit<XLPictureOptions, "denoisingStart">,
+    ControlNetCallbackOptions,
+    ControlImageOptions,
+    Pick<ControlNetImg2ImgOptions, "image" | "height" | "width" | "latents"> {}
+
+function optionTable(): OptionTable<Required<XLControlNetImg2ImgOptions>> {
+  const {
+    guidanceRescale: _rescale,
+    denoisingEnd: _end,
+    timesteps: _timesteps,
+    sigmas: _sigmas,
+    ...shared
+  } = XL_OPTIONS;
+  const { denoisingStart: _start, ...picture } = PICTURE_OPTIONS;
+  return { image: false, ...picture, ...CONTROL_IMAGE_OPTIONS, ...shared };
+}
+const IMG2IMG_OPTIONS = optionTable();
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- Callable gives the call
+export interface StableDiffusionXLControlNetImg2ImgPipeline {
+  (
+    prompt: Prompt,
+    options: XLControlNetImg2ImgOptions & { outputType: "np" | "pt" | "latent" },
+  ): Promise<StableDiffusionXLOutput<Tensor>>;
+  (prompt: Prompt, options: XLControlNetImg2ImgOptions): Promise<StableDiffusionXLOutput>;
+}
+
+/** Picture to picture with Stable Diffusion XL, steered by another picture. */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export class StableDiffusionXLControlNetImg2ImgPipeline extends StableDiffusionXLControlNetBase {
+  static override readonly className = "StableDiffusionXLControlNetImg2ImgPipeline";
+  static override readonly callInputs: readonly CallInput[] = ["image", "controlImage", "strength"];
+  static override readonly initArguments = SCORED_ARGUMENTS;
+
+  /**
+   * Draws pictures from pictures. It takes turns as a StableDiffusionPipeline does.
+   * @param prompt one text or a list; null where promptEmbeds are given
+   * @returns images: RawImage[] by default, a Tensor for the other output types (the caller disposes it)
+   * @throws RangeError, TypeError for wrong arguments; the signal's reason when aborted
+   */
+  override async call(
+    prompt: Prompt = null,
+    given?: XLControlNetImg2ImgOptions,
+  ): Promise<StableDiffusionXLOutput<RawImage[] | Tensor>> {
+    const taken = takeOptions(this.className, given, IMG2IMG_OPTIONS, "warn");
+    const options = { guidanceScale: 5, strength: 0.8, controlnetConditioningScale: 0.8, ...taken };
+    const run = this.prepareRun(options);
+    this.expectLatentsAlone();
+    const how = { tensors: XL_CONTROLNET_IMG2IMG_TENSORS, scaled: this.scaled.bind(this) };
+    const { height, width, start } = controlImg2ImgCall(this, prompt, options, how);
+    checkPromptsXL(prompt, options, this.device);
+    checkSizesXL(options);
+    warnOfLegacyCallback(options);
+    throwIfAborted(options.signal);
+    const prompts = (): Promise<PromptEmbeds> =>
+      this.promptEmbeds(prompt, options, pictureTimeIds(options, [height, width], this.isScored));
+    const { images } = await this.run(prompt, run, { prompts, ...start(run.scheduler) }, options);
+    return { images };
+  }
+}

@@ -1,0 +1,178 @@
+/** How each class that model_index.json may name is loaded. Names are looked up here and never imported. */
+import type { WithoutNulls } from "../../arguments/spelling.js";
+import { openRequired } from "../../loader/config.js";
+import { requireAll } from "../../loader/missing_files.js";
+import { joinPath } from "../../loader/paths.js";
+import type { Repository } from "../../loader/repository.js";
+import { CLIPTokenizer } from "../../loader/tokenizer/clip_tokenizer.js";
+import { requireTokenizerFiles } from "../../loader/tokenizer/clip_tokenizer_files.js";
+import { exists } from "../../loader/weight_files.js";
+import { CLIPTextModel, CLIPTextModelWithProjection } from "../../nn/clip/clip_text_model.js";
+import { CLIPVisionModelWithProjection } from "../../nn/clip/clip_vision_model.js";
+import { StableDiffusionSafetyChecker } from "../../nn/clip/safety_checker.js";
+import { ControlNetModel } from "../../nn/controlnet/controlnet.js";
+import { folderOfNet, MultiControlNetModel } from "../../nn/controlnet/multi_controlnet.js";
+import { UNet2DModel } from "../../nn/unet/unet_2d.js";
+import { UNet2DConditionModel } from "../../nn/unet/unet_2d_condition.js";
+import { AutoencoderKL } from "../../nn/vae/autoencoder_kl.js";
+import { AutoencoderTiny } from "../../nn/vae/autoencoder_tiny.js";
+import { loadModel, requireModelFiles, type LoadHooks, type ModelClass } from "../../nn/weights/load_model.js";
+import { PretrainedModel, type FromPretrainedOptions } from "../../nn/weights/pretrained.js";
+import { Scheduler, schedulerClass, schedulerNames } from "../../schedulers/index.js";
+import { CLIPImageProcessor } from "../images/clip_image_processor.js";
+
+export type ModelOptions = Omit<WithoutNulls<FromPretrainedOptions>, "subfolder" | "config">;
+
+export interface ComponentLoader {
+  /** What a component that is given in place of the file's has to be. */
+  readonly family: Family;
+  /** Models have weights, variants of them, and kernels; other components have not. */
+  readonly isModel: boolean;
+  load(repository: Repository, folder: string, options: ModelOptions, hooks: LoadHooks): Promise<unknown>;
+  /** @throws MissingFilesError naming all files that load() would not find */
+  require(repository: Repository, folder: string, options: ModelOptions, hooks: LoadHooks): Promise<unknown>;
+}
+
+/** The base classes of diffusers and transformers: a component that is given must share that of the file's. */
+export interface Family {
+  readonly name: string;
+  has(component: unknown): boolean;
+}
+
+const modelsOf = (name: string, library: PretrainedModel<object>["library"]): Family => ({
+  name,
+  has: (component) => component instanceof PretrainedModel && component.library === library,
+});
+const FAMILIES = {
+  diffusers: modelsOf("ModelMixin", "diffusers"),
+  transformers: modelsOf("PreTrainedModel", "transformers"),
+  stable_diffusion: modelsOf("StableDiffusionSafetyChecker", "stable_diffusion"),
+};
+
+/** @param place the folder of the model, by default that of the component */
+function model<M extends PretrainedModel<object>>(
+  Class: ModelClass<M>,
+  place = async (_: Repository, folder: string): Promise<string> => folder,
+  family = FAMILIES[Class.weightStem === "model" ? "transformers" : "diffusers"],
+): ComponentLoader {
+  return {
+    family,
+    isModel: true,
+    async load(repository, folder, options, hooks) {
+      return loadModel(Class, repository, { ...options, subfolder: await place(repository, folder) }, hooks);
+    },
+    async require(repository, folder, { variant }, hooks) {
+      const subfolder = await place(repository, folder);
+      await requireModelFiles(repository, { subfolder, stem: Class.weightStem, variant }, hooks);
+    },
+  };
+}
+
+const controlNet = model(ControlNetModel);
+
+const controlNets: ComponentLoader = {
+  ...controlNet,
+  async load(repository, folder, options, hooks) {
+    const folders = await foldersOfNets(repository, folder);
+    const loads = folders.map((each) => controlNet.load(repository, each, options, hooks) as Promise<ControlNetModel>);
+    try {
+      return new MultiControlNetModel(await Promise.all(loads));
+    } catch (error) {
+      for (const load of await Promise.allSettled(loads)) if (load.status === "fulfilled") load.value.dispose();
+      throw error;
+    }
+  },
+  async require(repository, folder, options, hooks) {
+    const folders = await foldersOfNets(repository, folder);
+    await requireAll(folders.map((each) => () => controlNet.require(repository, each, options, hooks)));
+  },
+};
+
+/** The first one in any case: where it is missing, its load says so. */
+async function foldersOfNets(repository: Repository, folder: string): Promise<string[]> {
+  const folders = [folder];
+  while (await exists(repository, joinPath(folderOfNet(folder, folders.length), "config.json")))
+    folders.push(folderOfNet(folder, folders.length));
+  return folders;
+}
+
+const tokenizer: ComponentLoader = {
+  family: { name: "PreTrainedTokenizer", has: (component) => component instanceof CLIPTokenizer },
+  isModel: false,
+  async load(repository, subfolder, _, { blank }) {
+    return blank ? null : CLIPTokenizer.fromPretrained(repository, { subfolder });
+  },
+  require: requireTokenizerFiles,
+};
+
+const imageProcessor: ComponentLoader = {
+  family: { name: "ImageProcessingMixin", has: (component) => component instanceof CLIPImageProcessor },
+  isModel: false,
+  load: (repository, subfolder) => CLIPImageProcessor.fromPretrained(repository, { subfolder }),
+  require: (repository, folder) => openRequired(repository, joinPath(folder, "preprocessor_config.json")),
+};
+
+const scheduler = (className: string): ComponentLoader => ({
+  family: { name: "SchedulerMixin", has: (component) => component instanceof Scheduler },
+  isModel: false,
+  load: (repository, subfolder) => schedulerClass(className).fromPretrained(repository, { subfolder }),
+  async require(repository, subfolder) {
+    const name = "scheduler_config.json";
+    if (!(await repository.open(name))) await openRequired(repository, joinPath(subfolder, name));
+  },
+});
+
+const COMPONENTS: ReadonlyMap<string, ComponentLoader> = new Map<string, ComponentLoader>([
+  ["diffusers.UNet2DConditionModel", model(UNet2DConditionModel)],
+  ["diffusers.UNet2DModel", model(UNet2DModel, folderOf)],
+  ["diffusers.AutoencoderKL", model(AutoencoderKL)],
+  ["diffusers.AutoencoderTiny", model(AutoencoderTiny)],
+  ["diffusers.ControlNetModel", controlNet],
+  ["diffusers.MultiControlNetModel", controlNets],
+  ["controlnet.MultiControlNetModel", controlNets], // as diffusers wrote it where it had the class among the pipelines
+  ["transformers.CLIPTextModel", model(CLIPTextModel)],
+  ["transformers.CLIPTextModelWithProjection", model(CLIPTextModelWithProjection)],
+  ["transformers.CLIPVisionModelWithProjection", model(CLIPVisionModelWithProjection)],
+  ["transformers.CLIPTokenizer", tokenizer],
+  ["transformers.CLIPTokenizerFast", tokenizer],
+  [
+    "stable_diffusion.StableDiffusionSafetyChecker",
+    model(StableDiffusionSafetyChecker, undefined, FAMILIES.stable_diffusion),
+  ],
+  ["transformers.CLIPImageProcessor", imageProcessor],
+  ["transformers.CLIPImageProcessorFast", imageProcessor],
+  ["transformers.CLIPImageProcessorPil", imageProcessor], // as diffusers writes it where there is no torchvision
+  ["transformers.CLIPFeatureExtractor", imageProcessor],
+]);
+
+/**
+ * A model lies in the folder of its component or, as in google/ddpm-cifar10-32, at the root, which diffusers takes where
+ * there is no such folder. Only repositories of a single model can be flat, and only pipelines without a prompt have those.
+ */
+async function folderOf(repository: Repository, subfolder: string): Promise<string> {
+  for (const folder of [subfolder, ""]) {
+    const file = await repository.open(joinPath(folder, "config.json"));
+    await file?.close?.();
+    if (file) return folder;
+  }
+  return subfolder;
+}
+
+/** The loader of a `[library, class]` pair, if there is one. */
+export function findLoader(library: unknown, className: unknown): ComponentLoader | undefined {
+  if (library === "diffusers" && schedulerNames().includes(className as string)) return scheduler(className as string);
+  return COMPONENTS.get(`${String(library)}.${String(className)}`);
+}
+
+/**
+ * The loader of a `[library, class]` pair.
+ * @throws TypeError naming component, library and class, and what is known
+ */
+export function componentLoader(component: string, library: string, className: string): ComponentLoader {
+  const loader = findLoader(library, className);
+  if (loader) return loader;
+  const known = [...COMPONENTS.keys(), ...schedulerNames().map((scheduler) => `diffusers.${scheduler}`)];
+  throw new TypeError(
+    `model_index.json: ${component} is a ${library}.${className}, which this version does not have. Known: ${known.join(", ")}.`,
+  );
+}

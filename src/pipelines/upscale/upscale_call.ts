@@ -1,0 +1,31 @@
+/** What calls of both upscalers have in common. */
+import { Tensor } from "../../tensor/tensor.js";
+import { promptCount, type CallOptions } from "../call/check_inputs.js";
+import type { ImageInput } from "../images/image_processor.js";
+import { listOf } from "../images/pixels.js";
+import type { Prompt } from "../stable_diffusion/stable_diffusion_options.js";
+
+/**
+ * @param image checked by checkImages()
+ * @throws RangeError unless there is a picture for each prompt
+ */
+export function expectPicturePerPrompt(
+  image: ImageInput | readonly ImageInput[],
+  prompt: Prompt,
+  options: CallOptions,
+): void {
+  const prompts = promptCount(prompt, options);
+  const count = (listOf(image) as readonly ImageInput[]).reduce(
+    (sum, each) => sum + (each instanceof Tensor && each.shape.length === 4 ? each.shape[0] : 1),
+    0,
+  );
+  if (count !== prompts)
+    throw new RangeError(
+      `\`prompt\` has batch size ${prompts} and \`image\` has batch size ${count}. Please make sure that passed ` +
+        "`prompt` matches the batch size of `image`.",
+    );
+}
+
+/** A list of one generator is that one: these calls of diffusers do not ask for one per picture. */
+export const soleGenerator = (given: CallOptions["generator"]): CallOptions["generator"] =>
+  Array.isArray(given) && given.length === 1 ? (given[0] as CallOptions["generator"]) : given;

@@ -1,0 +1,60 @@
+/** What the x4 upscaler begins with: steps 4 to 6 of diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion_upscale.py. */
+import type { Scheduler } from "../../schedulers/index.js";
+import type { Device } from "../../tensor/device.js";
+import type { DType } from "../../tensor/dtype.js";
+import { cast } from "../../tensor/ops/copy.js";
+import { concat } from "../../tensor/ops/shape.js";
+import { Tensor } from "../../tensor/tensor.js";
+import type { CallOptions } from "../call/check_inputs.js";
+import { repeatedTo } from "../call/encode_image.js";
+import { noiseAdder } from "../call/image_latents.js";
+import { checkGenerators, initialNoise } from "../call/initial_noise.js";
+import { prepareLatents } from "../call/prepare.js";
+import { bicubic, preprocess, type ImageInput } from "../images/image_processor.js";
+import { SeenPicture } from "./seen_picture.js";
+
+interface Wanted extends Pick<CallOptions, "generator" | "latents"> {
+  batch: number;
+  /** In which noise is drawn. */
+  dtype: DType;
+  scheduler: Scheduler;
+  /** Whether the UNet takes each picture twice. */
+  guided: boolean;
+}
+
+/** The picture, and how much noise it gets. */
+export interface NoisyPicture {
+  className: string;
+  device: Device;
+  image: ImageInput | readonly ImageInput[];
+  /** Pixels are cut down to multiples of it. */
+  scaleFactor: number;
+  latentChannels: number;
+  lowResScheduler: Scheduler;
+  noiseLevel: number;
+}
+
+/**
+ * The picture's noise is drawn first, then that of the latents, which have as many numbers along each side as it has pixels.
+ * @returns latents as the first timestep wants them, and the picture's three channels
+ */
+export async function upscaleLatents(
+  { className, device, image, scaleFactor, latentChannels, lowResScheduler, noiseLevel }: NoisyPicture,
+  { batch, dtype, generator, latents: given, scheduler, guided }: Wanted,
+): Promise<{ latents: Tensor; channels: SeenPicture }> {
+  checkGenerators(generator, batch);
+  const addNoise = noiseAdder(className, lowResScheduler);
+  const pictures = await preprocess(image, { scaleFactor, fit: bicubic });
+  const [count, , height, width] = pictures.shape;
+  const shape = [batch, latentChannels, height, width];
+  const begun = device.scope(() => {
+    const clean = cast(Tensor.from(pictures.values, pictures.shape, { device, dtype }), "float32");
+    // A list of generators has one for each picture of the batch: the first ones draw for those that there are.
+    const first = Array.isArray(generator) ? generator.slice(0, count) : generator;
+    const noisy = addNoise(clean, initialNoise(device, pictures.shape, { generator: first, dtype }), noiseLevel);
+    const all = repeatedTo(batch, noisy);
+    const latents = prepareLatents(device, shape, scheduler.initNoiseSigma, { generator, latents: given, dtype });
+    return { latents, channels: guided ? concat(all, all, 0) : all };
+  });
+  return { latents: begun.latents, channels: new SeenPicture(begun.channels) };
+}
