@@ -10,11 +10,15 @@ import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseLines } from "../../bench/results.js";
 import { extractTar } from "../../src/tensor/software_adapter_node.js";
-import { programsIn } from "../support/guide_node.js";
+import { programsIn, snippetsIn } from "../support/guide_node.js";
 import { runCLI } from "./run_cli.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const run = promisify(execFile);
+/** What the snippets of docs/pipelines.md go on with. */
+const GIVEN = `declare const pipeline: StableDiffusionPipeline, xl: StableDiffusionXLPipeline, controlnet: ControlNetModel, prompt: string;
+declare const image: RawImage, maskImage: RawImage, edges: RawImage, small: RawImage, picture: RawImage;
+`;
 let folder: string;
 let installed: string;
 
@@ -81,9 +85,12 @@ describe("the installed package", () => {
     const texts = ["README.md", "docs/guide.md", "docs/api.md"].map((name) => readFile(path.join(ROOT, name), "utf8"));
     const programs = (await Promise.all(texts)).flatMap(programsIn);
     expect(programs).toHaveLength(6);
+    const snippets = snippetsIn(await readFile(path.join(ROOT, "docs/pipelines.md"), "utf8"), GIVEN);
+    expect(snippets.length).toBeGreaterThan(10);
     const wrong = ["numInferenceStep: 3", 'outputType: "jpg"', "generator: 8", "signal: new AbortController()"];
     const errors = await compileErrors({
       ...Object.fromEntries(programs.map((text, i) => [`program${i}.ts`, text])),
+      ...Object.fromEntries(snippets.map((text, i) => [`snippet${i}.ts`, text])),
       "calls.ts": `import { StableDiffusionPipeline } from "webgpu-diffusers";
 const pipeline = await StableDiffusionPipeline.fromPretrained("folder");
 await pipeline(["a", "b"], { outputType: "np", callbackOnStepEnd: (_, step, t) => void (step + t) }).then((y) => y.images.data());

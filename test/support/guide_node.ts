@@ -8,6 +8,13 @@ import * as library from "../../src/index.js";
 export const programsIn = (markdown: string): string[] =>
   [...markdown.matchAll(/^```ts\n(import [^]*?)^```/gm)].map(([, text]) => text);
 
+/** The other blocks, which go on with what a reader has by then: as modules, to be compiled. @param given declarations of that */
+export const snippetsIn = (markdown: string, given: string): string[] =>
+  [...markdown.matchAll(/^```ts\n(?!import )([^]*?)^```/gm)].map(([, text]) => {
+    const used = Object.keys(library).filter((name) => new RegExp(`\\b${name}\\b`).test(given + text));
+    return `import { ${used.join(", ")} } from "webgpu-diffusers";\n${given}{\n${text}}\n`;
+  });
+
 /** Those of a file in docs/, in order; they have no types to be stripped. */
 export const programsOf = (document: string): string[] =>
   programsIn(readFileSync(fileURLToPath(new URL(`../../docs/${document}`, import.meta.url)), "utf8"));
