@@ -67,6 +67,32 @@ describe("UNetSteps", () => {
     }
   });
 
+  test("a schedule of more timesteps than a table has rows is recorded once: the next table changes no shape of the step", async () => {
+    const unet = await UNet2DConditionModel.fromPretrained(fixturePath("models/repos/sd15"), {
+      subfolder: "unet",
+      device,
+    });
+    const goldens = await readGolden("models/gold/unet/sd15_base.safetensors");
+    const [sample, prompt] = ["in.sample", "in.encoder_hidden_states"].map((name) => asTensor(goldens, name));
+    const timesteps = Array.from({ length: 70 }, (_, i) => 990 - 14 * i);
+    const steps = new UNetSteps(unet, device, timesteps);
+    const kernels = (i: number): string[] => kernelsOf(() => steps.predict(sample, timesteps[i], prompt).dispose());
+    try {
+      expect(kernels(0)).toContain("conv2d");
+      const bytes = steps.plannedBytes;
+      const table = kernels(64);
+      expect(table).toContain("matmul");
+      expect(table).not.toContain("conv2d");
+      expect(kernels(69)).toEqual([]);
+      expect(steps.plannedBytes).toBe(bytes);
+      await compare(steps.predict(sample, timesteps[64], prompt), unet.forward(sample, timesteps[64], prompt).sample);
+    } finally {
+      steps.dispose();
+      for (const tensor of [sample, prompt]) tensor.dispose();
+      unet.dispose();
+    }
+  });
+
   test("a condition on the timestep (distilled models) has its own rows, and another its own table", async () => {
     const unet = await UNet2DConditionModel.fromPretrained(fixturePath("models/repos/lcm"), {
       subfolder: "unet",

@@ -130,9 +130,12 @@ export class UNetSteps {
     work: (...inputs: Tensor[]) => Tensor,
     { key: settings, hoisted }: { key: string; hoisted: readonly number[] },
   ): Plan | null {
+    // Of rows it does not count of how many: a schedule's last table is shorter than those before it.
     const shapes = inputs
-      .map((input) => ("of" in input ? `${input.count} of ${String(input.of)}` : String(input)))
-      .join();
+      .map((input) =>
+        "of" in input ? `${input.of.dtype} ${[input.count, ...input.of.shape.slice(1)]}` : String(input),
+      )
+      .join(" ");
     const key = `${shapes} ${settings}`;
     if (this.#plan && key === this.#key) return this.#plan;
     this.#forgetPlan();
