@@ -74,18 +74,18 @@ describe("UNetSteps", () => {
     });
     const goldens = await readGolden("models/gold/unet/sd15_base.safetensors");
     const [sample, prompt] = ["in.sample", "in.encoder_hidden_states"].map((name) => asTensor(goldens, name));
-    const timesteps = Array.from({ length: 70 }, (_, i) => 990 - 14 * i);
+    const timesteps = Array.from({ length: 140 }, (_, i) => 990 - 7 * i);
     const steps = new UNetSteps(unet, device, timesteps);
     const kernels = (i: number): string[] => kernelsOf(() => steps.predict(sample, timesteps[i], prompt).dispose());
     try {
       expect(kernels(0)).toContain("conv2d");
       const bytes = steps.plannedBytes;
-      const table = kernels(64);
+      const table = kernels(128);
       expect(table).toContain("matmul");
       expect(table).not.toContain("conv2d");
-      expect(kernels(69)).toEqual([]);
+      expect(kernels(139)).toEqual([]);
       expect(steps.plannedBytes).toBe(bytes);
-      await compare(steps.predict(sample, timesteps[64], prompt), unet.forward(sample, timesteps[64], prompt).sample);
+      await compare(steps.predict(sample, timesteps[128], prompt), unet.forward(sample, timesteps[128], prompt).sample);
     } finally {
       steps.dispose();
       for (const tensor of [sample, prompt]) tensor.dispose();

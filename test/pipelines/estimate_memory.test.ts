@@ -76,6 +76,16 @@ describe("estimateMemory", () => {
       });
     });
 
+  test("more steps take no more: what the timesteps are made into is made before the steps' memory is taken", async () => {
+    await withNewDevice(async (device) => {
+      const most = async (numInferenceSteps: number): Promise<number> => {
+        const size = { numInferenceSteps, outputType: "latent" } as const;
+        return (await estimateMemory(await sd15Size(), { device, dtype: "float16" }, size)).peak;
+      };
+      expect((await most(100)) - (await most(20))).toBeLessThan(10e6);
+    });
+  });
+
   test("refuses what cannot be counted, and what no call takes", async () => {
     const unet = UNet2DConditionModel.fromConfig(
       await UNet2DConditionModel.loadConfig(repo("sd15"), { subfolder: "unet" }),

@@ -39,7 +39,7 @@ export class UNetSteps {
    * Makes what the first step needs and those behind it keep: rows of timesteps, what ControlNets see of their pictures. Done before it,
    * the memory for that is given back by the time that the step's is taken.
    */
-  async begin(timestep: number, timestepCond: Tensor | undefined, controls: StepControls): Promise<void> {
+  async begin(timestep: number, timestepCond?: Tensor, controls: StepControls = NONE): Promise<void> {
     const { unet, device } = this;
     device.scope(() => {
       if (unet.embedsTimeAlone) this.#table.rows(timestep, timestepCond);

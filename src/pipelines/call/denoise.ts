@@ -64,10 +64,8 @@ export async function denoise(
   const seen = preconditioning?.timesteps ?? timesteps;
   const steps = new UNetSteps(unet, device, seen);
   try {
-    if (controls) {
-      const first = controls.ofStep(0, latents.shape[0], pipeline.doClassifierFreeGuidance);
-      await steps.begin(seen[0], guidanceCond, first);
-    }
+    const first = controls?.ofStep(0, latents.shape[0], pipeline.doClassifierFreeGuidance);
+    await steps.begin(seen[0], guidanceCond, first);
     for (const [i, t] of timesteps.entries()) {
       signal?.throwIfAborted();
       expectModels();
