@@ -53,8 +53,9 @@ export class TimestepTable {
     const next = at < 0 ? [timestep] : [...new Set(timesteps.slice(at))];
     const chosen = next.slice(0, Math.max(1, Math.floor(MOST_ROWS / each)));
     const tables = model.embedSchedule(device, chosen, condition).map((table) => device.keep(table));
-    // What the product took besides, copies of weights in textures for one, would be held through the steps that follow.
-    device.trim();
+    // What the product took besides, copies of weights in textures for one, would be held through the steps that follow; what the first
+    // table took is given back by UNetSteps.begin().
+    if (at > 0) device.trim();
     return { tables, each, condition, places: new Map(chosen.map((t, i) => [t, i])) };
   }
 }
