@@ -12,6 +12,7 @@ import {
   type Repository,
   type RepositorySource,
 } from "../../src/index.js";
+import { testDevice } from "./gpu.js";
 import { fixturePath } from "./files.js";
 import { lcmRepository } from "./lcm.js";
 import { withUNet } from "./other_unet.js";
@@ -35,6 +36,7 @@ export const sd15Size = (className = sd15.INDEX._class_name, unet: object = {}):
   });
 
 export async function withNewDevice<T>(work: (device: Device) => Promise<T>): Promise<T> {
+  await testDevice(); // the first device is everybody's: this one is not to be it
   const device = await requestDevice();
   try {
     return await work(device);
