@@ -9,10 +9,11 @@ import { Tensor } from "../../tensor/tensor.js";
 import type { OptionTable } from "../call/call_options.js";
 import { checkFinite, checkTensor, type CallOptions } from "../call/check_inputs.js";
 import { afterEncoding, encodeMode, repeatedTo } from "../call/encode_image.js";
+import { EDIT_GUIDANCE } from "../call/guidance.js";
 import { prepareLatents } from "../call/prepare.js";
+import { SeenPicture } from "../call/seen_picture.js";
 import { checkImages, preprocess, type ImageInput } from "../images/image_processor.js";
 import type { Beginning, LatentDiffusion } from "../stable_diffusion/latent_diffusion.js";
-import { EditedPicture } from "./edited_picture.js";
 
 /** What calls that edit pictures take besides. */
 export interface EditSources {
@@ -85,7 +86,7 @@ export async function beginEdit(
     const [picture, nothing] = [times(factor), times(0)];
     return { latents, imageLatents: concat(concat(picture, picture, 0), nothing, 0) };
   });
-  const channels = new EditedPicture(begun.imageLatents);
+  const channels = new SeenPicture(EDIT_GUIDANCE.branches, begun.imageLatents, "image_latents");
   await afterEncoding(device, [begun.latents, channels]);
   return { latents: begun.latents, channels };
 }

@@ -1,23 +1,13 @@
 /** What the latent upscaler begins with: steps 4 to 6 of diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion_latent_upscale.py. */
-import type { Scheduler } from "../../schedulers/index.js";
-import type { DType } from "../../tensor/dtype.js";
 import { concat, upsampleNearest } from "../../tensor/ops/shape.js";
 import { Tensor } from "../../tensor/tensor.js";
-import type { CallOptions } from "../call/check_inputs.js";
 import { afterEncoding, encodeImage, type Encoder } from "../call/encode_image.js";
+import { PROMPT_GUIDANCE } from "../call/guidance.js";
 import { checkGenerators } from "../call/initial_noise.js";
 import { prepareLatents } from "../call/prepare.js";
+import { SeenPicture } from "../call/seen_picture.js";
 import { bicubic, preprocess, type ImageInput } from "../images/image_processor.js";
-import { SeenPicture } from "./seen_picture.js";
-
-interface Wanted extends Pick<CallOptions, "generator" | "latents"> {
-  batch: number;
-  /** In which pictures are encoded and noise is drawn. */
-  dtype: DType;
-  scheduler: Scheduler;
-  /** Whether the UNet takes each picture twice. */
-  guided: boolean;
-}
+import type { UpscaleStart } from "./upscale_call.js";
 
 /**
  * @param image pictures, which are encoded, or latents
@@ -26,7 +16,7 @@ interface Wanted extends Pick<CallOptions, "generator" | "latents"> {
 export async function latentUpscaleLatents(
   encoder: Encoder,
   image: ImageInput | readonly ImageInput[],
-  { batch, dtype, generator, latents: given, scheduler, guided }: Wanted,
+  { batch, dtype, generator, latents: given, scheduler, guided }: UpscaleStart,
 ): Promise<{ latents: Tensor; channels: SeenPicture }> {
   const { device, latentChannels, vaeScaleFactor: scaleFactor } = encoder;
   checkGenerators(generator, batch);
@@ -38,7 +28,7 @@ export async function latentUpscaleLatents(
     const latents = prepareLatents(device, all.shape, scheduler.initNoiseSigma, { generator, latents: given, dtype });
     return { latents, channels: guided ? concat(all, all, 0) : all };
   });
-  const channels = new SeenPicture(begun.channels);
+  const channels = new SeenPicture(PROMPT_GUIDANCE.branches, begun.channels);
   await afterEncoding(device, [begun.latents, channels]);
   return { latents: begun.latents, channels };
 }

@@ -1,9 +1,21 @@
 /** What calls of both upscalers have in common. */
+import type { Scheduler } from "../../schedulers/index.js";
+import type { DType } from "../../tensor/dtype.js";
 import { Tensor } from "../../tensor/tensor.js";
 import { promptCount, type CallOptions } from "../call/check_inputs.js";
 import type { ImageInput } from "../images/image_processor.js";
 import { listOf } from "../images/pixels.js";
 import type { Prompt } from "../stable_diffusion/stable_diffusion_options.js";
+
+/** How a call begins. */
+export interface UpscaleStart extends Pick<CallOptions, "generator" | "latents"> {
+  batch: number;
+  /** In which pictures are encoded and noise is drawn. */
+  dtype: DType;
+  scheduler: Scheduler;
+  /** Whether the UNet takes each picture twice. */
+  guided: boolean;
+}
 
 /**
  * @param image checked by checkImages()

@@ -1,26 +1,17 @@
 /** What the x4 upscaler begins with: steps 4 to 6 of diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion_upscale.py. */
 import type { Scheduler } from "../../schedulers/index.js";
 import type { Device } from "../../tensor/device.js";
-import type { DType } from "../../tensor/dtype.js";
 import { cast } from "../../tensor/ops/copy.js";
 import { concat } from "../../tensor/ops/shape.js";
 import { Tensor } from "../../tensor/tensor.js";
-import type { CallOptions } from "../call/check_inputs.js";
 import { repeatedTo } from "../call/encode_image.js";
+import { PROMPT_GUIDANCE } from "../call/guidance.js";
 import { noiseAdder } from "../call/image_latents.js";
 import { checkGenerators, initialNoise } from "../call/initial_noise.js";
 import { prepareLatents } from "../call/prepare.js";
+import { SeenPicture } from "../call/seen_picture.js";
 import { bicubic, preprocess, type ImageInput } from "../images/image_processor.js";
-import { SeenPicture } from "./seen_picture.js";
-
-interface Wanted extends Pick<CallOptions, "generator" | "latents"> {
-  batch: number;
-  /** In which noise is drawn. */
-  dtype: DType;
-  scheduler: Scheduler;
-  /** Whether the UNet takes each picture twice. */
-  guided: boolean;
-}
+import type { UpscaleStart } from "./upscale_call.js";
 
 /** The picture, and how much noise it gets. */
 export interface NoisyPicture {
@@ -40,7 +31,7 @@ export interface NoisyPicture {
  */
 export async function upscaleLatents(
   { className, device, image, scaleFactor, latentChannels, lowResScheduler, noiseLevel }: NoisyPicture,
-  { batch, dtype, generator, latents: given, scheduler, guided }: Wanted,
+  { batch, dtype, generator, latents: given, scheduler, guided }: UpscaleStart,
 ): Promise<{ latents: Tensor; channels: SeenPicture }> {
   checkGenerators(generator, batch);
   const addNoise = noiseAdder(className, lowResScheduler);
@@ -56,5 +47,5 @@ export async function upscaleLatents(
     const latents = prepareLatents(device, shape, scheduler.initNoiseSigma, { generator, latents: given, dtype });
     return { latents, channels: guided ? concat(all, all, 0) : all };
   });
-  return { latents: begun.latents, channels: new SeenPicture(begun.channels) };
+  return { latents: begun.latents, channels: new SeenPicture(PROMPT_GUIDANCE.branches, begun.channels) };
 }
