@@ -4,7 +4,6 @@ import { parseHeader, type SafetensorsHeader } from "./safetensors_header.js";
 import { sniff } from "./sniff.js";
 
 export { SafetensorsError } from "./errors.js";
-export type { SafetensorsDtype } from "./safetensors_dtype.js";
 export type { SafetensorsEntry, SafetensorsHeader } from "./safetensors_header.js";
 
 /** The reference's bound: a longer header is an attack or no safetensors file. */

@@ -44,13 +44,6 @@ export function floats(goldens: Map<string, Golden>, name: string): Float32Array
   return data as Float32Array<ArrayBuffer>;
 }
 
-/** The int32 data of a tensor that must be there. */
-export function ints(goldens: Map<string, Golden>, name: string): Int32Array<ArrayBuffer> {
-  const data = goldens.get(name)?.data;
-  if (!(data instanceof Int32Array)) throw new Error(`golden ${name}: no integer tensor of that name`);
-  return data as Int32Array<ArrayBuffer>;
-}
-
 /** The value of 16 bits as IEEE half. */
 export function halfToFloat(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
