@@ -39,6 +39,7 @@ export type { CLIPTextOptions, CLIPTextOutput, CLIPTextProjectionOutput } from "
 export { CLIPVisionModelWithProjection, type CLIPVisionProjectionOutput } from "./nn/clip/clip_vision_model.js";
 export { ControlNetModel } from "./nn/controlnet/controlnet.js";
 export type { ControlNetOptions, ControlNetOutput } from "./nn/controlnet/controlnet.js";
+export { MultiAdapter } from "./nn/t2i_adapter/multi_adapter.js";
 export { MultiControlNetModel } from "./nn/controlnet/multi_controlnet.js";
 export { DiagonalGaussian } from "./nn/vae/diagonal_gaussian.js";
 export type { LoadingInfo } from "./nn/weights/load_model.js";
@@ -50,6 +51,8 @@ export type { TinyConfig as AutoencoderTinyConfig } from "./nn/vae/autoencoder_t
 export type { CLIPTextConfig } from "./nn/clip/clip_text_transformer.js";
 export type { BlockScale, BlockScales, ImagePromptScale } from "./nn/ip_adapter/scales.js";
 export type { CLIPVisionConfig, CLIPVisionOptions } from "./nn/clip/clip_vision_transformer.js";
+export { T2IAdapter } from "./nn/t2i_adapter/t2i_adapter.js";
+export type { T2IAdapterConfig } from "./nn/t2i_adapter/t2i_adapter_config.js";
 export type { ControlNetConfig } from "./nn/controlnet/controlnet_config.js";
 export type { UNet2DConditionConfig } from "./nn/unet/unet_2d_condition_config.js";
 export type { UNet2DConfig } from "./nn/unet/unet_2d_config.js";
@@ -132,6 +135,17 @@ export {
   StableDiffusionControlNetPipeline,
   type ControlNetPipelineOptions,
 } from "./pipelines/controlnet/stable_diffusion_controlnet.js";
+export {
+  StableDiffusionAdapterPipeline,
+  type AdapterComponents,
+  type AdapterPipelineOptions,
+} from "./pipelines/t2i_adapter/stable_diffusion_adapter.js";
+export {
+  StableDiffusionXLAdapterPipeline,
+  type XLAdapterComponents,
+  type XLAdapterPipelineOptions,
+} from "./pipelines/t2i_adapter/stable_diffusion_xl_adapter.js";
+export type { AdapterImage } from "./pipelines/t2i_adapter/adapter_images.js";
 export {
   StableDiffusionXLControlNetPipeline,
   type XLControlNetPipelineOptions,

@@ -116,9 +116,11 @@ function checkLevels(name: string, config: ModelConfig): void {
 /** Refuses a model of absurd size before its modules are built, by a rough count of layers and weights. */
 function checkSize(name: string, config: ModelConfig): void {
   const most = (key: string): number => Math.max(1, ...[config[key]].flat(2).filter((n) => typeof n === "number"));
-  const levels = Array.isArray(config.block_out_channels) ? config.block_out_channels.length : 1;
+  const perLevel = [config.block_out_channels, config.channels].find(Array.isArray);
+  const levels = perLevel?.length ?? 1;
   const depths = [
     "layers_per_block",
+    "num_res_blocks",
     "transformer_layers_per_block",
     "num_hidden_layers",
     "num_encoder_blocks",
@@ -126,6 +128,7 @@ function checkSize(name: string, config: ModelConfig): void {
   ];
   const widths = [
     "block_out_channels",
+    "channels",
     "encoder_block_out_channels",
     "decoder_block_out_channels",
     "latent_channels",

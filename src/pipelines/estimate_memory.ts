@@ -3,8 +3,8 @@ import { whileReporting } from "../arguments/progress.js";
 import { givenOptions } from "../arguments/spelling.js";
 import type { RepositorySource } from "../loader/repository.js";
 import type { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip/clip_text_model.js";
-import { MultiControlNetModel } from "../nn/controlnet/multi_controlnet.js";
 import { contextWidth } from "../nn/unet/unet_2d_condition_options.js";
+import { ModelList } from "../nn/weights/model_list.js";
 import { PretrainedModel } from "../nn/weights/pretrained.js";
 import { blankDevice } from "../tensor/blank_device.js";
 import { ensureDevice } from "../tensor/device.js";
@@ -200,8 +200,8 @@ function begun(pipeline: LatentDiffusion, options: DrawingSize): object {
   const { height, width, ...others } = options;
   const size = pipeline.imageSize({ height: height ?? undefined, width: width ?? undefined });
   const picture = new RawImage(size.width, size.height, new Uint8ClampedArray(size.width * size.height), 1);
-  const { controlnet } = pipeline as { controlnet?: unknown };
-  const read = controlnet instanceof MultiControlNetModel ? controlnet.nets.map(() => picture) : picture;
+  const readers = Object.values(pipeline.components as object).find((part) => part instanceof ModelList);
+  const read = readers ? readers.models.map(() => picture) : picture;
   const inputs: Record<Exclude<CallInput, "size">, unknown> = {
     image: callInputs.includes("controlImage") ? picture : read,
     maskImage: picture,

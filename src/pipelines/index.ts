@@ -13,6 +13,8 @@ import { registerPipeline } from "./loading/load_pipeline.js";
 import { StableDiffusionPipeline } from "./stable_diffusion/stable_diffusion.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion/stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion/stable_diffusion_inpaint.js";
+import { StableDiffusionAdapterPipeline } from "./t2i_adapter/stable_diffusion_adapter.js";
+import { StableDiffusionXLAdapterPipeline } from "./t2i_adapter/stable_diffusion_xl_adapter.js";
 import { StableDiffusionXLPipeline } from "./stable_diffusion_xl/stable_diffusion_xl.js";
 import { StableDiffusionXLImg2ImgPipeline } from "./stable_diffusion_xl/stable_diffusion_xl_img2img.js";
 import { StableDiffusionXLInpaintPipeline } from "./stable_diffusion_xl/stable_diffusion_xl_inpaint.js";
@@ -48,6 +50,7 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionControlNetPipeline,
   StableDiffusionControlNetImg2ImgPipeline,
   StableDiffusionControlNetInpaintPipeline,
+  StableDiffusionAdapterPipeline,
   StableDiffusionUpscalePipeline,
   StableDiffusionLatentUpscalePipeline,
   StableDiffusionXLPipeline,
@@ -57,6 +60,7 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionXLControlNetPipeline,
   StableDiffusionXLControlNetImg2ImgPipeline,
   StableDiffusionXLControlNetInpaintPipeline,
+  StableDiffusionXLAdapterPipeline,
 );
 
 function known(...classes: Parameters<typeof registerPipeline>[0][]): typeof Base {

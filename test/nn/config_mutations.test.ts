@@ -8,6 +8,7 @@ import {
   CLIPVisionModelWithProjection,
   ControlNetModel,
   StableDiffusionSafetyChecker,
+  T2IAdapter,
   UNet2DConditionModel,
   UNet2DModel,
 } from "../../src/index.js";
@@ -17,7 +18,7 @@ import { expectWithin } from "../support/timing.js";
 type Config = Record<string, unknown>;
 type ModelClass = (new (config: Config) => unknown) & { className: string };
 /** `refused`: how many of the wrong values. A rule that goes missing lets some pass. */
-type Case = [Class: ModelClass, file: string, refused: number, part?: string];
+type Case = [Class: ModelClass, file: string | Config, refused: number, part?: string];
 const CASES: Case[] = [
   [AutoencoderKL, "sd15/vae", 428],
   [AutoencoderTiny, "taesd", 345],
@@ -26,6 +27,7 @@ const CASES: Case[] = [
   [CLIPVisionModelWithProjection, "sd15-safe/safety_checker", 251, "vision_config"],
   [ControlNetModel, "controlnet", 786],
   [StableDiffusionSafetyChecker, "sd15-safe/safety_checker", 94],
+  [T2IAdapter, T2IAdapter.defaults, 127],
   [UNet2DConditionModel, "sd15/unet", 1134],
   [UNet2DModel, "ddpm-cifar", 408],
 ];
@@ -78,7 +80,8 @@ function refusal(Class: ModelClass, config: Config): Error | undefined {
 describe("configs with one wrong value", () => {
   for (const [Class, folder, wanted, part] of CASES)
     test(Class.className, async () => {
-      const file = await readFixtureJSON<Config>(`models/repos/${folder}/config.json`);
+      const file =
+        typeof folder === "string" ? await readFixtureJSON<Config>(`models/repos/${folder}/config.json`) : folder;
       const config = part === undefined ? file : (file[part] as Config);
       expect(() => new Class(config)).not.toThrow();
       let refused = 0;

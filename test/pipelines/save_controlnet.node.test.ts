@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -11,12 +10,12 @@ import {
   MultiControlNetModel,
   StableDiffusionControlNetPipeline,
   StableDiffusionXLControlNetInpaintPipeline,
-  type Device,
   type SaveTarget,
 } from "../../src/index.js";
 import { controlNet, madeUNet } from "../support/controlnet_pictures.js";
 import { fixturePath } from "../support/files.js";
 import { picture } from "../support/pictures.js";
+import { indexHash, mostHeld } from "../support/saved_pipelines_node.js";
 
 /**
  * diffusers 0.42.1: StableDiffusionControlNetPipeline.from_pretrained("test/fixtures/models/repos/sd15", safety_checker=None,
@@ -29,31 +28,6 @@ const INDEX = {
 };
 /** StableDiffusionXLControlNetInpaintPipeline with a refiner and two ControlNets, of scripts/make_controlnet_pictures.py. */
 const XL_INDEX = "6e8c617b33a2e2a821699c94645b2900162ea177b779e1797b90afa475857eab";
-
-const indexHash = async (folder: string): Promise<string> => {
-  const lines = (await readFile(join(folder, "model_index.json"), "utf8")).split("\n");
-  const text = lines.filter((line) => !line.includes("_name_or_path")).join("\n");
-  return createHash("sha256").update(text).digest("hex");
-};
-
-/** The most that is held during some work above what is held before it. */
-async function mostHeld<T>(
-  { memory, memoryUse: before }: Device,
-  work: () => Promise<T>,
-): Promise<[result: T, bytes: number]> {
-  let most = 0;
-  const create = memory.create.bind(memory);
-  memory.create = (...args) => {
-    const block = create(...args);
-    most = Math.max(most, memory.use.bytes - before.bytes);
-    return block;
-  };
-  try {
-    return [await work(), most];
-  } finally {
-    memory.create = create;
-  }
-}
 
 let root = "";
 beforeAll(async () => void (root = await mkdtemp(join(tmpdir(), "save-controlnet-"))));

@@ -11,6 +11,7 @@ import {
   upResnets,
   type Conditioning,
   type DownBlock,
+  type DownForwardOptions,
   type DownResult,
   type ResnetShape,
   type UpBlock,
@@ -70,7 +71,7 @@ export class SkipDownBlock2D extends Module implements DownBlock {
     this.skip_conv = resize ? new Conv2d(IMAGE_CHANNELS, outChannels, { kernel: 1 }) : null;
   }
 
-  forward(x: Tensor, conditioning: Conditioning, image?: Tensor): DownResult {
+  forward(x: Tensor, conditioning: Conditioning, { image }: DownForwardOptions = {}): DownResult {
     const skips: Tensor[] = [];
     let hidden = x;
     this.resnets.forEach((resnet, i) => {

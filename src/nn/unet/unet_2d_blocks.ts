@@ -1,4 +1,5 @@
 /** The UNets' down, mid and up blocks, diffusers/models/unets/unet_2d_blocks.py. */
+import { add } from "../../tensor/ops/elementwise.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Prompt } from "../attention.js";
 import { Module } from "../module.js";
@@ -34,9 +35,15 @@ export interface DownResult {
   image?: Tensor;
 }
 
+export interface DownForwardOptions {
+  /** The input, or what the block above made of it. */
+  image?: Tensor;
+  /** Added to the result of the last layer, of CrossAttn blocks; see intrablock.ts. */
+  residual?: Tensor;
+}
+
 export interface DownBlock extends Module {
-  /** @param image the input, or what the block above made of it */
-  forward(x: Tensor, conditioning: Conditioning, image?: Tensor): DownResult;
+  forward(x: Tensor, conditioning: Conditioning, options?: DownForwardOptions): DownResult;
 }
 
 /** DownBlock2D and its relatives with attention (Attn-, CrossAttn-, SimpleCrossAttn-) and with ResnetDownsampleBlock2D. */
@@ -56,7 +63,7 @@ export class DownBlock2D extends Module implements DownBlock {
     this.downsamplers = downsampler && [downsampler];
   }
 
-  forward(x: Tensor, conditioning: Conditioning): DownResult {
+  forward(x: Tensor, conditioning: Conditioning, { residual }: DownForwardOptions = {}): DownResult {
     const skips: Tensor[] = [];
     let hidden = x;
     this.resnets.forEach((resnet, i) => {
@@ -64,6 +71,11 @@ export class DownBlock2D extends Module implements DownBlock {
       const resolved = resnet.forward(hidden, conditioning);
       hidden = attend ? attend.forward(resolved, conditioning) : resolved;
       if (attend) resolved.dispose();
+      if (residual && i === this.resnets.length - 1) {
+        const own = hidden;
+        hidden = add(own, residual);
+        own.dispose();
+      }
       skips.push(hidden);
     });
     if (this.downsamplers) skips.push((hidden = this.downsamplers[0].forward(hidden, conditioning)));

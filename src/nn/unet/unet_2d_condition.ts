@@ -3,6 +3,7 @@ import type { Device } from "../../tensor/device.js";
 import { cast, repeatRows, toNHWC } from "../../tensor/ops/copy.js";
 import { add } from "../../tensor/ops/elementwise.js";
 import { concat } from "../../tensor/ops/shape.js";
+import { noTensor } from "../../tensor/no_tensor.js";
 import { toFloat } from "../../tensor/ops/to_float.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { activate, activationOf } from "../activations.js";
@@ -16,6 +17,7 @@ import { addedEmbedding, type AddedCondKwargs, type AddedEmbedding } from "./add
 import { AddedKVAttention } from "./added_kv_attention.js";
 import { embedClasses, type ClassLabels } from "./class_embedding.js";
 import { checkFactors, type FreeUFactors } from "./freeu.js";
+import { misfit } from "./intrablock.js";
 import { UpBlock2D } from "./unet_2d_blocks.js";
 import { unet2DConditionSchema, type UNet2DConditionConfig } from "./unet_2d_condition_config.js";
 import { conditionOptions, contextWidth, frequenciesOf, promptWidth, timeWidth } from "./unet_2d_condition_options.js";
@@ -35,6 +37,21 @@ export interface UNetForwardOptions {
   downBlockAdditionalResiduals?: readonly Tensor[];
   /** Of a ControlNet, NCHW: added to the result of the middle block. */
   midBlockAdditionalResidual?: Tensor;
+  /** Of a T2IAdapter, NCHW: added in the blocks of the way down, one in each, and one more to the result of the middle block. */
+  downIntrablockAdditionalResiduals?: readonly Tensor[];
+}
+
+/** What is added to activations. */
+interface Added {
+  residuals?: readonly AdditionalResiduals[];
+  features?: readonly Tensor[];
+}
+
+/** Those of forward(), NCHW. */
+interface GivenResiduals {
+  down?: readonly Tensor[];
+  mid?: Tensor;
+  features?: readonly Tensor[];
 }
 
 /** Other arguments of diffusers' forward() are refused by name. */
@@ -45,6 +62,7 @@ const KNOWN: Readonly<Record<keyof Required<UNetForwardOptions>, true>> = {
   encoderAttentionMask: true,
   downBlockAdditionalResiduals: true,
   midBlockAdditionalResidual: true,
+  downIntrablockAdditionalResiduals: true,
 };
 
 /**
@@ -95,15 +113,21 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     given: UNetForwardOptions = {},
   ): { sample: Tensor } {
     const options = inOwnSpelling(given, Object.keys(KNOWN), "UNet2DConditionModel.forward");
-    const residuals = this.#residuals(options);
+    const residuals = this.#residuals(options, sample);
     const term = (x: Tensor): Term => ({ factor: 1, x: toNHWC(x) });
     const timesteps = this.check(sample, timestep, encoderHiddenStates, options);
     return sample.device.scope(() => {
       const time = this.embedConditions(sample, timesteps, encoderHiddenStates, options);
-      const added = residuals && [{ down: residuals.down.map(term), mid: term(residuals.mid) }];
+      const { down, mid } = residuals;
+      const added = down && mid ? [{ down: down.map(term), mid: term(mid) }] : undefined;
       const { imageEmbeds, image_embeds } = options.addedCondKwargs ?? {};
       const images = this.#imagePrompts(this.embedImages(imageEmbeds ?? image_embeds, sample.shape[0]));
-      return { sample: this.#predict(sample, time, encoderHiddenStates, options, { residuals: added, images }) };
+      const features = residuals.features?.map((x) => {
+        const nhwc = toNHWC(x);
+        return nhwc.shape[0] === 1 ? repeatRows(nhwc, sample.shape[0]) : nhwc;
+      });
+      const beside = { residuals: added, images, features };
+      return { sample: this.#predict(sample, time, encoderHiddenStates, options, beside) };
     });
   }
 
@@ -120,7 +144,7 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     checkSample("UNet2DConditionModel", sample, this.config.in_channels);
     const batch = sample.shape[0];
     this.#checkPrompt(encoderHiddenStates, batch, options.encoderAttentionMask);
-    this.#residuals(options);
+    this.#residuals(options, sample);
     return timestepsFor("UNet2DConditionModel", timestep, batch);
   }
 
@@ -169,16 +193,17 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
   /**
    * … and the way through the network.
    * @param time of embedConditions()
-   * @param beside residuals: of ControlNets; images: of embedImages()
+   * @param beside residuals: of ControlNets; images: of embedImages(); features: of a T2I-Adapter, [batch, height, width, channels],
+   *   of which featuresMisfit() has nothing to say
    * @returns the predicted sample
    */
   predict(
     sample: Tensor,
     time: readonly Tensor[],
     encoderHiddenStates: Tensor,
-    { residuals, images = [] }: { residuals?: readonly AdditionalResiduals[]; images?: readonly Tensor[] } = {},
+    { images = [], ...others }: Added & { images?: readonly Tensor[] } = {},
   ): Tensor {
-    const beside = { residuals, images: this.#imagePrompts(images) };
+    const beside = { ...others, images: this.#imagePrompts(images) };
     return sample.device.scope(() => this.#predict(sample, time, encoderHiddenStates, {}, beside));
   }
 
@@ -201,7 +226,7 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     time: readonly Tensor[],
     encoderHiddenStates: Tensor,
     { encoderAttentionMask }: UNetForwardOptions,
-    { residuals, images }: { residuals?: readonly AdditionalResiduals[]; images: readonly ImagePrompt[] },
+    { residuals: added, images, features }: Added & { images: readonly ImagePrompt[] },
   ): Tensor {
     const mask = encoderAttentionMask && toFloat(encoderAttentionMask);
     const conditioning = {
@@ -210,7 +235,7 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
       contextMask: mask,
       images,
     };
-    const y = this.run(sample, conditioning, this.config.center_input_sample, residuals);
+    const y = this.run(sample, conditioning, this.config.center_input_sample, { added, features });
     return y.dtype === sample.dtype ? y : cast(y, sample.dtype);
   }
 
@@ -306,16 +331,53 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
       );
   }
 
-  #residuals(options: UNetForwardOptions): { down: readonly Tensor[]; mid: Tensor } | undefined {
+  /**
+   * Whether a T2I-Adapter's features go with this UNet.
+   * @param sides of the latents
+   * @param shapes [height, width, channels] of each feature
+   * @returns what is wrong with them, for messages; null if nothing is
+   */
+  featuresMisfit(
+    sides: readonly [height: number, width: number],
+    shapes: readonly (readonly number[])[],
+  ): string | null {
+    return misfit(shapes, this.featurePlaces(sides), this.mid_block !== null);
+  }
+
+  #residuals(options: UNetForwardOptions, { shape: [batch, , ...sides] }: Tensor): GivenResiduals {
     for (const [name, value] of Object.entries(options))
       if (value != null && !(name in KNOWN))
         throw new TypeError(`UNet2DConditionModel: ${name} was given, but nothing here computes it`);
     const { downBlockAdditionalResiduals: down, midBlockAdditionalResidual: mid } = options;
-    if (!down && !mid) return undefined;
-    if (down && mid) return { down, mid };
-    throw new TypeError(
-      "UNet2DConditionModel: downBlockAdditionalResiduals and midBlockAdditionalResidual must be given together",
-    );
+    if (!down !== !mid)
+      throw new TypeError(
+        "UNet2DConditionModel: downBlockAdditionalResiduals and midBlockAdditionalResidual must be given together (those of a T2IAdapter " +
+          "are downIntrablockAdditionalResiduals)",
+      );
+    const { downIntrablockAdditionalResiduals: features } = options;
+    if (features) this.#checkFeatures(features, batch, sides as [number, number]);
+    return { down, mid, features };
+  }
+
+  #checkFeatures(features: readonly Tensor[], batch: number, sides: readonly [height: number, width: number]): void {
+    const name = "downIntrablockAdditionalResiduals";
+    if (!Array.isArray(features))
+      throw new TypeError(`UNet2DConditionModel: ${name} must be a list of Tensors, got ${noTensor(features)}`);
+    for (const [i, feature] of (features as readonly Tensor[]).entries()) {
+      checkTensor("UNet2DConditionModel", `${name}[${i}]`, feature);
+      const { shape } = feature;
+      if (shape.length !== 4 || (shape[0] !== batch && shape[0] !== 1))
+        throw new RangeError(
+          `UNet2DConditionModel: ${name}[${i}] must be [${batch}, channels, height, width], got [${shape.join(", ")}]`,
+        );
+    }
+    const shapes = (features as readonly Tensor[]).map(({ shape: [, channels, height, width] }) => [
+      height,
+      width,
+      channels,
+    ]);
+    const wrong = this.featuresMisfit(sides, shapes);
+    if (wrong) throw new RangeError(`UNet2DConditionModel: ${name}: ${wrong}`);
   }
 
   /** The time embedding with all that is added to it, [batch, width]. */

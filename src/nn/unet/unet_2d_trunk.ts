@@ -2,7 +2,7 @@
 import { shown } from "../../arguments/shown.js";
 import type { Device } from "../../tensor/device.js";
 import { cast, toNCHW, toNHWC } from "../../tensor/ops/copy.js";
-import { linearCombination } from "../../tensor/ops/elementwise.js";
+import { add, linearCombination } from "../../tensor/ops/elementwise.js";
 import { upsampleNearest } from "../../tensor/ops/shape.js";
 import { Tensor } from "../../tensor/tensor.js";
 import { normalized, type Activation } from "../activations.js";
@@ -13,6 +13,7 @@ import { Conv2d, GroupNorm } from "../layers.js";
 import type { TimeConditioning } from "../resnet.js";
 import { PretrainedModel } from "../weights/pretrained.js";
 import { classEmbedding, type ClassEmbedding, type EmbedContext } from "./class_embedding.js";
+import { placesOf, type FeaturePlace } from "./intrablock.js";
 import type { TimeProjection } from "./time_proj.js";
 import { TimeProjections } from "./time_projections.js";
 import type { Conditioning, DownBlock, MidBlock2D, UpBlock } from "./unet_2d_blocks.js";
@@ -145,28 +146,37 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
   /**
    * @param sample NCHW
    * @param center whether to take it from 0..1 to -1..1 first
+   * @param features of a T2I-Adapter, [batch, height, width, channels], for the first of featurePlaces()
    * @returns NCHW in the dtype of the weights; the caller's scope frees what is made on the way
    */
   protected run(
     sample: Tensor,
     conditioning: Conditioning,
     center: boolean,
-    added: readonly AdditionalResiduals[] = [],
+    { added = [], features = [] }: { added?: readonly AdditionalResiduals[]; features?: readonly Tensor[] } = {},
   ): Tensor {
     let x = this.as(toNHWC(sample));
     if (center) x = linearCombination([[2, x]], { offset: -1 });
     const [, height, width] = x.shape;
+    const places = this.featurePlaces([height, width]);
+    const featureOf = (i: number): Tensor | undefined => features[i] && this.as(features[i]);
     // 1. down, keeping every result as a skip connection
     let h = this.conv_in.forward(x);
     let skips: (Tensor | null)[] = [h];
     let image: Tensor | undefined = x;
-    for (const block of this.down_blocks) {
-      const result: ReturnType<DownBlock["forward"]> = block.forward(h, conditioning, image);
+    for (const [i, block] of this.down_blocks.entries()) {
+      const feature = featureOf(i);
+      const residual = places[i]?.inside ? feature : undefined;
+      const result: ReturnType<DownBlock["forward"]> = block.forward(h, conditioning, { image, residual });
+      if (feature && !residual) addBehind(result, feature);
       skips.push(...result.skips);
       ({ hidden: h, image } = { image, ...result });
     }
     // 2. mid
     if (this.mid_block) h = this.mid_block.forward(h, conditioning);
+    const last = featureOf(this.down_blocks.length);
+    // Of a UNet without a middle it is left out, as in diffusers.
+    if (last && this.mid_block) h = add(h, last);
     if (added.length > 0) {
       h = this.#sum(
         h,
@@ -191,6 +201,11 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
     // 4. out
     if (this.conv_norm_out) h = normalized(this.conv_norm_out, h, this.#options.out.activation);
     return toNCHW(this.conv_out.forward(h, { residual: image }));
+  }
+
+  /** What a T2I-Adapter's features are added to, in their order, of latents of such sides. */
+  protected featurePlaces(sides: readonly [height: number, width: number]): (FeaturePlace | null)[] {
+    return placesOf(this.#options, sides);
   }
 
   #sum(x: Tensor, terms: readonly Term[]): Tensor {
@@ -225,6 +240,14 @@ export abstract class UNetTrunk<C extends object> extends PretrainedModel<C> {
       return sum;
     });
   }
+}
+
+/** diffusers adds in place: where the block's result is a skip connection, too, that is the sum. */
+function addBehind(result: ReturnType<DownBlock["forward"]>, feature: Tensor): void {
+  const { hidden, skips } = result;
+  result.hidden = add(hidden, feature);
+  result.skips = skips.map((skip) => (skip === hidden ? result.hidden : skip));
+  hidden.dispose();
 }
 
 /**

@@ -9,7 +9,22 @@ import { TimestepTable } from "./timestep_table.js";
 import type { UNet2DConditionModel, UNetForwardOptions } from "./unet_2d_condition.js";
 
 /** What changes how a step is recorded, not only its numbers. */
-const UNPLANNED = ["encoderAttentionMask", "downBlockAdditionalResiduals", "midBlockAdditionalResidual"] as const;
+const UNPLANNED = [
+  "encoderAttentionMask",
+  "downBlockAdditionalResiduals",
+  "midBlockAdditionalResidual",
+  "downIntrablockAdditionalResiduals",
+] as const;
+
+/** What a step takes beside latents and prompts. */
+interface BesidePrompts {
+  /** ControlNets, whose timestep is one for the batch. */
+  controls?: StepControls;
+  /** Of embedImages(). */
+  images?: readonly Tensor[];
+  /** Of a T2I-Adapter, as UNet2DConditionModel.predict() takes them. */
+  features?: readonly Tensor[];
+}
 
 const NONE: StepControls = { nets: [], guessMode: false, secondHalf: false };
 
@@ -54,7 +69,6 @@ export class UNetSteps {
 
   /**
    * `unet.forward(…).sample`. Shapes that differ from those of the last step, and other controls, are recorded anew.
-   * @param beside controls: ControlNets, whose timestep is one for the batch; images: of embedImages()
    * @returns a tensor of the caller's (or of its scope)
    */
   predict(
@@ -62,7 +76,7 @@ export class UNetSteps {
     timestep: number | readonly number[],
     encoderHiddenStates: Tensor,
     options: UNetForwardOptions = {},
-    { controls = NONE, images = [] }: { controls?: StepControls; images?: readonly Tensor[] } = {},
+    { controls = NONE, images = [], features = [] }: BesidePrompts = {},
   ): Tensor {
     const { unet, device } = this;
     if (UNPLANNED.some((name) => options[name] != null))
@@ -82,18 +96,20 @@ export class UNetSteps {
           : embedSeen(control, controls, [perImage, encoderHiddenStates, options.addedCondKwargs]);
         return [net.embedPicture(image), ...timeOfNet];
       });
-      const inputs = [sample, encoderHiddenStates, ...images, ...time, ...steering.flat()];
+      const inputs = [sample, encoderHiddenStates, ...images, ...features, ...time, ...steering.flat()];
       const work = (...[x, prompt, ...rest]: Tensor[]): Tensor => {
         const seen = rest.splice(0, images.length);
+        const inside = rest.splice(0, features.length);
         const own = rest.splice(0, time.length);
         const residuals = controls.nets.map((control, i) => {
           const [features, ...timeOfNet] = rest.splice(0, steering[i].length);
           return residualsOf(control, controls, [x, prompt, features], timeOfNet);
         });
-        return unet.predict(x, own, prompt, { residuals, images: seen });
+        return unet.predict(x, own, prompt, { residuals, images: seen, features: inside });
       };
       const hoisted = [1, ...images.map((_, i) => 2 + i)];
-      const plan = this.#plannable ? this.#recorded(inputs, work, { key: this.#keyOf(controls), hoisted }) : null;
+      const key = `${features.length} ${this.#keyOf(controls)}`;
+      const plan = this.#plannable ? this.#recorded(inputs, work, { key, hoisted }) : null;
       // A copy, because the plan's own result is overwritten by the next step, and schedulers keep a history.
       if (plan) return plan.run(inputs, { copy: true });
       return work(...inputs.map((x) => (x instanceof Tensor ? x : slice(x.of, 0, x.first, x.count))));

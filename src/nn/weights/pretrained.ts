@@ -225,7 +225,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
   }
 
   /** The LoRAs that it has, for pipelines. */
-  get adapters(): Adapters {
+  get loraAdapters(): Adapters {
     return this.#adapters;
   }
 

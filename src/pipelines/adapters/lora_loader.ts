@@ -64,8 +64,8 @@ export abstract class LoraLoader extends StableDiffusionMixin {
     const file = await openLoraFile(caller, source, options);
     await this.#change((models) => {
       const name =
-        adapterName ?? `default_${Math.max(0, ...[...models.values()].map(({ adapters }) => adapters.all.size))}`;
-      for (const [component, { adapters }] of models)
+        adapterName ?? `default_${Math.max(0, ...[...models.values()].map(({ loraAdapters: { all } }) => all.size))}`;
+      for (const [component, { loraAdapters: adapters }] of models)
         if (adapters.all.has(name))
           throw new Error(
             `${caller}: the adapter name ${name} is already in use in \`${component}\`; choose another adapterName`,
@@ -92,7 +92,7 @@ export abstract class LoraLoader extends StableDiffusionMixin {
     const caller = `${this.className}.setAdapters`;
     const names = namesOf(caller, adapterNames);
     await this.#change((models) => {
-      const present = new Set([...models.values()].flatMap(({ adapters }) => [...adapters.all.keys()]));
+      const present = new Set([...models.values()].flatMap(({ loraAdapters: adapters }) => [...adapters.all.keys()]));
       const missing = names.filter((name) => !present.has(name));
       if (missing.length > 0)
         throw new Error(
@@ -148,7 +148,7 @@ export abstract class LoraLoader extends StableDiffusionMixin {
   /** Names of all that are loaded, by the models that they are for. */
   getListAdapters(): Partial<Record<LoraComponent, string[]>> {
     const all = [...this.#loraModels].map(
-      ([name, { adapters }]) => [name, [...adapters.all.keys()]] as [LoraComponent, string[]],
+      ([name, { loraAdapters: adapters }]) => [name, [...adapters.all.keys()]] as [LoraComponent, string[]],
     );
     return Object.fromEntries(all.filter(([, names]) => names.length > 0));
   }
@@ -166,7 +166,7 @@ export abstract class LoraLoader extends StableDiffusionMixin {
   protected async withLoraScale<T>({ crossAttentionKwargs, signal }: CallOptions, work: () => Promise<T>): Promise<T> {
     const scale = crossAttentionKwargs?.scale ?? 1;
     const scaled = async (scale: number, signal?: AbortSignal): Promise<void> => {
-      for (const model of this.#loraModels.values()) await model.adapt(model.adapters, { scale, signal });
+      for (const model of this.#loraModels.values()) await model.adapt(model.loraAdapters, { scale, signal });
     };
     let result: T;
     try {
@@ -193,7 +193,7 @@ export abstract class LoraLoader extends StableDiffusionMixin {
   }
 
   get #states(): Adapters[] {
-    return [...this.#loraModels.values()].map(({ adapters }) => adapters);
+    return [...this.#loraModels.values()].map(({ loraAdapters }) => loraAdapters);
   }
 
   /**
@@ -213,7 +213,7 @@ export abstract class LoraLoader extends StableDiffusionMixin {
       const done: [PretrainedModel<object>, Adapters][] = [];
       try {
         for (const [component, model] of models) {
-          const before = model.adapters;
+          const before = model.loraAdapters;
           await model.adapt(next(before, component), { signal });
           done.push([model, before]);
         }

@@ -32,7 +32,7 @@ export async function denoise(
   { scheduler, bar: barConfig }: Run,
   {
     initial,
-    beside: { channels, controls, classLabels, preconditioning },
+    beside: { channels, controls, features, classLabels, preconditioning },
     imageTokens,
     embeds,
     timesteps,
@@ -73,9 +73,11 @@ export async function denoise(
       const current = latents;
       const guided = pipeline.doClassifierFreeGuidance;
       const steering = controls?.ofStep(i, current.shape[0], guided);
+      const rows = (guided ? branches.length : 1) * current.shape[0];
+      const inside = features?.ofStep(i, rows);
       const made = device.scope(() => {
         // expand the latents if we are doing classifier free guidance
-        const all = repeatedTo((guided ? branches.length : 1) * current.shape[0], current);
+        const all = repeatedTo(rows, current);
         const scaled = scheduler.scaleModelInput(all, t);
         const input = channels?.input(scaled) ?? scaled;
         // predict the noise residual
@@ -84,7 +86,8 @@ export async function denoise(
         const images = imageTokens.map((x) =>
           x.shape[0] === input.shape[0] ? x : keptRows(branches, x, input.shape[0]),
         );
-        const output = steps.predict(input, seen[i], embeds.positive, told, { controls: steering, images });
+        const beside = { controls: steering, images, features: inside };
+        const output = steps.predict(input, seen[i], embeds.positive, told, beside);
         const prediction = preconditioning?.denoised(output, all, i, t) ?? output;
         // perform guidance
         const noise = guided ? guidance.combine(prediction, pipeline) : prediction;

@@ -11,12 +11,15 @@ import { CLIPTextModel, CLIPTextModelWithProjection } from "../../nn/clip/clip_t
 import { CLIPVisionModelWithProjection } from "../../nn/clip/clip_vision_model.js";
 import { StableDiffusionSafetyChecker } from "../../nn/clip/safety_checker.js";
 import { ControlNetModel } from "../../nn/controlnet/controlnet.js";
-import { folderOfNet, MultiControlNetModel } from "../../nn/controlnet/multi_controlnet.js";
+import { MultiControlNetModel } from "../../nn/controlnet/multi_controlnet.js";
+import { MultiAdapter } from "../../nn/t2i_adapter/multi_adapter.js";
+import { T2IAdapter } from "../../nn/t2i_adapter/t2i_adapter.js";
 import { UNet2DModel } from "../../nn/unet/unet_2d.js";
 import { UNet2DConditionModel } from "../../nn/unet/unet_2d_condition.js";
 import { AutoencoderKL } from "../../nn/vae/autoencoder_kl.js";
 import { AutoencoderTiny } from "../../nn/vae/autoencoder_tiny.js";
 import { loadModel, requireModelFiles, type LoadHooks, type ModelClass } from "../../nn/weights/load_model.js";
+import { folderOfModel } from "../../nn/weights/model_list.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../../nn/weights/pretrained.js";
 import { Scheduler, schedulerClass, schedulerNames } from "../../schedulers/index.js";
 import { CLIPImageProcessor } from "../images/clip_image_processor.js";
@@ -68,33 +71,41 @@ function model<M extends PretrainedModel<object>>(
   };
 }
 
-const controlNet = model(ControlNetModel);
-
-const controlNets: ComponentLoader = {
-  ...controlNet,
-  async load(repository, folder, options, hooks) {
-    const folders = await foldersOfNets(repository, folder);
-    const loads = folders.map((each) => controlNet.load(repository, each, options, hooks) as Promise<ControlNetModel>);
-    try {
-      return new MultiControlNetModel(await Promise.all(loads));
-    } catch (error) {
-      for (const load of await Promise.allSettled(loads)) if (load.status === "fulfilled") load.value.dispose();
-      throw error;
-    }
-  },
-  async require(repository, folder, options, hooks) {
-    const folders = await foldersOfNets(repository, folder);
-    await requireAll(folders.map((each) => () => controlNet.require(repository, each, options, hooks)));
-  },
-};
+/** Several models of one class as one component. */
+function modelList<M extends PretrainedModel<object>>(
+  one: ComponentLoader,
+  List: new (models: readonly M[]) => PretrainedModel<object>,
+): ComponentLoader {
+  return {
+    ...one,
+    async load(repository, folder, options, hooks) {
+      const folders = await foldersOfModels(repository, folder);
+      const loads = folders.map((each) => one.load(repository, each, options, hooks) as Promise<M>);
+      try {
+        return new List(await Promise.all(loads));
+      } catch (error) {
+        for (const load of await Promise.allSettled(loads)) if (load.status === "fulfilled") load.value.dispose();
+        throw error;
+      }
+    },
+    async require(repository, folder, options, hooks) {
+      const folders = await foldersOfModels(repository, folder);
+      await requireAll(folders.map((each) => () => one.require(repository, each, options, hooks)));
+    },
+  };
+}
 
 /** The first one in any case: where it is missing, its load says so. */
-async function foldersOfNets(repository: Repository, folder: string): Promise<string[]> {
+async function foldersOfModels(repository: Repository, folder: string): Promise<string[]> {
   const folders = [folder];
-  while (await exists(repository, joinPath(folderOfNet(folder, folders.length), "config.json")))
-    folders.push(folderOfNet(folder, folders.length));
+  while (await exists(repository, joinPath(folderOfModel(folder, folders.length), "config.json")))
+    folders.push(folderOfModel(folder, folders.length));
   return folders;
 }
+
+const controlNet = model(ControlNetModel);
+const controlNets = modelList(controlNet, MultiControlNetModel);
+const adapter = model(T2IAdapter);
 
 const tokenizer: ComponentLoader = {
   family: { name: "PreTrainedTokenizer", has: (component) => component instanceof CLIPTokenizer },
@@ -130,6 +141,8 @@ const COMPONENTS: ReadonlyMap<string, ComponentLoader> = new Map<string, Compone
   ["diffusers.ControlNetModel", controlNet],
   ["diffusers.MultiControlNetModel", controlNets],
   ["controlnet.MultiControlNetModel", controlNets], // as diffusers wrote it where it had the class among the pipelines
+  ["diffusers.T2IAdapter", adapter],
+  ["diffusers.MultiAdapter", modelList(adapter, MultiAdapter)],
   ["transformers.CLIPTextModel", model(CLIPTextModel)],
   ["transformers.CLIPTextModelWithProjection", model(CLIPTextModelWithProjection)],
   ["transformers.CLIPVisionModelWithProjection", model(CLIPVisionModelWithProjection)],

@@ -4,6 +4,7 @@ import { CLIPVisionModelWithProjection } from "../../nn/clip/clip_vision_model.j
 import { StableDiffusionSafetyChecker } from "../../nn/clip/safety_checker.js";
 import { ControlNetModel } from "../../nn/controlnet/controlnet.js";
 import type { AddedCondKwargs } from "../../nn/unet/added_embedding.js";
+import { T2IAdapter } from "../../nn/t2i_adapter/t2i_adapter.js";
 import { UNet2DModel } from "../../nn/unet/unet_2d.js";
 import { UNet2DConditionModel } from "../../nn/unet/unet_2d_condition.js";
 import { contextWidth } from "../../nn/unet/unet_2d_condition_options.js";
@@ -58,6 +59,9 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
     const [sample, prompt] = [input(2, in_channels, side, side), input(2, TOKENS, cross_attention_dim)];
     const addedCondKwargs = sizeConditions(model, (width) => input(2, width));
     model.forward(sample, 1, prompt, input(2, conditioning_channels, pixels, pixels), { addedCondKwargs });
+  } else if (model instanceof T2IAdapter) {
+    const side = 64 * model.downscaleFactor; // its config says nothing of sizes
+    model.forward(input(1, model.config.in_channels, side, side));
   } else if (model instanceof UNet2DModel) {
     model.forward(input(1, model.config.in_channels, ...sides(model.config.sample_size, 32)), 1);
   } else if (model instanceof AutoencoderKL) {

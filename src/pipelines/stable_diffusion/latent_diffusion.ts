@@ -24,6 +24,7 @@ import type { Controls } from "../controlnet/controls.js";
 import type { Components } from "../diffusion_pipeline.js";
 import type { RawImage } from "../images/raw_image.js";
 import { needComponent, type Need } from "../loading/needed_components.js";
+import type { StepFeatures } from "../t2i_adapter/step_features.js";
 import type { Preconditioning } from "../upscale/preconditioning.js";
 import { unetSampleSize } from "./stable_diffusion_config.js";
 import type { Prompt, StableDiffusionOutput } from "./stable_diffusion_options.js";
@@ -76,6 +77,8 @@ export interface Beginning extends Beside {
 export interface Beside {
   channels?: InputChannels;
   controls?: Controls;
+  /** Of a T2I-Adapter. */
+  features?: StepFeatures;
   /** One for all pictures. */
   classLabels?: readonly number[];
   preconditioning?: Preconditioning;
@@ -216,7 +219,7 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
       return { images, nsfwContentDetected: flagged };
     } finally {
       check?.dispose();
-      for (const each of [beside.channels, beside.controls]) each?.dispose();
+      for (const each of [beside.channels, beside.controls, beside.features]) each?.dispose();
       const { positive, negative, added, timestepCond } = embeds ?? {};
       const given = [positive, negative, added?.textEmbeds, added?.timeIds, timestepCond, ...imageTokens];
       for (const tensor of [latents, ...given]) tensor?.dispose();

@@ -23,6 +23,8 @@ import type { LatentConsistencyModelImg2ImgPipeline } from "../latent_consistenc
 import type { StableDiffusionXLPipeline } from "../stable_diffusion_xl/stable_diffusion_xl.js";
 import type { StableDiffusionXLImg2ImgPipeline } from "../stable_diffusion_xl/stable_diffusion_xl_img2img.js";
 import type { StableDiffusionXLInpaintPipeline } from "../stable_diffusion_xl/stable_diffusion_xl_inpaint.js";
+import type { StableDiffusionAdapterPipeline } from "../t2i_adapter/stable_diffusion_adapter.js";
+import type { StableDiffusionXLAdapterPipeline } from "../t2i_adapter/stable_diffusion_xl_adapter.js";
 import type { StableDiffusionPipeline } from "./stable_diffusion.js";
 import type { StableDiffusionImg2ImgPipeline } from "./stable_diffusion_img2img.js";
 import type { StableDiffusionInpaintPipeline } from "./stable_diffusion_inpaint.js";
@@ -95,13 +97,15 @@ export type PromptPipeline =
   | StableDiffusionControlNetPipeline
   | StableDiffusionControlNetImg2ImgPipeline
   | StableDiffusionControlNetInpaintPipeline
+  | StableDiffusionAdapterPipeline
   | StableDiffusionXLPipeline
   | StableDiffusionXLImg2ImgPipeline
   | StableDiffusionXLInpaintPipeline
   | StableDiffusionXLInstructPix2PixPipeline
   | StableDiffusionXLControlNetPipeline
   | StableDiffusionXLControlNetImg2ImgPipeline
-  | StableDiffusionXLControlNetInpaintPipeline;
+  | StableDiffusionXLControlNetInpaintPipeline
+  | StableDiffusionXLAdapterPipeline;
 
 /** Called after each step. `step` counts model calls from 0. */
 // A method's type, which a function that names the class of its pipeline has, too.
