@@ -122,7 +122,9 @@ export function noiseLevelOf(text: string | undefined): number | undefined {
 /** What goes with pictures that are made larger. @param className of the model's file */
 export function checkUpscaling(
   className: string,
-  values: Partial<Record<"image" | "mask" | "size" | "strength" | "controlnet" | "count" | "noise-level", string>>,
+  values: Partial<
+    Record<"image" | "mask" | "size" | "strength" | "controlnet" | "adapter" | "count" | "noise-level", string>
+  >,
 ): void {
   const isFourfold = className === StableDiffusionUpscalePipeline.className;
   if (!isFourfold && className !== StableDiffusionLatentUpscalePipeline.className) {
@@ -132,7 +134,7 @@ export function checkUpscaling(
   if (values.image === undefined)
     throw new UsageError(`a ${className} makes pictures larger: --image FILE says which one`);
   const own = isFourfold ? [] : (["count", "noise-level"] as const);
-  for (const name of ["mask", "size", "strength", "controlnet", ...own] as const)
+  for (const name of ["mask", "size", "strength", "controlnet", "adapter", ...own] as const)
     if (values[name] !== undefined) throw new UsageError(`--${name} does not go with a ${className}`);
 }
 
@@ -143,13 +145,22 @@ export function checkPictures({
   size,
   strength,
   controlnet,
+  adapter,
   "control-image": controlImage,
-}: Partial<Record<"image" | "mask" | "size" | "strength" | "controlnet" | "control-image", string>>): void {
+}: Partial<Record<"image" | "mask" | "size" | "strength" | "controlnet" | "adapter" | "control-image", string>>): void {
   if (mask !== undefined && image === undefined)
     throw new UsageError("--mask needs --image FILE, the picture to draw into");
-  if (controlImage !== undefined && controlnet === undefined)
-    throw new UsageError("--control-image needs --controlnet DIR, the ControlNet that reads it");
-  if (controlnet !== undefined) {
+  if (controlImage !== undefined && controlnet === undefined && adapter === undefined)
+    throw new UsageError("--control-image needs --controlnet DIR, the ControlNet that reads it, or --adapter DIR");
+  if (adapter !== undefined) {
+    if ((image === undefined) === (controlImage === undefined))
+      throw new UsageError(
+        "--adapter needs --control-image FILE, the picture that it reads (or --image FILE), and no other",
+      );
+    for (const [name, value] of Object.entries({ controlnet, mask, strength }))
+      if (value !== undefined)
+        throw new UsageError(`--${name} does not go with --adapter, whose pipelines draw from noise`);
+  } else if (controlnet !== undefined) {
     if (image === undefined && controlImage === undefined)
       throw new UsageError("--controlnet needs --image FILE, the picture that it reads");
     for (const [name, value] of Object.entries({ mask, strength }))
@@ -165,14 +176,14 @@ export function checkPictures({
 /** Whether models of this class edit pictures, and nothing else. @throws UsageError where the options do not go with that */
 export function checkEdits(
   className: string,
-  values: Partial<Record<"image" | "mask" | "strength" | "controlnet" | "image-guidance", string>>,
+  values: Partial<Record<"image" | "mask" | "strength" | "controlnet" | "adapter" | "image-guidance", string>>,
 ): boolean {
   const edits = className.endsWith("InstructPix2PixPipeline");
   if (!edits && values["image-guidance"] !== undefined)
     throw new UsageError("--image-guidance needs a model that edits pictures, of an InstructPix2Pix pipeline");
   if (!edits) return false;
   if (values.image === undefined) throw new UsageError("this model edits pictures: --image FILE is the one to edit");
-  for (const name of ["mask", "strength", "controlnet"] as const)
+  for (const name of ["mask", "strength", "controlnet", "adapter"] as const)
     if (values[name] !== undefined) throw new UsageError(`--${name} does not go with this model, which edits pictures`);
   return true;
 }

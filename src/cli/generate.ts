@@ -8,12 +8,15 @@ import {
   LatentConsistencyModelPipeline,
   openRepository,
   RawImage,
+  StableDiffusionAdapterPipeline,
   StableDiffusionInstructPix2PixPipeline,
   StableDiffusionLatentUpscalePipeline,
   StableDiffusionPipeline,
   StableDiffusionUpscalePipeline,
+  StableDiffusionXLAdapterPipeline,
   StableDiffusionXLInstructPix2PixPipeline,
   StableDiffusionXLPipeline,
+  T2IAdapter,
   type AutoOutput,
 } from "../index.js";
 import {
@@ -52,6 +55,7 @@ const OPTIONS = [
   "image",
   "mask",
   "controlnet",
+  "adapter",
   "control-image",
   "strength",
   "noise-level",
@@ -86,7 +90,11 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   await checkWritable(files, signal);
   const open = async (path?: string): Promise<RawImage | null> => (path === undefined ? null : RawImage.open(path));
   // A wrong folder is told before the model loads.
-  const net = values.controlnet === undefined ? null : await openRepository(values.controlnet, { signal });
+  const [net, adapterSource] = await Promise.all(
+    [values.controlnet, values.adapter].map((source) =>
+      source === undefined ? null : openRepository(source, { signal }),
+    ),
+  );
   const [image, maskImage, read] = await Promise.all([values.image, values.mask, values["control-image"]].map(open));
 
   let edits = false;
@@ -119,7 +127,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       if (pipeline instanceof StableDiffusionUpscalePipeline)
         return pipeline(prompt, { ...options, image: image!, noiseLevel });
       // diffusers has no others for latent consistency models, but theirs draw with such UNets, too.
-      const isOther = net !== null || maskImage !== null;
+      const isOther = net !== null || adapterSource !== null || maskImage !== null;
       const source =
         isOther && pipeline instanceof LatentConsistencyModelPipeline
           ? StableDiffusionPipeline.fromPipe(pipeline)
@@ -135,6 +143,13 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
         const from = { ...drawn, image, controlImage: read, strength };
         if (!maskImage) return AutoPipelineForImage2Image.fromPipe(source, { controlnet })(prompt, from);
         return AutoPipelineForInpainting.fromPipe(source, { controlnet })(prompt, { ...from, maskImage });
+      }
+      if (adapterSource) {
+        const adapter = await T2IAdapter.fromPretrained(adapterSource, { device: pipeline.device, dtype, signal });
+        const drawn = { ...options, ...size, image: read ?? image! };
+        if (source instanceof StableDiffusionXLPipeline)
+          return StableDiffusionXLAdapterPipeline.fromPipe(source, { adapter })(prompt, drawn);
+        return StableDiffusionAdapterPipeline.fromPipe(source, { adapter })(prompt, drawn);
       }
       if (!image) return pipeline(prompt, { ...options, ...size });
       if (edits) {

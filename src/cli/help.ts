@@ -47,6 +47,8 @@ ${DRAWING}
   --controlnet DIR|ID  a ControlNet that goes with the model: it reads the picture of --image (edges, depth, a pose), and noise is
                        what the drawing begins with; --size is then the result's (default: the picture's)
   --control-image FILE what the ControlNet reads instead: --image, and --mask, are then what the drawing begins with
+  --adapter DIR|ID     a T2I-Adapter that goes with the model, instead of a ControlNet: it reads the picture of --control-image, or of
+                       --image, and noise is what the drawing begins with; --size is then the result's (default: the picture's)
   --strength X         0 to 1: how much may change; so much of the steps is done (default: 0.8, with --mask 1;
                        of XL 0.3, with --controlnet 0.8, with --mask 0.9999)
   --image-guidance X   of models that edit the picture of --image as PROMPT says (InstructPix2Pix): how near to it the result stays

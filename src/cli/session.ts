@@ -8,6 +8,7 @@ import {
   requestDevice,
   schedulerClass,
   schedulerNames,
+  StableDiffusionAdapterPipeline,
   StableDiffusionControlNetImg2ImgPipeline,
   StableDiffusionControlNetInpaintPipeline,
   StableDiffusionControlNetPipeline,
@@ -17,6 +18,7 @@ import {
   StableDiffusionInstructPix2PixPipeline,
   StableDiffusionPipeline,
   StableDiffusionUpscalePipeline,
+  StableDiffusionXLAdapterPipeline,
   StableDiffusionXLControlNetImg2ImgPipeline,
   StableDiffusionXLControlNetInpaintPipeline,
   StableDiffusionXLControlNetPipeline,
@@ -73,9 +75,11 @@ const DRAWN = new Map<
   [StableDiffusionControlNetPipeline.className, StableDiffusionPipeline],
   [StableDiffusionControlNetImg2ImgPipeline.className, StableDiffusionPipeline],
   [StableDiffusionControlNetInpaintPipeline.className, StableDiffusionPipeline],
+  [StableDiffusionAdapterPipeline.className, StableDiffusionPipeline],
   [LatentConsistencyModelPipeline.className, LatentConsistencyModelPipeline],
   [LatentConsistencyModelImg2ImgPipeline.className, LatentConsistencyModelPipeline],
   [StableDiffusionXLControlNetPipeline.className, StableDiffusionXLPipeline],
+  [StableDiffusionXLAdapterPipeline.className, StableDiffusionXLPipeline],
   [StableDiffusionXLPipeline.className, StableDiffusionXLPipeline],
 ]);
 /** Those whose files say more than that class takes; made into it, it keeps that for the pipelines from pictures. */

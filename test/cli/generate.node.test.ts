@@ -4,21 +4,16 @@ import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
-  ControlNetModel,
   DiffusionPipeline,
   EMBEDDED_MODEL,
   Generator,
   RawImage,
-  StableDiffusionControlNetImg2ImgPipeline,
-  StableDiffusionControlNetInpaintPipeline,
-  StableDiffusionControlNetPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
   type StableDiffusionInstructPix2PixPipeline,
   StableDiffusionPipeline,
 } from "../../src/index.js";
 import { folderFiles, oneCommit, startFakeHub, type Fault, type Seen } from "../support/fake_hub_node.js";
-import { controlNet } from "../support/controlnet_pictures.js";
 import { fixturePath } from "../support/files.js";
 import { readGolden } from "../support/goldens.js";
 import { withUNet } from "../support/other_unet.js";
@@ -262,67 +257,6 @@ describe("webgpu-diffusers generate", () => {
     await pipeline.loadTextualInversion(file, { token: "<w>" });
     expect(drawn).toEqual(await draw());
     pipeline.dispose();
-  });
-
-  test("--controlnet draws what its picture says", async () => {
-    const [sd, net] = ["sd15", "controlnet"].map((name) => fixturePath(`models/repos/${name}`));
-    const image = picture(50, 43);
-    await writeFile(inFolder("edges.png"), image.toPNG());
-    const given = ["--model", sd, "--controlnet", net, "--image", inFolder("edges.png")];
-    const args = [...given, "--steps", "2", "--seed", "8", "-o", inFolder("steered.png")];
-    const { code, stdout, stderr } = await runCLI(["generate", PROMPT, ...args]);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(stdout).toMatch(/steered\.png: 48x40, seed 8, /);
-    const controlnet = await ControlNetModel.fromPretrained(net);
-    const pipeline = await StableDiffusionControlNetPipeline.fromPretrained(sd, { controlnet });
-    const generator = new Generator("cpu").manualSeed(8);
-    const { images } = await pipeline(PROMPT, { numInferenceSteps: 2, generator, image });
-    pipeline.dispose();
-    expect((await RawImage.open(inFolder("steered.png"))).data).toEqual(images[0].data);
-    for (const [wrong, message] of [
-      [["--controlnet", net], "--controlnet needs --image FILE"],
-      [[...given, "--strength", "0.5"], "--strength does not go with --controlnet and --image alone"],
-      [["--control-image", "edges.png"], "--control-image needs --controlnet DIR"],
-    ] as const) {
-      const refused = await runCLI(["generate", PROMPT, ...wrong, "-o", inFolder("x.png")]);
-      expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining(message) as string });
-    }
-  });
-
-  test("--control-image is what a ControlNet reads, beside --image and --mask to begin with; of XL, too", async () => {
-    const [sd, net] = ["sd15", "controlnet"].map((name) => fixturePath(`models/repos/${name}`));
-    const [image, read, maskImage] = [picture(48, 32), picture(50, 43), picture(20, 20)];
-    for (const [name, each] of Object.entries({ image, read, mask: maskImage }))
-      await writeFile(inFolder(`${name}.png`), each.toPNG());
-    const drawnBy = async (model: string, controlnet: string, ...args: string[]): Promise<RawImage> => {
-      const steered = [
-        "--controlnet",
-        controlnet,
-        "--control-image",
-        inFolder("read.png"),
-        "--image",
-        inFolder("image.png"),
-      ];
-      const shared = ["--model", model, "--steps", "2", "--seed", "8", "-o", inFolder("begun.png")];
-      const { code, stderr } = await runCLI(["generate", PROMPT, ...steered, ...shared, ...args]);
-      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-      return RawImage.open(inFolder("begun.png"));
-    };
-    const controlnet = await ControlNetModel.fromPretrained(net);
-    const img2img = await StableDiffusionControlNetImg2ImgPipeline.fromPretrained(sd, { controlnet });
-    const inpaint = StableDiffusionControlNetInpaintPipeline.fromPipe(img2img);
-    const options = { numInferenceSteps: 2, image, controlImage: read };
-    const seeded = (): Generator => new Generator("cpu").manualSeed(8);
-    const { images: from } = await img2img(PROMPT, { ...options, strength: 0.5, generator: seeded() });
-    expect((await drawnBy(sd, net, "--strength", "0.5")).data).toEqual(from[0].data);
-    const size = { height: 40, width: 32 };
-    const { images: into } = await inpaint(PROMPT, { ...options, ...size, maskImage, generator: seeded() });
-    expect((await drawnBy(sd, net, "--mask", inFolder("mask.png"), "--size", "32x40")).data).toEqual(into[0].data);
-    img2img.dispose();
-    const xl = inFolder("xl-net");
-    await (await controlNet("xl")).savePretrained(xl);
-    const { width, height } = await drawnBy(fixturePath("models/repos/sdxl"), xl);
-    expect([width, height]).toEqual([48, 32]);
   });
 
   test("draws with a folder of Stable Diffusion XL, from pictures, too", async () => {
