@@ -131,6 +131,14 @@ describe("pipelines with T2I-Adapters", () => {
     expect(ended.every(Number.isFinite)).toBe(true);
   });
 
+  test("features that overflow are told, by the name of the component", async () => {
+    const image = tensor(48, 32, "nchw", 3e38);
+    await expect(drawn(pipelineOf("Adapter", ["full"]), { image })).rejects.toThrow(
+      "adapter: numbers are infinite or NaN",
+    );
+    image.dispose();
+  });
+
   test("memory is what it was after calls, one that is aborted and one that fails", async () => {
     const pipeline = pipelineOf("XLAdapter", ["xl"]);
     const { device } = pipeline;

@@ -198,9 +198,10 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
         start.latents(batch, dtype, timesteps),
       ));
 
-      check = new FiniteCheck(device, timesteps.length + 4);
+      check = new FiniteCheck(device, timesteps.length + 5);
       check.look(embeds.positive, { module: "text_encoder" });
       check.look(latents, { module: "latents" });
+      if (beside.features) check.look(beside.features.last, { module: "adapter" });
       const expectModels = (): void => this.expectModels();
       const begun = { initial: latents, beside, imageTokens, embeds, timesteps, check, expectModels };
       latents = await this.withModels(STEPPED, () => denoise(this, run, begun, options));

@@ -17,6 +17,11 @@ export class StepFeatures {
     this.#features = features;
   }
 
+  /** Made of all others: where one of them is not finite, this is not. */
+  get last(): Tensor {
+    return this.#features[this.#features.length - 1];
+  }
+
   /** @param rows of the UNet's batch in step `i`: a callback may have ended the guidance */
   ofStep(i: number, rows: number): readonly Tensor[] {
     if (i >= this.steps) return [];
