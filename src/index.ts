@@ -60,6 +60,9 @@ export type { VAEConfig as AutoencoderKLConfig } from "./nn/vae/vae.js";
 export type { AddedCondKwargs } from "./nn/unet/added_embedding.js";
 export type { ClassLabels } from "./nn/unet/class_embedding.js";
 export type { FreeUFactors } from "./nn/unet/freeu.js";
+export { DPTForDepthEstimation, type DepthEstimatorOutput } from "./nn/dpt/dpt_for_depth_estimation.js";
+export type { DPTConfig } from "./nn/dpt/dpt_config.js";
+export type { BitConfig } from "./nn/dpt/bit_config.js";
 export { StableDiffusionSafetyChecker, type SafetyCheckerOutput } from "./nn/clip/safety_checker.js";
 export type { SafetyCheckerConfig } from "./nn/clip/safety_checker_config.js";
 export type { SafetyScores } from "./nn/clip/safety_scores.js";
@@ -85,8 +88,11 @@ export {
   SDXLCFGCutoffCallback,
   type PipelineCallbackOptions,
 } from "./pipelines/call/callbacks.js";
-export { CLIPImageProcessor, type CLIPImageProcessorOutput } from "./pipelines/images/clip_image_processor.js";
+export type { ImageProcessorOutput } from "./pipelines/images/base_image_processor.js";
+export { CLIPImageProcessor } from "./pipelines/images/clip_image_processor.js";
 export type { CLIPImageProcessorConfig } from "./pipelines/images/clip_image_processor_config.js";
+export { DPTImageProcessor } from "./pipelines/images/dpt_image_processor.js";
+export type { DPTImageProcessorConfig } from "./pipelines/images/dpt_image_processor_config.js";
 export {
   compareSchedulers,
   GUIDE_SCHEDULERS,
@@ -184,6 +190,11 @@ export type {
   UpscaleComponents,
   UpscaleOptions,
 } from "./pipelines/upscale/upscale_options.js";
+export {
+  StableDiffusionDepth2ImgPipeline,
+  type Depth2ImgComponents,
+  type Depth2ImgOptions,
+} from "./pipelines/depth2img/stable_diffusion_depth2img.js";
 export {
   StableDiffusionInstructPix2PixPipeline,
   type InstructPix2PixOptions,

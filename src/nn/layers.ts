@@ -55,13 +55,22 @@ export class Conv2d extends Module {
     this.#pointwise = kernel === 1 && stride === 1 && padding === 0;
   }
 
+  /** What the image is multiplied by, [kh, kw, in, out]. */
+  protected get kernel(): Tensor {
+    return this.weight.value;
+  }
+
+  protected paddingOf(_: Tensor): Conv2dOptions["padding"] {
+    return this.#padding;
+  }
+
   forward(x: Tensor, { beside, ...options }: ConvForwardOptions = {}): Tensor {
-    const weight = this.weight.value;
+    const weight = this.kernel;
     const bias = this.#biasValue;
     const { conv, sources } = beside ?? {};
-    const shortcut = conv && sources && { sources, weight: conv.weight.value, bias: conv.#biasValue };
+    const shortcut = conv && sources && { sources, weight: conv.kernel, bias: conv.#biasValue };
     if (!this.#pointwise || options.shift || options.upsample || shortcut)
-      return conv2d(x, weight, bias, { ...options, stride: this.#stride, padding: this.#padding, shortcut });
+      return conv2d(x, weight, bias, { ...options, stride: this.#stride, padding: this.paddingOf(x), shortcut });
     // A 1x1 convolution on NHWC is a matmul over pixels.
     const matrix = weight.reshape(weight.shape.slice(2));
     const y = matmul(x, matrix, { bias, residual: options.residual, activation: options.activation });

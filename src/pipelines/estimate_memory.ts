@@ -202,11 +202,13 @@ function begun(pipeline: LatentDiffusion, options: DrawingSize): object {
   const picture = new RawImage(size.width, size.height, new Uint8ClampedArray(size.width * size.height), 1);
   const readers = Object.values(pipeline.components as object).find((part) => part instanceof ModelList);
   const read = readers ? readers.models.map(() => picture) : picture;
+  const { depth_estimator } = pipeline as { depth_estimator?: unknown };
   const inputs: Record<Exclude<CallInput, "size">, unknown> = {
     image: callInputs.includes("controlImage") ? picture : read,
     maskImage: picture,
     controlImage: read,
     strength: 1,
+    depthMap: depth_estimator === null ? Tensor.empty(pipeline.device, [1, 1, 1], "float32") : null,
   };
   const given = Object.entries(inputs).filter(([name]) => callInputs.includes(name as CallInput));
   return { ...(callInputs.includes("size") ? options : others), ...Object.fromEntries(given) };

@@ -4,6 +4,7 @@ import { StableDiffusionControlNetInpaintPipeline } from "./controlnet/stable_di
 import { StableDiffusionXLControlNetPipeline } from "./controlnet/stable_diffusion_xl_controlnet.js";
 import { StableDiffusionXLControlNetImg2ImgPipeline } from "./controlnet/stable_diffusion_xl_controlnet_img2img.js";
 import { StableDiffusionXLControlNetInpaintPipeline } from "./controlnet/stable_diffusion_xl_controlnet_inpaint.js";
+import { StableDiffusionDepth2ImgPipeline } from "./depth2img/stable_diffusion_depth2img.js";
 import { DiffusionPipeline as Base } from "./diffusion_pipeline.js";
 import { StableDiffusionInstructPix2PixPipeline } from "./instruct_pix2pix/stable_diffusion_instruct_pix2pix.js";
 import { StableDiffusionXLInstructPix2PixPipeline } from "./instruct_pix2pix/stable_diffusion_xl_instruct_pix2pix.js";
@@ -46,6 +47,7 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionPipeline,
   StableDiffusionImg2ImgPipeline,
   StableDiffusionInpaintPipeline,
+  StableDiffusionDepth2ImgPipeline,
   StableDiffusionInstructPix2PixPipeline,
   StableDiffusionControlNetPipeline,
   StableDiffusionControlNetImg2ImgPipeline,

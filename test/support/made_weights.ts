@@ -48,10 +48,11 @@ export function madeRepository(
   name: string,
   config: object,
   model: { parameters(): Iterable<[string, { shape: readonly number[] }]> },
+  stem = "diffusion_pytorch_model",
 ): Repository {
   const files: Record<string, Uint8Array> = {
     "config.json": new TextEncoder().encode(JSON.stringify(config)),
-    "diffusion_pytorch_model.safetensors": madeWeights(shapesOf(model)),
+    [`${stem}.safetensors`]: madeWeights(shapesOf(model)),
   };
   return { name, open: (path) => Promise.resolve(path in files ? memoryFile(files[path], path) : null) };
 }

@@ -65,8 +65,9 @@ export function recordOutputs(model: Module, wanted: (path: string) => boolean):
     if (!original || !wanted(path)) continue;
     const recording = (...args: unknown[]): unknown => {
       const result = original(...args);
-      // Blocks of UNets return more than the next block's input.
-      const output = result instanceof Tensor ? result : (result as { hidden?: unknown } | undefined)?.hidden;
+      // Blocks of UNets, and embeddings of depth estimators, return more than the next block's input.
+      const { hidden, tokens } = (result ?? {}) as { hidden?: unknown; tokens?: unknown };
+      const output = result instanceof Tensor ? result : (hidden ?? tokens);
       if (output instanceof Tensor && !outputs.has(path))
         outputs.set(path, output.device.keep(linearCombination([[1, output]])));
       return result;

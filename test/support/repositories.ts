@@ -1,11 +1,11 @@
 /** Repositories with some files changed, for tests of what loading refuses. */
-import { openRepository, type Repository, type RepositoryFile } from "../../src/index.js";
+import { openRepository, type Repository, type RepositoryFile, type RepositorySource } from "../../src/index.js";
 import { memoryFile } from "./goldens.js";
 
 /** Bytes or an object (as JSON) instead of a file, or null for no file there. */
 export type Changes = Record<string, Uint8Array | object | null>;
 
-export async function changed(source: string, changes: Changes): Promise<Repository> {
+export async function changed(source: RepositorySource, changes: Changes): Promise<Repository> {
   const base = await openRepository(source);
   return {
     name: `${base.name} (changed)`,

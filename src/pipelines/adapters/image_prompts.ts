@@ -10,6 +10,7 @@ import { concat } from "../../tensor/ops/shape.js";
 import { Tensor } from "../../tensor/tensor.js";
 import type { CallOptions } from "../call/check_inputs.js";
 import { inBatch, type Branches } from "../call/guidance.js";
+import type { BaseImageProcessor } from "../images/base_image_processor.js";
 import { CLIPImageProcessor } from "../images/clip_image_processor.js";
 import type { PixelSource } from "../images/pixels.js";
 import { needComponent } from "../loading/needed_components.js";
@@ -23,7 +24,7 @@ interface PictureReader {
   device: Device;
   unet: UNet2DConditionModel;
   image_encoder: CLIPVisionModelWithProjection | null;
-  feature_extractor: CLIPImageProcessor | null;
+  feature_extractor: BaseImageProcessor | null;
 }
 
 const purpose = "to read `ipAdapterImage`; ipAdapterImageEmbeds do without";

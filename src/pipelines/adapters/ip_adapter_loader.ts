@@ -13,6 +13,7 @@ import type { Tensor } from "../../tensor/tensor.js";
 import { checkCount, type CallOptions } from "../call/check_inputs.js";
 import type { Guidance } from "../call/guidance.js";
 import { inTurn } from "../call/in_turn.js";
+import type { BaseImageProcessor } from "../images/base_image_processor.js";
 import { CLIPImageProcessor } from "../images/clip_image_processor.js";
 import { needComponent } from "../loading/needed_components.js";
 import { checkImagePrompts, embedsOfCall, encodePictures, type ImagePrompts } from "./image_prompts.js";
@@ -48,7 +49,7 @@ export abstract class IPAdapterLoader extends TextualInversionLoader {
   abstract override unet: UNet2DConditionModel;
   abstract readonly guidance: Guidance;
   abstract image_encoder: CLIPVisionModelWithProjection | null;
-  abstract feature_extractor: CLIPImageProcessor | null;
+  abstract feature_extractor: BaseImageProcessor | null;
 
   /**
    * Loads an IP-Adapter, or several, in place of those that the UNet has. Calls then take a picture for each, `ipAdapterImage`.

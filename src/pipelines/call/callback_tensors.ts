@@ -8,6 +8,7 @@ import type { CallbackTensors, ControlNetCallbackTensors } from "../stable_diffu
 export const CALLBACK_TENSORS = ["latents", "prompt_embeds", "negative_prompt_embeds"] as const;
 export const LCM_TENSORS = ["latents", "denoised", "prompt_embeds", "w_embedding"] as const;
 export const INPAINT_TENSORS = [...CALLBACK_TENSORS, "mask", "masked_image_latents"] as const;
+export const DEPTH_TENSORS = [...CALLBACK_TENSORS, "depth_mask"] as const;
 export const EDIT_TENSORS = ["latents", "prompt_embeds", "image_latents"] as const;
 export const XL_TENSORS = ["latents", "prompt_embeds", "add_text_embeds", "add_time_ids"] as const;
 export const XL_EDIT_TENSORS = [...XL_TENSORS, "image_latents"] as const;
@@ -24,7 +25,10 @@ export const XL_CONTROLNET_INPAINT_TENSORS = [
   "masked_image_latents",
 ] as const;
 const ALL_TENSORS = [
-  ...new Set([...INPAINT_TENSORS, ...XL_CONTROLNET_TENSORS, ...LCM_TENSORS, "control_image", "image_latents"] as const),
+  ...new Set([
+    ...[...INPAINT_TENSORS, ...XL_CONTROLNET_TENSORS, ...LCM_TENSORS],
+    ...(["control_image", "image_latents", "depth_mask"] as const),
+  ]),
 ];
 
 export const pick = (

@@ -6,11 +6,11 @@ import type { Device } from "../../tensor/device.js";
 import { cast } from "../../tensor/ops/copy.js";
 import { linearCombination } from "../../tensor/ops/elementwise.js";
 import { concat } from "../../tensor/ops/shape.js";
-import { Plan } from "../../tensor/plan.js";
 import { randnTensor, type Generator } from "../../tensor/random.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { needComponent } from "../loading/needed_components.js";
 import type { CallOptions } from "./check_inputs.js";
+import { planned } from "./planned.js";
 
 /** Of a pipeline. */
 export interface Encoder {
@@ -23,6 +23,7 @@ export interface Encoder {
   scaled?: (latents: Tensor) => Tensor;
 }
 
+const LABEL = "vae encode";
 const VAE = { classes: [AutoencoderKL, AutoencoderTiny], purpose: "to encode the image" };
 
 /**
@@ -63,8 +64,8 @@ function latentsOf(
   const own = pixels.dtype === model.dtype ? pixels : cast(pixels, model.dtype);
   const latents =
     model instanceof AutoencoderTiny
-      ? planned(own, (x) => model.encode(x).latents)
-      : draw(new DiagonalGaussian(planned(own, (x) => model.encodeMoments(x))));
+      ? planned(own, LABEL, (x) => model.encode(x).latents)
+      : draw(new DiagonalGaussian(planned(own, LABEL, (x) => model.encodeMoments(x))));
   return latents.dtype === "float32" ? latents : cast(latents, "float32");
 }
 
@@ -76,17 +77,6 @@ export function skipEncoding({ vae }: Encoder, shape: readonly number[], generat
   if (!(vae instanceof AutoencoderKL)) return;
   const source = (generator ?? undefined) as Generator | undefined;
   randnTensor(shape, { generator: source, dtype: vae.dtype === "float16" ? "float16" : "float32" });
-}
-
-/** Recorded though it runs once, as decoding is: planned memory is less than half of what the encoder takes op by op. */
-function planned(pixels: Tensor, work: (x: Tensor) => Tensor): Tensor {
-  const plan = Plan.attempt(pixels.device, [pixels], work, { label: "vae encode" });
-  if (!plan) return work(pixels);
-  try {
-    return plan.run([pixels], { copy: true });
-  } finally {
-    plan.dispose();
-  }
 }
 
 /**

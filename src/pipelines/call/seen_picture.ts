@@ -1,4 +1,4 @@
-/** A picture beside the latents in the UNet's input: one to edit, one to enlarge. */
+/** A picture beside the latents in the UNet's input: one to edit, one to enlarge, a map of depth. */
 import { concat } from "../../tensor/ops/shape.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { CallbackTensors } from "../stable_diffusion/stable_diffusion_options.js";
@@ -6,9 +6,12 @@ import { replace, type Returned } from "./callback_tensors.js";
 import { promptRows, type Branches } from "./guidance.js";
 import type { InputChannels } from "./input_channels.js";
 
+/** What callbacks may see it as. */
+type SeenName = "image_latents" | "depth_mask";
+
 export class SeenPicture implements InputChannels {
   readonly #branches: Branches;
-  readonly #name?: "image_latents";
+  readonly #name?: SeenName;
   #channels: Tensor;
 
   /**
@@ -16,7 +19,7 @@ export class SeenPicture implements InputChannels {
    * @param channels [rows, channels, height, width], float32; with guidance rows of all branches; disposed
    * @param name what callbacks see it as; default: they do not
    */
-  constructor(branches: Branches, channels: Tensor, name?: "image_latents") {
+  constructor(branches: Branches, channels: Tensor, name?: SeenName) {
     this.#branches = branches;
     this.#channels = channels;
     this.#name = name;

@@ -1,6 +1,6 @@
 /**
  * Pictures of another size, to the byte as Pillow's Image.resize((width, height), LANCZOS), which diffusers' image processors use, or
- * BICUBIC, as CLIP's: libImaging/Resample.c, eight bits per channel with weights in fixed point. Rows come first, as in Pillow until
+ * BICUBIC, as CLIP's, or BILINEAR: libImaging/Resample.c, eight bits per channel with weights in fixed point. Rows come first, as in Pillow until
  * version 13, which goes by columns first for some sizes and so rounds some bytes otherwise.
  */
 /** Binary places of the weights: 32 bits less 8 of the pixel and 2 for what the filter overshoots. */
@@ -27,7 +27,10 @@ const BICUBIC: Filter = {
   },
 };
 
-const FILTERS = { lanczos: LANCZOS, bicubic: BICUBIC };
+const BILINEAR: Filter = { reach: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) };
+
+const FILTERS = { lanczos: LANCZOS, bilinear: BILINEAR, bicubic: BICUBIC };
+export type FilterName = keyof typeof FILTERS;
 
 /** What of a line makes one pixel of the new line. */
 interface Window {
@@ -89,7 +92,7 @@ export function resample(
   [width, height]: readonly [number, number],
   [newWidth, newHeight]: readonly [number, number],
   channels: number,
-  by: keyof typeof FILTERS = "lanczos",
+  by: FilterName = "lanczos",
 ): Uint8ClampedArray {
   const filter = FILTERS[by];
   const wide = newWidth === width ? data : resampleAxis(data, width, channels, windows(width, newWidth, filter));

@@ -12,6 +12,7 @@ import { CLIPVisionModelWithProjection } from "../../nn/clip/clip_vision_model.j
 import { StableDiffusionSafetyChecker } from "../../nn/clip/safety_checker.js";
 import { ControlNetModel } from "../../nn/controlnet/controlnet.js";
 import { MultiControlNetModel } from "../../nn/controlnet/multi_controlnet.js";
+import { DPTForDepthEstimation } from "../../nn/dpt/dpt_for_depth_estimation.js";
 import { MultiAdapter } from "../../nn/t2i_adapter/multi_adapter.js";
 import { T2IAdapter } from "../../nn/t2i_adapter/t2i_adapter.js";
 import { UNet2DModel } from "../../nn/unet/unet_2d.js";
@@ -22,7 +23,9 @@ import { loadModel, requireModelFiles, type LoadHooks, type ModelClass } from ".
 import { folderOfModel } from "../../nn/weights/model_list.js";
 import { PretrainedModel, type FromPretrainedOptions } from "../../nn/weights/pretrained.js";
 import { Scheduler, schedulerClass, schedulerNames } from "../../schedulers/index.js";
+import { BaseImageProcessor } from "../images/base_image_processor.js";
 import { CLIPImageProcessor } from "../images/clip_image_processor.js";
+import { DPTImageProcessor } from "../images/dpt_image_processor.js";
 
 export type ModelOptions = Omit<WithoutNulls<FromPretrainedOptions>, "subfolder" | "config">;
 
@@ -116,12 +119,16 @@ const tokenizer: ComponentLoader = {
   require: requireTokenizerFiles,
 };
 
-const imageProcessor: ComponentLoader = {
-  family: { name: "ImageProcessingMixin", has: (component) => component instanceof CLIPImageProcessor },
+const imageProcessor = (Class: typeof CLIPImageProcessor | typeof DPTImageProcessor): ComponentLoader => ({
+  family: { name: "ImageProcessingMixin", has: (component) => component instanceof BaseImageProcessor },
   isModel: false,
-  load: (repository, subfolder) => CLIPImageProcessor.fromPretrained(repository, { subfolder }),
+  load: (repository, subfolder): Promise<BaseImageProcessor> =>
+    Class === CLIPImageProcessor
+      ? CLIPImageProcessor.fromPretrained(repository, { subfolder })
+      : DPTImageProcessor.fromPretrained(repository, { subfolder }),
   require: (repository, folder) => openRequired(repository, joinPath(folder, "preprocessor_config.json")),
-};
+});
+const [clipProcessor, dptProcessor] = [CLIPImageProcessor, DPTImageProcessor].map(imageProcessor);
 
 const scheduler = (className: string): ComponentLoader => ({
   family: { name: "SchedulerMixin", has: (component) => component instanceof Scheduler },
@@ -152,10 +159,15 @@ const COMPONENTS: ReadonlyMap<string, ComponentLoader> = new Map<string, Compone
     "stable_diffusion.StableDiffusionSafetyChecker",
     model(StableDiffusionSafetyChecker, undefined, FAMILIES.stable_diffusion),
   ],
-  ["transformers.CLIPImageProcessor", imageProcessor],
-  ["transformers.CLIPImageProcessorFast", imageProcessor],
-  ["transformers.CLIPImageProcessorPil", imageProcessor], // as diffusers writes it where there is no torchvision
-  ["transformers.CLIPFeatureExtractor", imageProcessor],
+  ["transformers.CLIPImageProcessor", clipProcessor],
+  ["transformers.CLIPImageProcessorFast", clipProcessor],
+  ["transformers.CLIPImageProcessorPil", clipProcessor], // as diffusers writes it where there is no torchvision
+  ["transformers.CLIPFeatureExtractor", clipProcessor],
+  ["transformers.DPTForDepthEstimation", model(DPTForDepthEstimation)],
+  ["transformers.DPTImageProcessor", dptProcessor],
+  ["transformers.DPTImageProcessorFast", dptProcessor],
+  ["transformers.DPTImageProcessorPil", dptProcessor],
+  ["transformers.DPTFeatureExtractor", dptProcessor],
 ]);
 
 /**

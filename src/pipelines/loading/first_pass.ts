@@ -3,6 +3,7 @@ import { CLIPTextModel, CLIPTextModelWithProjection } from "../../nn/clip/clip_t
 import { CLIPVisionModelWithProjection } from "../../nn/clip/clip_vision_model.js";
 import { StableDiffusionSafetyChecker } from "../../nn/clip/safety_checker.js";
 import { ControlNetModel } from "../../nn/controlnet/controlnet.js";
+import { DPTForDepthEstimation } from "../../nn/dpt/dpt_for_depth_estimation.js";
 import type { AddedCondKwargs } from "../../nn/unet/added_embedding.js";
 import { T2IAdapter } from "../../nn/t2i_adapter/t2i_adapter.js";
 import { UNet2DModel } from "../../nn/unet/unet_2d.js";
@@ -76,6 +77,9 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
     const { num_channels, image_size: side } = model.config.vision_config;
     model.embed(input(1, num_channels, side, side));
   } else if (model instanceof CLIPVisionModelWithProjection) {
+    const { num_channels, image_size: side } = model.config;
+    model.forward(input(1, num_channels, side, side));
+  } else if (model instanceof DPTForDepthEstimation) {
     const { num_channels, image_size: side } = model.config;
     model.forward(input(1, num_channels, side, side));
   }

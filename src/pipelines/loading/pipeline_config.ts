@@ -3,7 +3,7 @@ import { DIFFUSERS_VERSION, toJSONString } from "../../loader/config_json.js";
 import { CLIPTokenizer } from "../../loader/tokenizer/clip_tokenizer.js";
 import { PretrainedModel } from "../../nn/weights/pretrained.js";
 import { ConfiguredScheduler } from "../../schedulers/configured_scheduler.js";
-import { CLIPImageProcessor } from "../images/clip_image_processor.js";
+import { BaseImageProcessor } from "../images/base_image_processor.js";
 
 /** `["diffusers", "PNDMScheduler"]`; two nulls for a component that is not there. */
 export type ComponentEntry = readonly [library: string | null, className: string | null];
@@ -15,7 +15,7 @@ export type PipelineConfig = Readonly<Record<string, unknown>>;
 export function componentEntry(component: unknown): ComponentEntry {
   if (component instanceof PretrainedModel) return [component.library, component.fileClass];
   if (component instanceof ConfiguredScheduler) return ["diffusers", component.className];
-  if (component instanceof CLIPImageProcessor) return ["transformers", CLIPImageProcessor.className];
+  if (component instanceof BaseImageProcessor) return ["transformers", component.className];
   if (component instanceof CLIPTokenizer) return ["transformers", CLIPTokenizer.className];
   return [null, null];
 }

@@ -4,7 +4,7 @@ import { CLIPTokenizer } from "../../loader/tokenizer/clip_tokenizer.js";
 import { PretrainedModel } from "../../nn/weights/pretrained.js";
 import type { SaveOptions } from "../../nn/weights/save_model.js";
 import { Scheduler } from "../../schedulers/scheduler.js";
-import { CLIPImageProcessor } from "../images/clip_image_processor.js";
+import { BaseImageProcessor } from "../images/base_image_processor.js";
 import { configText, type PipelineConfig } from "./pipeline_config.js";
 
 /** What of a pipeline is saved. */
@@ -26,7 +26,7 @@ export async function savePipeline(
 }
 
 /** Components without weights. */
-const SAVED = [Scheduler, CLIPTokenizer, CLIPImageProcessor] as const;
+const SAVED = [Scheduler, CLIPTokenizer, BaseImageProcessor] as const;
 
 async function saveComponent(
   target: SaveTarget,

@@ -38,10 +38,11 @@ const NEEDS = {
   },
 } satisfies Record<string, Need>;
 
-/** What draws with UNets of so many channels, taken and given, which see a picture beside the latents. */
-const UPSCALERS: Readonly<Record<string, string>> = {
+/** What draws with UNets of so many channels, taken and given, which see a picture beside the latents, and takes more than others have. */
+const OF_PICTURES: Readonly<Record<string, string>> = {
   "7 4": "StableDiffusionUpscalePipeline.fromPipe(pipeline, { low_res_scheduler: new DDPMScheduler(…) }) draws with it",
   "8 5": "StableDiffusionLatentUpscalePipeline.fromPipe(pipeline) draws with it",
+  "5 4": "StableDiffusionDepth2ImgPipeline.fromPipe(pipeline, { depth_estimator, feature_extractor }) draws with it",
 };
 
 /** The models of a step. */
@@ -65,7 +66,7 @@ export interface Start {
 }
 
 /** What a call takes besides prompts: pictures, how far back to noise one goes, and the size that is drawn where no picture says it. */
-export type CallInput = "size" | "image" | "maskImage" | "controlImage" | "strength";
+export type CallInput = "size" | "image" | "maskImage" | "controlImage" | "strength" | "depthMap";
 
 /** Disposed by the run. */
 export interface Beginning extends Beside {
@@ -149,8 +150,8 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
   /** What to do with this UNet, for messages. */
   get otherClass(): string {
     const { in_channels: takes, out_channels: gives } = this.unet.config;
-    const upscaler = UPSCALERS[`${takes} ${gives}`] as string | undefined;
-    if (upscaler) return upscaler;
+    const special = OF_PICTURES[`${takes} ${gives}`] as string | undefined;
+    if (special) return special;
     const name = gives === LATENT_CHANNELS ? this.classOfChannels[takes] : undefined;
     return name ? `${name}.fromPipe(pipeline) draws with it` : "no pipeline of this version draws with it";
   }

@@ -14,6 +14,7 @@ import type { StableDiffusionControlNetInpaintPipeline } from "../controlnet/sta
 import type { StableDiffusionXLControlNetPipeline } from "../controlnet/stable_diffusion_xl_controlnet.js";
 import type { StableDiffusionXLControlNetImg2ImgPipeline } from "../controlnet/stable_diffusion_xl_controlnet_img2img.js";
 import type { StableDiffusionXLControlNetInpaintPipeline } from "../controlnet/stable_diffusion_xl_controlnet_inpaint.js";
+import type { StableDiffusionDepth2ImgPipeline } from "../depth2img/stable_diffusion_depth2img.js";
 import type { CLIPImageProcessor } from "../images/clip_image_processor.js";
 import type { RawImage } from "../images/raw_image.js";
 import type { StableDiffusionInstructPix2PixPipeline } from "../instruct_pix2pix/stable_diffusion_instruct_pix2pix.js";
@@ -58,7 +59,8 @@ export type StableDiffusionComponents = {
  * with guidance twice as many rows as pictures; the latter is null where the UNet does not take it. Stable Diffusion XL has
  * add_text_embeds [rows, width] and add_time_ids [rows, 6] instead of negative_prompt_embeds. InstructPix2Pix has no
  * negative_prompt_embeds, and image_latents [rows, 4, height, width]; with guidance the rows of its tensors are three times as many: first
- * those of prompt and picture, which are all that a callback that ends the guidance has to return. Latent consistency models have none of
+ * those of prompt and picture, which are all that a callback that ends the guidance has to return. Depth to image has depth_mask
+ * [rows, 1, height, width], with guidance twice as many rows as pictures. Latent consistency models have none of
  * these, but denoised, which is drawn after the last step, and w_embedding [rows, time_cond_proj_dim], the guidance scale as the UNet takes it.
  */
 export type CallbackTensors = Partial<
@@ -67,6 +69,7 @@ export type CallbackTensors = Partial<
     | "prompt_embeds"
     | "mask"
     | "image_latents"
+    | "depth_mask"
     | "add_text_embeds"
     | "add_time_ids"
     | "denoised"
@@ -91,6 +94,7 @@ export type PromptPipeline =
   | StableDiffusionPipeline
   | StableDiffusionImg2ImgPipeline
   | StableDiffusionInpaintPipeline
+  | StableDiffusionDepth2ImgPipeline
   | StableDiffusionInstructPix2PixPipeline
   | LatentConsistencyModelPipeline
   | LatentConsistencyModelImg2ImgPipeline
