@@ -1,6 +1,10 @@
 /** Reading the command line. Everything wrong becomes a UsageError that names the option and the value. */
 import { parseArgs } from "node:util";
-import { StableDiffusionLatentUpscalePipeline, StableDiffusionUpscalePipeline } from "../index.js";
+import {
+  StableDiffusionDepth2ImgPipeline,
+  StableDiffusionLatentUpscalePipeline,
+  StableDiffusionUpscalePipeline,
+} from "../index.js";
 import { UsageError } from "./errors.js";
 
 /** Options that all drawing commands take. */
@@ -135,6 +139,15 @@ export function checkUpscaling(
     throw new UsageError(`a ${className} makes pictures larger: --image FILE says which one`);
   const own = isFourfold ? [] : (["count", "noise-level"] as const);
   for (const name of ["mask", "size", "strength", "controlnet", "adapter", ...own] as const)
+    if (values[name] !== undefined) throw new UsageError(`--${name} does not go with a ${className}`);
+}
+
+/** What goes with models that see the depth of a picture. @param className of the model's file */
+export function checkDepth(className: string, values: Partial<Record<"image" | "mask" | "controlnet", string>>): void {
+  if (className !== StableDiffusionDepth2ImgPipeline.className) return;
+  if (values.image === undefined)
+    throw new UsageError(`a ${className} draws by the depth of a picture: --image FILE says of which one`);
+  for (const name of ["mask", "controlnet"] as const)
     if (values[name] !== undefined) throw new UsageError(`--${name} does not go with a ${className}`);
 }
 

@@ -9,6 +9,7 @@ import {
   openRepository,
   RawImage,
   StableDiffusionAdapterPipeline,
+  StableDiffusionDepth2ImgPipeline,
   StableDiffusionInstructPix2PixPipeline,
   StableDiffusionLatentUpscalePipeline,
   StableDiffusionPipeline,
@@ -20,6 +21,7 @@ import {
   type AutoOutput,
 } from "../index.js";
 import {
+  checkDepth,
   checkEdits,
   checkPictures,
   checkUpscaling,
@@ -44,8 +46,8 @@ import {
   defaultSteps,
   findScheduler,
   withPipeline,
+  type PicturePipeline,
   type TextPipeline,
-  type Upscaler,
 } from "./session.js";
 
 const OPTIONS = [
@@ -100,11 +102,12 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
   let edits = false;
   const expectClass = (className: string): void => {
     checkUpscaling(className, values);
+    checkDepth(className, values);
     edits = checkEdits(className, values);
   };
   const offload = flags["cpu-offload"];
   const loading = { model, dtype, offload, checksSafety: !flags["no-safety-checker"], expectClass, signal };
-  const work = async (pipeline: TextPipeline | Upscaler): Promise<void> => {
+  const work = async (pipeline: TextPipeline | PicturePipeline): Promise<void> => {
     if (Scheduler) pipeline.scheduler = Scheduler.fromConfig(pipeline.scheduler.config);
     if (values.lora !== undefined) {
       await pipeline.loadLoraWeights(values.lora, { signal, adapterName: "lora" });
@@ -126,6 +129,8 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       const options = { ...shared, numImagesPerPrompt };
       if (pipeline instanceof StableDiffusionUpscalePipeline)
         return pipeline(prompt, { ...options, image: image!, noiseLevel });
+      if (pipeline instanceof StableDiffusionDepth2ImgPipeline)
+        return pipeline(prompt, { ...options, image: image!, strength });
       // diffusers has no others for latent consistency models, but theirs draw with such UNets, too.
       const isOther = net !== null || adapterSource !== null || maskImage !== null;
       const source =

@@ -41,7 +41,8 @@ ${DRAWING}
   --scheduler NAME     a scheduler of diffusers, e.g. DDIMScheduler or DDIM (default: the model's)
   --count N            number of pictures, drawn together, up to 1000 (default: 1)
   --image FILE         a PNG file to begin with instead of noise; the result has its size; with a model of a
-                       StableDiffusionUpscalePipeline or a StableDiffusionLatentUpscalePipeline it is 4 or 2 times as large
+                       StableDiffusionUpscalePipeline or a StableDiffusionLatentUpscalePipeline it is 4 or 2 times as large;
+                       one of a StableDiffusionDepth2ImgPipeline keeps to its depth
   --noise-level N      how much noise the picture gets from the former, the more the less the result keeps to it (default: 20)
   --mask FILE          a PNG file, white where the picture of --image is drawn anew; --size is then the result's
   --controlnet DIR|ID  a ControlNet that goes with the model: it reads the picture of --image (edges, depth, a pose), and noise is

@@ -9,6 +9,7 @@ import {
   schedulerClass,
   schedulerNames,
   StableDiffusionAdapterPipeline,
+  StableDiffusionDepth2ImgPipeline,
   StableDiffusionControlNetImg2ImgPipeline,
   StableDiffusionControlNetInpaintPipeline,
   StableDiffusionControlNetPipeline,
@@ -58,7 +59,7 @@ export type TextPipeline = (StableDiffusionPipeline | StableDiffusionXLPipeline 
   ((prompt: string, options: StableDiffusionOptions) => Promise<AutoOutput>);
 
 /** Steps where none are asked for. */
-export function defaultSteps(pipeline: TextPipeline | Upscaler): number {
+export function defaultSteps(pipeline: TextPipeline | PicturePipeline): number {
   if (pipeline instanceof LatentConsistencyModelPipeline) return LCM_DEFAULTS.numInferenceSteps;
   return isUpscaler(pipeline) ? UPSCALE_DEFAULTS.numInferenceSteps : 50;
 }
@@ -93,14 +94,16 @@ const FROM_PICTURES = [
 
 /** What makes pictures larger. */
 export type Upscaler = StableDiffusionUpscalePipeline | StableDiffusionLatentUpscalePipeline;
-type UpscalerClass = typeof StableDiffusionUpscalePipeline | typeof StableDiffusionLatentUpscalePipeline;
-const UPSCALERS = new Map<unknown, UpscalerClass>([
-  [StableDiffusionUpscalePipeline.className, StableDiffusionUpscalePipeline],
-  [StableDiffusionLatentUpscalePipeline.className, StableDiffusionLatentUpscalePipeline],
-]);
+const UPSCALERS = [StableDiffusionUpscalePipeline, StableDiffusionLatentUpscalePipeline];
+const OF_PICTURES = new Map<unknown, (typeof UPSCALERS)[number] | typeof StableDiffusionDepth2ImgPipeline>(
+  [...UPSCALERS, StableDiffusionDepth2ImgPipeline].map((Class) => [Class.className, Class]),
+);
 
-const isUpscaler = (pipeline: TextPipeline | Upscaler): pipeline is Upscaler =>
-  [...UPSCALERS.values()].some((Class) => pipeline instanceof Class);
+/** What draws pictures of given ones, and nothing of a prompt alone. */
+export type PicturePipeline = Upscaler | StableDiffusionDepth2ImgPipeline;
+
+const isUpscaler = (pipeline: TextPipeline | PicturePipeline): pipeline is Upscaler =>
+  UPSCALERS.some((Class) => pipeline instanceof Class);
 
 interface ModelOptions {
   model: string | undefined;
@@ -114,20 +117,20 @@ interface ModelOptions {
   signal: AbortSignal;
 }
 
-/** Loads a model, by default the package's, and runs `work` with it, or `upscale` with an upscaler. */
+/** Loads a model, by default the package's, and runs `work` with it, or `redraw` with one that draws nothing without a picture. */
 export async function withPipeline<T>(
   { model = EMBEDDED_MODEL, dtype, offload, checksSafety = true, expectClass, signal }: ModelOptions,
   work: (pipeline: TextPipeline) => Promise<T>,
-  upscale?: (upscaler: Upscaler) => Promise<T>,
+  redraw?: (pipeline: PicturePipeline) => Promise<T>,
 ): Promise<T> {
   const repository = await openRepository(model, { signal }); // a wrong folder needs no GPU to be told
   const { _class_name: className } = await readJSON(repository, "model_index.json");
   const Class = DRAWN.get(className);
   const FromPictures = FROM_PICTURES.find((each) => each.className === className);
-  const Upscaler = UPSCALERS.get(className);
-  if (Upscaler && !upscale)
-    throw new Error(`${repository.name}: a ${Upscaler.className} makes pictures larger: generate --image FILE does`);
-  if (!Class && !FromPictures && !Upscaler)
+  const Redraws = OF_PICTURES.get(className);
+  if (Redraws && !redraw)
+    throw new Error(`${repository.name}: a ${Redraws.className} draws from pictures: generate --image FILE does`);
+  if (!Class && !FromPictures && !Redraws)
     throw new Error(
       `${repository.name}: model_index.json says _class_name = ${shown(className)}; the command line draws ` +
         `prompts, with models of a ${StableDiffusionPipeline.className} or a ${StableDiffusionXLPipeline.className}`,
@@ -136,7 +139,7 @@ export async function withPipeline<T>(
   return withDevice(async (device) => {
     const without = checksSafety ? {} : { safety_checker: null };
     const options = { device, dtype, enableModelCpuOffload: offload, signal, ...without };
-    if (Upscaler) return upscale!(await Upscaler.fromPretrained(repository, options));
+    if (Redraws) return redraw!(await Redraws.fromPretrained(repository, options));
     if (Class) return work(await Class.fromPretrained(repository, options));
     // A ControlNet in the files would take memory and draw nothing.
     const parts = FromPictures!.componentNames.includes("controlnet") ? { controlnet: null } : {};

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type {
-  Tensor} from "../../src/index.js";
+import type { Tensor } from "../../src/index.js";
 import {
   DiffusionPipeline,
   DPTForDepthEstimation,

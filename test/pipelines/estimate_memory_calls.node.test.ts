@@ -16,6 +16,7 @@ describe("estimateMemory", () => {
     ["sdxl", {}, { height: 64, width: 48, outputType: "latent" }, "StableDiffusionXLInpaintPipeline"],
     ["sd15", { dtype: "float16" }, { height: 64, width: 48 }, "StableDiffusionInstructPix2PixPipeline"],
     ["sdxl", {}, { height: 64, width: 48, outputType: "latent" }, "StableDiffusionXLInstructPix2PixPipeline"],
+    ["depth", {}, { height: 64, width: 48 }, "StableDiffusionDepth2ImgPipeline"],
   ] as [string, PipelineOptions, DrawingSize, string?][])
     testEstimate(name, options, drawing, className);
 });

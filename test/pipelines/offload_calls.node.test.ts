@@ -21,6 +21,7 @@ import {
   type AnyPipeline,
 } from "../../src/index.js";
 import { repo, sd15Size, testEstimate, withNewDevice } from "../support/estimates.js";
+import { depthRepository } from "../support/depth.js";
 import { withUNet } from "../support/other_unet.js";
 import { testDevice } from "../support/gpu.js";
 import { loraFile, loraRepository, readLoraGoldens } from "../support/lora.js";
@@ -80,6 +81,10 @@ const CASES: Record<string, [load: () => Promise<unknown>, options: object]> = {
         }),
       ),
     { image, numInferenceSteps: 4 },
+  ],
+  "by the depth of pictures": [
+    async () => DiffusionPipeline.fromPretrained(await depthRepository()),
+    { image, numInferenceSteps: 3 },
   ],
   "of XL from pictures": [
     async () => StableDiffusionXLImg2ImgPipeline.fromPipe(await StableDiffusionXLPipeline.fromPretrained(repo("sdxl"))),

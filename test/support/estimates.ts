@@ -13,6 +13,7 @@ import {
   type RepositorySource,
 } from "../../src/index.js";
 import { testDevice } from "./gpu.js";
+import { depthRepository } from "./depth.js";
 import { fixturePath } from "./files.js";
 import { lcmRepository } from "./lcm.js";
 import { withUNet } from "./other_unet.js";
@@ -51,6 +52,7 @@ const blank = (width: number, height: number): RawImage =>
 async function sourceOf(name: string, className: string | undefined): Promise<RepositorySource> {
   if (className === undefined) return repo(name);
   if (name === "x4" || name === "x2") return upscaleRepository(name);
+  if (name === "depth") return depthRepository();
   if (name === "lcm") return lcmRepository(className);
   const unet = className.includes("Pix2Pix") ? { in_channels: 8 } : {};
   return withUNet(name, { index: { _class_name: className }, unet });
@@ -85,7 +87,8 @@ export function testEstimate(name: string, options: PipelineOptions, drawing: Dr
       const mostSoFar = peakOf(device);
       const { height, width, ...others } = size;
       const image = blank(width ?? 1, height ?? 1);
-      if (className?.includes("Img2Img")) await pipeline("a red circle", { ...others, image, strength: 0.8 });
+      if (/Img2Img|Depth2Img/.test(className ?? ""))
+        await pipeline("a red circle", { ...others, image, strength: 0.8 });
       else if (className?.includes("Upscale")) await pipeline("a red circle", { ...others, image });
       else if (className?.includes("Inpaint")) await pipeline("a red circle", { ...size, image, maskImage: image });
       else if (edits) await pipeline("a red circle", { ...(className?.includes("XL") ? size : others), image });
