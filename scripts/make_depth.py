@@ -20,7 +20,7 @@ from safetensors.torch import save
 from transformers import DPTConfig, DPTForDepthEstimation
 from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 
-from made_pictures import picture, tensor
+from made_pictures import picture
 from made_weights import made, uniform
 
 SD15 = Path("test/fixtures/models/repos/sd15")
@@ -101,19 +101,16 @@ IMAGES = {
     "48x32": lambda: picture(48, 32),
     "53x37": lambda: picture(53, 37),
     "two": lambda: [picture(48, 32), picture(53, 37)],
-    "tensor": lambda: tensor(48, 32),
 }
 # Scheduler, image, options; a depth map by its shape.
 RUNS = [
     (DDIM, "48x32", dict()),
     (DDIM, "53x37", dict(strength=0.6, guidance_scale=3.0, negative_prompt="blurry", eta=0.5)),
     (DDIM, "48x32", dict(guidance_scale=1.0, depth_map=[1, 30, 50])),
-    (DDIM, "tensor", dict(depth_map=[1, 4, 6])),
     (DDIM, "two", dict(prompt=[CAT, DOG], negative_prompt=["blurry", ""], num_images_per_prompt=2, depth_map=[2, 3, 9])),
     (DDIM, "two", dict(prompt=[CAT, DOG])),
     (DDIM, "48x32", dict(num_images_per_prompt=2, seeds=[8, 9])),
     (DDIM, "48x32", dict(output_type="np", strength=0.4)),
-    ("EulerAncestralDiscreteScheduler", "48x32", dict()),
     ("PNDMScheduler", "53x37", dict(strength=1.0)),
     ("HeunDiscreteScheduler", "48x32", dict(depth_map=[1, 64, 64])),
 ]
@@ -136,12 +133,9 @@ def predict(model, pixels, kept):
 
         return hook
 
-    hooks = [model.get_submodule(path).register_forward_hook(keep(path)) for path in kept]
-    # As the pipeline does it.
-    with torch.autocast("cpu", dtype=pixels.dtype, enabled=pixels.dtype == torch.float16):
-        results["out"] = model(pixels).predicted_depth.contiguous()
-    for hook in hooks:
-        hook.remove()
+    for path in kept:
+        model.get_submodule(path).register_forward_hook(keep(path))
+    results["out"] = model(pixels).predicted_depth.contiguous()
     return results
 
 
@@ -151,13 +145,11 @@ def predictions():
     for name, (config, side, count, kept) in MODELS.items():
         model = made_model(config)
         pixels = torch.from_numpy(uniform("pixels", count * 3 * side * side).astype(np.float32).reshape(count, 3, side, side))
-        wide = predict(model, pixels, kept)
-        half = predict(model.half(), pixels.half(), kept)
-        tensors.update({f"{name}.{key}": value for key, value in wide.items()})
-        # How far torch's own float16 is from its float32, of standard deviations.
-        away = max(float((half[key].float() - value).abs().max() / value.std(unbiased=False)) for key, value in wide.items())
-        models.append(dict(name=name, config=config, side=side, count=count, kept=kept, half=round(away, 4)))
-        print(name, list(wide["out"].shape), float(wide["out"].std()), float((wide["out"] == 0).float().mean()), away)
+        results = predict(model, pixels, kept)
+        tensors.update({f"{name}.{key}": value for key, value in results.items()})
+        models.append(dict(name=name, config=config, side=side, count=count, kept=kept))
+        depth = results["out"]
+        print(name, list(depth.shape), float(depth.std()), float((depth == 0).float().mean()))
     GOLD.parent.mkdir(parents=True, exist_ok=True)
     GOLD.write_bytes(gzip.compress(save(tensors), mtime=0))
     return models

@@ -60,6 +60,7 @@ export class Conv2d extends Module {
     return this.weight.value;
   }
 
+  /** Zeros around an image. */
   protected paddingOf(_: Tensor): Conv2dOptions["padding"] {
     return this.#padding;
   }

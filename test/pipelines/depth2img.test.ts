@@ -22,7 +22,6 @@ const IMAGES: Record<string, () => ImageInput | ImageInput[]> = {
   "48x32": () => picture(48, 32),
   "53x37": () => picture(53, 37),
   two: () => [picture(48, 32), picture(53, 37)],
-  tensor: () => tensor(48, 32, "nchw"),
 };
 const DDIM = schedulerClass("DDIMScheduler");
 const NAME = "StableDiffusionDepth2ImgPipeline";

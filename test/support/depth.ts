@@ -15,8 +15,6 @@ export interface DepthModel {
   count: number;
   /** Modules whose results are kept. */
   kept: string[];
-  /** How far torch's own float16 is from its float32, of standard deviations. */
-  half: number;
 }
 
 interface Goldens {
@@ -55,6 +53,8 @@ export async function depthRepository(): Promise<Repository> {
     _class_name: "StableDiffusionDepth2ImgPipeline",
     depth_estimator: ["transformers", "DPTForDepthEstimation"],
     feature_extractor: ["transformers", "DPTFeatureExtractor"],
+    // This class has none.
+    ...{ safety_checker: undefined, requires_safety_checker: undefined },
   };
   const { estimator, processor } = DEPTH;
   return changed(await withUNet("sd15", { index, unet: { in_channels: 5 } }), {

@@ -51,6 +51,8 @@ const FLOAT_KEYS: ReadonlySet<string> = new Set([
   "latent_shift",
   "latents_std",
   "attention_dropout",
+  "attention_probs_dropout_prob",
+  "hidden_dropout_prob",
   "initializer_factor",
   "initializer_range",
   "layer_norm_eps",

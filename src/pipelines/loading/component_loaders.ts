@@ -119,16 +119,16 @@ const tokenizer: ComponentLoader = {
   require: requireTokenizerFiles,
 };
 
-const imageProcessor = (Class: typeof CLIPImageProcessor | typeof DPTImageProcessor): ComponentLoader => ({
+const imageProcessor = (
+  load: (repository: Repository, place: { subfolder: string }) => Promise<BaseImageProcessor>,
+): ComponentLoader => ({
   family: { name: "ImageProcessingMixin", has: (component) => component instanceof BaseImageProcessor },
   isModel: false,
-  load: (repository, subfolder): Promise<BaseImageProcessor> =>
-    Class === CLIPImageProcessor
-      ? CLIPImageProcessor.fromPretrained(repository, { subfolder })
-      : DPTImageProcessor.fromPretrained(repository, { subfolder }),
+  load: (repository, subfolder) => load(repository, { subfolder }),
   require: (repository, folder) => openRequired(repository, joinPath(folder, "preprocessor_config.json")),
 });
-const [clipProcessor, dptProcessor] = [CLIPImageProcessor, DPTImageProcessor].map(imageProcessor);
+const clipProcessor = imageProcessor((...at) => CLIPImageProcessor.fromPretrained(...at));
+const dptProcessor = imageProcessor((...at) => DPTImageProcessor.fromPretrained(...at));
 
 const scheduler = (className: string): ComponentLoader => ({
   family: { name: "SchedulerMixin", has: (component) => component instanceof Scheduler },
