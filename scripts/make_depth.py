@@ -107,12 +107,11 @@ RUNS = [
     (DDIM, "48x32", dict()),
     (DDIM, "53x37", dict(strength=0.6, guidance_scale=3.0, negative_prompt="blurry", eta=0.5)),
     (DDIM, "48x32", dict(guidance_scale=1.0, depth_map=[1, 30, 50])),
-    (DDIM, "two", dict(prompt=[CAT, DOG], negative_prompt=["blurry", ""], num_images_per_prompt=2, depth_map=[2, 3, 9])),
-    (DDIM, "two", dict(prompt=[CAT, DOG])),
+    (DDIM, "two", dict(prompt=[CAT, DOG], num_images_per_prompt=2)),
+    (DDIM, "two", dict(prompt=[CAT, DOG], negative_prompt=["blurry", ""], depth_map=[2, 3, 9])),
     (DDIM, "48x32", dict(num_images_per_prompt=2, seeds=[8, 9])),
     (DDIM, "48x32", dict(output_type="np", strength=0.4)),
     ("PNDMScheduler", "53x37", dict(strength=1.0)),
-    ("HeunDiscreteScheduler", "48x32", dict(depth_map=[1, 64, 64])),
 ]
 
 
