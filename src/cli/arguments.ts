@@ -143,11 +143,14 @@ export function checkUpscaling(
 }
 
 /** What goes with models that see the depth of a picture. @param className of the model's file */
-export function checkDepth(className: string, values: Partial<Record<"image" | "mask" | "controlnet", string>>): void {
+export function checkDepth(
+  className: string,
+  values: Partial<Record<"image" | "mask" | "controlnet" | "adapter", string>>,
+): void {
   if (className !== StableDiffusionDepth2ImgPipeline.className) return;
   if (values.image === undefined)
     throw new UsageError(`a ${className} draws by the depth of a picture: --image FILE says of which one`);
-  for (const name of ["mask", "controlnet"] as const)
+  for (const name of ["mask", "controlnet", "adapter"] as const)
     if (values[name] !== undefined) throw new UsageError(`--${name} does not go with a ${className}`);
 }
 
