@@ -66,6 +66,9 @@ export type { BitConfig } from "./nn/dpt/bit_config.js";
 export { StableDiffusionSafetyChecker, type SafetyCheckerOutput } from "./nn/clip/safety_checker.js";
 export type { SafetyCheckerConfig } from "./nn/clip/safety_checker_config.js";
 export type { SafetyScores } from "./nn/clip/safety_scores.js";
+export { PriorTransformer, type PriorForwardOptions } from "./nn/unclip/prior_transformer.js";
+export type { PriorTransformerConfig } from "./nn/unclip/prior_transformer_config.js";
+export { StableUnCLIPImageNormalizer, type ImageNormalizerConfig } from "./nn/unclip/image_normalizer.js";
 export { UNet2DModel } from "./nn/unet/unet_2d.js";
 export type { UNet2DForwardOptions } from "./nn/unet/unet_2d.js";
 export { FlaxUNet2DConditionModel } from "./nn/unet/flax_unet_2d_condition.js";
@@ -136,6 +139,21 @@ export { PNDMPipeline } from "./pipelines/unconditional/pndm.js";
 export { RePaintPipeline, type RePaintOptions } from "./pipelines/unconditional/repaint.js";
 export { ScoreSdeVePipeline } from "./pipelines/unconditional/score_sde_ve.js";
 export { RawImage } from "./pipelines/images/raw_image.js";
+export type { EncodedImage } from "./pipelines/call/image_embeds.js";
+export {
+  StableDiffusionImageVariationPipeline,
+  type ImageVariationComponents,
+  type ImageVariationOptions,
+} from "./pipelines/stable_diffusion/stable_diffusion_image_variation.js";
+export { StableUnCLIPPipeline } from "./pipelines/unclip/stable_unclip.js";
+export { StableUnCLIPImg2ImgPipeline } from "./pipelines/unclip/stable_unclip_img2img.js";
+export type { NoiseImageOptions } from "./pipelines/unclip/unclip_base.js";
+export type {
+  UnCLIPImg2ImgComponents,
+  UnCLIPImg2ImgOptions,
+  UnCLIPOptions,
+  UnCLIPTextComponents,
+} from "./pipelines/unclip/unclip_options.js";
 export { StableDiffusionPipeline } from "./pipelines/stable_diffusion/stable_diffusion.js";
 export {
   StableDiffusionControlNetPipeline,

@@ -5,6 +5,7 @@ import {
   StableDiffusionLatentUpscalePipeline,
   StableDiffusionUpscalePipeline,
 } from "../index.js";
+import { ENCODED } from "./encoded_pictures.js";
 import { UsageError } from "./errors.js";
 
 /** Options that all drawing commands take. */
@@ -116,7 +117,7 @@ export function loraScaleOf(text: string | undefined, lora: string | undefined):
   return numberOf("lora-scale", text);
 }
 
-/** How much noise the picture given by --image gets, from an upscaler. */
+/** How much noise the picture given by --image gets, or what CLIP sees in it. */
 export function noiseLevelOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!/^\d+$/.test(text)) throw new UsageError(`--noise-level must be a whole number, got "${text}"`);
@@ -132,8 +133,8 @@ export function checkUpscaling(
 ): void {
   const isFourfold = className === StableDiffusionUpscalePipeline.className;
   if (!isFourfold && className !== StableDiffusionLatentUpscalePipeline.className) {
-    if (values["noise-level"] === undefined) return;
-    throw new UsageError("--noise-level is for models that make pictures larger");
+    if (values["noise-level"] === undefined || ENCODED.has(className)) return;
+    throw new UsageError("--noise-level is for models that make pictures larger, and for unCLIP's");
   }
   if (values.image === undefined)
     throw new UsageError(`a ${className} makes pictures larger: --image FILE says which one`);

@@ -39,6 +39,7 @@ import {
   sizeOf,
   strengthOf,
 } from "./arguments.js";
+import { checkEncoded, drawEncoded, isEncoded } from "./encoded_pictures.js";
 import { UsageError } from "./errors.js";
 import { checkWritable, outputFiles, stepsText, write } from "./output.js";
 import {
@@ -72,7 +73,9 @@ const OPTIONS = [
 export async function generate(args: string[], signal: AbortSignal): Promise<void> {
   const { values, flags, positionals } = parse(args, OPTIONS, ["cpu-offload", "no-safety-checker"]);
   const { model } = values;
-  const prompt = promptOf(positionals);
+  // Only some models do without, of which their files tell.
+  const given = positionals.length === 0 && values.image !== undefined ? null : promptOf(positionals);
+  const prompt = given ?? "";
   const steps = values.steps === undefined ? undefined : positive("steps", values.steps);
   const numImagesPerPrompt = countOf(values.count);
   const guidanceScale = guidanceOf(values.guidance, defaultGuidance(model));
@@ -101,6 +104,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
 
   let edits = false;
   const expectClass = (className: string): void => {
+    checkEncoded(className, given, values);
     checkUpscaling(className, values);
     checkDepth(className, values);
     edits = checkEdits(className, values);
@@ -127,6 +131,7 @@ export async function generate(args: string[], signal: AbortSignal): Promise<voi
       if (pipeline instanceof StableDiffusionLatentUpscalePipeline)
         return pipeline(prompt, { ...shared, image: image! });
       const options = { ...shared, numImagesPerPrompt };
+      if (isEncoded(pipeline)) return drawEncoded(pipeline, { prompt: given, image, size }, { ...options, noiseLevel });
       if (pipeline instanceof StableDiffusionUpscalePipeline)
         return pipeline(prompt, { ...options, image: image!, noiseLevel });
       if (pipeline instanceof StableDiffusionDepth2ImgPipeline)

@@ -24,7 +24,7 @@ const DRAWING = `  --model DIR|ID       a Stable Diffusion model in the layout o
                        default the one of the package
   --negative TEXT      what the picture should not show
   --guidance X         how strictly the prompt is followed; 1 means no guidance (default: 7.5, of XL 5 but with --mask alone, of
-                       upscalers 9, the package's model 3)
+                       upscalers 9, of unCLIP 10, the package's model 3)
   --size WxH           width and height in pixels, multiples of 8 (default: what the model was trained for)
   --dtype TYPE         float32 (default) or float16: storage of the weights and activations
   --no-safety-checker  leaves out the model's filter, where it has one, which paints some pictures black: it is not even loaded`;
@@ -32,18 +32,21 @@ const DRAWING = `  --model DIR|ID       a Stable Diffusion model in the layout o
 const HELP = {
   generate: `Usage: webgpu-diffusers generate PROMPT [options] -o FILE
 
-Draws a prompt and writes a PNG file.
+Draws a prompt and writes a PNG file. Without PROMPT, with --image: models that draw pictures like a picture (unCLIP, image variations).
 
   -o, --output FILE    the PNG file to write; with --count N: FILE-1.png to FILE-N.png
 ${DRAWING}
-  --steps N            denoising steps (default: 50, of latent consistency models 4, of upscalers 75)
+  --steps N            denoising steps (default: 50, of latent consistency models 4, of unCLIP 20, of
+                       upscalers 75)
   --seed N             seed of the noise, as torch.Generator("cpu").manual_seed(N) (default: a random one, printed)
   --scheduler NAME     a scheduler of diffusers, e.g. DDIMScheduler or DDIM (default: the model's)
   --count N            number of pictures, drawn together, up to 1000 (default: 1)
   --image FILE         a PNG file to begin with instead of noise; the result has its size; with a model of a
                        StableDiffusionUpscalePipeline or a StableDiffusionLatentUpscalePipeline it is 4 or 2 times as large;
-                       one of a StableDiffusionDepth2ImgPipeline keeps to its depth
-  --noise-level N      how much noise the picture gets from the former, the more the less the result keeps to it (default: 20)
+                       one of a StableDiffusionDepth2ImgPipeline keeps to its depth; one of a StableUnCLIPImg2ImgPipeline or a
+                       StableDiffusionImageVariationPipeline draws pictures like it
+  --noise-level N      how much noise the picture gets from the first of these, the more the less the result keeps to it (default: 20); of
+                       unCLIP up to 999 (default: 0)
   --mask FILE          a PNG file, white where the picture of --image is drawn anew; --size is then the result's
   --controlnet DIR|ID  a ControlNet that goes with the model: it reads the picture of --image (edges, depth, a pose), and noise is
                        what the drawing begins with; --size is then the result's (default: the picture's)

@@ -36,6 +36,7 @@ import { readJSON } from "../loader/config.js";
 import { LCM_DEFAULTS } from "../pipelines/latent_consistency/latent_consistency_base.js";
 import { UPSCALE_DEFAULTS } from "../pipelines/upscale/upscale_options.js";
 import { releaseNodeGPU } from "../tensor/gpu_node.js";
+import { ENCODED, encodedSteps, isEncoded, type EncodedClass, type EncodedPipeline } from "./encoded_pictures.js";
 import { UsageError } from "./errors.js";
 
 /** Guidance of the package's model, which was trained on few pictures; for all others the pipeline's default. */
@@ -60,6 +61,7 @@ export type TextPipeline = (StableDiffusionPipeline | StableDiffusionXLPipeline 
 
 /** Steps where none are asked for. */
 export function defaultSteps(pipeline: TextPipeline | PicturePipeline): number {
+  if (isEncoded(pipeline)) return encodedSteps(pipeline);
   if (pipeline instanceof LatentConsistencyModelPipeline) return LCM_DEFAULTS.numInferenceSteps;
   return isUpscaler(pipeline) ? UPSCALE_DEFAULTS.numInferenceSteps : 50;
 }
@@ -95,12 +97,13 @@ const FROM_PICTURES = [
 /** What makes pictures larger. */
 export type Upscaler = StableDiffusionUpscalePipeline | StableDiffusionLatentUpscalePipeline;
 const UPSCALERS = [StableDiffusionUpscalePipeline, StableDiffusionLatentUpscalePipeline];
-const OF_PICTURES = new Map<unknown, (typeof UPSCALERS)[number] | typeof StableDiffusionDepth2ImgPipeline>(
-  [...UPSCALERS, StableDiffusionDepth2ImgPipeline].map((Class) => [Class.className, Class]),
+const OF_PICTURES = new Map<unknown, PictureClass>(
+  [...UPSCALERS, StableDiffusionDepth2ImgPipeline, ...ENCODED.values()].map((Class) => [Class.className, Class]),
 );
+type PictureClass = (typeof UPSCALERS)[number] | typeof StableDiffusionDepth2ImgPipeline | EncodedClass;
 
-/** What draws pictures of given ones, and nothing of a prompt alone. */
-export type PicturePipeline = Upscaler | StableDiffusionDepth2ImgPipeline;
+/** What draws pictures of given ones, or of what a prior guesses of them; nothing of a prompt as others do. */
+export type PicturePipeline = Upscaler | StableDiffusionDepth2ImgPipeline | EncodedPipeline;
 
 const isUpscaler = (pipeline: TextPipeline | PicturePipeline): pipeline is Upscaler =>
   UPSCALERS.some((Class) => pipeline instanceof Class);
@@ -117,7 +120,7 @@ interface ModelOptions {
   signal: AbortSignal;
 }
 
-/** Loads a model, by default the package's, and runs `work` with it, or `redraw` with one that draws nothing without a picture. */
+/** Loads a model, by default the package's, and runs `work` with it, or `redraw` with one that draws by pictures otherwise. */
 export async function withPipeline<T>(
   { model = EMBEDDED_MODEL, dtype, offload, checksSafety = true, expectClass, signal }: ModelOptions,
   work: (pipeline: TextPipeline) => Promise<T>,
@@ -129,7 +132,7 @@ export async function withPipeline<T>(
   const FromPictures = FROM_PICTURES.find((each) => each.className === className);
   const Redraws = OF_PICTURES.get(className);
   if (Redraws && !redraw)
-    throw new Error(`${repository.name}: a ${Redraws.className} draws from pictures: generate --image FILE does`);
+    throw new Error(`${repository.name}: a ${Redraws.className} draws by pictures: generate does, of --image FILE`);
   if (!Class && !FromPictures && !Redraws)
     throw new Error(
       `${repository.name}: model_index.json says _class_name = ${shown(className)}; the command line draws ` +
@@ -139,7 +142,7 @@ export async function withPipeline<T>(
   return withDevice(async (device) => {
     const without = checksSafety ? {} : { safety_checker: null };
     const options = { device, dtype, enableModelCpuOffload: offload, signal, ...without };
-    if (Redraws) return redraw!(await Redraws.fromPretrained(repository, options));
+    if (Redraws) return redraw!((await Redraws.fromPretrained(repository, options)) as PicturePipeline);
     if (Class) return work(await Class.fromPretrained(repository, options));
     // A ControlNet in the files would take memory and draw nothing.
     const parts = FromPictures!.componentNames.includes("controlnet") ? { controlnet: null } : {};

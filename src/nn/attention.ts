@@ -23,8 +23,10 @@ export interface Prompt {
 interface AttentionOptions {
   /** [batch, contextTokens, contextWidth], of cross-attention; its keys and values are kept with it. */
   context?: Tensor;
-  /** Of the context's tokens. */
+  /** Of the context's tokens, or of the queries' own. */
   mask?: Tensor;
+  /** With a mask: tokens attend to themselves and those before them. */
+  causal?: boolean;
   /** What the queries see besides; added up. */
   images?: readonly ImagePrompt[];
   /** Added to the result. */
@@ -73,11 +75,11 @@ export class Attention extends Module {
    * @param x [batch, tokens, width]
    * @throws TypeError if cross-attention lacks its context
    */
-  forward(x: Tensor, { context, mask, images = [], residual }: AttentionOptions = {}): Tensor {
+  forward(x: Tensor, { context, mask, causal, images = [], residual }: AttentionOptions = {}): Tensor {
     return x.device.scope(() => {
       const [q, k, v] = this.#cross ? this.#attendTo(x, context) : this.#projections.forward(x);
       const heads = this.#heads;
-      let mixed = mask ? biasedAttention(q, k, v, { heads, mask }) : attention(q, k, v, { heads });
+      let mixed = mask ? biasedAttention(q, k, v, { heads, mask, causal }) : attention(q, k, v, { heads });
       for (const { adapter, tokens } of images) mixed = adapter.addTo(mixed, this, q, tokens, heads);
       return this.to_out[0].forward(mixed, { residual });
     });

@@ -123,6 +123,7 @@ function checkSize(name: string, config: ModelConfig): void {
     "num_res_blocks",
     "transformer_layers_per_block",
     "num_hidden_layers",
+    "num_layers",
     "num_encoder_blocks",
     "num_decoder_blocks",
   ];
@@ -133,6 +134,7 @@ function checkSize(name: string, config: ModelConfig): void {
     "decoder_block_out_channels",
     "latent_channels",
     "hidden_size",
+    "embedding_dim",
     "cross_attention_dim",
     "conditioning_embedding_out_channels",
   ];

@@ -42,6 +42,8 @@ export interface TimestepEmbeddingOptions {
   activation?: Activation;
   /** After them, default "none". */
   postActivation?: Activation;
+  /** Of the result, default `width`. */
+  outWidth?: number;
 }
 
 /** Two linear layers with an activation between; `cond_proj` takes the guidance embedding of distilled models (LCM). */
@@ -54,15 +56,15 @@ export class TimestepEmbedding extends Module {
 
   constructor(inChannels: number, width: number, options: TimestepEmbeddingOptions = {}) {
     super();
-    const { condProjDim = null, activation = "silu", postActivation = "none" } = options;
+    const { condProjDim = null, activation = "silu", postActivation = "none", outWidth = width } = options;
     this.linear_1 = new Linear(inChannels, width);
     this.cond_proj = condProjDim === null ? null : new Linear(condProjDim, inChannels, { bias: false });
-    this.linear_2 = new Linear(width, width);
+    this.linear_2 = new Linear(width, outWidth);
     this.#activation = activation;
     this.#postActivation = postActivation;
   }
 
-  /** @returns [batch, width] */
+  /** @returns [batch, outWidth] */
   forward(projected: Tensor, condition?: Tensor): Tensor {
     return projected.device.scope(() => {
       const x = condition && this.cond_proj ? this.cond_proj.forward(condition, { residual: projected }) : projected;

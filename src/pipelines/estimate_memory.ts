@@ -2,6 +2,7 @@
 import { whileReporting } from "../arguments/progress.js";
 import { givenOptions } from "../arguments/spelling.js";
 import type { RepositorySource } from "../loader/repository.js";
+import { blankTokenizer } from "../loader/tokenizer/blank_tokenizer.js";
 import type { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip/clip_text_model.js";
 import { contextWidth } from "../nn/unet/unet_2d_condition_options.js";
 import { ModelList } from "../nn/weights/model_list.js";
@@ -24,9 +25,11 @@ import {
 } from "./loading/load_pipeline.js";
 import { LatentDiffusion, type CallInput } from "./stable_diffusion/latent_diffusion.js";
 import type { StableDiffusionOptions } from "./stable_diffusion/stable_diffusion_options.js";
+import { StableDiffusionImageVariationPipeline } from "./stable_diffusion/stable_diffusion_image_variation.js";
 import { encodeIdsXL } from "./stable_diffusion_xl/encode_prompt_xl.js";
 import { StableDiffusionXLBase } from "./stable_diffusion_xl/stable_diffusion_xl_base.js";
 import type { XLOptions } from "./stable_diffusion_xl/stable_diffusion_xl_options.js";
+import { StableUnCLIPPipeline } from "./unclip/stable_unclip.js";
 import { RePaintPipeline } from "./unconditional/repaint.js";
 import { sampleSize, type UnconditionalOptions } from "./unconditional/unconditional.js";
 import { encodeIdsPooled } from "./upscale/encode_prompt_pooled.js";
@@ -106,13 +109,22 @@ async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal
     await (pipeline as AnyPipeline)({ ...unprompted(pipeline, options), numInferenceSteps });
     return;
   }
-  await (pipeline as DiffusionPipeline as AnyPipeline)(null, {
-    ...begun(pipeline, options),
-    ...(await embedsOf(pipeline)),
-  });
+  const { encodedImage = null, ...given } = begun(pipeline, options);
+  if (pipeline instanceof StableUnCLIPPipeline) {
+    // Its prior reads nothing but texts.
+    for (const [name, encoder] of [
+      ["tokenizer", pipeline.text_encoder],
+      ["prior_tokenizer", pipeline.prior_text_encoder],
+    ] as const)
+      pipeline[name] = blankTokenizer(encoder.config.max_position_embeddings);
+    await pipeline("", given);
+    return;
+  }
+  await (pipeline as DiffusionPipeline as AnyPipeline)(encodedImage, { ...given, ...(await embedsOf(pipeline)) });
 }
 
-function embedsOf(pipeline: LatentDiffusion): Promise<object> {
+async function embedsOf(pipeline: LatentDiffusion): Promise<object> {
+  if (pipeline instanceof StableDiffusionImageVariationPipeline) return {};
   if (pipeline instanceof StableDiffusionXLBase) return blankEmbedsXL(pipeline);
   return pipeline instanceof StableDiffusionLatentUpscalePipeline ? blankEmbedsPooled(pipeline) : blankEmbeds(pipeline);
 }
@@ -195,7 +207,7 @@ async function blankEmbedsPooled({
 }
 
 /** The options with what a call begins with besides prompts: blank pictures of the size that is drawn, and all steps. */
-function begun(pipeline: LatentDiffusion, options: DrawingSize): object {
+function begun(pipeline: LatentDiffusion, options: DrawingSize): Record<string, unknown> {
   const { callInputs } = pipeline.constructor as typeof LatentDiffusion;
   const { height, width, ...others } = options;
   const size = pipeline.imageSize({ height: height ?? undefined, width: width ?? undefined });
@@ -208,6 +220,7 @@ function begun(pipeline: LatentDiffusion, options: DrawingSize): object {
     maskImage: picture,
     controlImage: read,
     strength: 1,
+    encodedImage: picture,
     depthMap: depth_estimator === null ? Tensor.empty(pipeline.device, [1, 1, 1], "float32") : null,
   };
   const given = Object.entries(inputs).filter(([name]) => callInputs.includes(name as CallInput));

@@ -12,6 +12,7 @@ import { LatentConsistencyModelPipeline } from "./latent_consistency/latent_cons
 import { LatentConsistencyModelImg2ImgPipeline } from "./latent_consistency/latent_consistency_img2img.js";
 import { registerPipeline } from "./loading/load_pipeline.js";
 import { StableDiffusionPipeline } from "./stable_diffusion/stable_diffusion.js";
+import { StableDiffusionImageVariationPipeline } from "./stable_diffusion/stable_diffusion_image_variation.js";
 import { StableDiffusionImg2ImgPipeline } from "./stable_diffusion/stable_diffusion_img2img.js";
 import { StableDiffusionInpaintPipeline } from "./stable_diffusion/stable_diffusion_inpaint.js";
 import { StableDiffusionAdapterPipeline } from "./t2i_adapter/stable_diffusion_adapter.js";
@@ -26,6 +27,8 @@ import { KarrasVePipeline } from "./unconditional/karras_ve.js";
 import { PNDMPipeline } from "./unconditional/pndm.js";
 import { RePaintPipeline } from "./unconditional/repaint.js";
 import { ScoreSdeVePipeline } from "./unconditional/score_sde_ve.js";
+import { StableUnCLIPPipeline } from "./unclip/stable_unclip.js";
+import { StableUnCLIPImg2ImgPipeline } from "./unclip/stable_unclip_img2img.js";
 import { StableDiffusionLatentUpscalePipeline } from "./upscale/stable_diffusion_latent_upscale.js";
 import { StableDiffusionUpscalePipeline } from "./upscale/stable_diffusion_upscale.js";
 
@@ -49,6 +52,9 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionInpaintPipeline,
   StableDiffusionDepth2ImgPipeline,
   StableDiffusionInstructPix2PixPipeline,
+  StableDiffusionImageVariationPipeline,
+  StableUnCLIPPipeline,
+  StableUnCLIPImg2ImgPipeline,
   StableDiffusionControlNetPipeline,
   StableDiffusionControlNetImg2ImgPipeline,
   StableDiffusionControlNetInpaintPipeline,

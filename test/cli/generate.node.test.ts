@@ -152,7 +152,7 @@ describe("webgpu-diffusers generate", () => {
         ["--model", inFolder("x2"), "--noise-level", "3"],
         "--noise-level does not go with a StableDiffusionLatentUpscalePipeline",
       ],
-      [["--noise-level", "3"], "--noise-level is for models that make pictures larger"],
+      [["--noise-level", "3"], "--noise-level is for models that make pictures larger, and for unCLIP's"],
     ] as const) {
       const image = given.length === 2 && given[0] === "--model" ? [] : ["--image", inFolder("small.png")];
       const refused = await runCLI(["generate", PROMPT, ...given, ...image, ...steps]);

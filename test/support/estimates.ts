@@ -18,6 +18,7 @@ import { fixturePath } from "./files.js";
 import { lcmRepository } from "./lcm.js";
 import { withUNet } from "./other_unet.js";
 import { changed } from "./repositories.js";
+import { unclipRepository } from "./unclip.js";
 import { upscaleRepository } from "./upscale.js";
 
 export const repo = (name: string): string => fixturePath(`models/repos/${name}`);
@@ -52,6 +53,7 @@ const blank = (width: number, height: number): RawImage =>
 async function sourceOf(name: string, className: string | undefined): Promise<RepositorySource> {
   if (className === undefined) return repo(name);
   if (name === "x4" || name === "x2") return upscaleRepository(name);
+  if (name === "variation" || name === "img2img" || name === "text") return unclipRepository(name);
   if (name === "depth") return depthRepository();
   if (name === "lcm") return lcmRepository(className);
   const unet = className.includes("Pix2Pix") ? { in_channels: 8 } : {};
@@ -87,7 +89,9 @@ export function testEstimate(name: string, options: PipelineOptions, drawing: Dr
       const mostSoFar = peakOf(device);
       const { height, width, ...others } = size;
       const image = blank(width ?? 1, height ?? 1);
-      if (/Img2Img|Depth2Img/.test(className ?? ""))
+      if (className?.includes("Variation")) await pipeline(image, size);
+      else if (className === "StableUnCLIPImg2ImgPipeline") await pipeline(image, { ...size, prompt: "a red circle" });
+      else if (/Img2Img|Depth2Img/.test(className ?? ""))
         await pipeline("a red circle", { ...others, image, strength: 0.8 });
       else if (className?.includes("Upscale")) await pipeline("a red circle", { ...others, image });
       else if (className?.includes("Inpaint")) await pipeline("a red circle", { ...size, image, maskImage: image });

@@ -98,7 +98,7 @@ export abstract class PretrainedModel<C extends object> extends Module {
     super();
     this.#config = checkConfig(schema, given) as unknown as Readonly<C>;
     // transformers' configs have keys of many kinds, and it says nothing of those that are not the class's own.
-    if (this.library === "diffusers") warnOfUnexpected(schema, given);
+    if (this.#class.weightStem !== "model") warnOfUnexpected(schema, given);
   }
 
   /** What it was made of; frozen. */

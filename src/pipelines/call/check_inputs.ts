@@ -69,12 +69,22 @@ export function checkInputs(
   device: Device,
   tensors?: readonly string[],
 ): void {
+  checkSize({ height, width });
+  checkPrompts(prompt, options, device, tensors);
+  checkStart(options, device);
+}
+
+/** @throws RangeError */
+export function checkSize({ height, width }: { height: number; width: number }): void {
   for (const [name, value] of Object.entries({ height, width })) checkCount(name, value);
   if (height % 8 !== 0 || width % 8 !== 0)
     throw new RangeError(`\`height\` and \`width\` have to be divisible by 8 but are ${height} and ${width}.`);
-  checkPrompts(prompt, options, device, tensors);
-  checkTensor("latents", options.latents, ["batch", "channels", "height", "width"], device);
-  checkGeneratorTypes(options.generator);
+}
+
+/** What a call begins with. */
+export function checkStart({ latents, generator }: CallOptions, device: Device): void {
+  checkTensor("latents", latents, ["batch", "channels", "height", "width"], device);
+  checkGeneratorTypes(generator);
 }
 
 /**
@@ -175,7 +185,8 @@ export function checkCount(name: string, value: unknown): void {
   if (!Number.isSafeInteger(value) || (value as number) < 1) refuse(name, "a positive integer", value);
 }
 
-function checkNumbers(options: CallOptions): void {
+/** All that says how many and how much. */
+export function checkNumbers(options: CallOptions): void {
   const { numInferenceSteps: steps, numImagesPerPrompt: count, clipSkip, outputType } = options;
   if (steps !== undefined) checkCount("numInferenceSteps", steps);
   if (count !== undefined) checkCount("numImagesPerPrompt", count);

@@ -1,7 +1,7 @@
 /** The denoising loop, steps 6 to 8 of diffusers' Stable Diffusion pipelines. */
 import { UNetSteps } from "../../nn/unet/unet_steps.js";
 import type { Scheduler } from "../../schedulers/index.js";
-import type { Tensor } from "../../tensor/tensor.js";
+import { Tensor } from "../../tensor/tensor.js";
 import type { Beside, LatentDiffusion } from "../stable_diffusion/latent_diffusion.js";
 import type { PromptPipeline } from "../stable_diffusion/stable_diffusion_options.js";
 import { pick, replace, takeReturned } from "./callback_tensors.js";
@@ -81,7 +81,9 @@ export async function denoise(
         const scaled = scheduler.scaleModelInput(all, t);
         const input = channels?.input(scaled) ?? scaled;
         // predict the noise residual
-        const told = { timestepCond: guidanceCond ?? embeds.timestepCond, classLabels, addedCondKwargs: embeds.added };
+        const labels = classLabels instanceof Tensor ? promptRows(branches, classLabels, input.shape[0]) : classLabels;
+        const timestepCond = guidanceCond ?? embeds.timestepCond;
+        const told = { timestepCond, classLabels: labels, addedCondKwargs: embeds.added };
         // Where a callback has ended the guidance, what it led away from is not looked at any more.
         const images = imageTokens.map((x) =>
           x.shape[0] === input.shape[0] ? x : keptRows(branches, x, input.shape[0]),
@@ -134,7 +136,8 @@ export async function denoise(
         controls?.replace(replaced);
       }
       if ((i + 1) % scheduler.order === 0 || i === timesteps.length - 1) bar.update();
-      await callLegacyCallback(options, i, { timesteps, order: scheduler.order, latents });
+      const always = pipeline.callsBackEachTime;
+      await callLegacyCallback(options, i, { timesteps, order: scheduler.order, latents, always });
     }
     if (!denoised) return latents;
     latents.dispose();

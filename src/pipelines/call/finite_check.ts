@@ -6,7 +6,7 @@ import { Tensor } from "../../tensor/tensor.js";
 
 /** Whose numbers they are. */
 export interface Place {
-  module: "text_encoder" | "latents" | "adapter" | "unet" | "scheduler" | "vae";
+  module: "text_encoder" | "image_encoder" | "prior" | "latents" | "adapter" | "unet" | "scheduler" | "vae";
   /** From 0 on; absent before and after the loop. */
   step?: number;
 }

@@ -15,10 +15,10 @@ export function checkGenerators(generator: StepOptions["generator"], batch: numb
 }
 
 /** @throws RangeError for latents to begin with that have another shape */
-export function expectShape(latents: Tensor, shape: readonly number[]): void {
+export function expectShape(latents: Tensor, shape: readonly number[], argument = "latents"): void {
   if (latents.shape.join() === shape.join()) return;
   throw new RangeError(
-    `\`latents\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`,
+    `\`${argument}\` must be [${shape.join(", ")}] for these prompts and this size, got [${latents.shape.join(", ")}]`,
   );
 }
 

@@ -16,15 +16,21 @@ export function warnOfLegacyCallback(options: CallOptions): void {
  * Calls the callback, if there is one, when model call `i` has ended a step of the schedule: of schedulers that call the model more
  * often only the last call of a step counts, and what comes before the schedule (PNDM's first) does not.
  * @param order the model calls of a step
+ * @param always every model call counts
  */
 export async function callLegacyCallback(
   { callback, callbackSteps = 1, numInferenceSteps = 50, timesteps: custom, sigmas }: CallOptions,
   i: number,
-  { timesteps, order, latents }: { timesteps: readonly number[]; order: number; latents: Tensor },
+  {
+    timesteps,
+    order,
+    latents,
+    always,
+  }: { timesteps: readonly number[]; order: number; latents: Tensor; always: boolean },
 ): Promise<void> {
   if (!callback) return;
   const steps = custom || sigmas ? timesteps.length : numInferenceSteps;
   const warmup = timesteps.length - steps * order;
-  const ends = i === timesteps.length - 1 || (i + 1 > warmup && (i + 1) % order === 0);
+  const ends = always || i === timesteps.length - 1 || (i + 1 > warmup && (i + 1) % order === 0);
   if (ends && i % callbackSteps === 0) await callback(Math.floor(i / order), timesteps[i], latents);
 }

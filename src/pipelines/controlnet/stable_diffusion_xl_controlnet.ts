@@ -84,7 +84,6 @@ export class StableDiffusionXLControlNetPipeline extends StableDiffusionXLContro
     let planes: readonly Planes[];
     let steps: number;
     const { images } = await this.run(
-      prompt,
       run,
       {
         prompts: async () => {

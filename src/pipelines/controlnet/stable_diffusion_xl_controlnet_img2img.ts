@@ -84,7 +84,7 @@ export class StableDiffusionXLControlNetImg2ImgPipeline extends StableDiffusionX
     throwIfAborted(options.signal);
     const prompts = (): Promise<PromptEmbeds> =>
       this.promptEmbeds(prompt, options, pictureTimeIds(options, [height, width], this.isScored));
-    const { images } = await this.run(prompt, run, { prompts, ...start(run.scheduler) }, options);
+    const { images } = await this.run(run, { prompts, ...start(run.scheduler) }, options);
     return { images };
   }
 }

@@ -90,7 +90,6 @@ export class StableDiffusionXLControlNetInpaintPipeline extends StableDiffusionX
     let timestep: number | null = null;
     let steps: number;
     const { images } = await this.run(
-      prompt,
       run,
       {
         prompts: () => this.promptEmbeds(prompt, options, pictureTimeIds(sizes, [height, width], this.isScored)),

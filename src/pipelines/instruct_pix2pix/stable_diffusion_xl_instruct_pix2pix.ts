@@ -105,7 +105,6 @@ export class StableDiffusionXLInstructPix2PixPipeline extends StableDiffusionXLB
     const { scheduler } = run;
     const size = [width, height].map((side) => cutSide(side, vaeScaleFactor)) as [number, number];
     const { images } = await this.run(
-      prompt,
       run,
       {
         prompts: () => this.promptEmbeds(prompt, options, editTimeIds(options, [height, width])),

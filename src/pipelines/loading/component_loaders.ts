@@ -10,6 +10,8 @@ import { exists } from "../../loader/weight_files.js";
 import { CLIPTextModel, CLIPTextModelWithProjection } from "../../nn/clip/clip_text_model.js";
 import { CLIPVisionModelWithProjection } from "../../nn/clip/clip_vision_model.js";
 import { StableDiffusionSafetyChecker } from "../../nn/clip/safety_checker.js";
+import { PriorTransformer } from "../../nn/unclip/prior_transformer.js";
+import { StableUnCLIPImageNormalizer } from "../../nn/unclip/image_normalizer.js";
 import { ControlNetModel } from "../../nn/controlnet/controlnet.js";
 import { MultiControlNetModel } from "../../nn/controlnet/multi_controlnet.js";
 import { DPTForDepthEstimation } from "../../nn/dpt/dpt_for_depth_estimation.js";
@@ -52,8 +54,12 @@ const modelsOf = (name: string, library: PretrainedModel<object>["library"]): Fa
 const FAMILIES = {
   diffusers: modelsOf("ModelMixin", "diffusers"),
   transformers: modelsOf("PreTrainedModel", "transformers"),
-  stable_diffusion: modelsOf("StableDiffusionSafetyChecker", "stable_diffusion"),
 };
+/** Of classes that diffusers has for one pipeline. */
+const itself = <M extends PretrainedModel<object>>(Class: ModelClass<M>): Family => ({
+  name: Class.className,
+  has: (component) => component instanceof Class,
+});
 
 /** @param place the folder of the model, by default that of the component */
 function model<M extends PretrainedModel<object>>(
@@ -145,6 +151,7 @@ const COMPONENTS: ReadonlyMap<string, ComponentLoader> = new Map<string, Compone
   ["diffusers.UNet2DModel", model(UNet2DModel, folderOf)],
   ["diffusers.AutoencoderKL", model(AutoencoderKL)],
   ["diffusers.AutoencoderTiny", model(AutoencoderTiny)],
+  ["diffusers.PriorTransformer", model(PriorTransformer)],
   ["diffusers.ControlNetModel", controlNet],
   ["diffusers.MultiControlNetModel", controlNets],
   ["controlnet.MultiControlNetModel", controlNets], // as diffusers wrote it where it had the class among the pipelines
@@ -157,7 +164,11 @@ const COMPONENTS: ReadonlyMap<string, ComponentLoader> = new Map<string, Compone
   ["transformers.CLIPTokenizerFast", tokenizer],
   [
     "stable_diffusion.StableDiffusionSafetyChecker",
-    model(StableDiffusionSafetyChecker, undefined, FAMILIES.stable_diffusion),
+    model(StableDiffusionSafetyChecker, undefined, itself(StableDiffusionSafetyChecker)),
+  ],
+  [
+    "stable_diffusion.StableUnCLIPImageNormalizer",
+    model(StableUnCLIPImageNormalizer, undefined, itself(StableUnCLIPImageNormalizer)),
   ],
   ["transformers.CLIPImageProcessor", clipProcessor],
   ["transformers.CLIPImageProcessorFast", clipProcessor],

@@ -2,6 +2,7 @@
 import { CLIPTextModel, CLIPTextModelWithProjection } from "../../nn/clip/clip_text_model.js";
 import { CLIPVisionModelWithProjection } from "../../nn/clip/clip_vision_model.js";
 import { StableDiffusionSafetyChecker } from "../../nn/clip/safety_checker.js";
+import { PriorTransformer } from "../../nn/unclip/prior_transformer.js";
 import { ControlNetModel } from "../../nn/controlnet/controlnet.js";
 import { DPTForDepthEstimation } from "../../nn/dpt/dpt_for_depth_estimation.js";
 import type { AddedCondKwargs } from "../../nn/unet/added_embedding.js";
@@ -49,7 +50,7 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
     const timestepCond = time_cond_proj_dim === null ? undefined : input(batch, time_cond_proj_dim);
     const context = input(batch, TOKENS, contextWidth(model.config));
     const addedCondKwargs = sizeConditions(model, (width) => input(batch, width));
-    const classLabels = isNumbered ? [0] : undefined;
+    const classLabels = isNumbered ? [0] : classVectors(model, (width) => input(batch, width));
     const conditions = { timestepCond, addedCondKwargs, classLabels };
     model.forward(input(batch, in_channels, ...sides(sample_size, 64)), 1, context, conditions);
   } else if (model instanceof ControlNetModel) {
@@ -76,6 +77,13 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
   } else if (model instanceof StableDiffusionSafetyChecker) {
     const { num_channels, image_size: side } = model.config.vision_config;
     model.embed(input(1, num_channels, side, side));
+  } else if (model instanceof PriorTransformer) {
+    const { num_embeddings: tokens, embedding_dim: width, embedding_proj_dim, encoder_hid_proj_type } = model.config;
+    const texts = encoder_hid_proj_type && {
+      encoderHiddenStates: input(2, tokens, width),
+      attentionMask: input(2, tokens),
+    };
+    model.forward(input(2, width), 1, input(2, embedding_proj_dim ?? width), texts ?? {});
   } else if (model instanceof CLIPVisionModelWithProjection) {
     const { num_channels, image_size: side } = model.config;
     model.forward(input(1, num_channels, side, side));
@@ -83,6 +91,12 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
     const { num_channels, image_size: side } = model.config;
     model.forward(input(1, num_channels, side, side));
   }
+}
+
+/** Of models that are told of pictures as vectors, unCLIP's. */
+function classVectors({ config }: UNet2DConditionModel, input: (width: number) => Tensor): Tensor | undefined {
+  const { class_embed_type: type, projection_class_embeddings_input_dim: width } = config;
+  return type !== null && type.endsWith("projection") && width !== null ? input(width) : undefined;
 }
 
 /** Numbers of Stable Diffusion XL's time_ids: original size, crop, target size. */

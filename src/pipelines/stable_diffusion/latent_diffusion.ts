@@ -1,25 +1,26 @@
 /** What the pipelines of Stable Diffusion have in common, XL included: the run from latents to pictures. */
 import type { CLIPTokenizer } from "../../loader/tokenizer/clip_tokenizer.js";
 import type { CLIPTextModel } from "../../nn/clip/clip_text_model.js";
+import type { ClassLabels } from "../../nn/unet/class_embedding.js";
 import { UNet2DConditionModel } from "../../nn/unet/unet_2d_condition.js";
 import { AutoencoderKL } from "../../nn/vae/autoencoder_kl.js";
 import { AutoencoderTiny } from "../../nn/vae/autoencoder_tiny.js";
 import { Scheduler } from "../../schedulers/index.js";
 import type { DType } from "../../tensor/dtype.js";
 import { linearCombination } from "../../tensor/ops/elementwise.js";
-import type { Tensor } from "../../tensor/tensor.js";
+import { Tensor } from "../../tensor/tensor.js";
 import { checkImagePrompts } from "../adapters/image_prompts.js";
 import { IPAdapterLoader } from "../adapters/ip_adapter_loader.js";
-import { checkFinite, checkLatents, promptCount, type CallOptions } from "../call/check_inputs.js";
+import { checkFinite, checkLatents, type CallOptions } from "../call/check_inputs.js";
 import { decode } from "../call/decode_latents.js";
 import { denoise, type Run } from "../call/denoise.js";
 import type { PromptEmbeds } from "../call/encode_prompt.js";
-import { FiniteCheck } from "../call/finite_check.js";
+import { FiniteCheck, type Place } from "../call/finite_check.js";
 import { PROMPT_GUIDANCE, type Guidance, type Scales } from "../call/guidance.js";
 import { inTurn } from "../call/in_turn.js";
 import type { InputChannels } from "../call/input_channels.js";
 import type { ImageOutputType } from "../call/output_images.js";
-import type { inspector } from "../call/safety.js";
+import { inspector, type SafetyComponents } from "../call/safety.js";
 import type { Controls } from "../controlnet/controls.js";
 import type { Components } from "../diffusion_pipeline.js";
 import type { RawImage } from "../images/raw_image.js";
@@ -27,7 +28,7 @@ import { needComponent, type Need } from "../loading/needed_components.js";
 import type { StepFeatures } from "../t2i_adapter/step_features.js";
 import type { Preconditioning } from "../upscale/preconditioning.js";
 import { unetSampleSize } from "./stable_diffusion_config.js";
-import type { Prompt, StableDiffusionOutput } from "./stable_diffusion_options.js";
+import type { StableDiffusionOutput } from "./stable_diffusion_options.js";
 
 const NEEDS = {
   unet: { classes: [UNet2DConditionModel], purpose: "to draw" },
@@ -57,16 +58,23 @@ type Rest<T> = T extends [unknown, ...infer R] ? R : never;
 export interface Start {
   /** The prompts, when it is their turn. */
   prompts: () => Promise<PromptEmbeds>;
+  /** Who makes them, for messages. Default the text encoder. */
+  encoder?: Place["module"];
   /** The schedule; made first, so that one that cannot be is refused at once. */
   timesteps: () => readonly number[];
   /** Components that `latents` works with. */
   uses?: readonly string[];
+  /** Other schedulers than the loop's that the call goes by. */
+  schedulers?: readonly Scheduler[];
   /** @param dtype in which noise is drawn */
   latents: (batch: number, dtype: DType, timesteps: readonly number[]) => Beginning | Promise<Beginning>;
 }
 
-/** What a call takes besides prompts: pictures, how far back to noise one goes, and the size that is drawn where no picture says it. */
-export type CallInput = "size" | "image" | "maskImage" | "controlImage" | "strength" | "depthMap";
+/**
+ * What a call takes besides prompts: pictures, how far back to noise one goes, and the size that is drawn where no picture says it; an
+ * encoded image comes first, before the options.
+ */
+export type CallInput = "size" | "image" | "maskImage" | "controlImage" | "strength" | "depthMap" | "encodedImage";
 
 /** Disposed by the run. */
 export interface Beginning extends Beside {
@@ -80,8 +88,8 @@ export interface Beside {
   controls?: Controls;
   /** Of a T2I-Adapter. */
   features?: StepFeatures;
-  /** One for all pictures. */
-  classLabels?: readonly number[];
+  /** One for all pictures, or a tensor with rows as the prompts have them, which is disposed by the run. */
+  classLabels?: ClassLabels;
   preconditioning?: Preconditioning;
 }
 
@@ -116,6 +124,8 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
     9: "StableDiffusionInpaintPipeline",
   };
   clipSkip: number | null = null;
+  /** Whether `callback` is called after each model call, and not after those alone that end a step of the schedule. */
+  readonly callsBackEachTime: boolean = false;
   /** Whether pictures are what the scheduler's last step guesses the end to be, `denoised`, and not its sample. */
   readonly drawsDenoised: boolean = false;
 
@@ -135,6 +145,8 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
       needComponent(this.className, name, this[name], NEEDS[name]);
     this.expectModels();
     checkImagePrompts(this, options);
+    // A checker that cannot be used is refused before anything is drawn.
+    if (options.outputType !== "latent") this.inspector();
     return { scheduler: this.scheduler, bar: this.progressBarConfig };
   }
 
@@ -157,31 +169,21 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
   }
 
   /** A checked call, when those before it on the same pipeline or the same scheduler are done. */
-  protected run(
-    prompt: Prompt,
-    run: Run,
-    start: Start,
-    options: CallOptions,
-  ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
-    const draw = (): Promise<StableDiffusionOutput<RawImage[] | Tensor>> => this.#draw(prompt, run, start, options);
-    return inTurn([this, run.scheduler], options.signal, () => this.thenFree(() => this.withLoraScale(options, draw)));
+  protected run(run: Run, start: Start, options: CallOptions): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
+    const draw = (): Promise<StableDiffusionOutput<RawImage[] | Tensor>> => this.#draw(run, start, options);
+    const schedulers = [run.scheduler, ...(start.schedulers ?? [])];
+    return inTurn([this, ...schedulers], options.signal, () => this.thenFree(() => this.withLoraScale(options, draw)));
   }
 
-  async #draw(
-    prompt: Prompt,
-    run: Run,
-    start: Start,
-    options: CallOptions,
-  ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
+  async #draw(run: Run, start: Start, options: CallOptions): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
     const { device } = this;
     const { scheduler } = run;
-    const { numImagesPerPrompt = 1, outputType = "image" } = options;
+    const { outputType = "image" } = options;
     this.interrupt = false;
     this.clipSkip = options.clipSkip ?? null;
     const given: Partial<Scales> = options;
     for (const [name, value] of Object.entries(this.guidance.scales))
       Object.assign(this, { [name]: given[name as keyof Scales] ?? (value as number) });
-    const prompts = promptCount(prompt, options);
 
     let embeds: PromptEmbeds | undefined;
     let latents: Tensor | undefined;
@@ -192,15 +194,16 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
       const timesteps = start.timesteps();
       this.numTimesteps = timesteps.length;
       embeds = await start.prompts();
-      const batch = prompts * numImagesPerPrompt;
+      const [batch] = embeds.positive.shape;
       imageTokens = await this.imageTokens(options, batch, this.doClassifierFreeGuidance);
       const { noiseDType: dtype } = this;
       ({ latents, ...beside } = await this.withModels(start.uses ?? [], async () =>
         start.latents(batch, dtype, timesteps),
       ));
 
-      check = new FiniteCheck(device, timesteps.length + 5);
-      check.look(embeds.positive, { module: "text_encoder" });
+      check = new FiniteCheck(device, timesteps.length + 6);
+      check.look(embeds.positive, { module: start.encoder ?? "text_encoder" });
+      if (beside.classLabels instanceof Tensor) check.look(beside.classLabels, { module: "image_encoder" });
       check.look(latents, { module: "latents" });
       if (beside.features) check.look(beside.features.last, { module: "adapter" });
       const expectModels = (): void => this.expectModels();
@@ -222,6 +225,7 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
     } finally {
       check?.dispose();
       for (const each of [beside.channels, beside.controls, beside.features]) each?.dispose();
+      if (beside.classLabels instanceof Tensor) beside.classLabels.dispose();
       const { positive, negative, added, timestepCond } = embeds ?? {};
       const given = [positive, negative, added?.textEmbeds, added?.timeIds, timestepCond, ...imageTokens];
       for (const tensor of [latents, ...given]) tensor?.dispose();
@@ -235,9 +239,10 @@ export abstract class LatentDiffusion extends IPAdapterLoader {
     return this.withModels(["vae"], () => decode(this, ...args));
   }
 
-  /** Who looks at pictures before they are returned; of pipelines that have no safety checker nobody. */
+  /** The safety checker looks at pictures before they are returned; of pipelines that have none nobody. */
   protected inspector(): ReturnType<typeof inspector> {
-    return null;
+    const made = "safety_checker" in this ? inspector(this.className, this as SafetyComponents) : null;
+    return made && ((dtype) => (pictures) => this.withModels(["safety_checker"], () => made(dtype)(pictures)));
   }
 
   /** Pixels that a call draws: what it was given, and the size that the model was trained for. */

@@ -19,7 +19,7 @@ export abstract class PromptedDiffusion extends OneEncoderDiffusion {
   ): Promise<StableDiffusionOutput<RawImage[] | Tensor>> {
     const prompts = (): Promise<PromptEmbeds> =>
       this.#encode(prompt, { ...options, guided: this.doClassifierFreeGuidance });
-    return this.run(prompt, run, { ...start, prompts }, options);
+    return this.run(run, { ...start, prompts }, options);
   }
 
   /**

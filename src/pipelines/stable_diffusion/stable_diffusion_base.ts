@@ -1,9 +1,7 @@
 /** The components of Stable Diffusion 1.x and 2.x, whatever a call begins with. */
 import type { CLIPVisionModelWithProjection } from "../../nn/clip/clip_vision_model.js";
 import type { StableDiffusionSafetyChecker } from "../../nn/clip/safety_checker.js";
-import type { CallOptions } from "../call/check_inputs.js";
-import type { Run } from "../call/denoise.js";
-import { checkSafety, inspector } from "../call/safety.js";
+import { checkSafety } from "../call/safety.js";
 import type { CLIPImageProcessor } from "../images/clip_image_processor.js";
 import { PromptedDiffusion } from "./prompted_diffusion.js";
 import { patchLegacyConfigs, type PatchedKey } from "./stable_diffusion_config.js";
@@ -44,17 +42,5 @@ export abstract class StableDiffusionBase extends PromptedDiffusion {
 
   override get components(): StableDiffusionComponents {
     return super.components as StableDiffusionComponents;
-  }
-
-  protected override prepareRun(options: CallOptions): Run {
-    const run = super.prepareRun(options);
-    // A checker that cannot be used is refused before anything is drawn.
-    if (options.outputType !== "latent") this.inspector();
-    return run;
-  }
-
-  protected override inspector(): ReturnType<typeof inspector> {
-    const made = inspector(this.className, this);
-    return made && ((dtype) => (pictures) => this.withModels(["safety_checker"], () => made(dtype)(pictures)));
   }
 }

@@ -69,7 +69,7 @@ export class StableDiffusionXLPipeline extends StableDiffusionXLBase {
         }),
       }),
     };
-    const { images } = await this.run(prompt, run, start, options);
+    const { images } = await this.run(run, start, options);
     return { images };
   }
 }

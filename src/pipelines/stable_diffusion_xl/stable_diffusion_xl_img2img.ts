@@ -75,7 +75,6 @@ export class StableDiffusionXLImg2ImgPipeline extends StableDiffusionXLBase {
     const { scheduler } = run;
     let timestep: number | null = null;
     const { images } = await this.run(
-      prompt,
       run,
       {
         prompts: () => this.promptEmbeds(prompt, options, pictureTimeIds(options, [height, width], this.isScored)),

@@ -60,7 +60,6 @@ export class StableDiffusionXLInpaintPipeline extends StableDiffusionXLBase {
     const { height, width } = call;
     let timestep: number | null = null;
     const { images } = await this.run(
-      prompt,
       run,
       {
         prompts: () => this.promptEmbeds(prompt, options, pictureTimeIds(options, [height, width], this.isScored)),

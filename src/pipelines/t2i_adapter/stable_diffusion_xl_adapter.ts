@@ -117,7 +117,7 @@ export class StableDiffusionXLAdapterPipeline extends StableDiffusionXLBase {
         );
       },
     };
-    const { images } = await this.run(prompt, run, start, options);
+    const { images } = await this.run(run, start, options);
     return { images };
   }
 

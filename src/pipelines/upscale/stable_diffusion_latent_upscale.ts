@@ -99,7 +99,7 @@ export class StableDiffusionLatentUpscalePipeline extends OneEncoderDiffusion {
         return { ...(await latentUpscaleLatents(encoder, image, wanted)), preconditioning };
       },
     };
-    const { images } = await this.run(prompt, run, start, options);
+    const { images } = await this.run(run, start, options);
     return { images };
   }
 

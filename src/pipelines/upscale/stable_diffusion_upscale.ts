@@ -111,8 +111,8 @@ export class StableDiffusionUpscalePipeline extends PromptedDiffusion {
     const { className } = this;
     const { image, noiseLevel = 20, ...taken } = takeOptions(className, given, UPSCALE_OPTIONS, "warn");
     const options = { ...UPSCALE_DEFAULTS, ...taken, generator: soleGenerator(taken.generator) };
-    const run = this.prepareRun(options);
     this.#expectUnchecked(this);
+    const run = this.prepareRun(options);
     const { device, unet, vaeScaleFactor: scaleFactor, low_res_scheduler: lowResScheduler } = this;
     needComponent(className, "low_res_scheduler", lowResScheduler, LOW_RES);
     const latentChannels = this.#latentChannels();
