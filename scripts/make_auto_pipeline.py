@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import diffusers
-from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting, AutoPipelineForText2Image, ControlNetModel, DiffusionPipeline
+from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting, AutoPipelineForText2Image, ControlNetModel, ControlNetUnionModel, DiffusionPipeline
 
 MODELS = Path("test/fixtures/models/repos")
 OUT = Path("test/fixtures/pipelines/auto_pipeline.json")
@@ -16,6 +16,8 @@ AUTO = dict(Text2Image=AutoPipelineForText2Image, Image2Image=AutoPipelineForIma
 STABLE = [f"StableDiffusion{xl}{net}{task}Pipeline" for xl in ("", "XL") for net in ("", "ControlNet") for task in ("", "Img2Img", "Inpaint")]
 NAMES = [*STABLE, "LatentConsistencyModelPipeline", "LatentConsistencyModelImg2ImgPipeline", "DDPMPipeline", "StableDiffusionUpscalePipeline"]
 NET = ControlNetModel.from_pretrained(MODELS / "controlnet")
+UNIONS = [f"StableDiffusionXLControlNetUnion{task}Pipeline" for task in ("", "Img2Img", "Inpaint")]
+UNION = ControlNetUnionModel(addition_time_embed_dim=8, block_out_channels=(32,) * 4, num_trans_channel=32, num_proj_channel=32)
 GIVEN = {"absent": {}, "net": dict(controlnet=NET), "none": dict(controlnet=None)}
 
 
@@ -59,6 +61,14 @@ for task in AUTO:
             pipe = converted(task, name, given) if makes_pipe else None
             choices.append(dict(task=task, named=name, controlnet=how, loaded=loaded(task, name, given), converted=pipe))
 
+# What from_pipe makes of unions has no class in diffusers, or that of other ControlNets.
+unions = []
+for task in AUTO:
+    for name in [*STABLE, *UNIONS]:
+        if name in UNIONS:
+            unions.append(dict(task=task, named=name, given=False, loaded=loaded(task, name, {})))
+        unions.append(dict(task=task, named=name, given=True, loaded=loaded(task, name, dict(controlnet=UNION))))
+
 # A chain of from_pipe, with what each pipeline says of itself besides components.
 CHAINS = [
     ("sd15", dict(safety_checker=None), [("Image2Image", {}), ("Text2Image", dict(requires_safety_checker=True)), ("Inpainting", {})]),
@@ -78,5 +88,6 @@ for repo, options, steps in CHAINS:
         links.append(dict(task=task, given=plain, className=type(pipeline).__name__, config=config))
     chains.append(dict(repo=repo, links=links))
 lines = ",\n".join(f"    {json.dumps(each)}" for each in choices)
+of_unions = ",\n".join(f"    {json.dumps(each)}" for each in unions)
 links = ",\n".join(f"    {json.dumps(each)}" for each in chains)
-OUT.write_text(f'{{\n  "choices": [\n{lines}\n  ],\n  "chains": [\n{links}\n  ]\n}}\n')
+OUT.write_text(f'{{\n  "choices": [\n{lines}\n  ],\n  "unions": [\n{of_unions}\n  ],\n  "chains": [\n{links}\n  ]\n}}\n')

@@ -38,9 +38,13 @@ export { CLIPTextModel, CLIPTextModelWithProjection } from "./nn/clip/clip_text_
 export type { CLIPTextOptions, CLIPTextOutput, CLIPTextProjectionOutput } from "./nn/clip/clip_text_model.js";
 export { CLIPVisionModelWithProjection, type CLIPVisionProjectionOutput } from "./nn/clip/clip_vision_model.js";
 export { ControlNetModel } from "./nn/controlnet/controlnet.js";
-export type { ControlNetOptions, ControlNetOutput } from "./nn/controlnet/controlnet.js";
+export type { ControlNetOptions } from "./nn/controlnet/controlnet.js";
+export type { ControlNetOutput } from "./nn/controlnet/controlnet_trunk.js";
+export { ControlNetUnionModel } from "./nn/controlnet/controlnet_union.js";
+export type { ControlNetUnionOptions } from "./nn/controlnet/controlnet_union.js";
 export { MultiAdapter } from "./nn/t2i_adapter/multi_adapter.js";
 export { MultiControlNetModel } from "./nn/controlnet/multi_controlnet.js";
+export { MultiControlNetUnionModel } from "./nn/controlnet/multi_controlnet_union.js";
 export { DiagonalGaussian } from "./nn/vae/diagonal_gaussian.js";
 export type { LoadingInfo } from "./nn/weights/load_model.js";
 export type { FromPretrainedOptions, NumParametersOptions, SingleFileModelOptions } from "./nn/weights/pretrained.js";
@@ -54,6 +58,7 @@ export type { CLIPVisionConfig, CLIPVisionOptions } from "./nn/clip/clip_vision_
 export { T2IAdapter } from "./nn/t2i_adapter/t2i_adapter.js";
 export type { T2IAdapterConfig } from "./nn/t2i_adapter/t2i_adapter_config.js";
 export type { ControlNetConfig } from "./nn/controlnet/controlnet_config.js";
+export type { ControlNetUnionConfig } from "./nn/controlnet/controlnet_union_config.js";
 export type { UNet2DConditionConfig } from "./nn/unet/unet_2d_condition_config.js";
 export type { UNet2DConfig } from "./nn/unet/unet_2d_config.js";
 export type { VAEConfig as AutoencoderKLConfig } from "./nn/vae/vae.js";
@@ -183,6 +188,19 @@ export {
   type XLControlNetInpaintOptions,
 } from "./pipelines/controlnet/stable_diffusion_xl_controlnet_inpaint.js";
 export type { XLControlNetComponents } from "./pipelines/controlnet/stable_diffusion_xl_controlnet_base.js";
+export {
+  StableDiffusionXLControlNetUnionPipeline,
+  type XLControlNetUnionPipelineOptions,
+} from "./pipelines/controlnet/stable_diffusion_xl_controlnet_union.js";
+export {
+  StableDiffusionXLControlNetUnionImg2ImgPipeline,
+  type XLControlNetUnionImg2ImgOptions,
+} from "./pipelines/controlnet/stable_diffusion_xl_controlnet_union_img2img.js";
+export {
+  StableDiffusionXLControlNetUnionInpaintPipeline,
+  type XLControlNetUnionInpaintOptions,
+} from "./pipelines/controlnet/stable_diffusion_xl_controlnet_union_inpaint.js";
+export type { XLControlNetUnionComponents } from "./pipelines/controlnet/stable_diffusion_xl_controlnet_union_base.js";
 export {
   StableDiffusionControlNetImg2ImgPipeline,
   type ControlNetImg2ImgOptions,

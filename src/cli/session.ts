@@ -23,6 +23,9 @@ import {
   StableDiffusionXLControlNetImg2ImgPipeline,
   StableDiffusionXLControlNetInpaintPipeline,
   StableDiffusionXLControlNetPipeline,
+  StableDiffusionXLControlNetUnionImg2ImgPipeline,
+  StableDiffusionXLControlNetUnionInpaintPipeline,
+  StableDiffusionXLControlNetUnionPipeline,
   StableDiffusionXLImg2ImgPipeline,
   StableDiffusionXLInpaintPipeline,
   StableDiffusionXLInstructPix2PixPipeline,
@@ -83,6 +86,7 @@ const DRAWN = new Map<
   [LatentConsistencyModelImg2ImgPipeline.className, LatentConsistencyModelPipeline],
   [StableDiffusionXLControlNetPipeline.className, StableDiffusionXLPipeline],
   [StableDiffusionXLAdapterPipeline.className, StableDiffusionXLPipeline],
+  [StableDiffusionXLControlNetUnionPipeline.className, StableDiffusionXLPipeline],
   [StableDiffusionXLPipeline.className, StableDiffusionXLPipeline],
 ]);
 /** Those whose files say more than that class takes; made into it, it keeps that for the pipelines from pictures. */
@@ -92,6 +96,8 @@ const FROM_PICTURES = [
   StableDiffusionXLInstructPix2PixPipeline,
   StableDiffusionXLControlNetImg2ImgPipeline,
   StableDiffusionXLControlNetInpaintPipeline,
+  StableDiffusionXLControlNetUnionImg2ImgPipeline,
+  StableDiffusionXLControlNetUnionInpaintPipeline,
 ];
 
 /** What makes pictures larger. */

@@ -13,6 +13,8 @@ export type Rule = (value: unknown) => boolean;
 export interface ConfigSchema {
   /** Class name for errors and for `_class_name`. */
   readonly name: string;
+  /** What files say besides that are older than the class. */
+  readonly olderNames?: readonly string[];
   /** Constructor arguments with their defaults. */
   readonly defaults: Readonly<Record<string, unknown>>;
   /** Rules by key. A key of `defaults` without a rule must equal its default: no flag without a checkpoint that uses it. */
@@ -54,7 +56,7 @@ const MAX_WEIGHTS = 2 ** 38;
 export function checkConfig(schema: ConfigSchema, given: Readonly<Record<string, unknown>>): ModelConfig {
   checkConfigObject(schema.name, given);
   const { _class_name: className = schema.name } = given;
-  if (className !== schema.name)
+  if (className !== schema.name && !schema.olderNames?.includes(className as string))
     throw new TypeError(`${schema.name}: the config is that of another class, _class_name = ${shown(className)}`);
   const config: Record<string, unknown> = { ...schema.defaults };
   for (const [key, value] of Object.entries(given)) config[key] = value;

@@ -4,7 +4,7 @@ const WHOLE =
   'not supported: weights move to the CPU by whole models, `await pipeline.enableModelCpuOffload()`; to need less memory load with { dtype: "float16" }, too';
 
 /** Those of Python's classes that have from_single_file. */
-const SINGLE_FILE = ["ControlNetModel"];
+const SINGLE_FILE = ["ControlNetModel", "ControlNetUnionModel"];
 
 const saved = "pipe.save_pretrained(folder)) and load the folder";
 

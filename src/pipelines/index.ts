@@ -4,6 +4,9 @@ import { StableDiffusionControlNetInpaintPipeline } from "./controlnet/stable_di
 import { StableDiffusionXLControlNetPipeline } from "./controlnet/stable_diffusion_xl_controlnet.js";
 import { StableDiffusionXLControlNetImg2ImgPipeline } from "./controlnet/stable_diffusion_xl_controlnet_img2img.js";
 import { StableDiffusionXLControlNetInpaintPipeline } from "./controlnet/stable_diffusion_xl_controlnet_inpaint.js";
+import { StableDiffusionXLControlNetUnionPipeline } from "./controlnet/stable_diffusion_xl_controlnet_union.js";
+import { StableDiffusionXLControlNetUnionImg2ImgPipeline } from "./controlnet/stable_diffusion_xl_controlnet_union_img2img.js";
+import { StableDiffusionXLControlNetUnionInpaintPipeline } from "./controlnet/stable_diffusion_xl_controlnet_union_inpaint.js";
 import { StableDiffusionDepth2ImgPipeline } from "./depth2img/stable_diffusion_depth2img.js";
 import { DiffusionPipeline as Base } from "./diffusion_pipeline.js";
 import { StableDiffusionInstructPix2PixPipeline } from "./instruct_pix2pix/stable_diffusion_instruct_pix2pix.js";
@@ -69,6 +72,9 @@ export const DiffusionPipeline: typeof Base = known(
   StableDiffusionXLControlNetImg2ImgPipeline,
   StableDiffusionXLControlNetInpaintPipeline,
   StableDiffusionXLAdapterPipeline,
+  StableDiffusionXLControlNetUnionPipeline,
+  StableDiffusionXLControlNetUnionImg2ImgPipeline,
+  StableDiffusionXLControlNetUnionInpaintPipeline,
 );
 
 function known(...classes: Parameters<typeof registerPipeline>[0][]): typeof Base {

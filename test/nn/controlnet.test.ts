@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { ControlNetModel, type ControlNetOptions, type ControlNetOutput } from "../../src/nn/controlnet/controlnet.js";
+import { ControlNetModel, type ControlNetOptions } from "../../src/nn/controlnet/controlnet.js";
+import type { ControlNetOutput } from "../../src/nn/controlnet/controlnet_trunk.js";
 import { UNet2DConditionModel } from "../../src/nn/unet/unet_2d_condition.js";
 import { slice } from "../../src/tensor/ops/copy.js";
 import { ensureDevice } from "../../src/tensor/device.js";

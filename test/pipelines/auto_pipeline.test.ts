@@ -33,12 +33,14 @@ interface Goldens {
     loaded: string | null;
     converted: string | null;
   }[];
+  /** With a union of ControlNets given, and of its pipelines. */
+  unions: { task: AutoTask; named: string; given: boolean; loaded: string | null }[];
   chains: {
     repo: string;
     links: { task: AutoTask; given: Record<string, unknown>; className: string; config: Record<string, unknown> }[];
   }[];
 }
-const { choices, chains } = await readFixtureJSON<Goldens>("pipelines/auto_pipeline.json");
+const { choices, unions, chains } = await readFixtureJSON<Goldens>("pipelines/auto_pipeline.json");
 
 const AUTO: Record<
   AutoTask,
@@ -59,15 +61,23 @@ async function named(className: unknown): Promise<Repository> {
 
 test("the classes are those that diffusers chooses, of files and of pipelines", () => {
   for (const { task, named: name, controlnet, loaded, converted } of choices) {
-    const steered = { absent: undefined, net: true, none: false }[controlnet];
+    const steering = ({ absent: undefined, net: "-controlnet", none: "" } as const)[controlnet];
     const what = `${task}, ${name}, ${controlnet}`;
-    expect([what, autoClass(task, name, steered)?.className ?? null]).toEqual([what, converted]);
-    const found = autoClass(task, name, controlnet === "absent" ? undefined : true)?.className ?? null;
+    expect([what, autoClass(task, name, steering)?.className ?? null]).toEqual([what, converted]);
+    const found = autoClass(task, name, controlnet === "absent" ? undefined : "-controlnet")?.className ?? null;
     // Where diffusers' names make none, it is what becomes of a pipeline of that class when a ControlNet is given.
     const net = choices.find((each) => each.task === task && each.named === name && each.controlnet === "net")!;
     expect([what, found]).toEqual([what, loaded ?? (controlnet === "absent" ? null : net.converted)]);
   }
   expect(choices.filter(({ loaded }) => loaded !== null).length).toBeGreaterThan(50);
+  const known = unions.filter(({ loaded }) => loaded !== null);
+  for (const { task, named: name, given, loaded } of known)
+    expect([task, name, autoClass(task, name, given ? "-controlnet-union" : undefined)?.className]).toEqual([
+      task,
+      name,
+      loaded,
+    ]);
+  expect(known.length).toBeGreaterThan(10);
 });
 
 describe("AutoPipelines", () => {

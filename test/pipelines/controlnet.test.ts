@@ -165,7 +165,7 @@ describe("StableDiffusionControlNetPipeline", () => {
       expect(await draw(true)).not.toEqual(await draw(false));
     }
     const wrong = { callbackOnStepEnd: () => ({ image: [] }) };
-    await expect(drawn(wrong)).rejects.toThrow("a Tensor for each of 1 ControlNets, got 0");
+    await expect(drawn(wrong)).rejects.toThrow("a Tensor for each of 1 pictures that ControlNets read, got 0");
     for (const guessMode of [false, true]) {
       const cut = new SDCFGCutoffCallback({ cutoffStepIndex: 0 });
       const ended = await drawn({ guessMode, callbackOnStepEnd: cut });

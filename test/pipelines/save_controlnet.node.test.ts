@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,14 +8,17 @@ import {
   estimateMemory,
   Generator,
   MultiControlNetModel,
+  MultiControlNetUnionModel,
   StableDiffusionControlNetPipeline,
   StableDiffusionXLControlNetInpaintPipeline,
+  StableDiffusionXLControlNetUnionInpaintPipeline,
   type SaveTarget,
 } from "../../src/index.js";
 import { controlNet, madeUNet } from "../support/controlnet_pictures.js";
+import { controlNetUnion } from "../support/controlnet_union.js";
 import { fixturePath } from "../support/files.js";
 import { picture } from "../support/pictures.js";
-import { indexHash, mostHeld } from "../support/saved_pipelines_node.js";
+import { indexHash, mostHeld, sha256, textHash } from "../support/saved_pipelines_node.js";
 
 /**
  * diffusers 0.42.1: StableDiffusionControlNetPipeline.from_pretrained("test/fixtures/models/repos/sd15", safety_checker=None,
@@ -28,6 +31,16 @@ const INDEX = {
 };
 /** StableDiffusionXLControlNetInpaintPipeline with a refiner and two ControlNets, of scripts/make_controlnet_pictures.py. */
 const XL_INDEX = "6e8c617b33a2e2a821699c94645b2900162ea177b779e1797b90afa475857eab";
+
+/**
+ * StableDiffusionXLControlNetUnionInpaintPipeline with "union" and "deep" of scripts/make_controlnet_union.py: the index, and of the first
+ * net config.json and the weights.
+ */
+const UNION = {
+  index: "e925564d7cabf9c94e0dfbe4615c038a2074b9dc3515a50a1d3d9008f6f1cfb3",
+  config: "3de7744e9ddc22e392ac6c33e8e80b048699ea5a03f7c3a03d468be4acd1e800",
+  weights: "776b38a347b580c88aab9dd4bb5a6852d678aa4ce770e0bd27aa9330445e92bb",
+};
 
 let root = "";
 beforeAll(async () => void (root = await mkdtemp(join(tmpdir(), "save-controlnet-"))));
@@ -121,6 +134,43 @@ describe("StableDiffusionControlNetPipeline in files", () => {
     const { weights, peak } = await estimateMemory(folder, {}, size);
     expect(peak - weights).toBeGreaterThanOrEqual(most);
     expect(peak - weights).toBeLessThan(1.1 * most);
+  });
+
+  test("two unions of XL that draw into pictures: files as Python's, the same picture, and memory as estimated", async () => {
+    const xl = await StableDiffusionXLControlNetUnionInpaintPipeline.fromPretrained(fixturePath("models/repos/sdxl"), {
+      controlnet: [await controlNetUnion("union"), await controlNetUnion("deep")],
+    });
+    const folder = join(root, "union");
+    await xl.savePretrained(folder);
+    expect(await indexHash(folder)).toBe(UNION.index);
+    expect(await textHash(join(folder, "controlnet", "config.json"))).toBe(UNION.config);
+    const weights = await readFile(join(folder, "controlnet", "diffusion_pytorch_model.safetensors"));
+    expect(sha256(weights)).toBe(UNION.weights);
+    const again = await DiffusionPipeline.fromPretrained<StableDiffusionXLControlNetUnionInpaintPipeline>(folder);
+    expect(again.controlnet).toBeInstanceOf(MultiControlNetUnionModel);
+    const image = picture(48, 32);
+    const draw = async (pipeline: StableDiffusionXLControlNetUnionInpaintPipeline): Promise<ArrayLike<number>> => {
+      pipeline.setProgressBarConfig({ disable: true });
+      const { images } = await pipeline("a cat", {
+        ...{ image, maskImage: image, controlImage: [image, image], controlMode: [3, 0], numInferenceSteps: 2 },
+        ...{ outputType: "latent", strength: 1, generator: new Generator("cpu").manualSeed(8) },
+      });
+      const numbers = await images.data();
+      images.dispose();
+      return numbers;
+    };
+    const wanted = await draw(xl);
+    xl.dispose();
+    const [drawn, most] = await mostHeld(again.device, () => draw(again));
+    expect(drawn).toEqual(wanted);
+    await again.enableModelCpuOffload();
+    expect(await draw(again)).toEqual(wanted);
+    again.dispose();
+    expect(again.controlnet.isDisposed).toBe(true);
+    const size = { height: 32, width: 48, numInferenceSteps: 2, outputType: "latent" } as const;
+    const { weights: held, peak } = await estimateMemory(folder, {}, size);
+    expect(peak - held).toBeGreaterThanOrEqual(most);
+    expect(peak - held).toBeLessThan(1.1 * most);
   });
 
   test("one that is missing is told with its files", async () => {

@@ -1,6 +1,7 @@
 /** What scripts/make_controlnet_pictures.py wrote, and the models that it was written with. */
 import {
   ControlNetModel,
+  type ControlNetUnionModel,
   openRepository,
   UNet2DConditionModel,
   type ImageInput,
@@ -60,9 +61,10 @@ export const MASKS: Record<string, () => RawImage> = {
   "96x64": () => maskPicture(96, 64, [40, 20, 60, 30]),
 };
 
-function madeModel(
+/** A repository of one model with made weights. */
+export function madeModel(
   name: string,
-  Class: typeof ControlNetModel | typeof UNet2DConditionModel,
+  Class: typeof ControlNetModel | typeof ControlNetUnionModel | typeof UNet2DConditionModel,
   config: object,
 ): Repository {
   const shapes = [...new Class({ ...config }).parameters()].map(([key, { shape }]) => [key, shape] as const);

@@ -4,12 +4,16 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Device } from "../../src/index.js";
 
-/** `grep -v _name_or_path model_index.json | sha256sum`. */
-export async function indexHash(folder: string): Promise<string> {
-  const lines = (await readFile(join(folder, "model_index.json"), "utf8")).split("\n");
-  const text = lines.filter((line) => !line.includes("_name_or_path")).join("\n");
-  return createHash("sha256").update(text).digest("hex");
+export const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex");
+
+/** Of a JSON file, without where it is from: `grep -v _name_or_path file.json | sha256sum`. */
+export async function textHash(path: string): Promise<string> {
+  const lines = (await readFile(path, "utf8")).split("\n");
+  return sha256(lines.filter((line) => !line.includes("_name_or_path")).join("\n"));
 }
+
+/** The same of a pipeline's model_index.json. */
+export const indexHash = (folder: string): Promise<string> => textHash(join(folder, "model_index.json"));
 
 /** The most that is held during some work above what is held before it. */
 export async function mostHeld<T>(

@@ -5,13 +5,13 @@ import { concat } from "../../tensor/ops/shape.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { AddedCondKwargs } from "../unet/added_embedding.js";
 import type { AdditionalResiduals, Term } from "../unet/unet_2d_trunk.js";
-import type { ControlNetModel } from "./controlnet.js";
+import type { ControlNetTrunk, Reading } from "./controlnet_trunk.js";
 
 /** A ControlNet, and what it is given. */
 export interface Control {
-  net: ControlNetModel;
-  /** [rows, conditioning_channels, height, width] in [0, 1]. */
-  image: Tensor;
+  net: ControlNetTrunk;
+  reading: Reading;
+  /** Multiplies what the net gives. */
   scale: number;
 }
 
@@ -42,7 +42,7 @@ export function shapesSeen(
  * @param timesteps one per image, as the UNet takes them
  */
 export function embedSeen(
-  { net }: Control,
+  { net, reading }: Control,
   { secondHalf }: StepControls,
   [timesteps, encoderHiddenStates, added]: readonly [readonly number[], Tensor, AddedCondKwargs | undefined],
 ): Tensor[] {
@@ -54,14 +54,15 @@ export function embedSeen(
           Object.entries(added).map(([name, x]) => [name, seen(x as Tensor)] as const),
         ) as AddedCondKwargs)
       : undefined;
-  return net.embedConditions(timesteps.slice(0, prompts.shape[0]), prompts, { addedCondKwargs });
+  const [rows] = prompts.shape;
+  return net.embedConditions(timesteps.slice(0, rows), prompts, { addedCondKwargs, ...net.told(reading, rows) });
 }
 
 /**
  * What one of them adds to a UNet.
  * @param sample, encoderHiddenStates as the UNet takes them
  * @param time of embedSchedule() or embedSeen()
- * @param features of embedPicture()
+ * @param features of net.features()
  */
 export function residualsOf(
   { net, scale }: Control,

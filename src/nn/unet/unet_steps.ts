@@ -3,7 +3,7 @@ import type { Device } from "../../tensor/device.js";
 import { slice } from "../../tensor/ops/copy.js";
 import { Plan, type PlanInput } from "../../tensor/plan.js";
 import { Tensor } from "../../tensor/tensor.js";
-import type { ControlNetModel } from "../controlnet/controlnet.js";
+import type { ControlNetTrunk } from "../controlnet/controlnet_trunk.js";
 import { embedSeen, residualsOf, shapesSeen, type StepControls } from "../controlnet/step_controls.js";
 import { TimestepTable } from "./timestep_table.js";
 import type { UNet2DConditionModel, UNetForwardOptions } from "./unet_2d_condition.js";
@@ -33,8 +33,8 @@ export class UNetSteps {
   #key = "";
   #plannable = true;
   readonly #table: TimestepTable;
-  readonly #controlTables = new Map<ControlNetModel, TimestepTable>();
-  readonly #nets = new Set<ControlNetModel>();
+  readonly #controlTables = new Map<ControlNetTrunk, TimestepTable>();
+  readonly #nets = new Set<ControlNetTrunk>();
 
   /** @param timesteps that will come, if known: what depends on them alone is computed for all of them at once */
   constructor(
@@ -58,8 +58,8 @@ export class UNetSteps {
     const { unet, device } = this;
     device.scope(() => {
       if (unet.embedsTimeAlone) this.#table.rows(timestep, timestepCond);
-      for (const { net, image } of controls.nets) {
-        net.embedPicture(image);
+      for (const { net, reading } of controls.nets) {
+        net.features(reading);
         if (net.embedsTimeAlone) this.#tableOf(net).rows(timestep);
       }
     });
@@ -88,13 +88,17 @@ export class UNetSteps {
           ? this.#table.rows(timestep, options.timestepCond)
           : unet.embedConditions(sample, perImage, encoderHiddenStates, options);
       const steering = controls.nets.map((control) => {
-        const { net, image } = control;
+        const { net, reading } = control;
         const [ofSample, ofPrompt] = shapesSeen(control, controls, [sample, encoderHiddenStates]);
-        net.check(ofSample, ofPrompt, image.shape);
+        net.check(
+          ofSample,
+          ofPrompt,
+          reading.images.map(({ shape }) => shape),
+        );
         const timeOfNet = net.embedsTimeAlone
           ? this.#tableOf(net).rows(perImage[0])
           : embedSeen(control, controls, [perImage, encoderHiddenStates, options.addedCondKwargs]);
-        return [net.embedPicture(image), ...timeOfNet];
+        return [net.features(reading), ...timeOfNet];
       });
       const inputs = [sample, encoderHiddenStates, ...images, ...features, ...time, ...steering.flat()];
       const work = (...[x, prompt, ...rest]: Tensor[]): Tensor => {
@@ -126,7 +130,7 @@ export class UNetSteps {
     this.#plan = null;
   }
 
-  #tableOf(net: ControlNetModel): TimestepTable {
+  #tableOf(net: ControlNetTrunk): TimestepTable {
     let table = this.#controlTables.get(net);
     if (!table) this.#controlTables.set(net, (table = new TimestepTable(net, this.device, this.timesteps)));
     return table;

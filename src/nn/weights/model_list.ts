@@ -1,4 +1,4 @@
-/** Several models of one kind as one component of a pipeline: diffusers' MultiControlNetModel and MultiAdapter. */
+/** Several models of one kind as one component of a pipeline: diffusers' MultiControlNetModel, MultiControlNetUnionModel and MultiAdapter. */
 import { shown } from "../../arguments/shown.js";
 import { takeSaveOptions } from "../../loader/save_options.js";
 import { saveInto, type SaveTarget } from "../../loader/save_target.js";

@@ -12,7 +12,7 @@ import {
   type Components,
   type PipelineOptions,
 } from "../loading/load_pipeline.js";
-import { autoClass, autoNames, type AUTO_CLASSES, type AutoTask } from "./auto_classes.js";
+import { autoClass, autoNames, steeringBy, type AUTO_CLASSES, type AutoTask, type Steering } from "./auto_classes.js";
 import type { AutoOptions, Image2ImageCall, InpaintingCall, Text2ImageCall } from "./auto_pipeline_options.js";
 
 type Classes<T extends AutoTask> = (typeof AUTO_CLASSES)[T];
@@ -136,12 +136,13 @@ async function load(
   const caller = `${nameOf(task)}.fromPretrained`;
   const { enablePag, ...options } = givenOptions(given, [...PIPELINE_OPTION_NAMES, ...OWN_NAMES], caller);
   refusePag(caller, enablePag);
+  const { controlnet } = options;
   // As in diffusers, null leaves a ControlNet out of a pipeline that is for one.
-  const steered = options.controlnet === undefined ? undefined : true;
+  const steering = controlnet === undefined ? undefined : steeringBy(controlnet) || "-controlnet";
   const classOf = (named: unknown): ReturnType<typeof autoClass> & {} => {
-    const Class = autoClass(task, named, steered);
+    const Class = autoClass(task, named, steering);
     if (Class) return Class;
-    throw new ConfigError(`model_index.json: ${nothingLinked(task, named, steered)}`);
+    throw new ConfigError(`model_index.json: ${nothingLinked(task, named, steering)}`);
   };
   return whileReporting(options, (controller, progressCallback) =>
     loadPipeline(source, { ...options, progressCallback }, { classOf, controller }),
@@ -157,17 +158,23 @@ function convert(
   const { enablePag, controlnet, ...options } = inOwnSpelling(given, OWN_NAMES, caller);
   refusePag(caller, enablePag);
   expectPipeline(caller, pipeline);
-  const steered = controlnet === undefined ? undefined : controlnet !== null;
-  const Class = autoClass(task, pipeline.className, steered);
-  if (!Class) throw new TypeError(`${caller}: ${nothingLinked(task, pipeline.className, steered)}`);
+  const steering = controlnet === undefined ? undefined : steeringBy(controlnet);
+  const Class = autoClass(task, pipeline.className, steering);
+  if (!Class) throw new TypeError(`${caller}: ${nothingLinked(task, pipeline.className, steering)}`);
   // diffusers looks at no classes here: a VAE of another kind stays.
-  return fromPipe(Class, pipeline, steered ? { ...options, controlnet } : options, { anyClass: true });
+  return fromPipe(Class, pipeline, steering ? { ...options, controlnet } : options, { anyClass: true });
 }
 
-function nothingLinked(task: AutoTask, named: unknown, steered: boolean | undefined): string {
+const STEERED: Readonly<Record<Steering, string>> = {
+  "": "",
+  "-controlnet": " with a ControlNet",
+  "-controlnet-union": " with a union of ControlNets",
+};
+
+function nothingLinked(task: AutoTask, named: unknown, steering: Steering = ""): string {
   return (
     `AutoPipeline can't find a pipeline linked to ${typeof named === "string" ? named : shown(named)}` +
-    `${steered ? " with a ControlNet" : ""} for ${task} in this version. There are ${autoNames(task)}`
+    `${STEERED[steering]} for ${task} in this version. There are ${autoNames(task)}`
   );
 }
 

@@ -1,12 +1,15 @@
 /** How pipelines are made and called whose class is known by its task alone. */
 import type { Tensor } from "../../tensor/tensor.js";
-import type { ControlNetComponent } from "../controlnet/controlnet_component.js";
+import type { ControlNetComponent, ControlNetUnionComponent } from "../controlnet/controlnet_component.js";
 import type { ControlNetPipelineOptions } from "../controlnet/stable_diffusion_controlnet.js";
 import type { ControlNetImg2ImgOptions } from "../controlnet/stable_diffusion_controlnet_img2img.js";
 import type { ControlNetInpaintOptions } from "../controlnet/stable_diffusion_controlnet_inpaint.js";
 import type { XLControlNetPipelineOptions } from "../controlnet/stable_diffusion_xl_controlnet.js";
 import type { XLControlNetImg2ImgOptions } from "../controlnet/stable_diffusion_xl_controlnet_img2img.js";
 import type { XLControlNetInpaintOptions } from "../controlnet/stable_diffusion_xl_controlnet_inpaint.js";
+import type { XLControlNetUnionPipelineOptions } from "../controlnet/stable_diffusion_xl_controlnet_union.js";
+import type { XLControlNetUnionImg2ImgOptions } from "../controlnet/stable_diffusion_xl_controlnet_union_img2img.js";
+import type { XLControlNetUnionInpaintOptions } from "../controlnet/stable_diffusion_xl_controlnet_union_inpaint.js";
 import type { RawImage } from "../images/raw_image.js";
 import type { LatentConsistencyOptions } from "../latent_consistency/latent_consistency_base.js";
 import type { LatentConsistencyImg2ImgOptions } from "../latent_consistency/latent_consistency_img2img.js";
@@ -26,7 +29,7 @@ import type {
 /** What decides on the class, besides the file or the pipeline. */
 export interface AutoOptions {
   /** What steers: the class with ControlNets is taken. null, too, when loading; of another pipeline null takes the one without. */
-  controlnet?: ControlNetComponent["controlnet"];
+  controlnet?: ControlNetComponent["controlnet"] | ControlNetUnionComponent["controlnet"];
   /** Not supported: true is refused. */
   enablePag?: boolean | null;
 }
@@ -41,13 +44,14 @@ interface AutoCall<Options> {
   (prompt: Prompt, options: Options): Promise<AutoOutput>;
 }
 
-/** Text to picture; with ControlNets `image` is what they read. */
+/** Text to picture; with ControlNets `image` is what they read, with unions of them `controlImage`. */
 export type Text2ImageCall = AutoCall<
   | StableDiffusionOptions
   | LatentConsistencyOptions
   | XLOptions
   | ControlNetPipelineOptions
   | XLControlNetPipelineOptions
+  | XLControlNetUnionPipelineOptions
 > &
   ((prompt: Prompt) => Promise<AutoOutput>);
 
@@ -58,9 +62,14 @@ export type Image2ImageCall = AutoCall<
   | XLImg2ImgOptions
   | ControlNetImg2ImgOptions
   | XLControlNetImg2ImgOptions
+  | XLControlNetUnionImg2ImgOptions
 >;
 
 /** Pictures and masks to pictures. */
 export type InpaintingCall = AutoCall<
-  InpaintOptions | XLInpaintOptions | ControlNetInpaintOptions | XLControlNetInpaintOptions
+  | InpaintOptions
+  | XLInpaintOptions
+  | ControlNetInpaintOptions
+  | XLControlNetInpaintOptions
+  | XLControlNetUnionInpaintOptions
 >;

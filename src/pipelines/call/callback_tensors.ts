@@ -24,6 +24,8 @@ export const XL_CONTROLNET_INPAINT_TENSORS = [
   "mask",
   "masked_image_latents",
 ] as const;
+export const XL_UNION_IMG2IMG_TENSORS = [...XL_TENSORS, "control_image"] as const;
+export const XL_UNION_INPAINT_TENSORS = [...XL_TENSORS, "mask", "control_image"] as const;
 const ALL_TENSORS = [
   ...new Set([
     ...[...INPAINT_TENSORS, ...XL_CONTROLNET_TENSORS, ...LCM_TENSORS],

@@ -1,6 +1,7 @@
 /** Arguments of a call with ControlNets, checked and brought into one form: those of check_inputs.ts are the others. */
 import { shown } from "../../arguments/shown.js";
-import type { ControlNetModel } from "../../nn/controlnet/controlnet.js";
+import type { ControlNetTrunk } from "../../nn/controlnet/controlnet_trunk.js";
+import { MultiControlNetModel } from "../../nn/controlnet/multi_controlnet.js";
 import type { UNet2DConditionModel } from "../../nn/unet/unet_2d_condition.js";
 import { contextWidth } from "../../nn/unet/unet_2d_condition_options.js";
 import type { Device } from "../../tensor/device.js";
@@ -9,7 +10,8 @@ import { checkFinite } from "../call/check_inputs.js";
 import { checkImages, type ImageInput } from "../images/image_processor.js";
 import { listOf } from "../images/pixels.js";
 import type { ControlImage } from "./control_images.js";
-import type { NetOfCall } from "./controls.js";
+import type { ControlNets } from "./controlnet_component.js";
+import type { NetOfCall, PictureOfCall } from "./controls.js";
 
 /** As they were given. */
 export interface ControlArguments {
@@ -18,66 +20,89 @@ export interface ControlArguments {
   controlGuidanceEnd: unknown;
 }
 
-/**
- * @param isList whether the component is a list of ControlNets, and takes lists
- * @returns the nets with their numbers
- * @throws RangeError, TypeError naming the argument and its value
- */
+/** What nets read, how, and whether callbacks get it as a list. */
+export interface ReadOfCall {
+  nets: NetOfCall[];
+  images: ControlImage[];
+  isList: boolean;
+}
+
+/** As which the caller gave the pictures, for how many prompts, and where. */
+export interface ReadFor {
+  argument: string;
+  prompts: number;
+  device: Device;
+}
+
+/** @throws RangeError, TypeError naming the argument and its value, before anything is drawn */
 export function checkControls(
-  nets: readonly ControlNetModel[],
-  isList: boolean,
-  { controlnetConditioningScale, controlGuidanceStart, controlGuidanceEnd }: ControlArguments,
-): NetOfCall[] {
-  if (!isList && Array.isArray(controlnetConditioningScale))
+  controlnet: ControlNets,
+  image: unknown,
+  numbers: ControlArguments,
+  call: ReadFor,
+): ReadOfCall {
+  const isList = controlnet instanceof MultiControlNetModel;
+  if (!isList && Array.isArray(numbers.controlnetConditioningScale))
     throw new TypeError(
-      `\`controlnetConditioningScale\` must be a number for a single ControlNet, got ${shown(controlnetConditioningScale)}`,
+      `\`controlnetConditioningScale\` must be a number for a single ControlNet, got ${shown(numbers.controlnetConditioningScale)}`,
     );
+  const models = isList ? controlnet.nets : [controlnet];
+  const pictures = checkNumbers(numbers, models.length, "ControlNets");
+  const images = isList ? imagesOfNets(call.argument, image, models.length) : [image];
+  for (const each of images) checkControlImage(each, call);
+  return {
+    nets: models.map((net, i) => ({ net, pictures: [pictures[i]] })),
+    images: images as ControlImage[],
+    isList,
+  };
+}
+
+/**
+ * @param count of pictures
+ * @param of what has one each, for messages
+ */
+export function checkNumbers(
+  { controlnetConditioningScale, controlGuidanceStart, controlGuidanceEnd }: ControlArguments,
+  count: number,
+  of: string,
+): PictureOfCall[] {
   const [scales, starts, ends] = Object.entries({
     controlnetConditioningScale,
     controlGuidanceStart,
     controlGuidanceEnd,
-  }).map(([name, value]) => perNet(name, value, nets.length));
-  return nets.map((net, i) => {
-    const [scale, start, end] = [scales[i], starts[i], ends[i]];
+  }).map(([name, value]) => perPicture(name, value, count, of));
+  return scales.map((scale, i) => {
+    const [start, end] = [starts[i], ends[i]];
     if (start >= end)
       throw new RangeError(
         `\`controlGuidanceStart\` must be less than \`controlGuidanceEnd\`, got ${start} and ${end}`,
       );
     if (start < 0) throw new RangeError(`\`controlGuidanceStart\` must be from 0 to 1, got ${start}`);
     if (end > 1) throw new RangeError(`\`controlGuidanceEnd\` must be from 0 to 1, got ${end}`);
-    return { net, scale, start, end };
+    return { scale, start, end };
   });
 }
 
-/** A number for all nets, or one for each. */
-function perNet(name: string, value: unknown, count: number): number[] {
+/** A number for all, or one for each. */
+function perPicture(name: string, value: unknown, count: number, of: string): number[] {
   const list: unknown[] = Array.isArray(value) ? value : new Array<unknown>(count).fill(value);
   if (list.length !== count)
-    throw new RangeError(`\`${name}\` must be a number, or one for each of ${count} ControlNets, got ${shown(value)}`);
+    throw new RangeError(`\`${name}\` must be a number, or one for each of ${count} ${of}, got ${shown(value)}`);
   for (const each of list) checkFinite(name, each);
   return list as number[];
 }
 
-/**
- * @param call as which the caller gave the pictures, and how many nets and prompts there are
- * @returns the pictures of each net
- * @throws RangeError, TypeError before anything is drawn
- */
-export function checkControlImages(
+/** The pictures that one net reads as one: one, or one for each prompt. */
+export function checkControlImage(
   image: unknown,
-  call: { argument: string; isList: boolean; nets: number; prompts: number; device: Device },
-): ControlImage[] {
-  const { argument, isList, nets, prompts, device } = call;
-  const images = isList ? imagesOfNets(argument, image, nets) : [image];
-  for (const each of images) {
-    checkImages(each, device, argument);
-    const count = (listOf(each) as ImageInput[]).reduce((sum, one) => sum + rowsOf(one), 0);
-    if (count !== 1 && count !== prompts)
-      throw new RangeError(
-        `\`${argument}\` must be one picture, or one for each prompt, got ${count} for ${prompts} ${prompts === 1 ? "prompt" : "prompts"}`,
-      );
-  }
-  return images as ControlImage[];
+  { argument, prompts, device }: ReadFor,
+): asserts image is ControlImage {
+  checkImages(image, device, argument);
+  const count = (listOf(image) as ImageInput[]).reduce((sum, one) => sum + rowsOf(one), 0);
+  if (count !== 1 && count !== prompts)
+    throw new RangeError(
+      `\`${argument}\` must be one picture, or one for each prompt, got ${count} for ${prompts} ${prompts === 1 ? "prompt" : "prompts"}`,
+    );
 }
 
 /** An entry for each net, or a list for each prompt with a picture for each net. */
@@ -109,7 +134,7 @@ export function checkSides(sides: { height?: unknown; width?: unknown }, scaleFa
 }
 
 /** @throws RangeError naming what of a ControlNet does not go with the UNet: it is a copy of the half of another one */
-export function expectSameTrunk(className: string, unet: UNet2DConditionModel, net: ControlNetModel): void {
+export function expectSameTrunk(className: string, unet: UNet2DConditionModel, net: ControlNetTrunk): void {
   const wanted = {
     // Of latents: a UNet for inpainting takes a mask and a picture besides, which nets do not see.
     in_channels: Math.min(unet.config.in_channels, unet.config.out_channels),

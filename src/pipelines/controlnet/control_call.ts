@@ -1,52 +1,19 @@
 /** What a call with ControlNets is given, checked, and what it makes of it; whatever it begins with. */
 import { shown } from "../../arguments/shown.js";
-import { MultiControlNetModel } from "../../nn/controlnet/multi_controlnet.js";
-import type { OptionTable } from "../call/call_options.js";
+import { ControlNetUnionModel } from "../../nn/controlnet/controlnet_union.js";
+import { MultiControlNetUnionModel } from "../../nn/controlnet/multi_controlnet_union.js";
 import { promptCount, type CallOptions } from "../call/check_inputs.js";
 import type { Planes } from "../images/planes.js";
+import type { ComponentClass } from "../loading/given_components.js";
 import { needComponent } from "../loading/needed_components.js";
 import type { Beginning, LatentDiffusion } from "../stable_diffusion/latent_diffusion.js";
 import type { Prompt } from "../stable_diffusion/stable_diffusion_options.js";
-import { checkControlImages, checkControls, expectSameTrunk } from "./check_controlnet.js";
-import { controlPlanes, controlTensor, type ControlImage, type ControlSizing } from "./control_images.js";
-import { CONTROLNET_KINDS, type ControlNets } from "./controlnet_component.js";
+import { checkControls, expectSameTrunk } from "./check_controlnet.js";
+import { checkUnions } from "./check_controlnet_union.js";
+import { controlPlanes, controlTensor, type ControlSizing } from "./control_images.js";
+import type { ControlNets, ControlNetUnions } from "./controlnet_component.js";
 import { Controls } from "./controls.js";
-
-/** How ControlNets steer. */
-export interface SteeringOptions {
-  /**
-   * How strongly the picture steers; of several ControlNets one number or a list. Default 1 where noise is what the call begins with; with
-   * an `image` besides as in diffusers: 0.8, with a mask 0.5, of XL with a mask 1.
-   */
-  controlnetConditioningScale?: number | readonly number[];
-  /** Lets the picture alone steer, with or without a prompt; guidanceScale 3 to 5 goes with it. Default false. */
-  guessMode?: boolean;
-  /** From which part of the steps on it steers, 0 to 1; of several ControlNets one number or a list. Default 0. */
-  controlGuidanceStart?: number | readonly number[];
-  /** Until which part of the steps. Default 1. */
-  controlGuidanceEnd?: number | readonly number[];
-}
-
-/** What a call takes besides that begins with something else than what its ControlNets read. */
-export interface ControlImageOptions extends SteeringOptions {
-  /**
-   * What the ControlNet reads (edges, depth, a pose): one picture, or one for each prompt. Of several ControlNets a list with an entry
-   * for each of them, or a list for each prompt with a picture for each of them. They get the size that is drawn. Tensors, in [0, 1],
-   * are not disposed.
-   */
-  controlImage: ControlImage | readonly ControlImage[];
-}
-
-export const STEERING_OPTIONS: OptionTable<Required<SteeringOptions>> = {
-  controlnetConditioningScale: false,
-  guessMode: false,
-  controlGuidanceStart: false,
-  controlGuidanceEnd: false,
-};
-export const CONTROL_IMAGE_OPTIONS: OptionTable<Required<ControlImageOptions>> = {
-  controlImage: false,
-  ...STEERING_OPTIONS,
-};
+import type { SteeringOptions } from "./steering_options.js";
 
 export interface ControlCall {
   /** The pictures that the nets read, of one size. */
@@ -63,37 +30,46 @@ export interface ControlCall {
   ) => Promise<Beginning>;
 }
 
-/** Where the pictures are, and whether results that are one for all pixels (global_pool_conditions) steer the prompts alone. */
 interface Steering {
+  /** Where the pictures are. */
   argument: "image" | "controlImage";
+  /** Whether results that are one for all pixels (global_pool_conditions) steer the prompts alone. */
   pooledGuess?: boolean;
 }
+
+/** Pipelines whose calls are steered. */
+export type Steered = LatentDiffusion & {
+  readonly controlnet: ControlNets | ControlNetUnions;
+  readonly controlNetKinds: readonly ComponentClass[];
+};
 
 /**
  * @param options those of prompts are checked
  * @throws RangeError, TypeError for wrong arguments, and for ControlNets that are missing or of another UNet
  */
 export function controlCall(
-  pipeline: LatentDiffusion & { controlnet: ControlNets },
+  pipeline: Steered,
   prompt: Prompt,
   { argument, pooledGuess = true }: Steering,
-  options: CallOptions & SteeringOptions & Partial<Record<"image" | "controlImage", unknown>>,
+  options: CallOptions & SteeringOptions & Partial<Record<"image" | "controlImage" | "controlMode", unknown>>,
 ): ControlCall {
   const { className, device, unet, controlnet } = pipeline;
   needComponent(className, "controlnet", controlnet, {
-    classes: CONTROLNET_KINDS,
+    classes: pipeline.controlNetKinds,
     purpose: "to read the guiding picture",
   });
-  const isList = controlnet instanceof MultiControlNetModel;
-  const models = isList ? controlnet.nets : [controlnet];
+  const models = "nets" in controlnet ? controlnet.nets : [controlnet];
   for (const model of models) expectSameTrunk(className, unet, model);
   const { guessMode = false, numImagesPerPrompt: each = 1, ...given } = options;
   if (typeof guessMode !== "boolean")
     throw new TypeError(`\`guessMode\` must be true or false, got ${shown(guessMode)}`);
   const { controlnetConditioningScale = 1, controlGuidanceStart = 0, controlGuidanceEnd = 1 } = given;
-  const nets = checkControls(models, isList, { controlnetConditioningScale, controlGuidanceStart, controlGuidanceEnd });
-  const prompts = promptCount(prompt, options);
-  const images = checkControlImages(given[argument], { argument, isList, nets: nets.length, prompts, device });
+  const numbers = { controlnetConditioningScale, controlGuidanceStart, controlGuidanceEnd };
+  const call = { argument, prompts: promptCount(prompt, options), device };
+  const { nets, images, isList } =
+    controlnet instanceof ControlNetUnionModel || controlnet instanceof MultiControlNetUnionModel
+      ? checkUnions(controlnet, { controlImage: given.controlImage, controlMode: given.controlMode, ...numbers }, call)
+      : checkControls(controlnet, given[argument], numbers, call);
   const guess = guessMode || (pooledGuess && models[0].config.global_pool_conditions);
   const tensorName = argument === "image" ? "image" : "control_image";
   return {

@@ -6,11 +6,11 @@ import { checkPrompts, checkTensor, type CallOptions } from "../call/check_input
 import type { Encoder } from "../call/encode_image.js";
 import { checkStrength, givenLatents, imageLatents, imageTimesteps } from "../call/image_latents.js";
 import { checkImages, processedSize, type ImageInput } from "../images/image_processor.js";
-import type { LatentDiffusion, Start } from "../stable_diffusion/latent_diffusion.js";
+import type { Start } from "../stable_diffusion/latent_diffusion.js";
 import type { Prompt } from "../stable_diffusion/stable_diffusion_options.js";
 import { checkSides } from "./check_controlnet.js";
-import { controlCall, type SteeringOptions } from "./control_call.js";
-import type { ControlNets } from "./controlnet_component.js";
+import { controlCall, type Steered } from "./control_call.js";
+import type { SteeringOptions } from "./steering_options.js";
 
 interface Sources {
   image: ImageInput | readonly ImageInput[];
@@ -33,7 +33,7 @@ export interface ControlImg2ImgCall {
  * @throws RangeError, TypeError for wrong arguments, and for ControlNets that are missing or of another UNet
  */
 export function controlImg2ImgCall(
-  pipeline: LatentDiffusion & { controlnet: ControlNets },
+  pipeline: Steered,
   prompt: Prompt,
   options: CallOptions & SteeringOptions & Sources,
   { tensors, scaled }: { tensors: readonly string[]; scaled?: Encoder["scaled"] },

@@ -1,22 +1,29 @@
 /** The ControlNets of a call: what each is given in a step, diffusers/pipelines/controlnet/pipeline_controlnet.py. */
-import type { ControlNetModel } from "../../nn/controlnet/controlnet.js";
-import type { StepControls } from "../../nn/controlnet/step_controls.js";
+import type { ControlNetTrunk, Reading, ReadingAs } from "../../nn/controlnet/controlnet_trunk.js";
+import type { Control, StepControls } from "../../nn/controlnet/step_controls.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { PROMPT_GUIDANCE, promptRows } from "../call/guidance.js";
 import type { ControlNetCallbackTensors } from "../stable_diffusion/stable_diffusion_options.js";
 
-/** A ControlNet of a call. */
-export interface NetOfCall {
-  net: ControlNetModel;
+/** How a picture steers. */
+export interface PictureOfCall {
   scale: number;
   /** Of the steps, from 0 to 1: where it begins and ends to count. */
   start: number;
   end: number;
+  /** Its kind, of a union of ControlNets. */
+  mode?: number;
+}
+
+/** A ControlNet of a call, and the pictures that it reads: of a union one or several, else one. */
+export interface NetOfCall {
+  net: ControlNetTrunk;
+  pictures: readonly PictureOfCall[];
 }
 
 interface ControlsOfCall {
   guessMode: boolean;
-  /** How many steps the parts of a net are of. */
+  /** How many steps the parts of a picture are of. */
   steps: number;
   /** Under which name callbacks get the images. */
   tensorName: "image" | "control_image";
@@ -28,8 +35,10 @@ export class Controls {
   readonly #nets: readonly NetOfCall[];
   #images: readonly Tensor[];
   readonly #call: ControlsOfCall;
+  /** By net and scales: the same in all steps in which these are. */
+  readonly #hows = new Map<string, ReadingAs>();
 
-  /** @param images one for each net; disposed by dispose() */
+  /** @param images one for each picture of each net; disposed by dispose() */
   constructor(nets: readonly NetOfCall[], images: readonly Tensor[], call: ControlsOfCall) {
     this.#nets = nets;
     this.#images = images;
@@ -47,12 +56,25 @@ export class Controls {
     // A callback may have ended the guidance.
     const rows = guided && !secondHalf ? 2 * batch : batch;
     this.#take(this.#images.map((image) => promptRows(PROMPT_GUIDANCE.branches, image, rows)));
-    const nets = this.#nets.flatMap(({ net, scale, start, end }, k) => {
-      const counts = i / steps >= start && (i + 1) / steps <= end;
+    const nets = this.#nets.flatMap(({ net, pictures }, k): Control[] => {
+      const scales = pictures.map(({ scale, start, end }) =>
+        i / steps >= start && (i + 1) / steps <= end ? scale : 0,
+      );
+      // Of several pictures each has its scale, and the net draws even where all are 0, as in diffusers.
+      if (scales.length > 1) return [{ net, reading: this.#reading(k, scales), scale: 1 }];
       // diffusers computes what it multiplies by 0.
-      return counts && scale !== 0 ? [{ net, scale, image: this.#images[k] }] : [];
+      return scales[0] === 0 ? [] : [{ net, reading: this.#reading(k, [1]), scale: scales[0] }];
     });
     return { nets, guessMode, secondHalf };
+  }
+
+  #reading(k: number, scales: readonly number[]): Reading {
+    const { pictures } = this.#nets[k];
+    const first = this.#nets.slice(0, k).reduce((sum, net) => sum + net.pictures.length, 0);
+    const key = String([k, ...scales]);
+    const how = this.#hows.get(key) ?? { modes: pictures.map(({ mode = 0 }) => mode), scales };
+    this.#hows.set(key, how);
+    return { images: this.#images.slice(first, first + pictures.length), how };
   }
 
   /** For a callback. */
@@ -61,14 +83,14 @@ export class Controls {
     return { [tensorName]: isList ? this.#images : this.#images[0] };
   }
 
-  /** Takes what a callback returned. @throws RangeError unless there is one for each net */
+  /** Takes what a callback returned. @throws RangeError unless there is one for each picture */
   replace(returned: Partial<Record<"image" | "control_image", readonly Tensor[]>>): void {
     const { tensorName } = this.#call;
     const images = returned[tensorName];
     if (!images) return;
-    if (images.length !== this.#nets.length)
+    if (images.length !== this.#images.length)
       throw new RangeError(
-        `callbackOnStepEnd: the returned ${tensorName} must be a Tensor for each of ${this.#nets.length} ControlNets, got ${images.length}`,
+        `callbackOnStepEnd: the returned ${tensorName} must be a Tensor for each of ${this.#images.length} pictures that ControlNets read, got ${images.length}`,
       );
     this.#take(images);
   }

@@ -16,9 +16,10 @@ import type {
   StableDiffusionOutput,
 } from "../stable_diffusion/stable_diffusion_options.js";
 import { checkSides } from "./check_controlnet.js";
-import { controlCall, STEERING_OPTIONS, type SteeringOptions } from "./control_call.js";
+import { controlCall } from "./control_call.js";
 import type { ControlImage } from "./control_images.js";
 import { StableDiffusionControlNetBase } from "./stable_diffusion_controlnet_base.js";
+import { STEERING_OPTIONS, type SteeringOptions } from "./steering_options.js";
 
 /** Arguments of a call; names and defaults as diffusers' StableDiffusionControlNetPipeline.__call__. */
 export interface ControlNetPipelineOptions

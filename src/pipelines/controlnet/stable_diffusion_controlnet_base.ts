@@ -1,7 +1,13 @@
 /** The components of Stable Diffusion 1.x and 2.x with ControlNets. */
 import { StableDiffusionBase } from "../stable_diffusion/stable_diffusion_base.js";
 import type { StableDiffusionComponents } from "../stable_diffusion/stable_diffusion_options.js";
-import { ANY_CONTROLNET, controlNetsOf, type ControlNetComponent, type ControlNets } from "./controlnet_component.js";
+import {
+  ANY_CONTROLNET,
+  CONTROLNET_KINDS,
+  controlNetsOf,
+  type ControlNetComponent,
+  type ControlNets,
+} from "./controlnet_component.js";
 
 /** Parts by their names in model_index.json; see StableDiffusionComponents. */
 export type ControlNetComponents = StableDiffusionComponents & ControlNetComponent;
@@ -14,6 +20,8 @@ export abstract class StableDiffusionControlNetBase extends StableDiffusionBase 
     8: "StableDiffusionInstructPix2PixPipeline",
     9: "StableDiffusionControlNetInpaintPipeline",
   };
+  /** Classes that `controlnet` may be of. */
+  readonly controlNetKinds = CONTROLNET_KINDS;
   /** Another one may be assigned; a list of them as `new MultiControlNetModel(list)`. */
   controlnet: ControlNets;
 

@@ -14,9 +14,9 @@ import type {
   StableDiffusionOptions,
   StableDiffusionOutput,
 } from "../stable_diffusion/stable_diffusion_options.js";
-import { CONTROL_IMAGE_OPTIONS, type ControlImageOptions } from "./control_call.js";
 import { controlImg2ImgCall } from "./control_img2img.js";
 import { StableDiffusionControlNetBase } from "./stable_diffusion_controlnet_base.js";
+import { CONTROL_IMAGE_OPTIONS, type ControlImageOptions } from "./steering_options.js";
 
 /** Arguments of a call; names and defaults as diffusers' StableDiffusionControlNetImg2ImgPipeline.__call__. */
 export interface ControlNetImg2ImgOptions

@@ -15,8 +15,9 @@ import type {
   StableDiffusionOptions,
   StableDiffusionOutput,
 } from "../stable_diffusion/stable_diffusion_options.js";
-import { CONTROL_IMAGE_OPTIONS, controlCall, type ControlImageOptions } from "./control_call.js";
+import { controlCall } from "./control_call.js";
 import { StableDiffusionControlNetBase } from "./stable_diffusion_controlnet_base.js";
+import { CONTROL_IMAGE_OPTIONS, type ControlImageOptions } from "./steering_options.js";
 
 /**
  * Arguments of a call; names and defaults as diffusers' StableDiffusionControlNetInpaintPipeline.__call__. Without `height` and `width`

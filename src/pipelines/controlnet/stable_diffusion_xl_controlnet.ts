@@ -1,25 +1,15 @@
 /** Text and a guiding picture to picture with Stable Diffusion XL, diffusers/pipelines/controlnet/pipeline_controlnet_sd_xl.py. */
-import { throwIfAborted } from "../../arguments/signal.js";
-import { checkGeneratorTypes } from "../../schedulers/noise.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { takeOptions, type OptionTable } from "../call/call_options.js";
 import { XL_CONTROLNET_TENSORS } from "../call/callback_tensors.js";
-import { checkPrompts, checkTensor } from "../call/check_inputs.js";
-import { warnOfLegacyCallback } from "../call/legacy_callback.js";
-import { prepareLatents, prepareTimesteps } from "../call/prepare.js";
-import type { Planes } from "../images/planes.js";
 import type { RawImage } from "../images/raw_image.js";
 import type { CallInput } from "../stable_diffusion/latent_diffusion.js";
 import type { ControlNetCallbackOptions, Prompt } from "../stable_diffusion/stable_diffusion_options.js";
-import { checkPromptsXL, checkSizesXL } from "../stable_diffusion_xl/check_inputs_xl.js";
 import { XL_OPTIONS } from "../stable_diffusion_xl/stable_diffusion_xl_base.js";
 import type { StableDiffusionXLOutput, XLOptions } from "../stable_diffusion_xl/stable_diffusion_xl_options.js";
-import { textTimeIds } from "../stable_diffusion_xl/time_ids_xl.js";
-import { untilDenoisingEnd } from "../stable_diffusion_xl/timesteps_xl.js";
-import { checkSides } from "./check_controlnet.js";
-import { controlCall, STEERING_OPTIONS, type SteeringOptions } from "./control_call.js";
 import type { ControlNetPipelineOptions } from "./stable_diffusion_controlnet.js";
 import { StableDiffusionXLControlNetBase } from "./stable_diffusion_xl_controlnet_base.js";
+import { STEERING_OPTIONS, type SteeringOptions } from "./steering_options.js";
 
 /** Arguments of a call; names and defaults as diffusers' StableDiffusionXLControlNetPipeline.__call__, whose guidanceScale is 5. */
 export interface XLControlNetPipelineOptions
@@ -67,48 +57,6 @@ export class StableDiffusionXLControlNetPipeline extends StableDiffusionXLContro
     given?: XLControlNetPipelineOptions,
   ): Promise<StableDiffusionXLOutput<RawImage[] | Tensor>> {
     const options = { guidanceScale: 5, ...takeOptions(this.className, given, CONTROLNET_OPTIONS, "warn") };
-    const run = this.prepareRun(options);
-    this.expectLatentsAlone();
-    const { device, unet, vaeScaleFactor: scaleFactor } = this;
-    checkPrompts(prompt, options, device, XL_CONTROLNET_TENSORS);
-    checkPromptsXL(prompt, options, device);
-    checkSizesXL(options);
-    checkTensor("latents", options.latents, ["batch", "channels", "height", "width"], device);
-    checkGeneratorTypes(options.generator);
-    const control = controlCall(this, prompt, { argument: "image" }, options);
-    const { height, width } = options;
-    checkSides({ height, width }, scaleFactor);
-    warnOfLegacyCallback(options);
-    throwIfAborted(options.signal);
-    const { scheduler } = run;
-    let planes: readonly Planes[];
-    let steps: number;
-    const { images } = await this.run(
-      run,
-      {
-        prompts: async () => {
-          planes = await control.planes({ height, width, scaleFactor });
-          const [, , high, wide] = planes[0].shape;
-          return this.promptEmbeds(prompt, options, textTimeIds(options, [high, wide]));
-        },
-        timesteps: () => {
-          const timesteps = prepareTimesteps(scheduler, options);
-          // The parts in which nets steer are of all steps, as in diffusers.
-          steps = timesteps.length;
-          return untilDenoisingEnd(scheduler, timesteps, options.denoisingEnd);
-        },
-        latents: (batch, dtype) => {
-          const sides = planes[0].shape.slice(2).map((side) => Math.floor(side / scaleFactor));
-          return control.begin(planes, { batch, steps }, () => ({
-            latents: prepareLatents(device, [batch, unet.config.in_channels, ...sides], scheduler.initNoiseSigma, {
-              ...options,
-              dtype,
-            }),
-          }));
-        },
-      },
-      options,
-    );
-    return { images };
+    return this.drawText(prompt, options, { argument: "image", tensors: XL_CONTROLNET_TENSORS });
   }
 }

@@ -1,12 +1,19 @@
 /** The components of Stable Diffusion XL with ControlNets. */
-import { StableDiffusionXLBase } from "../stable_diffusion_xl/stable_diffusion_xl_base.js";
 import type { StableDiffusionXLComponents } from "../stable_diffusion_xl/stable_diffusion_xl_options.js";
-import { ANY_CONTROLNET, controlNetsOf, type ControlNetComponent, type ControlNets } from "./controlnet_component.js";
+import { StableDiffusionXLBase } from "../stable_diffusion_xl/stable_diffusion_xl_base.js";
+import {
+  ANY_CONTROLNET,
+  CONTROLNET_KINDS,
+  controlNetsOf,
+  type ControlNetComponent,
+  type ControlNets,
+} from "./controlnet_component.js";
+import { StableDiffusionXLSteered } from "./stable_diffusion_xl_steered.js";
 
 /** Parts by their names in model_index.json; see StableDiffusionXLComponents. */
 export type XLControlNetComponents = StableDiffusionXLComponents & ControlNetComponent;
 
-export abstract class StableDiffusionXLControlNetBase extends StableDiffusionXLBase {
+export abstract class StableDiffusionXLControlNetBase extends StableDiffusionXLSteered<ControlNets> {
   static override readonly componentNames = [...StableDiffusionXLBase.componentNames, "controlnet"];
   static override readonly componentClasses = { ...StableDiffusionXLBase.componentClasses, controlnet: ANY_CONTROLNET };
   protected override readonly classOfChannels = {
@@ -14,8 +21,9 @@ export abstract class StableDiffusionXLControlNetBase extends StableDiffusionXLB
     8: "StableDiffusionXLInstructPix2PixPipeline",
     9: "StableDiffusionXLControlNetInpaintPipeline",
   };
+  override readonly controlNetKinds = CONTROLNET_KINDS;
   /** Another one may be assigned; a list of them as `new MultiControlNetModel(list)`. */
-  controlnet: ControlNets;
+  override controlnet: ControlNets;
 
   constructor(components: XLControlNetComponents) {
     super(components);

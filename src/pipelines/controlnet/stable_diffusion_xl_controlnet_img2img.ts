@@ -1,25 +1,19 @@
 /** Picture and a guiding picture to picture with XL, diffusers/pipelines/controlnet/pipeline_controlnet_sd_xl_img2img.py. */
-import { throwIfAborted } from "../../arguments/signal.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { takeOptions, type OptionTable } from "../call/call_options.js";
 import { XL_CONTROLNET_IMG2IMG_TENSORS } from "../call/callback_tensors.js";
-import type { PromptEmbeds } from "../call/encode_prompt.js";
-import { warnOfLegacyCallback } from "../call/legacy_callback.js";
 import type { RawImage } from "../images/raw_image.js";
 import type { CallInput } from "../stable_diffusion/latent_diffusion.js";
 import type { ControlNetCallbackOptions, Prompt } from "../stable_diffusion/stable_diffusion_options.js";
-import { checkPromptsXL, checkSizesXL } from "../stable_diffusion_xl/check_inputs_xl.js";
 import { PICTURE_OPTIONS, SCORED_ARGUMENTS, XL_OPTIONS } from "../stable_diffusion_xl/stable_diffusion_xl_base.js";
 import type {
   StableDiffusionXLOutput,
   XLOptions,
   XLPictureOptions,
 } from "../stable_diffusion_xl/stable_diffusion_xl_options.js";
-import { pictureTimeIds } from "../stable_diffusion_xl/time_ids_xl.js";
-import { CONTROL_IMAGE_OPTIONS, type ControlImageOptions } from "./control_call.js";
-import { controlImg2ImgCall } from "./control_img2img.js";
 import type { ControlNetImg2ImgOptions } from "./stable_diffusion_controlnet_img2img.js";
 import { StableDiffusionXLControlNetBase } from "./stable_diffusion_xl_controlnet_base.js";
+import { CONTROL_IMAGE_OPTIONS, type ControlImageOptions } from "./steering_options.js";
 
 /** What XL's other calls take besides. */
 type Others = "guidanceRescale" | "denoisingEnd" | "timesteps" | "sigmas" | "height" | "width" | "latents";
@@ -74,17 +68,6 @@ export class StableDiffusionXLControlNetImg2ImgPipeline extends StableDiffusionX
   ): Promise<StableDiffusionXLOutput<RawImage[] | Tensor>> {
     const taken = takeOptions(this.className, given, IMG2IMG_OPTIONS, "warn");
     const options = { guidanceScale: 5, strength: 0.8, controlnetConditioningScale: 0.8, ...taken };
-    const run = this.prepareRun(options);
-    this.expectLatentsAlone();
-    const how = { tensors: XL_CONTROLNET_IMG2IMG_TENSORS, scaled: this.scaled.bind(this) };
-    const { height, width, start } = controlImg2ImgCall(this, prompt, options, how);
-    checkPromptsXL(prompt, options, this.device);
-    checkSizesXL(options);
-    warnOfLegacyCallback(options);
-    throwIfAborted(options.signal);
-    const prompts = (): Promise<PromptEmbeds> =>
-      this.promptEmbeds(prompt, options, pictureTimeIds(options, [height, width], this.isScored));
-    const { images } = await this.run(run, { prompts, ...start(run.scheduler) }, options);
-    return { images };
+    return this.drawFrom(prompt, options, XL_CONTROLNET_IMG2IMG_TENSORS);
   }
 }

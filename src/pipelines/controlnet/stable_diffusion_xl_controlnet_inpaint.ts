@@ -1,24 +1,19 @@
 /** Parts of pictures drawn anew as a guiding picture has it, diffusers/pipelines/controlnet/pipeline_controlnet_inpaint_sd_xl.py. */
-import { throwIfAborted } from "../../arguments/signal.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { takeOptions, type OptionTable } from "../call/call_options.js";
 import { XL_CONTROLNET_INPAINT_TENSORS } from "../call/callback_tensors.js";
-import { INPAINT_SOURCES, inpaintCall, type InpaintSources } from "../call/inpaint_call.js";
-import { warnOfLegacyCallback } from "../call/legacy_callback.js";
+import { INPAINT_SOURCES, type InpaintSources } from "../call/inpaint_call.js";
 import type { RawImage } from "../images/raw_image.js";
 import { type CallInput, LatentDiffusion } from "../stable_diffusion/latent_diffusion.js";
 import type { ControlNetCallbackOptions, Prompt } from "../stable_diffusion/stable_diffusion_options.js";
-import { checkPromptsXL, checkSizesXL } from "../stable_diffusion_xl/check_inputs_xl.js";
 import { PICTURE_OPTIONS, SCORED_ARGUMENTS, XL_OPTIONS } from "../stable_diffusion_xl/stable_diffusion_xl_base.js";
 import type {
   StableDiffusionXLOutput,
   XLOptions,
   XLPictureOptions,
 } from "../stable_diffusion_xl/stable_diffusion_xl_options.js";
-import { pictureTimeIds } from "../stable_diffusion_xl/time_ids_xl.js";
-import { pictureTimesteps } from "../stable_diffusion_xl/timesteps_xl.js";
-import { CONTROL_IMAGE_OPTIONS, controlCall, type ControlImageOptions } from "./control_call.js";
 import { StableDiffusionXLControlNetBase } from "./stable_diffusion_xl_controlnet_base.js";
+import { CONTROL_IMAGE_OPTIONS, type ControlImageOptions } from "./steering_options.js";
 
 /** What XL's other calls take besides. */
 type Others = "timesteps" | "sigmas" | "negativeOriginalSize" | "negativeCropsCoordsTopLeft" | "negativeTargetSize";
@@ -76,37 +71,7 @@ export class StableDiffusionXLControlNetInpaintPipeline extends StableDiffusionX
   ): Promise<StableDiffusionXLOutput<RawImage[] | Tensor>> {
     const taken = takeOptions(this.className, given, INPAINT_OPTIONS, "warn");
     const options = { guidanceScale: 5, strength: 0.9999, ...taken };
-    const run = this.prepareRun(options);
-    const call = inpaintCall(this, prompt, options, { tensors: XL_CONTROLNET_INPAINT_TENSORS, sizeFrom: "image" });
-    checkPromptsXL(prompt, options, this.device);
-    checkSizesXL(options);
-    // As in diffusers, of these pipelines in this one alone.
-    const control = controlCall(this, prompt, { argument: "controlImage", pooledGuess: false }, options);
-    warnOfLegacyCallback(options);
-    throwIfAborted(options.signal);
-    const { scheduler } = run;
-    const { height, width, fit } = call;
-    const sizes = { ...options, negativeCropsCoordsTopLeft: options.cropsCoordsTopLeft };
-    let timestep: number | null = null;
-    let steps: number;
-    const { images } = await this.run(
-      run,
-      {
-        prompts: () => this.promptEmbeds(prompt, options, pictureTimeIds(sizes, [height, width], this.isScored)),
-        timesteps: () => {
-          const { noised, timesteps, uncut } = pictureTimesteps(scheduler, options, options.strength, 1);
-          [timestep, steps] = [noised, uncut];
-          return timesteps;
-        },
-        uses: ["vae"],
-        latents: async (batch, dtype) => {
-          const planes = await control.planes({ height, width, fit, scaleFactor: this.vaeScaleFactor });
-          return control.begin(planes, { batch, steps }, () => call.begin(scheduler, batch, dtype, timestep));
-        },
-      },
-      options,
-    );
-    return { images: call.finish(images) };
+    return this.drawInto(prompt, options, XL_CONTROLNET_INPAINT_TENSORS);
   }
 
   /** This pipeline of diffusers knows nothing of the mean and deviation that some configs say. */

@@ -13,7 +13,9 @@ import { StableDiffusionSafetyChecker } from "../../nn/clip/safety_checker.js";
 import { PriorTransformer } from "../../nn/unclip/prior_transformer.js";
 import { StableUnCLIPImageNormalizer } from "../../nn/unclip/image_normalizer.js";
 import { ControlNetModel } from "../../nn/controlnet/controlnet.js";
+import { ControlNetUnionModel } from "../../nn/controlnet/controlnet_union.js";
 import { MultiControlNetModel } from "../../nn/controlnet/multi_controlnet.js";
+import { MultiControlNetUnionModel } from "../../nn/controlnet/multi_controlnet_union.js";
 import { DPTForDepthEstimation } from "../../nn/dpt/dpt_for_depth_estimation.js";
 import { MultiAdapter } from "../../nn/t2i_adapter/multi_adapter.js";
 import { T2IAdapter } from "../../nn/t2i_adapter/t2i_adapter.js";
@@ -114,6 +116,7 @@ async function foldersOfModels(repository: Repository, folder: string): Promise<
 
 const controlNet = model(ControlNetModel);
 const controlNets = modelList(controlNet, MultiControlNetModel);
+const controlNetUnion = model(ControlNetUnionModel);
 const adapter = model(T2IAdapter);
 
 const tokenizer: ComponentLoader = {
@@ -154,6 +157,8 @@ const COMPONENTS: ReadonlyMap<string, ComponentLoader> = new Map<string, Compone
   ["diffusers.PriorTransformer", model(PriorTransformer)],
   ["diffusers.ControlNetModel", controlNet],
   ["diffusers.MultiControlNetModel", controlNets],
+  ["diffusers.ControlNetUnionModel", controlNetUnion],
+  ["diffusers.MultiControlNetUnionModel", modelList(controlNetUnion, MultiControlNetUnionModel)],
   ["controlnet.MultiControlNetModel", controlNets], // as diffusers wrote it where it had the class among the pipelines
   ["diffusers.T2IAdapter", adapter],
   ["diffusers.MultiAdapter", modelList(adapter, MultiAdapter)],

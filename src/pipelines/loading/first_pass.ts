@@ -4,6 +4,7 @@ import { CLIPVisionModelWithProjection } from "../../nn/clip/clip_vision_model.j
 import { StableDiffusionSafetyChecker } from "../../nn/clip/safety_checker.js";
 import { PriorTransformer } from "../../nn/unclip/prior_transformer.js";
 import { ControlNetModel } from "../../nn/controlnet/controlnet.js";
+import { ControlNetUnionModel } from "../../nn/controlnet/controlnet_union.js";
 import { DPTForDepthEstimation } from "../../nn/dpt/dpt_for_depth_estimation.js";
 import type { AddedCondKwargs } from "../../nn/unet/added_embedding.js";
 import { T2IAdapter } from "../../nn/t2i_adapter/t2i_adapter.js";
@@ -53,14 +54,19 @@ function firstPass(model: PretrainedModel<object>, input: (...shape: number[]) =
     const classLabels = isNumbered ? [0] : classVectors(model, (width) => input(batch, width));
     const conditions = { timestepCond, addedCondKwargs, classLabels };
     model.forward(input(batch, in_channels, ...sides(sample_size, 64)), 1, context, conditions);
-  } else if (model instanceof ControlNetModel) {
+  } else if (model instanceof ControlNetModel || model instanceof ControlNetUnionModel) {
     const { in_channels, cross_attention_dim, conditioning_channels, conditioning_embedding_out_channels } =
       model.config;
     const side = 64; // its config says nothing of sizes
     const pixels = side * 2 ** (conditioning_embedding_out_channels.length - 1);
     const [sample, prompt] = [input(2, in_channels, side, side), input(2, TOKENS, cross_attention_dim)];
     const addedCondKwargs = sizeConditions(model, (width) => input(2, width));
-    model.forward(sample, 1, prompt, input(2, conditioning_channels, pixels, pixels), { addedCondKwargs });
+    const picture = input(2, conditioning_channels, pixels, pixels);
+    if (model instanceof ControlNetModel) model.forward(sample, 1, prompt, picture, { addedCondKwargs });
+    else {
+      const controlType = input(2, model.config.num_control_type);
+      model.forward(sample, 1, prompt, [picture], controlType, [0], { addedCondKwargs });
+    }
   } else if (model instanceof T2IAdapter) {
     const side = 64 * model.downscaleFactor; // its config says nothing of sizes
     model.forward(input(1, model.config.in_channels, side, side));
@@ -103,7 +109,7 @@ function classVectors({ config }: UNet2DConditionModel, input: (width: number) =
 export const TIME_IDS = 6;
 
 function sizeConditions(
-  { config }: UNet2DConditionModel | ControlNetModel,
+  { config }: UNet2DConditionModel | ControlNetModel | ControlNetUnionModel,
   input: (width: number) => Tensor,
 ): AddedCondKwargs | undefined {
   const {

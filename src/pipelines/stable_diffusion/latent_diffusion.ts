@@ -71,10 +71,11 @@ export interface Start {
 }
 
 /**
- * What a call takes besides prompts: pictures, how far back to noise one goes, and the size that is drawn where no picture says it; an
- * encoded image comes first, before the options.
+ * What a call takes besides prompts: pictures and their kinds, how far back to noise one goes, and the size that is drawn where no picture
+ * says it; an encoded image comes first, before the options.
  */
-export type CallInput = "size" | "image" | "maskImage" | "controlImage" | "strength" | "depthMap" | "encodedImage";
+export type CallInput =
+  "size" | "image" | "maskImage" | "controlImage" | "controlMode" | "strength" | "depthMap" | "encodedImage";
 
 /** Disposed by the run. */
 export interface Beginning extends Beside {

@@ -14,6 +14,9 @@ import type { StableDiffusionControlNetInpaintPipeline } from "../controlnet/sta
 import type { StableDiffusionXLControlNetPipeline } from "../controlnet/stable_diffusion_xl_controlnet.js";
 import type { StableDiffusionXLControlNetImg2ImgPipeline } from "../controlnet/stable_diffusion_xl_controlnet_img2img.js";
 import type { StableDiffusionXLControlNetInpaintPipeline } from "../controlnet/stable_diffusion_xl_controlnet_inpaint.js";
+import type { StableDiffusionXLControlNetUnionPipeline } from "../controlnet/stable_diffusion_xl_controlnet_union.js";
+import type { StableDiffusionXLControlNetUnionImg2ImgPipeline } from "../controlnet/stable_diffusion_xl_controlnet_union_img2img.js";
+import type { StableDiffusionXLControlNetUnionInpaintPipeline } from "../controlnet/stable_diffusion_xl_controlnet_union_inpaint.js";
 import type { StableDiffusionDepth2ImgPipeline } from "../depth2img/stable_diffusion_depth2img.js";
 import type { CLIPImageProcessor } from "../images/clip_image_processor.js";
 import type { RawImage } from "../images/raw_image.js";
@@ -83,7 +86,7 @@ export type CallbackTensors = Partial<
 
 /**
  * Those of a pipeline with a ControlNet, which has its picture, too: [rows, 3, height, width] in [0, 1], with guidance twice as many rows
- * as pictures are drawn, but in guess mode; of several ControlNets a list. It is `image`, or `control_image` where the call has a
+ * as pictures are drawn, but in guess mode; of several ControlNets, and of unions of them, a list. It is `image`, or `control_image` where the call has a
  * `controlImage`.
  */
 export type ControlNetCallbackTensors = CallbackTensors &
@@ -109,7 +112,10 @@ export type PromptPipeline =
   | StableDiffusionXLControlNetPipeline
   | StableDiffusionXLControlNetImg2ImgPipeline
   | StableDiffusionXLControlNetInpaintPipeline
-  | StableDiffusionXLAdapterPipeline;
+  | StableDiffusionXLAdapterPipeline
+  | StableDiffusionXLControlNetUnionPipeline
+  | StableDiffusionXLControlNetUnionImg2ImgPipeline
+  | StableDiffusionXLControlNetUnionInpaintPipeline;
 
 /** Called after each step. `step` counts model calls from 0. */
 // A method's type, which a function that names the class of its pipeline has, too.
