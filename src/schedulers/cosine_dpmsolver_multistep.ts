@@ -9,6 +9,7 @@ import { EDM_DEFAULTS, EDMScheduler } from "./edm_scheduler.js";
 import { History } from "./history.js";
 import type { Level } from "./levels.js";
 import { Linear } from "./linear.js";
+import { HalfNoise } from "./noise.js";
 import type { ScheduleOptions, StepOptions, StepResult } from "./scheduler.js";
 import { checkStepOptions } from "./step_options.js";
 
@@ -111,7 +112,8 @@ export class CosineDPMSolverMultistepScheduler extends EDMScheduler<CosineDPMSol
   #seedOf(generator: StepOptions["generator"]): number | bigint | (number | bigint)[] {
     if (!generator) return Math.floor(Math.random() * 2 ** 53);
     const seeds = [generator].flat().map((each) => {
-      if (each instanceof Generator) return each.initialSeed();
+      const source = each instanceof HalfNoise ? each.source : each;
+      if (source instanceof Generator) return source.initialSeed();
       throw new TypeError(
         `${this.className}.step: \`generator\` must be a Generator, whose seed makes the Brownian path`,
       );

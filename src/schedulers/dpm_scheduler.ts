@@ -46,6 +46,9 @@ export interface DPMConfig extends SolverConfig {
 }
 
 export abstract class DPMScheduler<C extends DPMConfig = DPMConfig> extends SolverScheduler<C> {
+  /** In what diffusers draws a step's noise where it is not the dtype of the model's output. */
+  protected readonly noiseDType: "float32" | undefined = undefined;
+
   constructor(options: object, algorithms: readonly DPMAlgorithm[] = DPM_ALGORITHMS) {
     super(options);
     const { className, config } = this;
@@ -82,6 +85,6 @@ export abstract class DPMScheduler<C extends DPMConfig = DPMConfig> extends Solv
   }
 
   protected noiseFor(modelOutput: Tensor, { varianceNoise, generator }: StepOptions): Tensor | null {
-    return isStochastic(this.algorithm) ? (varianceNoise ?? drawNoise(modelOutput, generator)) : null;
+    return isStochastic(this.algorithm) ? (varianceNoise ?? drawNoise(modelOutput, generator, this.noiseDType)) : null;
   }
 }

@@ -27,6 +27,7 @@ export class DPMSolverMultistepScheduler extends DPMMultistep<DPMSolverMultistep
   static override readonly defaults = defaults;
   static override readonly compatibleNames = KARRAS_SCHEDULERS;
   static override readonly customSchedules = ["timesteps", "mu"] as const;
+  protected override readonly noiseDType = "float32";
 
   constructor(options: Partial<DPMSolverMultistepConfig> = {}) {
     super(options);

@@ -41,7 +41,7 @@ export class FlowMatchEulerDiscreteScheduler extends ShiftedFlowScheduler<FlowMa
     checkShapes(className, modelOutput, sample);
     const index = this.indexOfStep(timestep);
     const prevSample = sample.device.scope(() => {
-      const noise = config.stochastic_sampling ? (varianceNoise ?? drawNoise(sample, generator)) : null;
+      const noise = config.stochastic_sampling ? (varianceNoise ?? drawNoise(sample, generator, "float32")) : null;
       if (!perTokenTimesteps) return this.#euler(index, modelOutput, sample, noise).toTensor();
       const schedule = { sigmas: this.sigmas, train: config.num_train_timesteps };
       return tokenStep(`${className}.step`, perTokenTimesteps, schedule, { modelOutput, sample, noise });

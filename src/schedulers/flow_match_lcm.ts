@@ -37,7 +37,7 @@ export class FlowMatchLCMScheduler extends ShiftedFlowScheduler<FlowMatchLCMConf
     const [sigma, next] = [this.sigmas[index], this.sigmas[index + 1]];
     const result = sample.device.scope(() => {
       const x0 = Linear.of(sample).plus(modelOutput, -sigma);
-      const noise = varianceNoise ?? drawNoise(sample, generator);
+      const noise = varianceNoise ?? drawNoise(sample, generator, "float32");
       return {
         prevSample: x0
           .times(1 - next)

@@ -64,7 +64,7 @@ export class KarrasVeScheduler extends Scheduler<KarrasVeConfig> {
   ): [sampleHat: Tensor, sigmaHat: number] {
     const n = this.numInferenceSteps;
     if (n === null) throw new Error(`${this.className}.addNoiseToInput: call setTimesteps first`);
-    return sample.device.scope(() => veChurn(this.config, n, sample, sigma, drawNoise(sample, generator)));
+    return sample.device.scope(() => veChurn(this.config, n, sample, sigma, drawNoise(sample, generator, "float32")));
   }
 
   /**

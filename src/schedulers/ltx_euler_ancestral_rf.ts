@@ -92,7 +92,7 @@ export class LTXEulerAncestralRFScheduler extends IndexedScheduler<LTXEulerAnces
       const { ratio, scale, renoise } = ancestral(sigma, next, config.eta);
       const x = Linear.of(sample, ratio).plus(x0, 1 - ratio);
       if (!(config.eta > 0 && config.s_noise > 0)) return x.toTensor();
-      const noise = varianceNoise ?? drawNoise(sample, generator);
+      const noise = varianceNoise ?? drawNoise(sample, generator, "float32");
       return x
         .times(scale)
         .plus(noise, renoise * config.s_noise)

@@ -82,7 +82,7 @@ export class SCMScheduler extends IndexedScheduler<SCMConfig> {
     oneOf(className, "prediction_type", config.prediction_type, ["trigflow"]);
     const result = sample.device.scope(() => {
       const x0 = Linear.of(sample, Math.cos(s)).plus(modelOutput, -Math.sin(s));
-      const noise = varianceNoise ?? drawNoise(sample, generator);
+      const noise = varianceNoise ?? drawNoise(sample, generator, "float32");
       const previous = x0.times(Math.cos(t)).plus(noise, Math.sin(t) * config.sigma_data);
       return { prevSample: previous.toTensor(), predOriginalSample: x0.toTensor() };
     });

@@ -101,7 +101,7 @@ export class ScoreSdeVeScheduler extends Scheduler<ScoreSdeVeConfig> {
   stepCorrect(modelOutput: Tensor, sample: Tensor, options?: StepOptions | null): StepResult {
     const { generator } = checkStepOptions(this.className, options, "stepCorrect");
     checkShapes(this.className, modelOutput, sample);
-    const noise = drawNoiseData(sample, generator);
+    const noise = drawNoiseData(sample, generator, "float32");
     return sample.device.scope(() => ({ prevSample: veCorrect(this.config.snr, modelOutput, sample, noise) }));
   }
 

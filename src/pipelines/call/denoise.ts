@@ -1,6 +1,7 @@
 /** The denoising loop, steps 6 to 8 of diffusers' Stable Diffusion pipelines. */
 import { UNetSteps } from "../../nn/unet/unet_steps.js";
 import type { Scheduler } from "../../schedulers/index.js";
+import { stepNoise } from "../../schedulers/noise.js";
 import { Tensor } from "../../tensor/tensor.js";
 import type { Beside, LatentDiffusion } from "../stable_diffusion/latent_diffusion.js";
 import type { PromptPipeline } from "../stable_diffusion/stable_diffusion_options.js";
@@ -52,7 +53,8 @@ export async function denoise(
 ): Promise<Tensor> {
   const { device, unet, guidance } = pipeline;
   const { branches } = guidance;
-  const { generator, eta = 0, signal, callbackOnStepEnd } = options;
+  const { eta = 0, signal, callbackOnStepEnd } = options;
+  const generator = stepNoise(unet.dtype, options.generator);
   let latents = initial;
   // For classifier free guidance all branches go through in one batch
   const { positive, negative } = embeds;

@@ -1,6 +1,7 @@
 /** Embeddings of pictures that go with prompts, steps 4 to 7 of diffusers/pipelines/stable_diffusion/pipeline_stable_unclip.py. */
 import type { PriorTransformer } from "../../nn/unclip/prior_transformer.js";
 import type { Scheduler } from "../../schedulers/index.js";
+import { stepNoise } from "../../schedulers/noise.js";
 import type { Device } from "../../tensor/device.js";
 import type { DType } from "../../tensor/dtype.js";
 import { linearCombination } from "../../tensor/ops/elementwise.js";
@@ -62,7 +63,7 @@ export async function drawImageEmbeds(
         const prediction = step.predict(all, t);
         const guided = rows > batch ? guide(prediction, { scale }) : prediction;
         check.look(guided, { module: "prior", step: i });
-        return scheduler.step(guided, t, current, { eta, generator }).prevSample;
+        return scheduler.step(guided, t, current, { eta, generator: stepNoise(prior.dtype, generator) }).prevSample;
       });
       current.dispose();
       await pace.step();

@@ -2,6 +2,7 @@ import { shown } from "../../arguments/shown.js";
 import type { ClassLabels } from "../../nn/unet/class_embedding.js";
 import type { UNet2DModel } from "../../nn/unet/unet_2d.js";
 import type { Scheduler } from "../../schedulers/index.js";
+import { stepNoise } from "../../schedulers/noise.js";
 import { noTensor } from "../../tensor/no_tensor.js";
 import { linearCombination } from "../../tensor/ops/elementwise.js";
 import { Tensor } from "../../tensor/tensor.js";
@@ -89,7 +90,9 @@ export class ConsistencyModelPipeline extends UnconditionalPipeline {
           }),
         step: ({ t, sample, predict }) => {
           const output = predict(scheduler.scaleModelInput(sample, t), t, { classLabels: labels });
-          return { sample: scheduler.step(output, t, sample, { generator }).prevSample };
+          return {
+            sample: scheduler.step(output, t, sample, { generator: stepNoise(unet.dtype, generator) }).prevSample,
+          };
         },
         stepped: async ({ t, index, sample }) => {
           if (callback && index % callbackSteps === 0) await callback(index, t, sample);

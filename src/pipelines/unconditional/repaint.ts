@@ -1,4 +1,5 @@
 import { RePaintScheduler } from "../../schedulers/index.js";
+import { stepNoise } from "../../schedulers/noise.js";
 import { Tensor } from "../../tensor/tensor.js";
 import { takeOptions } from "../call/call_options.js";
 import { checkFinite } from "../call/check_inputs.js";
@@ -78,7 +79,7 @@ export class RePaintPipeline extends UnconditionalPipeline {
       };
       let kept: { originalImage: Tensor; mask: Tensor };
       let last = Infinity;
-      const inSteps = { generator: Array.isArray(generator) ? generator[0] : generator };
+      const inSteps = { generator: stepNoise(this.unet.dtype, Array.isArray(generator) ? generator[0] : generator) };
       return {
         shape: source.image.shape,
         schedule: () => {

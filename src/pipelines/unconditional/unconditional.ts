@@ -3,7 +3,7 @@ import { shown } from "../../arguments/shown.js";
 import { throwIfAborted } from "../../arguments/signal.js";
 import { UNet2DModel } from "../../nn/unet/unet_2d.js";
 import { Scheduler, type StepOptions } from "../../schedulers/index.js";
-import { checkGeneratorTypes } from "../../schedulers/noise.js";
+import { checkGeneratorTypes, stepNoise } from "../../schedulers/noise.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { OptionTable } from "../call/call_options.js";
 import { inTurn } from "../call/in_turn.js";
@@ -88,11 +88,12 @@ export abstract class UnconditionalPipeline extends DiffusionPipeline {
     options: UnconditionalOptions & { numInferenceSteps: number },
     stepOptions: StepOptions,
   ): Promise<ImagePipelineOutput<RawImage[] | Tensor>> {
-    return this.drawBy<Scheduler>(options, (scheduler) => ({
-      step: ({ t, sample, predict }) => ({
-        sample: scheduler.step(predict(sample, t), t, sample, stepOptions).prevSample,
-      }),
-    }));
+    return this.drawBy<Scheduler>(options, (scheduler) => {
+      const told = { ...stepOptions, generator: stepNoise(this.unet.dtype, stepOptions.generator) };
+      return {
+        step: ({ t, sample, predict }) => ({ sample: scheduler.step(predict(sample, t), t, sample, told).prevSample }),
+      };
+    });
   }
 
   /**
