@@ -3,7 +3,8 @@ import { whileReporting } from "../arguments/progress.js";
 import { givenOptions } from "../arguments/spelling.js";
 import type { RepositorySource } from "../loader/repository.js";
 import { blankTokenizer } from "../loader/tokenizer/blank_tokenizer.js";
-import type { CLIPTextModel, CLIPTextModelWithProjection } from "../nn/clip/clip_text_model.js";
+import type { CLIPTokenizer } from "../loader/tokenizer/clip_tokenizer.js";
+import type { CLIPTextModel } from "../nn/clip/clip_text_model.js";
 import { contextWidth } from "../nn/unet/unet_2d_condition_options.js";
 import { ModelList } from "../nn/weights/model_list.js";
 import { PretrainedModel } from "../nn/weights/pretrained.js";
@@ -11,7 +12,6 @@ import { blankDevice } from "../tensor/blank_device.js";
 import { ensureDevice } from "../tensor/device.js";
 import { Tensor } from "../tensor/tensor.js";
 import { takeOptions, type OptionTable } from "./call/call_options.js";
-import { encodeIds } from "./call/encode_prompt.js";
 import type { AnyPipeline, DiffusionPipeline } from "./diffusion_pipeline.js";
 import { RawImage } from "./images/raw_image.js";
 import { LatentConsistencyBase } from "./latent_consistency/latent_consistency_base.js";
@@ -25,16 +25,10 @@ import {
 } from "./loading/load_pipeline.js";
 import { LatentDiffusion, type CallInput } from "./stable_diffusion/latent_diffusion.js";
 import type { StableDiffusionOptions } from "./stable_diffusion/stable_diffusion_options.js";
-import { StableDiffusionImageVariationPipeline } from "./stable_diffusion/stable_diffusion_image_variation.js";
-import { encodeIdsXL } from "./stable_diffusion_xl/encode_prompt_xl.js";
 import { StableDiffusionXLBase } from "./stable_diffusion_xl/stable_diffusion_xl_base.js";
-import type { XLOptions } from "./stable_diffusion_xl/stable_diffusion_xl_options.js";
-import { StableUnCLIPPipeline } from "./unclip/stable_unclip.js";
 import { RePaintPipeline } from "./unconditional/repaint.js";
 import { sampleSize, type UnconditionalOptions } from "./unconditional/unconditional.js";
-import { encodeIdsPooled } from "./upscale/encode_prompt_pooled.js";
 import { StableDiffusionLatentUpscalePipeline } from "./upscale/stable_diffusion_latent_upscale.js";
-import type { LatentUpscaleOptions } from "./upscale/upscale_options.js";
 
 /** What decides how much memory a call takes; names and defaults as in the call itself. */
 export interface DrawingSize
@@ -55,6 +49,13 @@ export interface MemoryEstimate {
 
 /** Steps that are enough where none is recorded: the thousandth takes no more memory than the tenth, which has a full history. */
 const FEW = 10;
+
+/** Which encoder reads what each tokenizer gives. */
+const TOKENIZERS = {
+  tokenizer: "text_encoder",
+  tokenizer_2: "text_encoder_2",
+  prior_tokenizer: "prior_text_encoder",
+};
 
 const SIZE_OPTIONS: OptionTable<Required<DrawingSize>> = {
   height: true,
@@ -109,24 +110,36 @@ async function draw(pipeline: DiffusionPipeline, options: DrawingSize & { signal
     await (pipeline as AnyPipeline)({ ...unprompted(pipeline, options), numInferenceSteps });
     return;
   }
-  const { encodedImage = null, ...given } = begun(pipeline, options);
-  if (pipeline instanceof StableUnCLIPPipeline) {
-    // Its prior reads nothing but texts.
-    for (const [name, encoder] of [
-      ["tokenizer", pipeline.text_encoder],
-      ["prior_tokenizer", pipeline.prior_text_encoder],
-    ] as const)
-      pipeline[name] = blankTokenizer(encoder.config.max_position_embeddings);
-    await pipeline("", given);
-    return;
-  }
-  await (pipeline as DiffusionPipeline as AnyPipeline)(encodedImage, { ...given, ...(await embedsOf(pipeline)) });
+  const { encodedImage, ...given } = begun(pipeline, options);
+  const call = pipeline as DiffusionPipeline as AnyPipeline;
+  const reads = giveTokenizers(pipeline);
+  if (encodedImage) await call(encodedImage, given);
+  else await (reads ? call("", given) : call(null, { ...given, ...blankEmbeds(pipeline) }));
 }
 
-async function embedsOf(pipeline: LatentDiffusion): Promise<object> {
-  if (pipeline instanceof StableDiffusionImageVariationPipeline) return {};
-  if (pipeline instanceof StableDiffusionXLBase) return blankEmbedsXL(pipeline);
-  return pipeline instanceof StableDiffusionLatentUpscalePipeline ? blankEmbedsPooled(pipeline) : blankEmbeds(pipeline);
+/** Vocabularies are not read for an estimate, and the empty text has as many tokens as any. @returns whether there are encoders of texts */
+function giveTokenizers(pipeline: LatentDiffusion): boolean {
+  const parts = pipeline as unknown as Record<string, CLIPTextModel | CLIPTokenizer | null | undefined>;
+  const encoders = Object.entries(TOKENIZERS).filter(([, name]) => parts[name]);
+  for (const [tokenizer, name] of encoders)
+    parts[tokenizer] = blankTokenizer((parts[name] as CLIPTextModel).config.max_position_embeddings);
+  return encoders.length > 0;
+}
+
+/** What a call gets for prompts where nothing reads them. */
+function blankEmbeds(pipeline: LatentDiffusion): object {
+  const { device, unet } = pipeline;
+  const width = contextWidth(unet.config);
+  const blank = (...shape: number[]): Tensor => Tensor.empty(device, [1, ...shape], unet.dtype);
+  const states = { promptEmbeds: blank(TOKENS, width) };
+  if (pipeline instanceof LatentConsistencyBase) return states;
+  const embeds = { ...states, negativePromptEmbeds: blank(TOKENS, width) };
+  const { projection_class_embeddings_input_dim: all, addition_time_embed_dim: each } = unet.config;
+  let pooled: number;
+  if (pipeline instanceof StableDiffusionXLBase) pooled = (all ?? 0) - TIME_IDS * (each ?? 0);
+  else if (pipeline instanceof StableDiffusionLatentUpscalePipeline) pooled = width;
+  else return embeds;
+  return { ...embeds, pooledPromptEmbeds: blank(pooled), negativePooledPromptEmbeds: blank(pooled) };
 }
 
 /** The options of a pipeline that takes no prompt; one that repaints gets as many blank pictures as are drawn. */
@@ -137,73 +150,6 @@ function unprompted(pipeline: DiffusionPipeline, options: DrawingSize): object {
   const blank = (...shape: number[]): Tensor =>
     Tensor.empty(pipeline.device, [...shape, ...sampleSize(pipeline.unet)], "float32");
   return { ...others, image: blank(batchSize, channels), maskImage: blank(1, 1) };
-}
-
-const blankIds = ({ config }: CLIPTextModel | CLIPTextModelWithProjection): number[][] => [
-  new Array<number>(config.max_position_embeddings).fill(0),
-];
-
-/** Prompts, there being no tokenizer: what the encoders take is counted, the numbers are none. */
-async function blankEmbeds(
-  pipeline: LatentDiffusion,
-): Promise<Pick<StableDiffusionOptions, "promptEmbeds" | "negativePromptEmbeds">> {
-  const { device, unet, text_encoder: encoder } = pipeline;
-  const encode = async (): Promise<Tensor> => {
-    if (encoder) return encoder.residence.visit(() => encodeIds(encoder, blankIds(encoder)));
-    return Tensor.empty(device, [1, TOKENS, contextWidth(unet.config)], unet.dtype);
-  };
-  const promptEmbeds = await encode();
-  return pipeline instanceof LatentConsistencyBase
-    ? { promptEmbeds }
-    : { promptEmbeds, negativePromptEmbeds: await encode() };
-}
-
-async function blankEmbedsXL({
-  device,
-  unet,
-  text_encoder,
-  text_encoder_2,
-}: StableDiffusionXLBase): Promise<XLOptions> {
-  for (const encoder of [text_encoder, text_encoder_2] as (CLIPTextModel | CLIPTextModelWithProjection | null)[]) {
-    if (!encoder) continue;
-    const { states, pooled } = await encoder.residence.visit(() => encodeIdsXL(encoder, blankIds(encoder)));
-    for (const tensor of [states, pooled]) tensor?.dispose();
-  }
-  const { projection_class_embeddings_input_dim: all, addition_time_embed_dim: each } = unet.config;
-  const width =
-    (text_encoder_2 as CLIPTextModelWithProjection | null)?.config.projection_dim ??
-    (all ?? 0) - TIME_IDS * (each ?? 0);
-  const pooled = (): Tensor => Tensor.empty(device, [1, width], unet.dtype);
-  const states = (): Tensor => Tensor.empty(device, [1, TOKENS, contextWidth(unet.config)], unet.dtype);
-  return {
-    promptEmbeds: states(),
-    pooledPromptEmbeds: pooled(),
-    negativePromptEmbeds: states(),
-    negativePooledPromptEmbeds: pooled(),
-  };
-}
-
-async function blankEmbedsPooled({
-  device,
-  unet,
-  text_encoder: encoder,
-}: StableDiffusionLatentUpscalePipeline): Promise<Partial<LatentUpscaleOptions>> {
-  const encode = async (): Promise<{ states: Tensor; pooled: Tensor }> => {
-    if (encoder) return encoder.residence.visit(() => encodeIdsPooled(encoder, blankIds(encoder)));
-    const width = contextWidth(unet.config);
-    const [states, pooled] = [
-      [1, TOKENS, width],
-      [1, width],
-    ].map((shape) => Tensor.empty(device, shape, unet.dtype));
-    return { states, pooled };
-  };
-  const [positive, negative] = [await encode(), await encode()];
-  return {
-    promptEmbeds: positive.states,
-    pooledPromptEmbeds: positive.pooled,
-    negativePromptEmbeds: negative.states,
-    negativePooledPromptEmbeds: negative.pooled,
-  };
 }
 
 /** The options with what a call begins with besides prompts: blank pictures of the size that is drawn, and all steps. */

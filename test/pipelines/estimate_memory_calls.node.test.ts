@@ -2,7 +2,9 @@ import { describe, expect, test } from "vitest";
 import * as sd15 from "../../bench/sd15_configs.js";
 import { estimateMemory, type DrawingSize, type PipelineOptions } from "../../src/index.js";
 import { repo, testEstimate, withNewDevice } from "../support/estimates.js";
+import { lcmRepository } from "../support/lcm.js";
 import { changed } from "../support/repositories.js";
+import { upscaleRepository } from "../support/upscale.js";
 
 describe("estimateMemory", () => {
   for (const [name, options, drawing, className] of [
@@ -19,6 +21,25 @@ describe("estimateMemory", () => {
     ["depth", {}, { height: 64, width: 48 }, "StableDiffusionDepth2ImgPipeline"],
   ] as [string, PipelineOptions, DrawingSize, string?][])
     testEstimate(name, options, drawing, className);
+
+  for (const [name, source] of [
+    ["Stable Diffusion", repo("sd15")],
+    ["XL", repo("sdxl")],
+    ["a latent consistency model", lcmRepository("LatentConsistencyModelPipeline")],
+    ["the latent upscaler", upscaleRepository("x2")],
+  ] as const)
+    test(`of ${name} without encoders of texts, which embeddings do without`, async () => {
+      await withNewDevice(async (device) => {
+        const all = await estimateMemory(await source, { device });
+        const none = { text_encoder: null, ...(name === "XL" && { text_encoder_2: null }) };
+        const { weights, peak } = await estimateMemory(await source, { device, ...none });
+        expect(weights).toBeLessThan(0.95 * all.weights);
+        // The call is the same but that the caller's embeddings, which it copies, are there, too.
+        const [above, allAbove] = [peak - weights, all.peak - all.weights];
+        expect(above).toBeGreaterThan(0.95 * allAbove);
+        expect(above).toBeLessThan(1.1 * allAbove);
+      });
+    });
 });
 
 /** Of Stable Diffusion 1.5's. */

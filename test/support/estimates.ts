@@ -99,8 +99,8 @@ export function testEstimate(name: string, options: PipelineOptions, drawing: Dr
       else await ("text_encoder" in pipeline ? pipeline("a red circle", size) : pipeline(size));
       const most = mostSoFar();
       expect(peak).toBeGreaterThanOrEqual(most);
-      // The prompts' embeddings are given to the call here, which copies them: few bytes in a model that is not as tiny as these.
-      expect(peak).toBeLessThan(1.05 * most);
+      // An estimate is a bound; of these tiny models it is up to 1.4 % more.
+      expect(peak).toBeLessThan(1.03 * most);
     });
   });
 }

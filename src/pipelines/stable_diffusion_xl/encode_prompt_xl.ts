@@ -151,7 +151,7 @@ async function encodeTexts(
  * @param clipSkip layers to leave out besides
  * @returns tensors that the caller disposes
  */
-export async function encodeIdsXL(
+async function encodeIdsXL(
   model: CLIPTextModel | CLIPTextModelWithProjection,
   inputIds: readonly (readonly number[])[],
   clipSkip = 0,

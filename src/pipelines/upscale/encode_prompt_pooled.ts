@@ -120,7 +120,7 @@ function encode(components: TextComponents, texts: readonly string[], maxLength?
  * The hidden state of the last layer, without the final norm, and that of the end token with it.
  * @returns tensors that the caller disposes
  */
-export async function encodeIdsPooled(
+async function encodeIdsPooled(
   model: CLIPTextModel,
   inputIds: readonly (readonly number[])[],
 ): Promise<Encoded> {
