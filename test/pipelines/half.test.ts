@@ -36,8 +36,10 @@ for (const { scheduler, changes, options, latents, after } of runs)
       generator: generators.length > 1 ? generators : generators[0],
       ...{ eta, numImagesPerPrompt },
     });
-    // Both round differently on the way. With other noise the mean is 1.
-    expect(differences(await numbers({ images }), latents).mean).toBeLessThan(0.05);
+    // Both round differently on the way, by up to 0.006 of the numbers' mean size. With other noise it is 0.2 and more.
+    const size = differences(new Float32Array(latents.length), latents).mean;
+    const off = differences(await numbers({ images }), latents).mean / size;
+    expect(off).toBeLessThan(0.02);
     expect(differences(generators[0].randn([4]), after).worst).toBeLessThan(1e-4);
   });
 

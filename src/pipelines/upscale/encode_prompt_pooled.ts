@@ -120,10 +120,7 @@ function encode(components: TextComponents, texts: readonly string[], maxLength?
  * The hidden state of the last layer, without the final norm, and that of the end token with it.
  * @returns tensors that the caller disposes
  */
-async function encodeIdsPooled(
-  model: CLIPTextModel,
-  inputIds: readonly (readonly number[])[],
-): Promise<Encoded> {
+async function encodeIdsPooled(model: CLIPTextModel, inputIds: readonly (readonly number[])[]): Promise<Encoded> {
   const { hiddenStates, lastHiddenState, pooledOutput: pooled } = await model.forward(inputIds);
   const states = hiddenStates[hiddenStates.length - 1];
   for (const tensor of [...hiddenStates.slice(0, -1), lastHiddenState]) tensor.dispose();
