@@ -4,6 +4,11 @@ import type { Device } from "../../tensor/device.js";
 import type { DType } from "../../tensor/dtype.js";
 import { randnTensor, type Generator } from "../../tensor/random.js";
 import { Tensor } from "../../tensor/tensor.js";
+import type { CallOptions } from "./check_inputs.js";
+
+/** A list of one generator is that one: these calls of diffusers do not ask for one per picture. */
+export const soleGenerator = (given: CallOptions["generator"]): CallOptions["generator"] =>
+  Array.isArray(given) && given.length === 1 ? (given[0] as CallOptions["generator"]) : given;
 
 /** @throws RangeError for a list of generators that has not one per picture */
 export function checkGenerators(generator: StepOptions["generator"], batch: number): void {

@@ -6,6 +6,7 @@ import type { Tensor } from "../../tensor/tensor.js";
 import { takeOptions } from "../call/call_options.js";
 import { checkPrompts, checkTensor } from "../call/check_inputs.js";
 import type { PromptEmbeds } from "../call/encode_prompt.js";
+import { soleGenerator } from "../call/initial_noise.js";
 import { prepareTimesteps } from "../call/prepare.js";
 import { checkImages } from "../images/image_processor.js";
 import type { RawImage } from "../images/raw_image.js";
@@ -18,7 +19,7 @@ import type { ImagePipelineOutput } from "../unconditional/unconditional.js";
 import { encodePromptPooled, timestepCondition, type PooledEmbeds } from "./encode_prompt_pooled.js";
 import { latentUpscaleLatents } from "./latent_upscale_latents.js";
 import { Preconditioning } from "./preconditioning.js";
-import { expectPicturePerPrompt, soleGenerator } from "./upscale_call.js";
+import { expectPicturePerPrompt } from "./upscale_call.js";
 import {
   LATENT_UPSCALE_OPTIONS,
   POOLED_PROMPT_OPTIONS,

@@ -9,6 +9,7 @@ import type { DType } from "../../tensor/dtype.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { takeOptions } from "../call/call_options.js";
 import { checkPrompts, checkTensor } from "../call/check_inputs.js";
+import { soleGenerator } from "../call/initial_noise.js";
 import { prepareTimesteps } from "../call/prepare.js";
 import { wideVAE } from "../call/wide_vae.js";
 import type { CLIPImageProcessor } from "../images/clip_image_processor.js";
@@ -19,7 +20,7 @@ import type { CallInput } from "../stable_diffusion/latent_diffusion.js";
 import { PromptedDiffusion } from "../stable_diffusion/prompted_diffusion.js";
 import { patchScalingFactor, unetSampleSize } from "../stable_diffusion/stable_diffusion_config.js";
 import type { Prompt, StableDiffusionOutput } from "../stable_diffusion/stable_diffusion_options.js";
-import { expectPicturePerPrompt, soleGenerator } from "./upscale_call.js";
+import { expectPicturePerPrompt } from "./upscale_call.js";
 import { upscaleLatents } from "./upscale_latents.js";
 import { UPSCALE_DEFAULTS, UPSCALE_OPTIONS, type UpscaleComponents, type UpscaleOptions } from "./upscale_options.js";
 

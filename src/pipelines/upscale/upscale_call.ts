@@ -37,7 +37,3 @@ export function expectPicturePerPrompt(
         "`prompt` matches the batch size of `image`.",
     );
 }
-
-/** A list of one generator is that one: these calls of diffusers do not ask for one per picture. */
-export const soleGenerator = (given: CallOptions["generator"]): CallOptions["generator"] =>
-  Array.isArray(given) && given.length === 1 ? (given[0] as CallOptions["generator"]) : given;
