@@ -30,6 +30,7 @@ import {
   StableDiffusionXLInpaintPipeline,
   StableDiffusionXLInstructPix2PixPipeline,
   StableDiffusionXLPipeline,
+  StableUnCLIPPipeline,
   type AutoOutput,
   type Device,
   type SchedulerClass,
@@ -137,8 +138,10 @@ export async function withPipeline<T>(
   const Class = DRAWN.get(className);
   const FromPictures = FROM_PICTURES.find((each) => each.className === className);
   const Redraws = OF_PICTURES.get(className);
-  if (Redraws && !redraw)
-    throw new Error(`${repository.name}: a ${Redraws.className} draws by pictures: generate does, of --image FILE`);
+  if (Redraws && !redraw) {
+    const how = Redraws === StableUnCLIPPipeline ? "generate" : "generate --image FILE";
+    throw new Error(`${repository.name}: with models of a ${Redraws.className} only ${how} draws`);
+  }
   if (!Class && !FromPictures && !Redraws)
     throw new Error(
       `${repository.name}: model_index.json says _class_name = ${shown(className)}; the command line draws ` +

@@ -161,7 +161,7 @@ describe("webgpu-diffusers generate", () => {
     const compared = await runCLI(["compare", PROMPT, "--model", inFolder("x4"), ...steps]);
     expect(compared).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining("generate --image FILE does") as string,
+      stderr: expect.stringContaining("only generate --image FILE draws") as string,
     });
   });
 
