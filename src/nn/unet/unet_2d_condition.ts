@@ -113,9 +113,9 @@ export class UNet2DConditionModel extends UNetTrunk<UNet2DConditionConfig> {
     given: UNetForwardOptions = {},
   ): { sample: Tensor } {
     const options = inOwnSpelling(given, Object.keys(KNOWN), "UNet2DConditionModel.forward");
+    const timesteps = this.check(sample, timestep, encoderHiddenStates, options);
     const residuals = this.#residuals(options, sample);
     const term = (x: Tensor): Term => ({ factor: 1, x: toNHWC(x) });
-    const timesteps = this.check(sample, timestep, encoderHiddenStates, options);
     return sample.device.scope(() => {
       const time = this.embedConditions(sample, timesteps, encoderHiddenStates, options);
       const { down, mid } = residuals;
