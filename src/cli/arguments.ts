@@ -6,7 +6,7 @@ import {
   StableDiffusionUpscalePipeline,
 } from "../index.js";
 import { ENCODED } from "./encoded_pictures.js";
-import { UsageError } from "./errors.js";
+import { refuseOptions, UsageError } from "./errors.js";
 
 /** Options that all drawing commands take. */
 export const DRAWING_OPTIONS = ["output", "model", "negative", "guidance", "seed", "steps", "size", "dtype"] as const;
@@ -139,8 +139,7 @@ export function checkUpscaling(
   if (values.image === undefined)
     throw new UsageError(`a ${className} makes pictures larger: --image FILE says which one`);
   const own = isFourfold ? [] : (["count", "noise-level"] as const);
-  for (const name of ["mask", "size", "strength", "controlnet", "adapter", ...own] as const)
-    if (values[name] !== undefined) throw new UsageError(`--${name} does not go with a ${className}`);
+  refuseOptions(className, values, ["mask", "size", "strength", "controlnet", "adapter", ...own]);
 }
 
 /** What goes with models that see the depth of a picture. @param className of the model's file */
@@ -151,8 +150,7 @@ export function checkDepth(
   if (className !== StableDiffusionDepth2ImgPipeline.className) return;
   if (values.image === undefined)
     throw new UsageError(`a ${className} draws by the depth of a picture: --image FILE says of which one`);
-  for (const name of ["mask", "controlnet", "adapter"] as const)
-    if (values[name] !== undefined) throw new UsageError(`--${name} does not go with a ${className}`);
+  refuseOptions(className, values, ["mask", "controlnet", "adapter"]);
 }
 
 /** What goes with pictures. */

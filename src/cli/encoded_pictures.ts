@@ -9,7 +9,7 @@ import {
   type UnCLIPOptions,
 } from "../index.js";
 import { UNCLIP_DEFAULTS } from "../pipelines/unclip/unclip_options.js";
-import { UsageError } from "./errors.js";
+import { refuseOptions, UsageError } from "./errors.js";
 
 export type EncodedPipeline =
   StableDiffusionImageVariationPipeline | StableUnCLIPImg2ImgPipeline | StableUnCLIPPipeline;
@@ -50,8 +50,7 @@ export function checkEncoded(
     ...(isVariation ? (["negative", "noise-level"] as const) : []),
     ...(readsPrompt ? ["image" as const] : []),
   ];
-  for (const name of [...strange, "mask", "strength", "controlnet", "adapter"] as const)
-    if (values[name] !== undefined) throw new UsageError(`--${name} does not go with a ${className}`);
+  refuseOptions(className, values, [...strange, "mask", "strength", "controlnet", "adapter"]);
 }
 
 /** Draws with options that checkEncoded() has seen. */

@@ -5,6 +5,16 @@ export class UsageError extends Error {
   override name = "UsageError";
 }
 
+/** @throws UsageError for the first of the options `names` that was given and does not go with models of this class */
+export function refuseOptions<K extends string>(
+  className: string,
+  values: Partial<Record<K, string>>,
+  names: readonly NoInfer<K>[],
+): void {
+  for (const name of names)
+    if (values[name] !== undefined) throw new UsageError(`--${name} does not go with a ${className}`);
+}
+
 /** Longer messages (a shader with its source, hundreds of missing keys) are cut. */
 const LONGEST = 1500;
 

@@ -100,7 +100,7 @@ describe("StableDiffusionControlNetPipeline in files", () => {
       );
       expect(weights).toBeGreaterThan(pipeline.unet.getMemoryFootprint() + pipeline.controlnet.getMemoryFootprint());
       expect(peak - weights).toBeGreaterThanOrEqual(most);
-      // The prompts' embeddings are given to the call there, which copies them: few bytes in a model that is not as tiny as these.
+      // An estimate is a bound, which is the further off the tinier a model is.
       expect(peak - weights).toBeLessThan(1.1 * most);
     });
 

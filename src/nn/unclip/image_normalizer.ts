@@ -1,6 +1,6 @@
 /** Where pictures lie in CLIP's space, diffusers/pipelines/stable_diffusion/stable_unclip_image_normalizer.py. */
-import { cast } from "../../tensor/ops/copy.js";
 import { standardize } from "../../tensor/ops/standardize.js";
+import { toFloat } from "../../tensor/ops/to_float.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { checkTensor } from "../check_tensor.js";
 import { isCount, type ConfigSchema } from "../config.js";
@@ -58,9 +58,7 @@ export class StableUnCLIPImageNormalizer extends PretrainedModel<ImageNormalizer
     if (embeds.shape.length !== 2 || embeds.shape[1] !== width)
       throw new RangeError(`${className}: embeds must be [batch, ${width}], got [${embeds.shape.join(", ")}]`);
     return embeds.device.scope(() => {
-      const [x, mean, std] = [embeds, this.mean.value, this.std.value].map((each) =>
-        each.dtype === "float32" ? each : cast(each, "float32"),
-      );
+      const [x, mean, std] = [embeds, this.mean.value, this.std.value].map(toFloat);
       return standardize(x, { mean, std }, { back });
     });
   }

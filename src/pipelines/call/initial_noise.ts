@@ -10,6 +10,10 @@ import type { CallOptions } from "./check_inputs.js";
 export const soleGenerator = (given: CallOptions["generator"]): CallOptions["generator"] =>
   Array.isArray(given) && given.length === 1 ? (given[0] as CallOptions["generator"]) : given;
 
+/** A list of generators has one for each picture of the batch: the first ones draw for those that a call is given. */
+export const firstGenerators = (given: CallOptions["generator"], count: number): CallOptions["generator"] =>
+  Array.isArray(given) ? (given as readonly Generator[]).slice(0, count) : given;
+
 /** @throws RangeError for a list of generators that has not one per picture */
 export function checkGenerators(generator: StepOptions["generator"], batch: number): void {
   if (!Array.isArray(generator) || generator.length === batch) return;

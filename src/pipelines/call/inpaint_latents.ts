@@ -11,7 +11,7 @@ import { nearest, type Planes } from "../images/planes.js";
 import type { CallOptions } from "./check_inputs.js";
 import { afterEncoding, encodeImage, repeatedTo, skipEncoding, type Encoder } from "./encode_image.js";
 import { noiseAdder } from "./image_latents.js";
-import { checkGenerators, expectShape, initialNoise } from "./initial_noise.js";
+import { checkGenerators, expectShape, firstGenerators, initialNoise } from "./initial_noise.js";
 import { Inpainting, type InpaintTensors } from "./inpainting.js";
 
 /** The arguments of a call, checked. */
@@ -74,10 +74,8 @@ export async function inpaintLatents(
     );
 
   const upload = ({ values, shape: of }: Planes, as: DType): Tensor => Tensor.from(values, of, { device, dtype: as });
-  // A list of generators has one for each picture of the batch: the first ones encode those that there are.
-  const generators = (count: number): Wanted["generator"] =>
-    Array.isArray(generator) ? generator.slice(0, count) : generator;
-  const encode = (planes: Planes): Tensor => encodeImage(encoder, upload(planes, dtype), generators(planes.shape[0]));
+  const encode = (planes: Planes): Tensor =>
+    encodeImage(encoder, upload(planes, dtype), firstGenerators(generator, planes.shape[0]));
   // The order is that in which diffusers draws from the generator: the picture, the noise, the masked picture.
   const begun = device.scope(() => {
     const clean =
@@ -96,7 +94,7 @@ export async function inpaintLatents(
       maskedLatents = repeatedTo(batch, givenMasked ? cast(givenMasked, "float32") : encode(masked(pictures, mask)));
     else if (!givenMasked && !isLatents) {
       const count = Math.max(pictures.shape[0], mask.shape[0]);
-      skipEncoding(encoder, [count, ...shape.slice(1)], generators(count));
+      skipEncoding(encoder, [count, ...shape.slice(1)], firstGenerators(generator, count));
     }
     const tensors: InpaintTensors = {
       mask: twice(repeatedTo(batch, upload(nearest(mask, height, width), "float32"))),

@@ -6,14 +6,15 @@ import { notYet } from "../../nn/not_yet.js";
 import { StableUnCLIPImageNormalizer } from "../../nn/unclip/image_normalizer.js";
 import { Scheduler } from "../../schedulers/index.js";
 import { checkGeneratorTypes } from "../../schedulers/noise.js";
-import { cast, repeatRows } from "../../tensor/ops/copy.js";
+import { repeatRows } from "../../tensor/ops/copy.js";
 import { linearCombination } from "../../tensor/ops/elementwise.js";
 import { concat } from "../../tensor/ops/shape.js";
+import { toFloat } from "../../tensor/ops/to_float.js";
 import { Tensor } from "../../tensor/tensor.js";
 import { checkTensor, type CallOptions } from "../call/check_inputs.js";
 import { inBatch } from "../call/guidance.js";
 import { noiseAdder } from "../call/image_latents.js";
-import { initialNoise } from "../call/initial_noise.js";
+import { firstGenerators, initialNoise } from "../call/initial_noise.js";
 import { needComponent } from "../loading/needed_components.js";
 import { PromptedDiffusion } from "../stable_diffusion/prompted_diffusion.js";
 import type { UnCLIPComponents } from "./unclip_options.js";
@@ -87,10 +88,9 @@ export abstract class UnCLIPBase extends PromptedDiffusion {
     return (embeds, { noise, generator }) =>
       device.scope(() => {
         const [count, width] = embeds.shape;
-        // A list of generators has one for each picture that is drawn: the first ones draw for those that there are.
-        const first = Array.isArray(generator) ? generator.slice(0, count) : generator;
+        const first = firstGenerators(generator, count);
         const drawn = noise
-          ? float(noise)
+          ? toFloat(noise)
           : initialNoise(device, embeds.shape, { generator: first, dtype: embeds.dtype });
         const moved = normalizer.unscale(addNoise(normalizer.scale(embeds), drawn, level));
         const told = timestepEmbedding([level], width, { flipSinToCos: true, freqShift: 0 });
@@ -124,5 +124,3 @@ export abstract class UnCLIPBase extends PromptedDiffusion {
     return this.loadIpAdapter();
   }
 }
-
-const float = (x: Tensor): Tensor => (x.dtype === "float32" ? x : cast(x, "float32"));

@@ -7,7 +7,7 @@ import { Tensor } from "../../tensor/tensor.js";
 import { repeatedTo } from "../call/encode_image.js";
 import { PROMPT_GUIDANCE } from "../call/guidance.js";
 import { noiseAdder } from "../call/image_latents.js";
-import { checkGenerators, initialNoise } from "../call/initial_noise.js";
+import { checkGenerators, firstGenerators, initialNoise } from "../call/initial_noise.js";
 import { prepareLatents } from "../call/prepare.js";
 import { SeenPicture } from "../call/seen_picture.js";
 import { bicubic, preprocess, type ImageInput } from "../images/image_processor.js";
@@ -40,8 +40,7 @@ export async function upscaleLatents(
   const shape = [batch, latentChannels, height, width];
   const begun = device.scope(() => {
     const clean = cast(Tensor.from(pictures.values, pictures.shape, { device, dtype }), "float32");
-    // A list of generators has one for each picture of the batch: the first ones draw for those that there are.
-    const first = Array.isArray(generator) ? generator.slice(0, count) : generator;
+    const first = firstGenerators(generator, count);
     const noisy = addNoise(clean, initialNoise(device, pictures.shape, { generator: first, dtype }), noiseLevel);
     const all = repeatedTo(batch, noisy);
     const latents = prepareLatents(device, shape, scheduler.initNoiseSigma, { generator, latents: given, dtype });
